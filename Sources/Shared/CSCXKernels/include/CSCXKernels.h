@@ -1,0 +1,8 @@
+#ifndef CSCX_KERNELS_H
+#define CSCX_KERNELS_H
+
+// One header per operation; each kernel's Swift gate (SCXInference/Kernels) has the same name.
+#include "isa.h"
+#include "pool.h"
+
+#endif

@@ -1,0 +1,50 @@
+import CSCXKernels
+
+/// A fixed set of threads that share the indices of one job at a time.
+///
+/// Make one per process: two pools that spin take the cores from each other. Idle threads spin for about 50 µs,
+/// since a blocked wake-up costs 15 to 25 of them, and then sleep.
+@safe
+public final class ThreadPool: Sendable {
+    // The C pool takes callers from any thread; the pointer never leaves this class.
+    nonisolated(unsafe) private let pool: OpaquePointer
+
+    /// Threads of the pool, the caller's included.
+    public var threads: Int { unsafe cscx_pool_threads(pool) }
+
+    /// Starts the threads.
+    ///
+    /// - Parameter threads: Threads that work on a job, the caller's included; at least 1.
+    /// - Precondition: `threads` is positive and memory suffices for a few kilobytes.
+    public init(threads: Int) {
+        precondition(threads > 0, "ThreadPool: no threads")
+        guard let pool = unsafe cscx_pool_create(threads) else {
+            preconditionFailure("ThreadPool: no memory")
+        }
+        unsafe self.pool = pool
+    }
+
+    deinit { unsafe cscx_pool_destroy(pool) }
+
+    /// Calls `body(i)` for every i in `0..<count`, in any order and on any thread, and returns when all are done.
+    ///
+    /// Callers on several threads take turns. A call from inside a body runs on the calling thread alone.
+    public func run(_ count: Int, _ body: (_ index: Int) -> Void) {
+        precondition(count >= 0, "ThreadPool: negative count")
+        withoutActuallyEscaping(body) { body in
+            var job = Job(body: body)
+            unsafe withUnsafeMutablePointer(to: &job) { job in
+                unsafe cscx_pool_run(
+                    pool, count,
+                    { context, index in
+                        // `context` is the job above, alive until cscx_pool_run returns.
+                        unsafe context?.assumingMemoryBound(to: Job.self).pointee.body(index)
+                    }, job)
+            }
+        }
+    }
+
+    private struct Job {
+        let body: (Int) -> Void
+    }
+}
