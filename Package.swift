@@ -46,7 +46,9 @@ let package = Package(
             path: "Sources/Trusted/SCXTrusted", swiftSettings: settings),
         .executableTarget(
             name: "scx",
-            dependencies: ["SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker", argumentParser],
+            dependencies: [
+                "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker", argumentParser,
+            ],
             path: "Sources/Trusted/scx", swiftSettings: settings),
 
         // Untrusted: `packageAccess: false` hides every `package` declaration from it.
@@ -57,7 +59,9 @@ let package = Package(
         // The laboratory: measures both sides, ships in no product of either.
         .executableTarget(
             name: "scx-lab",
-            dependencies: ["SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker", argumentParser],
+            dependencies: [
+                "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker", argumentParser,
+            ],
             path: "Sources/Lab/scx-lab", swiftSettings: settings),
 
         .testTarget(

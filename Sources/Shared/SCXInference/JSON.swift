@@ -79,6 +79,7 @@ extension JSON {
     /// - Parameters:
     ///   - bytes: UTF-8.
     ///   - depth: Deepest nesting accepted.
+    /// - Throws: ``JSONError`` with the place of the first fault.
     public init(parsing bytes: Span<UInt8>, depth: Int = 128) throws(JSONError) {
         var reader = JSONReader(bytes: bytes)
         self = try reader.value(depth: depth)
@@ -190,7 +191,8 @@ private struct JSONReader: ~Escapable {
                 let (sum, carry) = scaled.addingReportingOverflow(Int(byte - UInt8(ascii: "0")))
                 value = sum
                 fits = fits && !overflow && !carry
-            case UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"), UInt8(ascii: "+"), UInt8(ascii: "-"):
+            case UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"), UInt8(ascii: "+"),
+                UInt8(ascii: "-"):
                 isInteger = false
             default:
                 guard at > firstDigit else { throw fault("unexpected character") }

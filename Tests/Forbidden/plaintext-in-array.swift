@@ -1,0 +1,6 @@
+// expect: does not conform to protocol 'Copyable'
+import SCXEncoding
+
+func leak(_ x: consuming Plaintext) -> [Plaintext] {
+    [x]
+}

@@ -1,0 +1,7 @@
+// expect: consumed more than once
+import SCXEncoding
+
+func leak(_ x: consuming Plaintext) {
+    _ = x.sendInClear()
+    _ = x.sendInClear()
+}
