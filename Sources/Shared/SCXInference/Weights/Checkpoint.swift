@@ -1,0 +1,164 @@
+/// A model directory of Hugging Face, opened and checked.
+///
+/// Reads `config.json`, `generation_config.json` where there is one, and the weights: `model.safetensors`, or the
+/// shards that `model.safetensors.index.json` lists. Weights stay in their files, mapped into memory.
+public final class Checkpoint: Sendable {
+    public let directory: String
+    public let configuration: DecoderConfiguration
+    public let generation: GenerationDefaults
+    private let configurationFile: MappedFile
+    private let files: [SafeTensorsFile]
+    /// The index in `files` of the one that holds the tensor.
+    private let locations: [String: Int]
+
+    public init(directory: String) throws(CheckpointError) {
+        self.directory = directory
+        let names = Set(try directoryEntries(directory))
+        guard names.contains("config.json") else {
+            throw .missingFile(
+                directory: directory, name: "config.json", hint: "is it a Hugging Face model directory?")
+        }
+        configurationFile = try MappedFile(directory + "/config.json")
+        configuration = try DecoderConfiguration(json: configurationFile.json(), path: configurationFile.path)
+        generation = try GenerationDefaults(
+            path: names.contains("generation_config.json") ? directory + "/generation_config.json" : nil,
+            configuration: configuration)
+
+        if names.contains("model.safetensors") {
+            let file = try SafeTensorsFile(directory + "/model.safetensors")
+            files = [file]
+            locations = file.entries.mapValues { _ in 0 }
+        } else if names.contains("model.safetensors.index.json") {
+            (files, locations) = try Self.shards(directory: directory, present: names)
+        } else {
+            let others = names.filter {
+                $0.hasSuffix(".bin") || $0.hasSuffix(".pth") || $0.hasSuffix(".gguf")
+            }
+            throw .missingFile(
+                directory: directory, name: "model.safetensors",
+                hint: others.min().map { "convert \($0) to safetensors" } ?? "download the weights")
+        }
+    }
+
+    private static func shards(
+        directory: String, present: Set<String>
+    ) throws(CheckpointError) -> ([SafeTensorsFile], [String: Int]) {
+        let path = directory + "/model.safetensors.index.json"
+        guard let map = try MappedFile(path).json()["weight_map"]?.object, !map.isEmpty else {
+            throw .field(path: path, field: "weight_map", reason: "is missing, empty or not an object")
+        }
+        var files: [SafeTensorsFile] = []
+        var indices: [String: Int] = [:]
+        var locations = [String: Int](minimumCapacity: map.count)
+        for member in map {
+            guard let shard = member.value.string else {
+                throw .field(path: path, field: "weight_map." + member.name, reason: "is not a file name")
+            }
+            // Names come from strangers: only files of this directory, never a path out of it.
+            guard !shard.isEmpty, shard != ".", shard != "..",
+                !shard.utf8.contains(where: { $0 == 0x2F || $0 == 0 })
+            else {
+                throw .field(
+                    path: path, field: "weight_map." + member.name,
+                    reason: "'\(shard)' is not a plain file name")
+            }
+            if indices[shard] == nil {
+                guard present.contains(shard) else {
+                    throw .missingFile(
+                        directory: directory, name: shard,
+                        hint: "model.safetensors.index.json lists it; the download is incomplete")
+                }
+                indices[shard] = files.count
+                files.append(try SafeTensorsFile(directory + "/" + shard))
+            }
+            guard let index = indices[shard], files[index].entries[member.name] != nil else {
+                throw .missingTensor(path: directory + "/" + shard, tensor: member.name)
+            }
+            guard locations.updateValue(index, forKey: member.name) == nil else {
+                throw .field(path: path, field: "weight_map." + member.name, reason: "is listed twice")
+            }
+        }
+        return (files, locations)
+    }
+
+    /// The names of all tensors, sorted.
+    public var tensorNames: [String] { locations.keys.sorted() }
+
+    public func contains(_ name: String) -> Bool { locations[name] != nil }
+
+    /// The tensor of that name and shape.
+    ///
+    /// - Throws: ``CheckpointError/missingTensor(path:tensor:)``,
+    ///   ``CheckpointError/wrongShape(path:tensor:expected:found:)`` or
+    ///   ``CheckpointError/unsupportedType(path:tensor:found:)``.
+    public func tensor(_ name: String, shape: [Int]) throws(CheckpointError) -> StoredTensor {
+        guard let index = locations[name] else { throw .missingTensor(path: weightsPath, tensor: name) }
+        let tensor = try files[index].tensor(name)
+        guard tensor.shape == shape else {
+            throw .wrongShape(path: tensor.path, tensor: name, expected: shape, found: tensor.shape)
+        }
+        return tensor
+    }
+
+    private var weightsPath: String {
+        files.count == 1 ? files[0].path : directory + "/model.safetensors.index.json"
+    }
+
+    /// Checks that every tensor of the model is there, with the right shape and a type that can be read.
+    public func validate() throws(CheckpointError) {
+        for plan in configuration.expectedTensors() { _ = try tensor(plan.name, shape: plan.shape) }
+    }
+
+    /// The names of tensors that the model does not use, sorted.
+    ///
+    /// Without the tables of rotary frequencies that old checkpoints hold, and without a head that repeats the
+    /// embedding: these are common and harmless.
+    public func unexpectedTensors() -> [String] {
+        var unexpected = Set(locations.keys)
+        for plan in configuration.expectedTensors() { unexpected.remove(plan.name) }
+        return unexpected.filter { name in
+            !name.hasSuffix("rotary_emb.inv_freq")
+                && !(configuration.tiedEmbeddings && name == DecoderConfiguration.headName)
+        }.sorted()
+    }
+
+    /// An identity of the model, 32 hexadecimal digits, equal for copies of one model in other shards.
+    ///
+    /// Both sides of a link compare it, so that nobody talks to a worker with another model by mistake. It covers the
+    /// bytes of `config.json`, every tensor's name, type and shape, and 256 bytes from the start, the middle and the
+    /// end of each tensor; that takes milliseconds and tells models and fine-tunes apart. It authenticates nothing:
+    /// who wants to can change weights elsewhere.
+    public func digest() -> String {
+        var hash = FNV128()
+        unsafe configurationFile.withUnsafeBytes(0..<configurationFile.byteCount) { unsafe hash.add($0) }
+        for name in tensorNames {
+            guard let index = locations[name], let entry = files[index].entries[name] else { continue }
+            hash.add("\(name) \(entry.type) \(entry.shape);")
+            let (range, sample) = (entry.range, min(256, entry.range.count))
+            for start in [
+                range.lowerBound, range.lowerBound + (range.count - sample) / 2, range.upperBound - sample,
+            ] {
+                unsafe files[index].file.withUnsafeBytes(start..<start + sample) { unsafe hash.add($0) }
+            }
+        }
+        let digits = String(hash.value, radix: 16)
+        return String(repeating: "0", count: 32 - digits.count) + digits
+    }
+}
+
+/// The hash FNV-1a with 128 bits (RFC 9923), for identities that nobody attacks.
+struct FNV128 {
+    private(set) var value: UInt128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d
+
+    mutating func add(_ byte: UInt8) {
+        value = (value ^ UInt128(byte)) &* 0x0000_0000_0100_0000_0000_0000_0000_013b
+    }
+
+    mutating func add(_ bytes: UnsafeRawBufferPointer) {
+        for i in bytes.indices { unsafe add(bytes[i]) }
+    }
+
+    mutating func add(_ text: String) {
+        for byte in text.utf8 { add(byte) }
+    }
+}

@@ -1,0 +1,35 @@
+/// What `generation_config.json` says about sampling; nil where it says nothing.
+public struct GenerationDefaults: Equatable, Sendable {
+    /// Ids that end an answer: those of `generation_config.json`, else those of `config.json`.
+    public var endOfSequence: [Int]
+    public var beginOfSequence: Int?
+    /// False for greedy decoding.
+    public var sample: Bool?
+    public var temperature: Float?
+    public var topK: Int?
+    public var topP: Float?
+    public var minP: Float?
+    public var repetitionPenalty: Float?
+
+    /// Reads the file at `path`, if there is one.
+    init(path: String?, configuration: DecoderConfiguration) throws(CheckpointError) {
+        endOfSequence = configuration.endOfSequence
+        beginOfSequence = configuration.beginOfSequence
+        guard let path else { return }
+        let json = try MappedFile(path).json()
+        guard json.object != nil else { throw .malformedConfiguration(path) }
+        let reader = ConfigurationReader(path: path, json: json)
+        endOfSequence = try reader.tokens("eos_token_id") ?? endOfSequence
+        beginOfSequence = (try reader.tokens("bos_token_id"))?.first ?? beginOfSequence
+        sample = try reader.flag("do_sample")
+        temperature = try reader.number("temperature", minimum: 0)
+        topP = try reader.number("top_p", minimum: 0)
+        minP = try reader.number("min_p", minimum: 0)
+        repetitionPenalty = try reader.number("repetition_penalty", minimum: 1e-6)
+        // Zero switches it off, as everywhere.
+        if let value = reader.value("top_k") {
+            guard let k = value.int, k >= 0 else { throw reader.fault("top_k", "is not a number of tokens") }
+            topK = k
+        }
+    }
+}

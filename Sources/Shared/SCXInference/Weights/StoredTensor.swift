@@ -1,0 +1,89 @@
+/// A tensor as it lies in a checkpoint's file, row-major, read from the file's mapping on use.
+@safe
+public struct StoredTensor: Sendable {
+    public let name: String
+    public let type: ElementType
+    public let shape: [Int]
+    let file: MappedFile
+    let range: Range<Int>
+
+    public var byteCount: Int { range.count }
+
+    /// The file that holds the tensor.
+    public var path: String { file.path }
+
+    /// Calls `body` with the tensor's bytes, little-endian.
+    ///
+    /// They start at any address: older files do not align tensors, so load elements with `loadUnaligned` or copy.
+    public func withUnsafeBytes<R, E: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(E) -> R
+    ) throws(E) -> R {
+        try unsafe file.withUnsafeBytes(range, body)
+    }
+
+    /// Gives the memory of the pages read so far back to the system.
+    ///
+    /// To be called once a tensor is packed, or loading would need memory for every weight twice. The tensor can be
+    /// read again, from the system's page cache or the disk.
+    public func discard() { file.discard(range) }
+
+    /// Reads row `r` of a matrix as float32, exactly.
+    ///
+    /// - Parameters:
+    ///   - r: Index of the row.
+    ///   - values: Result, `[shape[1]]`, overwritten.
+    /// - Precondition: The tensor is a matrix, has row `r`, and `values` has its number of columns.
+    public func row(_ r: Int, into values: inout MutableSpan<Float>) {
+        precondition(shape.count == 2 && (0..<shape[0]).contains(r), "StoredTensor: no such row")
+        precondition(values.count == shape[1], "StoredTensor: values is not one row")
+        let stride = shape[1] * type.byteCount
+        let start = range.lowerBound + r * stride
+        unsafe values.withUnsafeMutableBufferPointer { values in
+            unsafe file.withUnsafeBytes(start..<start + stride) { bytes in
+                // The file's bounds and the shape were checked when the file was opened.
+                unsafe type.read(bytes, into: values)
+            }
+        }
+    }
+}
+
+extension ElementType {
+    /// Converts elements to float32, exactly: `bytes` holds as many as `values`.
+    func read(_ bytes: UnsafeRawBufferPointer, into values: UnsafeMutableBufferPointer<Float>) {
+        precondition(bytes.count == values.count * byteCount, "ElementType: bytes do not fit the values")
+        for i in values.indices {
+            switch self {
+            case .f32:
+                unsafe values[i] = Float(
+                    bitPattern: UInt32(
+                        littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * i, as: UInt32.self)))
+            case .bf16:
+                let half = unsafe UInt16(
+                    littleEndian: bytes.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self))
+                unsafe values[i] = Float(bitPattern: UInt32(half) << 16)
+            case .f16:
+                let half = unsafe UInt16(
+                    littleEndian: bytes.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self))
+                unsafe values[i] = Float(halfPrecision: half)
+            }
+        }
+    }
+}
+
+extension Float {
+    /// The value of an IEEE binary16 number.
+    ///
+    /// By hand, since `Float16` is not available on every platform.
+    init(halfPrecision bits: UInt16) {
+        let sign = UInt32(bits & 0x8000) << 16
+        let exponent = UInt32(bits >> 10 & 0x1F)
+        let fraction = UInt32(bits & 0x3FF)
+        switch exponent {
+        case 0:  // Zero and subnormals: fraction · 2⁻²⁴.
+            let magnitude = Float(fraction) * 0x1p-24
+            self = Float(bitPattern: magnitude.bitPattern | sign)
+        case 31: self = Float(bitPattern: sign | 0x7F80_0000 | fraction << 13)
+        default: self = Float(bitPattern: sign | (exponent + 112) << 23 | fraction << 13)
+        }
+    }
+}
