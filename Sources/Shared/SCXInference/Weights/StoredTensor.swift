@@ -64,26 +64,8 @@ extension ElementType {
             case .f16:
                 let half = unsafe UInt16(
                     littleEndian: bytes.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self))
-                unsafe values[i] = Float(halfPrecision: half)
+                unsafe values[i] = Float(Float16(bitPattern: half))
             }
-        }
-    }
-}
-
-extension Float {
-    /// The value of an IEEE binary16 number.
-    ///
-    /// By hand, since `Float16` is not available on every platform.
-    init(halfPrecision bits: UInt16) {
-        let sign = UInt32(bits & 0x8000) << 16
-        let exponent = UInt32(bits >> 10 & 0x1F)
-        let fraction = UInt32(bits & 0x3FF)
-        switch exponent {
-        case 0:  // Zero and subnormals: fraction · 2⁻²⁴.
-            let magnitude = Float(fraction) * 0x1p-24
-            self = Float(bitPattern: magnitude.bitPattern | sign)
-        case 31: self = Float(bitPattern: sign | 0x7F80_0000 | fraction << 13)
-        default: self = Float(bitPattern: sign | (exponent + 112) << 23 | fraction << 13)
         }
     }
 }

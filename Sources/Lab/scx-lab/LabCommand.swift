@@ -1,0 +1,9 @@
+import ArgumentParser
+
+@main
+struct LabCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "scx-lab",
+        abstract: "Makes test models, measures speed, and studies what workers see.",
+        subcommands: [SynthCommand.self])
+}

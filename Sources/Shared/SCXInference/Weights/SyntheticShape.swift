@@ -1,0 +1,84 @@
+/// The sizes of a published model, or of a small one for tests, for which random weights can be made.
+public struct SyntheticShape: Sendable {
+    public let name: String
+    public let configuration: DecoderConfiguration
+
+    public static let all: [SyntheticShape] = [
+        Self(
+            "tinyllama-1.1b", .llama, 32_000, 2_048, blocks: 22, heads: 32, 4, 5_632, length: 2_048, eps: 1e-5
+        ),
+        Self("llama-7b", .llama, 32_000, 4_096, blocks: 32, heads: 32, 32, 11_008, length: 4_096, eps: 1e-5),
+        Self(
+            "llama3-8b", .llama, 128_256, 4_096, blocks: 32, heads: 32, 8, 14_336, length: 8_192, eps: 1e-5,
+            base: 500_000),
+        Self(
+            "mistral-7b", .mistral, 32_000, 4_096, blocks: 32, heads: 32, 8, 14_336, length: 32_768,
+            eps: 1e-5,
+            window: 4_096),
+        Self(
+            "qwen2-0.5b", .qwen2, 151_936, 896, blocks: 24, heads: 14, 2, 4_864, length: 131_072,
+            base: 1_000_000, tied: true),
+        Self(
+            "qwen3-0.6b", .qwen3, 151_936, 1_024, blocks: 28, heads: 16, 8, headSize: 128, 3_072,
+            length: 40_960, base: 1_000_000, tied: true),
+        Self("tiny-llama", .llama, 512, 64, blocks: 2, heads: 4, 2, 160, length: 512, eps: 1e-5),
+        Self(
+            "tiny-mistral", .mistral, 512, 64, blocks: 3, heads: 4, 2, 160, length: 512, eps: 1e-5, window: 32
+        ),
+        Self("tiny-qwen2", .qwen2, 512, 64, blocks: 2, heads: 4, 1, 160, length: 512, tied: true),
+        Self("tiny-qwen3", .qwen3, 512, 64, blocks: 4, heads: 4, 2, headSize: 32, 160, length: 512),
+    ]
+
+    private init(
+        _ name: String, _ family: ModelFamily, _ vocabulary: Int, _ hidden: Int, blocks: Int, heads: Int,
+        _ keyHeads: Int, headSize: Int? = nil, _ feedForward: Int, length: Int, eps: Float = 1e-6,
+        base: Float = 10_000, window: Int? = nil, tied: Bool = false
+    ) {
+        self.name = name
+        let size = headSize ?? hidden / heads
+        let tokens = SyntheticTokenizer.special(family, vocabularySize: vocabulary)
+        configuration = DecoderConfiguration(
+            family: family, vocabularySize: vocabulary, hiddenSize: hidden, blockCount: blocks,
+            headCount: heads,
+            keyValueHeadCount: keyHeads, headSize: size, feedForwardSize: feedForward, normEpsilon: eps,
+            activation: .silu, rope: RopeParameters(base: base, rotaryDimension: size), maximumLength: length,
+            tiedEmbeddings: tied, queryKeyValueBias: family == .qwen2, queryKeyNorm: family == .qwen3,
+            slidingWindows: Array(repeating: window, count: blocks), beginOfSequence: tokens.begin,
+            endOfSequence: [tokens.end])
+    }
+
+    /// The configuration as the family's `config.json` spells it.
+    func configurationFile(type: ElementType) -> JSON {
+        let c = configuration
+        var members: [JSON.Member] = [
+            .init("architectures", [.string(c.family.architecture)]),
+            .init("model_type", .string(c.family.rawValue)),
+            .init("vocab_size", .int(c.vocabularySize)),
+            .init("hidden_size", .int(c.hiddenSize)),
+            .init("intermediate_size", .int(c.feedForwardSize)),
+            .init("num_hidden_layers", .int(c.blockCount)),
+            .init("num_attention_heads", .int(c.headCount)),
+            .init("num_key_value_heads", .int(c.keyValueHeadCount)),
+            .init("hidden_act", .string(c.activation.rawValue)),
+            .init("max_position_embeddings", .int(c.maximumLength)),
+            .init("rms_norm_eps", .double(c.normEpsilon == 1e-6 ? 1e-6 : 1e-5)),
+            .init("rope_theta", .double(Double(c.rope.base))),
+            .init("tie_word_embeddings", .bool(c.tiedEmbeddings)),
+            .init("bos_token_id", c.beginOfSequence.map(JSON.int) ?? .null),
+            .init("eos_token_id", .int(c.endOfSequence[0])),
+            .init("initializer_range", 0.02),
+            .init("torch_dtype", .string(["F32": "float32", "F16": "float16"][type.rawValue] ?? "bfloat16")),
+        ]
+        switch c.family {
+        case .llama: members += [.init("attention_bias", false), .init("mlp_bias", false)]
+        case .mistral: members.append(.init("sliding_window", c.slidingWindows[0].map(JSON.int) ?? .null))
+        case .qwen2: members.append(.init("use_sliding_window", false))
+        case .qwen3:
+            members += [
+                .init("head_dim", .int(c.headSize)), .init("attention_bias", false),
+                .init("use_sliding_window", false), .init("sliding_window", .null),
+            ]
+        }
+        return .object(members)
+    }
+}
