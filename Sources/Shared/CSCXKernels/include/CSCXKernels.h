@@ -3,6 +3,7 @@
 
 // One header per operation; each kernel's Swift gate (SCXInference/Kernels) has the same name.
 #include "isa.h"
+#include "linear.h"
 #include "pool.h"
 
 #endif
