@@ -1,0 +1,53 @@
+import Foundation
+package import SCXInference
+
+extension Tokenizer {
+    /// Reads `tokenizer.json` in a model's directory, and `tokenizer_config.json` if there is one.
+    ///
+    /// - Parameter directory: A path.
+    /// - Throws: `TokenizerError` for a file that is missing, damaged or asks for something unknown.
+    package convenience init(directory: String) throws(TokenizerError) {
+        let json = try Self.readJSON("tokenizer.json", in: directory)
+        let configuration = "tokenizer_config.json"
+        let hasConfiguration = FileManager.default.fileExists(atPath: directory + "/" + configuration)
+        try self.init(
+            TokenizerFile(
+                json: json, name: "tokenizer.json",
+                configuration: hasConfiguration ? try Self.readJSON(configuration, in: directory) : .null))
+    }
+
+    /// Takes the contents of a `tokenizer.json`.
+    ///
+    /// - Parameters:
+    ///   - json: The file.
+    ///   - name: What errors call it.
+    ///   - configuration: The `tokenizer_config.json` that goes with it.
+    /// - Throws: `TokenizerError` for contents that are damaged or ask for something unknown.
+    package convenience init(json: JSON, name: String, configuration: JSON = .null) throws(TokenizerError) {
+        try self.init(TokenizerFile(json: json, name: name, configuration: configuration))
+    }
+
+    /// Greatest file read: ten times the largest published one.
+    private static let maximumSize = 1 << 28
+
+    private static func readJSON(_ file: String, in directory: String) throws(TokenizerError) -> JSON {
+        let path = directory + "/" + file
+        let bytes: [UInt8]
+        do {
+            let attributes = try FileManager.default.attributesOfItem(atPath: path)
+            guard let size = attributes[.size] as? NSNumber, size.intValue <= maximumSize else {
+                throw TokenizerError.unreadable(file: file, reason: "larger than \(maximumSize) bytes")
+            }
+            bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
+        } catch let error as TokenizerError {
+            throw error
+        } catch {
+            throw .unreadable(file: file, reason: "cannot be read")
+        }
+        do {
+            return try JSON(parsing: bytes.span)
+        } catch {
+            throw .malformed(file: file, reason: error.description)
+        }
+    }
+}

@@ -1,0 +1,99 @@
+import SCXInference
+
+/// The texts of the tokens and their numbers, both ways.
+///
+/// Texts are compared byte by byte. Swift's own strings would not do as keys: they take "é" and "e" with an accent
+/// for the same text, and a vocabulary holds both. All texts lie in one buffer, found through an open hash table;
+/// the table's seed is drawn anew each time, so that a file cannot be made to collide.
+struct Vocabulary: Sendable {
+    /// Greatest number accepted: far above the published vocabularies, and small enough for plain arrays.
+    static let maximumID = 1 << 22
+
+    private var bytes: [UInt8] = []
+    private var ends: [Int32] = []
+    private var ids: [Int32] = []
+    /// The entry that holds a number, -1 for none.
+    private var entryOfID: [Int32] = []
+    /// Entries by hash, -1 for none; a power of two of them, less than half in use.
+    private var slots: [Int32]
+    private let seed = UInt64.random(in: .min ... .max)
+
+    init(capacity: Int) {
+        var size = 16
+        while size < capacity * 2 { size *= 2 }
+        slots = [Int32](repeating: -1, count: size)
+    }
+
+    /// Tokens known.
+    var count: Int { ids.count }
+
+    /// One more than the greatest number.
+    var idLimit: Int { entryOfID.count }
+
+    enum Insertion { case added, textTaken, idTaken }
+
+    /// Adds a token; `id` lies in 0...maximumID.
+    mutating func insert(_ text: Span<UInt8>, id: Int32) -> Insertion {
+        precondition(id >= 0 && id <= Self.maximumID, "token number \(id) was not checked")
+        let slot = slot(of: text)
+        if slots[slot] >= 0 { return .textTaken }
+        while entryOfID.count <= Int(id) { entryOfID.append(-1) }
+        if entryOfID[Int(id)] >= 0 { return .idTaken }
+        let entry = Int32(ids.count)
+        for i in text.indices { bytes.append(text[i]) }
+        ends.append(Int32(bytes.count))
+        ids.append(id)
+        entryOfID[Int(id)] = entry
+        slots[slot] = entry
+        if ids.count * 2 > slots.count { grow() }
+        return .added
+    }
+
+    func id(of text: Span<UInt8>) -> Int32? {
+        let entry = slots[slot(of: text)]
+        return entry >= 0 ? ids[Int(entry)] : nil
+    }
+
+    /// The token's text, nil for a number without a token.
+    func text(of id: Int32) -> ArraySlice<UInt8>? {
+        guard id >= 0, Int(id) < entryOfID.count, entryOfID[Int(id)] >= 0 else { return nil }
+        return bytes[range(of: Int(entryOfID[Int(id)]))]
+    }
+
+    private func range(of entry: Int) -> Range<Int> {
+        (entry == 0 ? 0 : Int(ends[entry - 1]))..<Int(ends[entry])
+    }
+
+    /// The slot that holds the text, or the free one where it belongs.
+    private func slot(of text: Span<UInt8>) -> Int {
+        var slot = Int(truncatingIfNeeded: hash(text)) & (slots.count - 1)
+        while slots[slot] >= 0, !isText(text, of: Int(slots[slot])) {
+            slot = (slot + 1) & (slots.count - 1)
+        }
+        return slot
+    }
+
+    private func isText(_ text: Span<UInt8>, of entry: Int) -> Bool {
+        let range = range(of: entry)
+        guard range.count == text.count else { return false }
+        for i in text.indices where bytes[range.lowerBound + i] != text[i] { return false }
+        return true
+    }
+
+    private func hash(_ text: Span<UInt8>) -> UInt64 {
+        var hash = seed ^ UInt64(text.count)
+        for i in text.indices {
+            hash = (hash ^ UInt64(text[i])) &* 0x9E37_79B9_7F4A_7C15
+            hash ^= hash >> 29
+        }
+        return hash ^ hash >> 32
+    }
+
+    private mutating func grow() {
+        slots = [Int32](repeating: -1, count: slots.count * 2)
+        for entry in ids.indices {
+            let slot = slot(of: bytes.span.extracting(range(of: entry)))
+            slots[slot] = Int32(entry)
+        }
+    }
+}
