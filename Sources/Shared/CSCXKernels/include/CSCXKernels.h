@@ -2,6 +2,8 @@
 #define CSCX_KERNELS_H
 
 // One header per operation; each kernel's Swift gate (SCXInference/Kernels) has the same name.
+#include "attention.h"
+#include "elementwise.h"
 #include "isa.h"
 #include "linear.h"
 #include "pool.h"

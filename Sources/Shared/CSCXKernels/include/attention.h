@@ -1,0 +1,71 @@
+#ifndef CSCX_ATTENTION_H
+#define CSCX_ATTENTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "isa.h"
+
+/// Tokens of one page of a layer's cache.
+///
+/// A page holds for each key-value head, one after the other, the keys `[4][head_size][16 tokens]` and the values
+/// `[64 tokens][padded]`, with `padded` the head size rounded up to 16 and zeros beyond it. Elements are float32 or
+/// bfloat16. The scores of 16 tokens are then sums of broadcast queries times adjacent keys, without any horizontal
+/// sum, and a value row is adjacent.
+enum { cscx_page_tokens = 64 };
+
+/// Elements of one key-value head in a page.
+size_t cscx_page_head_elements(size_t head_size);
+
+/// Memory for one page, aligned to cache lines; NULL when there is none.
+void *cscx_page_create(size_t bytes);
+
+/// Frees a page.
+void cscx_page_free(void *page);
+
+/// Writes `tokens` rows of one page, from slot `first`; first + tokens <= 64.
+///
+/// Row t has its keys, `[kv_heads][head_size]`, at `keys + t * stride`, its values likewise.
+void cscx_page_write(void *page, bool bf16, size_t kv_heads, size_t head_size, size_t first, size_t tokens,
+                     const float *keys, const float *values, size_t stride);
+
+/// One call of attention; the Swift gate documents the formula.
+typedef struct cscx_attention {
+    const float *q;             ///< The first query row: `[heads][head_size]`.
+    size_t q_stride;            ///< Floats from one query row to the next.
+    float *out;                 ///< The first result row: `[heads][head_size]`.
+    size_t out_stride;          ///< Floats from one result row to the next.
+    size_t tokens;              ///< Query rows; the last is at position `count - 1` when causal.
+    size_t heads;               ///< A multiple of `kv_heads`.
+    size_t kv_heads;
+    size_t head_size;
+    const void *const *pages;   ///< The cache's pages, 64 tokens each.
+    size_t count;               ///< Tokens in the cache.
+    bool bf16;                  ///< The cache's elements: bfloat16, else float32.
+    bool causal;                ///< Else every query sees every token.
+    float scale;                ///< Factor of the scores.
+    size_t window;              ///< A query at p sees tokens t with p - t < window.
+    size_t splits;              ///< Parts of the token range that are jobs of their own; at least 1.
+    float *partials;            ///< With several splits: `cscx_attention_partials` floats.
+} cscx_attention;
+
+/// Query rows (tokens times heads of one key-value head) of one job.
+enum { cscx_attention_rows = 48 };
+
+/// Jobs of a call, `splits` of them for each tile of query rows of each key-value head.
+size_t cscx_attention_jobs(const cscx_attention *call);
+
+/// Floats that the jobs of a call with several splits leave for `cscx_attention_merge`.
+size_t cscx_attention_partials(const cscx_attention *call);
+
+/// Floats of the working memory of one job.
+size_t cscx_attention_scratch(const cscx_attention *call);
+
+/// Runs job `job`; jobs may run at the same time, each with its own `scratch`, aligned to 64 bytes.
+void cscx_attention_run(cscx_isa isa, const cscx_attention *call, size_t job, float *scratch);
+
+/// Joins the results of several splits, after all jobs have run.
+void cscx_attention_merge(const cscx_attention *call);
+
+#endif

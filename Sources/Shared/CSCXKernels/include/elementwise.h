@@ -1,0 +1,44 @@
+#ifndef CSCX_ELEMENTWISE_H
+#define CSCX_ELEMENTWISE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "isa.h"
+
+// Row operations of a decoder. Formulas, shapes and preconditions are documented at the Swift gates; nothing is
+// checked here. Strides count floats. Unless said otherwise, input and output may be the same rows.
+
+/// RMSNorm of `rows` rows of `groups` adjacent groups of `channels`; the mean is per group.
+void cscx_rms_norm(cscx_isa isa, const float *x, size_t x_stride, float *out, size_t out_stride, size_t rows,
+                   size_t groups, size_t channels, const float *weight, float epsilon);
+
+/// LayerNorm of `rows` rows of `channels`; `bias` may be NULL.
+void cscx_layer_norm(cscx_isa isa, const float *x, size_t x_stride, float *out, size_t out_stride, size_t rows,
+                     size_t channels, const float *weight, const float *bias, float epsilon);
+
+/// out[r, f] = silu(x[r, f]) · x[r, features + f] for rows of 2 · features; `out` must not overlap `x`.
+void cscx_silu_multiply(cscx_isa isa, const float *x, float *out, size_t rows, size_t features);
+
+/// x[i] += y[i].
+void cscx_add(cscx_isa isa, float *x, const float *y, size_t count);
+
+/// out[i] = e^x[i].
+void cscx_exp(cscx_isa isa, const float *x, float *out, size_t count);
+
+/// Turns `count` numbers into their softmax, in place.
+void cscx_softmax(cscx_isa isa, float *x, size_t count);
+
+/// log Σ e^x[i].
+float cscx_log_sum_exp(cscx_isa isa, const float *x, size_t count);
+
+/// Rotates the first 2 · half channels of each head of `rows` rows; tables are [rows, half].
+void cscx_rotate(cscx_isa isa, float *x, size_t stride, size_t rows, size_t heads, size_t head_size, size_t half,
+                 const float *cosines, const float *sines);
+
+/// The `k` largest of `count` numbers and their indices, largest first, ties by lower index, NaN left out.
+///
+/// Returns how many there are: fewer than `k` when the input has fewer numbers.
+size_t cscx_top_k(cscx_isa isa, const float *x, size_t count, size_t k, float *values, uint32_t *indices);
+
+#endif

@@ -1,0 +1,37 @@
+/// The keys and values of all layers for one sequence.
+///
+/// Not thread-safe: see ``LayerCache``.
+public final class KVCache: Sendable {
+    public let layers: [LayerCache]
+
+    /// Makes empty caches for `layers` layers of one shape.
+    ///
+    /// - Precondition: All sizes are positive.
+    public init(layers: Int, kvHeads: Int, headSize: Int, format: LayerCache.Format = .f32) {
+        precondition(layers > 0, "KVCache: no layers")
+        self.layers = (0..<layers).map { _ in LayerCache(kvHeads: kvHeads, headSize: headSize, format: format)
+        }
+    }
+
+    /// Tokens that every layer holds; during a forward pass the first layers are ahead.
+    public var count: Int { layers.reduce(Int.max) { min($0, $1.count) } }
+
+    /// Bytes of the pages held.
+    public var byteCount: Int { layers.reduce(0) { $0 + $1.byteCount } }
+
+    /// Makes room for `tokens` tokens in all, so that no layer can fail in the middle of a forward pass.
+    ///
+    /// - Throws: ``KVCacheError/noMemory(bytes:)``; nothing already held is lost.
+    public func reserve(_ tokens: Int) throws(KVCacheError) {
+        for layer in layers { try layer.reserve(tokens) }
+    }
+
+    /// Forgets the tokens from `count` on, in the layers that have them.
+    ///
+    /// After a forward pass that failed half-way this brings all layers back to one length.
+    ///
+    /// - Precondition: No layer holds fewer than `count`.
+    public func truncate(to count: Int) {
+        for layer in layers { layer.truncate(to: count) }
+    }
+}

@@ -1,0 +1,99 @@
+import CSCXKernels
+
+/// Causal attention of grouped queries against a cache that already holds the queries' own tokens.
+///
+/// For query row t of head h, at position p = cache.count − tokens + t, with g = h / (heads / kvHeads):
+/// `out[t, h, :] = Σ_j w[j] · V[g, j, :]`, `w = softmax_j(scale · q[t, h, :] · K[g, j, :])` over max(0, p − window + 1) ≤ j ≤ p.
+///
+/// Works through tiles of 48 query rows (all heads that share a key-value head together, so that a decode step reads
+/// its cache once) and pages of 64 tokens, with the online softmax of Milakov and Gimelshein 2018, "Online normalizer
+/// calculation for softmax" (<https://arxiv.org/abs/1805.02867>), algorithm 3: working memory does not grow with the
+/// context. A step with fewer jobs than threads is split over ranges of tokens and joined afterwards.
+///
+/// - Parameters:
+///   - q: Rows that hold the queries, after their rotary embedding.
+///   - offset: Where the first query row, `[heads, headSize]`, begins in `q`.
+///   - stride: Floats from one query row to the next.
+///   - tokens: Query rows. They are the cache's last tokens.
+///   - heads: Query heads, a multiple of the cache's key-value heads.
+///   - cache: Keys and values.
+///   - scale: Factor of the scores, usually 1 / √headSize.
+///   - window: Tokens that a query sees, its own included; nil for all.
+///   - causal: When false, every query sees every token of the cache, as in an encoder; then without `window`.
+///   - out: Receives `[tokens, heads, headSize]`, adjacent, from `outOffset` on.
+///   - outOffset: Where the result begins in `out`.
+///   - pool: Threads that share the tiles; nil runs all on the calling one.
+///   - isa: Instruction set; tests pass each available one.
+/// - Precondition: Rows lie within `q` and `out`, the cache holds at least `tokens` tokens, the window is positive.
+/// - Complexity: 4 · heads · headSize flops per visible pair. A prefill is bound by arithmetic, a decode step by
+///   reading the cache.
+/// - Note: Float32 throughout. Weights carry a relative error of about 2⁻²² · (1 + |score|), and instruction sets and
+///   chunkings differ by summation order.
+public func attention(
+    _ q: Span<Float>, offset: Int = 0, stride: Int, tokens: Int, heads: Int, cache: LayerCache, scale: Float,
+    window: Int? = nil, causal: Bool = true, into out: inout MutableSpan<Float>, at outOffset: Int = 0,
+    pool: ThreadPool? = nil, on isa: InstructionSet = .detected
+) {
+    let width = heads * cache.headSize
+    precondition(tokens > 0 && heads > 0 && heads % cache.kvHeads == 0, "attention: heads")
+    precondition(cache.count >= tokens, "attention: the cache lacks the queries' tokens")
+    precondition(window.map { $0 > 0 && causal } ?? true, "attention: window")
+    precondition(
+        offset >= 0 && stride >= width && offset + (tokens - 1) * stride + width <= q.count,
+        "attention: query rows beyond the buffer")
+    precondition(outOffset >= 0 && outOffset + tokens * width <= out.count, "attention: out is too small")
+
+    unsafe q.withUnsafeBufferPointer { q in
+        unsafe out.withUnsafeMutableBufferPointer { out in
+            guard let q = q.baseAddress, let out = out.baseAddress else { return }
+            unsafe cache.withPages { pages in
+                // The C kernel checks nothing: the preconditions above are the whole proof.
+                var call = unsafe cscx_attention(
+                    q: q + offset, q_stride: stride, out: out + outOffset, out_stride: width, tokens: tokens,
+                    heads: heads, kv_heads: cache.kvHeads, head_size: cache.headSize, pages: pages,
+                    count: cache.count, bf16: cache.format == .bf16, causal: causal, scale: scale,
+                    window: window ?? .max, splits: 1, partials: nil)
+                let threads = pool?.threads ?? 1
+                let jobs = unsafe cscx_attention_jobs(&call)
+                if threads > 1 && jobs < 2 * threads {
+                    // At least 256 tokens a split, or the joining costs more than the second thread brings.
+                    let visible = min(cache.count, (window ?? cache.count).addingClamped(tokens))
+                    unsafe call.splits = max(1, min((4 * threads + jobs - 1) / jobs, visible / 256))
+                }
+                guard unsafe call.splits > 1 else {
+                    unsafe runJobs(call, pool, isa)
+                    return
+                }
+                unsafe withUnsafeTemporaryAllocation(
+                    of: Float.self, capacity: cscx_attention_partials(&call)
+                ) { partials in
+                    unsafe call.partials = partials.baseAddress
+                    unsafe runJobs(call, pool, isa)
+                    unsafe cscx_attention_merge(&call)
+                }
+            }
+        }
+    }
+}
+
+/// Runs every job of a call, each with working memory of its own.
+private func runJobs(_ call: cscx_attention, _ pool: ThreadPool?, _ isa: InstructionSet) {
+    let job = { (index: Int) in
+        var call = unsafe call
+        let bytes = unsafe cscx_attention_scratch(&call) * MemoryLayout<Float>.stride
+        let scratch = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+        defer { unsafe scratch.deallocate() }
+        unsafe cscx_attention_run(isa.c, &call, index, scratch.assumingMemoryBound(to: Float.self))
+    }
+    var call = unsafe call
+    let jobs = unsafe cscx_attention_jobs(&call)
+    if let pool { pool.run(jobs, job) } else { for index in 0..<jobs { job(index) } }
+}
+
+extension Int {
+    /// The sum, or the largest number where it would overflow.
+    fileprivate func addingClamped(_ other: Int) -> Int {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? .max : sum
+    }
+}

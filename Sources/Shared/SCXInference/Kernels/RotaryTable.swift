@@ -1,0 +1,87 @@
+import CSCXKernels
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// Cosines and sines for the tokens of one forward pass, computed once and used by every layer.
+///
+/// Several sequences share a pass: append the positions of each by themselves, in the order of the rows.
+public struct RotaryTable: Sendable {
+    public let embedding: RotaryEmbedding
+    /// Rows that the table is for.
+    public private(set) var tokens = 0
+    /// `[tokens, rotaryDimension / 2]`, with the attention factor multiplied in.
+    public private(set) var cosines: [Float] = []
+    public private(set) var sines: [Float] = []
+
+    private var half: Int { embedding.parameters.rotaryDimension / 2 }
+
+    /// Makes a table without rows.
+    public init(_ embedding: RotaryEmbedding) { self.embedding = embedding }
+
+    /// Makes a table for the rows of one sequence.
+    public init(_ embedding: RotaryEmbedding, positions: some Collection<Int>) {
+        self.init(embedding)
+        append(positions: positions)
+    }
+
+    /// Adds rows at these positions of one sequence.
+    ///
+    /// Dynamic scaling takes the highest position as the sequence's length, as transformers does. The angle is the
+    /// float32 product of position and frequency; its cosine and sine are correctly rounded but for rare last bits.
+    public mutating func append(positions: some Collection<Int>) {
+        let frequencies = embedding.inverseFrequencies(length: (positions.max() ?? 0) + 1)
+        let factor = embedding.attentionFactor
+        tokens += positions.count
+        cosines.reserveCapacity(tokens * half)
+        sines.reserveCapacity(tokens * half)
+        for position in positions {
+            for frequency in frequencies {
+                let angle = Double(Float(position) * frequency)
+                cosines.append(Float(cos(angle)) * factor)
+                sines.append(Float(sin(angle)) * factor)
+            }
+        }
+    }
+
+    /// Rotates heads in place: `(x[i], x[i + h]) = (x[i]·cos − x[i + h]·sin, x[i + h]·cos + x[i]·sin)` for i < h.
+    ///
+    /// h is half the rotary dimension; the angle is that of the row and of i.
+    ///
+    /// - Parameters:
+    ///   - x: Rows that hold the heads, one per token of the table.
+    ///   - offset: Where the heads of the first row, `[heads, headSize]`, begin.
+    ///   - stride: Floats from one row to the next.
+    ///   - heads: Adjacent heads to rotate.
+    ///   - headSize: Channels of a head, at least the rotary dimension.
+    ///   - pool: Threads that share many rows.
+    ///   - isa: Instruction set; tests pass each available one.
+    /// - Precondition: The heads of all rows lie within `x`.
+    public func rotate(
+        _ x: inout MutableSpan<Float>, offset: Int, stride: Int, heads: Int, headSize: Int,
+        pool: ThreadPool? = nil, on isa: InstructionSet = .detected
+    ) {
+        precondition(headSize >= 2 * half, "RotaryTable: heads are smaller than the rotary dimension")
+        checkRows(
+            x.count, offset: offset, stride: stride, rows: tokens, width: heads * headSize, "RotaryTable: x")
+        let half = half
+        unsafe x.withUnsafeMutableBufferPointer { x in
+            unsafe cosines.withUnsafeBufferPointer { cosines in
+                unsafe sines.withUnsafeBufferPointer { sines in
+                    guard let x = x.baseAddress, let cosines = cosines.baseAddress,
+                        let sines = sines.baseAddress
+                    else { return }
+                    forRows(tokens, of: heads * headSize, pool: pool) { rows in
+                        let first = rows.lowerBound
+                        unsafe cscx_rotate(
+                            isa.c, x + offset + first * stride, stride, rows.count, heads, headSize, half,
+                            cosines + first * half, sines + first * half)
+                    }
+                }
+            }
+        }
+    }
+}
