@@ -1,0 +1,38 @@
+package import SCXInference
+
+/// A model's template from a conversation to the text of its prompt: the part of Jinja that published models use.
+///
+/// The meaning is that of Hugging Face's `apply_chat_template`, byte for byte. What is not supported is an error that
+/// names it. Templates come with models, from strangers: reading and rendering one is bounded in depth, work and
+/// memory. Differences from Jinja: integers have 64 bits, and `escape` and `safe` give plain strings.
+package struct ChatTemplate: Sendable {
+    package let name: String
+    private let body: [TemplateStatement]
+
+    /// Longest text of a template, in bytes.
+    package static let longest = 1 << 20
+
+    /// Reads a template.
+    ///
+    /// - Parameters:
+    ///   - source: Its text.
+    ///   - name: What errors call it, such as the name of its file.
+    package init(source: String, name: String) throws(TemplateError) {
+        guard source.utf8.count <= Self.longest else {
+            throw TemplateError(template: name, line: 0, reason: "longer than \(Self.longest) bytes")
+        }
+        self.name = name
+        body = try TemplateParser.statements(of: source, template: name)
+    }
+
+    /// Renders the template with these variables.
+    ///
+    /// - Parameters:
+    ///   - variables: Names and values.
+    ///   - clock: Gives the date to templates that ask for it.
+    package func render(
+        _ variables: [JSON.Member], clock: @escaping () -> TemplateDate = TemplateDate.now
+    ) throws(TemplateError) -> String {
+        try TemplateRun(template: name, clock: clock).render(body, with: variables)
+    }
+}
