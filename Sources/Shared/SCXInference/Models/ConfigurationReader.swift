@@ -1,6 +1,7 @@
 /// Reads the fields of a JSON object, with the reference's defaults for absent ones and limits for present ones.
 ///
-/// A field that is null counts as absent.
+/// A field that is null is read like one that is absent; where a null means "none" although there is a default,
+/// ``ifAbsent(_:_:)`` tells the two apart.
 struct ConfigurationReader {
     let path: String
     let json: JSON
@@ -19,6 +20,9 @@ struct ConfigurationReader {
         guard let value = json[field], !value.isNull else { return nil }
         return value
     }
+
+    /// The default, unless the field is there, be it null.
+    func ifAbsent<T>(_ field: String, _ value: T?) -> T? { json[field] == nil ? value : nil }
 
     /// An integer in `1...limit`.
     func size(_ field: String, limit: Int) throws(CheckpointError) -> Int? {

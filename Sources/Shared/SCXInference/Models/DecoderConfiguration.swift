@@ -97,8 +97,7 @@ extension DecoderConfiguration {
         normEpsilon = try reader.number("rms_norm_eps", minimum: 1e-30) ?? 1e-6
         tiedEmbeddings = try reader.flag("tie_word_embeddings") ?? false
 
-        // An explicit null means "as many as heads", absence the family's default.
-        let absentHeads = reader.json["num_key_value_heads"] == nil ? defaults.keyValueHeadCount : nil
+        let absentHeads = reader.ifAbsent("num_key_value_heads", defaults.keyValueHeadCount)
         keyValueHeadCount = try reader.size("num_key_value_heads", limit: 1 << 12) ?? absentHeads ?? headCount
         guard headCount % keyValueHeadCount == 0 else {
             throw reader.fault(
@@ -125,16 +124,18 @@ extension DecoderConfiguration {
         }
         rope = try RopeParameters(reader, headSize: headSize, maximumLength: maximumLength)
         slidingWindows = Array(repeating: nil, count: blockCount)
-        beginOfSequence = (try reader.tokens("bos_token_id"))?.first ?? defaults.beginOfSequence
-        endOfSequence = try reader.tokens("eos_token_id") ?? defaults.endOfSequence
+        beginOfSequence =
+            try reader.tokens("bos_token_id")?.first
+            ?? reader.ifAbsent("bos_token_id", defaults.beginOfSequence)
+        endOfSequence =
+            try reader.tokens("eos_token_id") ?? reader.ifAbsent("eos_token_id", defaults.endOfSequence) ?? []
     }
 
     /// Sets the windows as Qwen models describe them: by `layer_types`, or for the blocks from
     /// `max_window_layers` on, and only where `use_sliding_window` is set.
     mutating func setWindows(_ reader: ConfigurationReader) throws(CheckpointError) {
         let used = try reader.flag("use_sliding_window") ?? false
-        // The reference's default of 4096 holds for an absent field; null means none.
-        let absent = reader.json["sliding_window"] == nil ? 4096 : nil
+        let absent = reader.ifAbsent("sliding_window", 4_096)
         let window = try reader.size("sliding_window", limit: 1 << 30) ?? absent
         guard let types = try reader.texts("layer_types") else {
             guard used, let window else { return }

@@ -8,7 +8,7 @@ extension DecoderConfiguration {
             Defaults(
                 vocabularySize: 32_000, feedForwardSize: 14_336, keyValueHeadCount: 8, maximumLength: 131_072,
                 beginOfSequence: 1, endOfSequence: [2]))
-        let absent = reader.json["sliding_window"] == nil ? 4_096 : nil
+        let absent = reader.ifAbsent("sliding_window", 4_096)
         let window = try reader.size("sliding_window", limit: 1 << 30) ?? absent
         configuration.slidingWindows = Array(repeating: window, count: configuration.blockCount)
         return configuration
