@@ -61,7 +61,9 @@ extension DecoderConfiguration {
     /// - Throws: ``CheckpointError`` that names the file and the field.
     public init(json: JSON, path: String) throws(CheckpointError) {
         let reader = ConfigurationReader(path: path, json: json)
-        guard json.object != nil else { throw .file(path: path, action: "read it", reason: "not a JSON object") }
+        guard json.object != nil else {
+            throw .file(path: path, action: "read it", reason: "not a JSON object")
+        }
         switch try ModelFamily(reader) {
         case .llama: self = try .llama(reader)
         case .mistral: self = try .mistral(reader)
