@@ -196,7 +196,7 @@ struct ConfigurationTests {
     @Test(
         "a configuration that cannot be computed is refused by its field",
         arguments: [
-            (#"[]"#, "is not a JSON object"),
+            (#"[]"#, "cannot read it: not a JSON object"),
             (#"{}"#, "'model_type' is missing"),
             (#"{"model_type": 3}"#, "'model_type' is not a string"),
             (#"{"architectures": "LlamaForCausalLM"}"#, "'architectures' is not a list of strings"),
@@ -319,7 +319,7 @@ struct ConfigurationTests {
         #expect(names.contains("model.layers.1.self_attn.q_norm.weight") && !names.contains("lm_head.weight"))
         let llama = try configuration(#"{"model_type": "llama", "attention_bias": true, "mlp_bias": true}"#)
         #expect(llama.expectedTensors().count == 3 + 32 * 16)
-        #expect(llama.expectedTensors().last == TensorPlan(name: "lm_head.weight", shape: [32_000, 4_096]))
+        #expect(llama.expectedTensors().last?.shape == [32_000, 4_096])
         let qwen2 = try configuration(#"{"model_type": "qwen2", "num_key_value_heads": 4}"#)
         #expect(qwen2.shape(of: .keyBias) == [512] && qwen2.shape(of: .outputBias) == nil)
         #expect(try configuration(#"{"model_type": "llama"}"#).parameterCount == 6_738_415_616)

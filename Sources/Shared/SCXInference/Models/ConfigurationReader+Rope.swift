@@ -5,7 +5,7 @@ extension RopeParameters {
     ) throws(CheckpointError) {
         // Where both are there, the reference takes the old one, unless it is empty.
         var field = "rope_scaling"
-        if reader.value(field)?.object?.isEmpty ?? true { field = "rope_parameters" }
+        if [nil, .object([])].contains(reader.value(field)) { field = "rope_parameters" }
         let object = reader.value(field) ?? .object([])
         guard let members = object.object else { throw reader.fault(field, "is not an object") }
         guard !members.contains(where: { $0.value.object != nil }) else {

@@ -61,7 +61,9 @@ extension DecoderConfiguration {
     /// - Throws: ``CheckpointError`` that names the file and the field.
     public init(json: JSON, path: String) throws(CheckpointError) {
         let reader = ConfigurationReader(path: path, json: json)
-        guard json.object != nil else { throw .malformedConfiguration(path) }
+        guard json.object != nil else {
+            throw .file(path: path, action: "read it", reason: "not a JSON object")
+        }
         switch try ModelFamily(reader) {
         case .llama: self = try .llama(reader)
         case .mistral: self = try .mistral(reader)
@@ -186,11 +188,5 @@ extension ModelFamily {
             throw reader.unsupported("architecture \(architectures.first ?? type ?? "")", supported)
         }
         self = family
-    }
-}
-
-extension CheckpointError {
-    static func malformedConfiguration(_ path: String) -> CheckpointError {
-        .field(path: path, field: "", reason: "is not a JSON object")
     }
 }

@@ -17,7 +17,9 @@ public struct GenerationDefaults: Equatable, Sendable {
         beginOfSequence = configuration.beginOfSequence
         guard let path else { return }
         let json = try MappedFile(path).json()
-        guard json.object != nil else { throw .malformedConfiguration(path) }
+        guard json.object != nil else {
+            throw .file(path: path, action: "read it", reason: "not a JSON object")
+        }
         let reader = ConfigurationReader(path: path, json: json)
         endOfSequence = try reader.tokens("eos_token_id") ?? endOfSequence
         beginOfSequence = (try reader.tokens("bos_token_id"))?.first ?? beginOfSequence

@@ -27,6 +27,16 @@ public struct StoredTensor: Sendable {
     /// read again, from the system's page cache or the disk.
     public func discard() { file.discard(range) }
 
+    /// All elements as float32, exactly: for norms and biases.
+    public func values() -> [Float] {
+        unsafe withUnsafeBytes { bytes in
+            unsafe [Float](unsafeUninitializedCapacity: byteCount / type.byteCount) { values, count in
+                count = byteCount / type.byteCount
+                unsafe type.read(bytes, into: UnsafeMutableBufferPointer(rebasing: values[..<count]))
+            }
+        }
+    }
+
     /// Reads row `r` of a matrix as float32, exactly.
     ///
     /// - Parameters:
