@@ -332,7 +332,7 @@ private func configuration(_ text: String) throws -> DecoderConfiguration {
 
 /// Everything about a configuration in one line.
 private func summary(_ c: DecoderConfiguration) -> String {
-    func short(_ value: Float?) -> String { value.map { String(format: "%g", $0) } ?? "nil" }
+    func short(_ value: Double?) -> String { value.map { String(format: "%g", $0) } ?? "nil" }
     let flags = [
         ("tied", c.tiedEmbeddings), ("qkvBias", c.queryKeyValueBias), ("oBias", c.outputBias),
         ("mlpBias", c.feedForwardBias), ("qkNorm", c.queryKeyNorm),
@@ -349,13 +349,13 @@ private func summary(_ c: DecoderConfiguration) -> String {
         case .dynamic(let factor, let length): "dynamic \(short(factor))/\(length)"
         case .llama3(let factor, let low, let high, let length):
             "llama3 \(short(factor)) \(short(low)) \(short(high))/\(length)"
-        case .yarn(
-            let factor, let length, let fast, let slow, let attention, let mscale, let all, let truncate):
-            "yarn \(short(factor))/\(length) \(short(fast)) \(short(slow)) \(short(attention)) \(short(mscale)) "
-                + "\(short(all)) \(truncate)"
+        case .yarn(let yarn):
+            "yarn \(short(yarn.factor))/\(yarn.originalLength) \(short(yarn.betaFast)) \(short(yarn.betaSlow)) "
+                + "\(short(yarn.attentionFactor)) \(short(yarn.mscale)) \(short(yarn.mscaleAllDimensions)) "
+                + "\(yarn.truncate)"
         }
     return "\(c.family) v\(c.vocabularySize) h\(c.hiddenSize) b\(c.blockCount) "
-        + "\(c.headCount)/\(c.keyValueHeadCount)x\(c.headSize) f\(c.feedForwardSize) e\(short(c.normEpsilon)) "
+        + "\(c.headCount)/\(c.keyValueHeadCount)x\(c.headSize) f\(c.feedForwardSize) e\(short(Double(c.normEpsilon))) "
         + "n\(c.maximumLength) [\(flags)] w:\(windows) rope \(short(c.rope.base)) \(scaling) "
         + "bos \(c.beginOfSequence.map(String.init) ?? "nil") eos \(c.endOfSequence)"
 }

@@ -8,6 +8,8 @@ public struct EncodedTensor: Equatable, Sendable {
     /// `[rows, channels]`, row-major.
     public let values: [Float]
 
+    public var byteCount: Int { values.count * MemoryLayout<Float>.stride }
+
     /// What the trusted side sends, after its profile has encoded it.
     ///
     /// - Precondition: `values` has `rows · channels` elements.

@@ -50,6 +50,14 @@ public enum Answer: Sendable {
     case tensor(EncodedTensor)
     /// The largest logits of each row, in falling order.
     case topK([[TokenLogit]])
+
+    /// Bytes of its values.
+    public var byteCount: Int {
+        switch self {
+        case .tensor(let tensor): tensor.byteCount
+        case .topK(let rows): rows.reduce(0) { $0 + $1.count } * MemoryLayout<TokenLogit>.stride
+        }
+    }
 }
 
 /// A vocabulary entry and its logit.

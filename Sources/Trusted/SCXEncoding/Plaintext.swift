@@ -32,6 +32,18 @@ package struct Plaintext: ~Copyable, @unchecked Sendable {
         }
     }
 
+    /// One row, `[channels]`.
+    ///
+    /// - Precondition: There is such a row.
+    @_lifetime(&self)
+    package mutating func row(_ index: Int) -> MutableSpan<Float> {
+        precondition((0..<rows).contains(index), "Plaintext: no such row")
+        let start = index * channels
+        let span = unsafe MutableSpan(
+            _unsafeElements: UnsafeMutableBufferPointer(rebasing: storage[start..<start + channels]))
+        return unsafe _overrideLifetime(span, mutating: &self)
+    }
+
     /// Gives the rows away in clear: the encoding of profile `plain`, which hides nothing.
     package consuming func sendInClear() -> EncodedTensor {
         unsafe EncodedTensor(encodedRows: rows, channels: channels, values: Array(storage))

@@ -34,7 +34,7 @@ extension RopeParameters {
         guard partial == 1 else {
             throw reader.unsupported("partial_rotary_factor \(partial) with \(type) scaling", "1")
         }
-        func required(_ name: String) throws(CheckpointError) -> Float {
+        func required(_ name: String) throws(CheckpointError) -> Double {
             guard let value = try scaled.number(name, minimum: 1e-6) else {
                 throw scaled.fault(name, "is missing")
             }
@@ -62,18 +62,19 @@ extension RopeParameters {
                 originalLength: originalLength)
         default:
             // Zero stands for the default, as in the reference.
-            func optional(_ name: String) throws(CheckpointError) -> Float? {
+            func optional(_ name: String) throws(CheckpointError) -> Double? {
                 let value = try scaled.number(name, minimum: 0)
                 return value == 0 ? nil : value
             }
             scaling = .yarn(
-                factor: try scaled.number("factor", minimum: 1e-6) ?? Float(maximumLength)
-                    / Float(originalLength),
-                originalLength: originalLength,
-                betaFast: try optional("beta_fast") ?? 32, betaSlow: try optional("beta_slow") ?? 1,
-                attentionFactor: try scaled.number("attention_factor", minimum: 0),
-                mscale: try optional("mscale"), mscaleAllDim: try optional("mscale_all_dim"),
-                truncate: try scaled.flag("truncate") ?? true)
+                RopeScaling.Yarn(
+                    factor: try scaled.number("factor", minimum: 1e-6) ?? Double(maximumLength)
+                        / Double(originalLength),
+                    originalLength: originalLength,
+                    attentionFactor: try scaled.number("attention_factor", minimum: 0),
+                    mscale: try optional("mscale"), mscaleAllDimensions: try optional("mscale_all_dim"),
+                    betaFast: try optional("beta_fast") ?? 32, betaSlow: try optional("beta_slow") ?? 1,
+                    truncate: try scaled.flag("truncate") ?? true))
         }
     }
 }

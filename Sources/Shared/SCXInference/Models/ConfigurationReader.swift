@@ -33,14 +33,14 @@ struct ConfigurationReader {
     }
 
     /// A finite number that is at least `minimum`.
-    func number(_ field: String, minimum: Double) throws(CheckpointError) -> Float? {
+    func number(_ field: String, minimum: Double) throws(CheckpointError) -> Double? {
         guard let value = value(field) else { return nil }
         guard let number = value.double else { throw fault(field, "is not a number") }
         // Compared as float32, in which the model computes: 1e300 is not finite, 1e-300 is zero.
         guard Float(number).isFinite, number >= minimum, minimum <= 0 || Float(number) > 0 else {
             throw fault(field, "is \(number), which is not a sensible value")
         }
-        return Float(number)
+        return number
     }
 
     func flag(_ field: String) throws(CheckpointError) -> Bool? {

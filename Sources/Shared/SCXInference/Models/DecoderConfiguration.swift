@@ -96,7 +96,7 @@ extension DecoderConfiguration {
         headCount = try reader.size("num_attention_heads", limit: 1 << 12) ?? 32
         feedForwardSize = try reader.size("intermediate_size", limit: 1 << 20) ?? defaults.feedForwardSize
         maximumLength = try reader.size("max_position_embeddings", limit: 1 << 30) ?? defaults.maximumLength
-        normEpsilon = try reader.number("rms_norm_eps", minimum: 1e-30) ?? 1e-6
+        normEpsilon = Float(try reader.number("rms_norm_eps", minimum: 1e-30) ?? 1e-6)
         tiedEmbeddings = try reader.flag("tie_word_embeddings") ?? false
 
         let absentHeads = reader.ifAbsent("num_key_value_heads", defaults.keyValueHeadCount)

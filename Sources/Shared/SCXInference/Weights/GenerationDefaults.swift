@@ -5,11 +5,11 @@ public struct GenerationDefaults: Equatable, Sendable {
     public var beginOfSequence: Int?
     /// False for greedy decoding.
     public var sample: Bool?
-    public var temperature: Float?
+    public var temperature: Double?
     public var topK: Int?
-    public var topP: Float?
-    public var minP: Float?
-    public var repetitionPenalty: Float?
+    public var topP: Double?
+    public var minP: Double?
+    public var repetitionPenalty: Double?
 
     /// Reads the file at `path`, if there is one.
     init(path: String?, configuration: DecoderConfiguration) throws(CheckpointError) {

@@ -32,7 +32,7 @@ public struct SyntheticShape: Sendable {
     private init(
         _ name: String, _ family: ModelFamily, _ vocabulary: Int, _ hidden: Int, blocks: Int, heads: Int,
         _ keyHeads: Int, headSize: Int? = nil, _ feedForward: Int, length: Int, eps: Float = 1e-6,
-        base: Float = 10_000, window: Int? = nil, tied: Bool = false
+        base: Double = 10_000, window: Int? = nil, tied: Bool = false
     ) {
         self.name = name
         let size = headSize ?? hidden / heads

@@ -1,0 +1,117 @@
+/// Why a model cannot be loaded.
+public enum LoadError: Error, CustomStringConvertible, Sendable {
+    case checkpoint(CheckpointError)
+    case kernel(path: String, tensor: String, KernelError)
+
+    public var description: String {
+        switch self {
+        case .checkpoint(let error): "\(error)"
+        case .kernel(let path, let tensor, let error): "\(path): tensor '\(tensor)': \(error)"
+        }
+    }
+}
+
+extension Decoder {
+    /// Loads the weights of a checkpoint, packed for the kernels in the chosen precision.
+    ///
+    /// Each tensor's pages are given back once it is packed, so that loading needs little more memory than the packed
+    /// weights.
+    ///
+    /// - Parameters:
+    ///   - format: Precision of the matrices; norms and biases stay in float32.
+    ///   - pool: Threads that pack now and compute later.
+    ///   - progress: Called with the fraction done, 0 to 1, after each block.
+    /// - Throws: ``LoadError`` that names the file and the tensor.
+    public convenience init(
+        _ checkpoint: Checkpoint, format: WeightFormat, pool: ThreadPool, progress: (_ fraction: Double) -> Void = { _ in }
+    ) throws(LoadError) {
+        let configuration = checkpoint.configuration
+        let loader = Loader(checkpoint: checkpoint, format: format, pool: pool)
+        // Before any work, so that a missing tensor is found in a moment and not at 90 %.
+        do { try checkpoint.validate() } catch { throw .checkpoint(error) }
+        let steps = Double(configuration.blockCount + 1)
+        var blocks: [Block] = []
+        for index in 0..<configuration.blockCount {
+            blocks.append(try loader.block(index))
+            progress(Double(index + 1) / steps)
+        }
+        let head = try loader.site([
+            TensorPlan(
+                name: configuration.outputHeadName,
+                shape: [configuration.vocabularySize, configuration.hiddenSize])
+        ])
+        progress(1)
+        self.init(
+            configuration: configuration, pool: pool, blocks: blocks,
+            finalNorm: try loader.vector(DecoderConfiguration.finalNormName, configuration.hiddenSize), head: head)
+    }
+}
+
+/// Reads tensors and packs them.
+private struct Loader {
+    let checkpoint: Checkpoint
+    let format: WeightFormat
+    let pool: ThreadPool
+
+    var configuration: DecoderConfiguration { checkpoint.configuration }
+
+    func block(_ index: Int) throws(LoadError) -> Decoder.Block {
+        Decoder.Block(
+            attentionNorm: try vector(.attentionNorm, index),
+            queryKeyValue: try site(
+                index, [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)]),
+            queryNorm: try vector(.queryNorm, index),
+            keyNorm: try vector(.keyNorm, index),
+            output: try site(index, [(.output, .outputBias)]),
+            feedForwardNorm: try vector(.feedForwardNorm, index),
+            gateUp: try site(index, [(.gate, .gateBias), (.up, .upBias)]),
+            down: try site(index, [(.down, .downBias)]))
+    }
+
+    /// A fused product of a block: matrices with a common input, one above the other.
+    func site(_ index: Int, _ parts: [(weight: BlockTensor, bias: BlockTensor)]) throws(LoadError) -> Decoder.LinearSite {
+        var plans: [TensorPlan] = []
+        var bias: [Float] = []
+        for part in parts {
+            guard let shape = configuration.shape(of: part.weight) else {
+                preconditionFailure("Loader: \(part.weight) is not part of this model")
+            }
+            plans.append(TensorPlan(name: part.weight.name(block: index), shape: shape))
+            bias += try vector(part.bias, index)
+        }
+        return try site(plans, bias: bias)
+    }
+
+    func site(_ plans: [TensorPlan], bias: [Float] = []) throws(LoadError) -> Decoder.LinearSite {
+        let rows = plans.reduce(0) { $0 + $1.shape[0] }
+        let weights: PackedMatrix
+        do { weights = try PackedMatrix(rows: rows, columns: plans[0].shape[1], format: format) } catch {
+            throw .kernel(path: checkpoint.directory, tensor: plans[0].name, error)
+        }
+        var row = 0
+        for plan in plans {
+            let tensor = try tensor(plan.name, plan.shape)
+            unsafe tensor.withUnsafeBytes { bytes in
+                unsafe weights.pack(bytes, as: tensor.type, firstRow: row, count: plan.shape[0], pool: pool)
+            }
+            tensor.discard()
+            row += plan.shape[0]
+        }
+        return Decoder.LinearSite(weights: weights, bias: bias)
+    }
+
+    /// A vector of a block, empty when this model has none.
+    func vector(_ tensor: BlockTensor, _ index: Int) throws(LoadError) -> [Float] {
+        guard let shape = configuration.shape(of: tensor) else { return [] }
+        return try vector(tensor.name(block: index), shape[0])
+    }
+
+    func vector(_ name: String, _ count: Int) throws(LoadError) -> [Float] {
+        let tensor = try tensor(name, [count])
+        return tensor.values()
+    }
+
+    private func tensor(_ name: String, _ shape: [Int]) throws(LoadError) -> StoredTensor {
+        do { return try checkpoint.tensor(name, shape: shape) } catch { throw .checkpoint(error) }
+    }
+}

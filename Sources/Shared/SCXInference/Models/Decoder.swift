@@ -1,0 +1,214 @@
+/// A decoder-only transformer with its weights in memory: the arithmetic of Llama, Mistral, Qwen2 and Qwen3.
+///
+/// One block, in the checkpoint's names, follows
+/// <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/llama/modeling_llama.py>:
+///
+///     h += o_proj(attention(rope(q_proj(x)), rope(k_proj(x)), v_proj(x)))      x = input_layernorm(h)
+///     h += down_proj(silu(gate_proj(x)) · up_proj(x))                          x = post_attention_layernorm(h)
+///
+/// Products with a common input are one fused site. Embedding and sampling are not here: they stay on the trusted
+/// side.
+public final class Decoder: Sendable {
+    /// One transformer block.
+    struct Block: Sendable {
+        /// input_layernorm, `[hidden]`
+        let attentionNorm: [Float]
+        /// q_proj, k_proj, v_proj, `[(heads + 2 · keyValueHeads) · headSize, hidden]`
+        let queryKeyValue: LinearSite
+        /// q_norm and k_norm, `[headSize]`; empty where the family has none.
+        let queryNorm: [Float]
+        let keyNorm: [Float]
+        /// o_proj, `[hidden, heads · headSize]`
+        let output: LinearSite
+        /// post_attention_layernorm, `[hidden]`
+        let feedForwardNorm: [Float]
+        /// gate_proj, up_proj, `[2 · feedForward, hidden]`
+        let gateUp: LinearSite
+        /// down_proj, `[hidden, feedForward]`
+        let down: LinearSite
+    }
+
+    /// Weights and bias of one fused product.
+    struct LinearSite: Sendable {
+        let weights: PackedMatrix
+        /// One for each row of `weights`, or empty.
+        let bias: [Float]
+    }
+
+    public let configuration: DecoderConfiguration
+    public let pool: ThreadPool
+    let blocks: [Block]
+    /// model.norm, `[hidden]`
+    let finalNorm: [Float]
+    /// lm_head, `[vocabulary, hidden]`
+    let head: LinearSite
+    let rope: RotaryEmbedding
+    /// bfloat16 unless the weights are float32, which asks for full precision.
+    private let cacheFormat: LayerCache.Format
+
+    init(
+        configuration: DecoderConfiguration, pool: ThreadPool, blocks: [Block], finalNorm: [Float],
+        head: LinearSite
+    ) {
+        self.configuration = configuration
+        self.pool = pool
+        self.blocks = blocks
+        self.finalNorm = finalNorm
+        self.head = head
+        cacheFormat = head.weights.format == .f32 ? .f32 : .bf16
+        rope = RotaryEmbedding(configuration.rope)
+    }
+
+    /// Bytes of all weights in memory.
+    public var byteCount: Int {
+        let sites = blocks.flatMap { [$0.queryKeyValue, $0.output, $0.gateUp, $0.down] } + [head]
+        return sites.reduce(0) { $0 + $1.weights.byteCount }
+    }
+
+    /// An empty cache for one session of this model.
+    public func makeCache() -> KVCache {
+        KVCache(
+            layers: configuration.blockCount, kvHeads: configuration.keyValueHeadCount,
+            headSize: configuration.headSize, format: cacheFormat)
+    }
+}
+
+/// Consecutive rows of a forward pass that belong to one session.
+public struct CacheSegment {
+    public let cache: KVCache
+    /// Position of the first row in its session: the number of tokens that the cache holds.
+    public let position: Int
+    public let rows: Int
+
+    public init(cache: KVCache, position: Int, rows: Int) {
+        self.cache = cache
+        self.position = position
+        self.rows = rows
+    }
+}
+
+extension Decoder {
+    /// Runs blocks on hidden states, in place.
+    ///
+    /// - Parameters:
+    ///   - range: Blocks to run, in order.
+    ///   - hidden: `[tokens, hidden]`, row-major: the rows of all segments, one after the other.
+    ///   - segments: Which rows belong to which session; their keys and values are appended to its cache.
+    ///   - workspace: Scratch memory.
+    /// - Throws: ``KVCacheError`` when a cache cannot grow; then `hidden` and the caches are half-way.
+    /// - Precondition: The segments' rows add up to the rows of `hidden`, and every cache ends at its segment's
+    ///   position.
+    public func run(
+        blocks range: Range<Int>, on hidden: inout MutableSpan<Float>, segments: [CacheSegment],
+        workspace: inout Workspace
+    ) throws(KVCacheError) {
+        let tokens = segments.reduce(0) { $0 + $1.rows }
+        precondition(
+            hidden.count == tokens * configuration.hiddenSize, "Decoder: hidden is not tokens x hidden")
+        var table = RotaryTable(rope)
+        for segment in segments {
+            try segment.cache.reserve(segment.position + segment.rows)
+            table.append(positions: segment.position..<segment.position + segment.rows)
+        }
+        for index in range {
+            try attend(index, &hidden, segments, table, &workspace)
+            feedForward(index, &hidden, &workspace)
+        }
+    }
+
+    /// Adds a block's attention to the residual stream.
+    private func attend(
+        _ index: Int, _ hidden: inout MutableSpan<Float>, _ segments: [CacheSegment], _ table: RotaryTable,
+        _ work: inout Workspace
+    ) throws(KVCacheError) {
+        let block = blocks[index]
+        norm(hidden.span, block.attentionNorm, &work.normed)
+        apply(block.queryKeyValue, work.normed, &work.queryKeyValue)
+        try attend(index, &work.queryKeyValue, segments, table, &work.attended)
+        apply(block.output, work.attended, &work.update)
+        add(work.update.span, into: &hidden)
+    }
+
+    /// Attention of projected rows, after the norm of their heads and the rotation, which happen in place.
+    private func attend(
+        _ index: Int, _ projected: inout RowBuffer, _ segments: [CacheSegment], _ table: RotaryTable,
+        _ attended: inout RowBuffer
+    ) throws(KVCacheError) {
+        let (heads, kvHeads) = (configuration.headCount, configuration.keyValueHeadCount)
+        let size = configuration.headSize
+        let stride = (heads + 2 * kvHeads) * size
+        var rows = projected.mutableSpan
+        if configuration.queryKeyNorm {
+            for (offset, groups, weight) in [
+                (0, heads, blocks[index].queryNorm), (heads * size, kvHeads, blocks[index].keyNorm),
+            ] {
+                rmsNorm(
+                    &rows, offset: offset, stride: stride, rows: table.tokens, groups: groups,
+                    weight: weight.span, epsilon: configuration.normEpsilon, pool: pool)
+            }
+        }
+        // Queries and keys lie side by side and turn alike.
+        table.rotate(
+            &rows, offset: 0, stride: stride, heads: heads + kvHeads, headSize: size, pool: pool)
+
+        attended.resize(to: table.tokens * heads * size)
+        var out = attended.mutableSpan
+        var row = 0
+        for segment in segments {
+            let cache = segment.cache.layers[index]
+            let start = row * stride
+            try cache.append(
+                rows.span, keyOffset: start + heads * size, valueOffset: start + (heads + kvHeads) * size,
+                stride: stride, tokens: segment.rows)
+            attention(
+                rows.span, offset: start, stride: stride, tokens: segment.rows, heads: heads, cache: cache,
+                scale: 1 / Float(size).squareRoot(), window: configuration.slidingWindows[index],
+                into: &out, at: row * heads * size, pool: pool)
+            row += segment.rows
+        }
+    }
+
+    /// Adds a block's feed-forward network, its norm included, to the residual stream.
+    private func feedForward(_ index: Int, _ hidden: inout MutableSpan<Float>, _ work: inout Workspace) {
+        let block = blocks[index]
+        norm(hidden.span, block.feedForwardNorm, &work.normed)
+        apply(block.gateUp, work.normed, &work.gateUp)
+        activate(work.gateUp, &work.activated)
+        apply(block.down, work.activated, &work.update)
+        add(work.update.span, into: &hidden)
+    }
+
+    /// The logits of hidden states that left the last block: final norm, then head.
+    ///
+    /// - Parameters:
+    ///   - hidden: `[tokens, hidden]`, row-major.
+    ///   - workspace: Scratch memory.
+    /// - Returns: `[tokens, vocabulary]`, row-major.
+    public func logits(_ hidden: Span<Float>, workspace: inout Workspace) -> [Float] {
+        norm(hidden, finalNorm, &workspace.normed)
+        let tokens = hidden.count / configuration.hiddenSize
+        var logits = [Float](repeating: 0, count: tokens * configuration.vocabularySize)
+        var span = logits.mutableSpan
+        linear(workspace.normed.span, head.weights, into: &span, tokens: tokens, pool: pool)
+        return logits
+    }
+
+    private func norm(_ x: Span<Float>, _ weight: [Float], _ out: inout RowBuffer) {
+        out.resize(to: x.count)
+        var span = out.mutableSpan
+        rmsNorm(x, weight: weight.span, epsilon: configuration.normEpsilon, into: &span, pool: pool)
+    }
+
+    private func activate(_ gateUp: borrowing RowBuffer, _ out: inout RowBuffer) {
+        out.resize(to: gateUp.count / 2)
+        var span = out.mutableSpan
+        siluMultiply(gateUp.span, into: &span, features: configuration.feedForwardSize, pool: pool)
+    }
+
+    private func apply(_ site: LinearSite, _ x: borrowing RowBuffer, _ out: inout RowBuffer) {
+        let tokens = x.count / site.weights.columns
+        out.resize(to: tokens * site.weights.rows)
+        var span = out.mutableSpan
+        linear(x.span, site.weights, bias: site.bias.span, into: &span, tokens: tokens, pool: pool)
+    }
+}

@@ -1,0 +1,57 @@
+/// Rows of float32 that keep their memory when they shrink, so that a step of generation allocates nothing.
+///
+/// `@safe` because the pointer cannot leave it: access is by spans that the compiler ties to its lifetime.
+@safe
+public struct RowBuffer: ~Copyable, @unchecked Sendable {
+    private var storage: UnsafeMutableBufferPointer<Float>
+    /// Elements in use.
+    public private(set) var count = 0
+
+    public init() { unsafe storage = .allocate(capacity: 0) }
+
+    /// Sets the number of elements; what they are is undefined until they are written.
+    public mutating func resize(to newCount: Int) {
+        precondition(newCount >= 0, "RowBuffer: negative count")
+        if unsafe newCount > storage.count {
+            unsafe storage.deallocate()
+            unsafe storage = .allocate(capacity: newCount)
+            unsafe storage.initialize(repeating: 0)
+        }
+        count = newCount
+    }
+
+    public var span: Span<Float> {
+        @_lifetime(borrow self) get {
+            let span = unsafe Span(_unsafeElements: UnsafeBufferPointer(rebasing: storage[..<count]))
+            return unsafe _overrideLifetime(span, borrowing: self)
+        }
+    }
+
+    public var mutableSpan: MutableSpan<Float> {
+        @_lifetime(&self) mutating get {
+            let span = unsafe MutableSpan(
+                _unsafeElements: UnsafeMutableBufferPointer(rebasing: storage[..<count]))
+            return unsafe _overrideLifetime(span, mutating: &self)
+        }
+    }
+
+    deinit { unsafe storage.deallocate() }
+}
+
+/// Scratch memory of a forward pass, kept from one to the next.
+public struct Workspace: ~Copyable, Sendable {
+    /// `[tokens, hidden]`, after a norm.
+    var normed = RowBuffer()
+    /// `[tokens, (heads + 2 · keyValueHeads) · headSize]`: queries, keys, values of each token.
+    var queryKeyValue = RowBuffer()
+    /// `[tokens, heads · headSize]`
+    var attended = RowBuffer()
+    /// `[tokens, hidden]`, what a site adds to the residual stream.
+    var update = RowBuffer()
+    /// `[tokens, 2 · feedForward]`: gate and up of each token.
+    var gateUp = RowBuffer()
+    /// `[tokens, feedForward]`
+    var activated = RowBuffer()
+
+    public init() {}
+}

@@ -1,0 +1,24 @@
+public import SCXLink
+import Synchronization
+
+/// A worker in the same process: for tests, and for one machine that trusts itself.
+public final class InProcessLink: WorkerLink {
+    private let worker: Worker
+    private let counts = Mutex(Traffic())
+
+    public init(_ worker: Worker) { self.worker = worker }
+
+    public var traffic: Traffic { counts.withLock { $0 } }
+
+    public func exchange(_ request: Request) throws(LinkError) -> Answer {
+        let answer = try worker.answer(request)
+        counts.withLock {
+            $0.exchanges += 1
+            $0.bytesSent += request.tensor.byteCount
+            $0.bytesReceived += answer.byteCount
+        }
+        return answer
+    }
+
+    public func release(_ slot: Slot) { worker.release(slot) }
+}

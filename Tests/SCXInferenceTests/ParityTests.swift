@@ -1,0 +1,101 @@
+import Foundation
+import SCXInference
+import Testing
+
+/// What transformers computed from a small random checkpoint; `Tests/Fixtures/parity/README.md` says how.
+struct ParityCase: CustomTestStringConvertible, Sendable {
+    static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .appending(path: "Fixtures/parity").path
+
+    static let all: [ParityCase] = {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        return names.filter { !$0.hasSuffix(".md") }.sorted().map { ParityCase(name: $0) }
+    }()
+
+    let name: String
+
+    var testDescription: String { name }
+    var directory: String { "\(Self.folder)/\(name)" }
+
+    /// The tensors of `expected.safetensors`, as numbers.
+    func expected() throws -> (prompt: [Int32], logits: [Float], greedy: [Int32]) {
+        let bytes = [UInt8](try Data(contentsOf: URL(filePath: directory + "/expected.safetensors")))
+        let headerCount = Int(Self.integer(bytes[0..<8]))
+        let header = try JSON(parsing: String(decoding: bytes[8..<8 + headerCount], as: UTF8.self))
+        func data(_ name: String) throws -> [UInt8] {
+            let offsets = (header[name]?["data_offsets"]?.array ?? []).compactMap(\.int)
+            try #require(offsets.count == 2)
+            return Array(bytes[8 + headerCount + offsets[0]..<8 + headerCount + offsets[1]])
+        }
+        func tokens(_ name: String) throws -> [Int32] {
+            let data = try data(name)
+            return stride(from: 0, to: data.count, by: 8).map { Int32(Self.integer(data[$0..<$0 + 8])) }
+        }
+        let logits = try data("logits")
+        return (
+            try tokens("prompt"),
+            stride(from: 0, to: logits.count, by: 4).map {
+                Float(bitPattern: UInt32(Self.integer(logits[$0..<$0 + 4])))
+            }, try tokens("greedy")
+        )
+    }
+
+    private static func integer(_ bytes: ArraySlice<UInt8>) -> UInt64 {
+        bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+}
+
+@Suite("parity with transformers")
+struct ParityTests {
+    static let pool = ThreadPool(threads: 2)
+
+    /// Embeds tokens and runs them through the model after what the cache holds; the last rows' logits.
+    func logits(
+        _ model: Decoder, _ checkpoint: Checkpoint, _ tokens: [Int32], _ cache: KVCache,
+        _ workspace: inout Workspace
+    ) throws -> [Float] {
+        let hidden = model.configuration.hiddenSize
+        let table = try checkpoint.tensor(
+            DecoderConfiguration.embeddingName, shape: [model.configuration.vocabularySize, hidden])
+        var rows: [Float] = []
+        for token in tokens {
+            var row = [Float](repeating: 0, count: hidden)
+            var span = row.mutableSpan
+            table.row(Int(token), into: &span)
+            rows += row
+        }
+        var span = rows.mutableSpan
+        try model.run(
+            blocks: 0..<model.configuration.blockCount, on: &span,
+            segments: [CacheSegment(cache: cache, position: cache.count, rows: tokens.count)],
+            workspace: &workspace)
+        return model.logits(rows.span, workspace: &workspace)
+    }
+
+    @Test("logits and 48 greedy tokens are those of transformers in float32", arguments: ParityCase.all)
+    func matches(_ parity: ParityCase) throws {
+        let (prompt, expected, greedy) = try parity.expected()
+        let checkpoint = try Checkpoint(directory: parity.directory)
+        let model = try Decoder(checkpoint, format: .f32, pool: Self.pool)
+        var workspace = Workspace()
+        let cache = model.makeCache()
+        let got = try logits(model, checkpoint, prompt, cache, &workspace)
+        try #require(got.count == expected.count)
+        let largest = expected.reduce(0) { max($0, abs($1)) }
+        let difference = zip(got, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
+        #expect(difference <= 2e-4 * largest, "off by \(difference) of \(largest)")
+
+        let vocabulary = model.configuration.vocabularySize
+        var last = Array(got.suffix(vocabulary))
+        var tokens: [Int32] = []
+        while tokens.count < greedy.count {
+            let likeliest = argmax(last.span)
+            tokens.append(try #require(likeliest.map { Int32($0) }))
+            last = try logits(model, checkpoint, [tokens[tokens.count - 1]], cache, &workspace)
+        }
+        #expect(tokens == greedy)
+    }
+
+    @Test("every family and option has a case")
+    func cases() { #expect(ParityCase.all.count >= 30) }
+}
