@@ -729,7 +729,7 @@ CASES = r"""
 {{ xs | first }} {{ xs | last }} {{ [] | first }}| {{ [] | last }}| {{ 'abc' | first }} {{ 'abc' | last }} {{ d | list }} {{ 'abc' | list }} {{ range(3) | list }}
 {{ 3 | string + 'x' }} {{ none | string }} {{ '12' | int + 1 }} {{ 'zz' | int }} {{ 'zz' | int(5) }} {{ '3.9' | int }} {{ 3.9 | int }} {{ -3.9 | int }} {{ '1f' | int(base=16) }} {{ true | int }} {{ ' 4 ' | int }}
 {{ '2.5' | float }} {{ 'x' | float }} {{ 3 | float }} {{ 'x' | float(1.5) }} {{ '1e3' | float }} {{ 'inf' | float }} {{ '-nan' | float }}
-{{ people | map(attribute='name') | list }} {{ people | map(attribute='job.title', default='-') | list }} {{ words | map('upper') | join(',') }} {{ words | map('replace', 'a', 'z') | list }} {{ [[1, 2], [3, 4]] | map('first') | list }} {{ [[1, 2]] | map(attribute=1) | list }}
+{{ people | map(attribute='name') | list }} {{ people | map(attribute='job.grade', default='-') | list }} {{ words | map('upper') | join(',') }} {{ words | map('replace', 'a', 'z') | list }} {{ [[1, 2], [3, 4]] | map('first') | list }} {{ [[1, 2]] | map(attribute=1) | list }}
 {{ xs | select('odd') | list }} {{ xs | reject('odd') | list }} {{ xs | select('gt', 1) | list }} {{ [0, 1, '', 'a'] | select | list }} {{ people | selectattr('age', 'equalto', 30) | map(attribute='name') | list }} {{ people | rejectattr('job') | map(attribute='name') | list }} {{ people | selectattr('job', 'defined') | list | length }} {{ people | selectattr('age', '>', 26) | list | length }}
 {{ xs | sort }} {{ words | sort }} {{ words | sort(case_sensitive=true) }} {{ xs | sort(reverse=true) }} {{ people | sort(attribute='age') | map(attribute='name') | list }} {{ people | sort(attribute='age', reverse=true) | map(attribute='name') | list }} {{ xs | reverse | list }} {{ 'abc' | reverse }}
 {{ words | unique | list }} {{ [1, 1.0, 2, true] | unique | list }} {{ xs | sum }} {{ people | sum(attribute='age') }} {{ xs | min }} {{ xs | max }} {{ words | max }} {{ [] | min }}| {{ people | max(attribute='age') }}
@@ -808,7 +808,6 @@ a {# comment {{ x }} #} b {#- trimmed -#} c
 {{ 1 if }}
 {% break %}
 {% set true = 1 %}
-{{ cycler('a') }}
 """
 
 # Cases of several lines, where white space is the point.

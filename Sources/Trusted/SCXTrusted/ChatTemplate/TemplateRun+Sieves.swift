@@ -34,8 +34,7 @@ extension TemplateRun {
         if arguments.positional.isEmpty {
             let bound = try bind(arguments, ["attribute", "default"], required: 1, "map")
             for item in try items(of: value) {
-                let part = try part(bound[0], of: item)
-                results.append(part.isUndefined ? bound[1] ?? part : part)
+                results.append(try part(bound[0], of: item, default: bound[1]))
             }
             return results
         }
@@ -48,7 +47,14 @@ extension TemplateRun {
     }
 
     /// An item's attribute by a path such as `function.name`; the item itself without a path.
-    func part(_ path: TemplateValue?, of item: TemplateValue) throws(TemplateError) -> TemplateValue {
+    ///
+    /// - Parameters:
+    ///   - path: Names or numbers between dots.
+    ///   - item: What has the attribute.
+    ///   - fallback: Stands for each part of the path that is missing.
+    func part(
+        _ path: TemplateValue?, of item: TemplateValue, default fallback: TemplateValue? = nil
+    ) throws(TemplateError) -> TemplateValue {
         switch path {
         case nil, .some(.none): return item
         case .int: return try self.item(path ?? .none, of: item)
@@ -57,6 +63,7 @@ extension TemplateRun {
             for name in path.split(separator: ".", omittingEmptySubsequences: false) {
                 let index = name.allSatisfy(\.isNumber) ? Int(name) : nil
                 value = try self.item(index.map { .int($0) } ?? .string(String(name)), of: value)
+                if value.isUndefined, let fallback { value = fallback }
             }
             return value
         default: throw fault("an attribute's name is no str")

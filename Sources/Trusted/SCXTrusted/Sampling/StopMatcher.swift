@@ -1,0 +1,78 @@
+/// When an answer ends, apart from its length.
+package struct StopConditions: Equatable, Sendable {
+    /// Tokens that end the answer, such as the end of a turn.
+    package var tokens: Set<Int32>
+    /// Go on after such a token.
+    package var ignoresTokens: Bool
+    /// Texts that end the answer and are not part of it.
+    package var strings: [String]
+
+    package init(tokens: Set<Int32> = [], ignoresTokens: Bool = false, strings: [String] = []) {
+        self.tokens = tokens
+        self.ignoresTokens = ignoresTokens
+        self.strings = strings
+    }
+
+    package func ends(with token: Int32) -> Bool { !ignoresTokens && tokens.contains(token) }
+}
+
+/// Finds stop strings in streamed text, however the text is cut into pieces.
+///
+/// Text that may be the beginning of a stop string is held back until it is known not to be. The text is cut before
+/// the stop string that is complete first; of several that end together, before the longest.
+package struct StopMatcher: Sendable {
+    private let strings: [[UInt8]]
+    /// For each stop string and each number of its bytes matched: how many are matched still when the next byte does
+    /// not fit.
+    private let fallbacks: [[Int]]
+    /// Bytes of each stop string that the text ends with.
+    private var matched: [Int]
+    private var held: [UInt8] = []
+    /// The stop string that was found.
+    package private(set) var found: String?
+
+    package init(_ strings: [String]) {
+        self.strings = strings.filter { !$0.isEmpty }.map { Array($0.utf8) }
+        fallbacks = self.strings.map { string in
+            var fallback = [0, 0]
+            for i in string.indices.dropFirst() {
+                var length = fallback[i]
+                while length > 0, string[length] != string[i] { length = fallback[length] }
+                fallback.append(string[length] == string[i] ? length + 1 : 0)
+            }
+            return fallback
+        }
+        matched = [Int](repeating: 0, count: self.strings.count)
+    }
+
+    /// Takes the next piece of text and gives what can be shown now. After a stop string was found it gives nothing.
+    package mutating func append(_ piece: String) -> String {
+        guard found == nil else { return "" }
+        guard !strings.isEmpty else { return piece }
+        for byte in piece.utf8 {
+            held.append(byte)
+            var longest = 0
+            for i in strings.indices {
+                while matched[i] > 0, strings[i][matched[i]] != byte { matched[i] = fallbacks[i][matched[i]] }
+                if strings[i][matched[i]] == byte { matched[i] += 1 }
+                if matched[i] == strings[i].count { longest = max(longest, matched[i]) }
+            }
+            guard longest == 0 else {
+                let string = held.suffix(longest)
+                found = String(decoding: string, as: UTF8.self)
+                defer { held = [] }
+                return String(decoding: held.dropLast(longest), as: UTF8.self)
+            }
+        }
+        // Stop strings begin and pieces end between characters, so the cut lies between characters too.
+        let kept = matched.max() ?? 0
+        defer { held = Array(held.suffix(kept)) }
+        return String(decoding: held.dropLast(kept), as: UTF8.self)
+    }
+
+    /// Gives what is still held back, at the end of the answer.
+    package mutating func finish() -> String {
+        defer { held = [] }
+        return String(decoding: held, as: UTF8.self)
+    }
+}
