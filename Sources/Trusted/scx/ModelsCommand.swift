@@ -1,0 +1,50 @@
+import ArgumentParser
+import Foundation
+import SCXInference
+import SCXTrusted
+
+struct ModelsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "models", abstract: "Look at model directories.", subcommands: [Check.self])
+
+    struct Check: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "check", abstract: "Read a model directory and say whether it can be served.")
+
+        @Argument(help: "Model directory as Hugging Face has it.")
+        var directory: String
+
+        func run() throws {
+            let checkpoint = try Checkpoint(directory: directory)
+            let configuration = checkpoint.configuration
+            try checkpoint.validate()
+            print("model      \(configuration.family.rawValue), \(configuration.blockCount) blocks")
+            print("hidden     \(configuration.hiddenSize), feed-forward \(configuration.feedForwardSize)")
+            print(
+                "attention  \(configuration.headCount) heads, \(configuration.keyValueHeadCount) for keys and values, "
+                    + "head size \(configuration.headSize)")
+            print("vocabulary \(configuration.vocabularySize), context \(configuration.maximumLength)")
+            print("digest     \(checkpoint.digest())")
+            for name in checkpoint.unexpectedTensors() { print("not used   \(name)") }
+            if let tokenizer = try Tokenizer(ifPresentIn: directory) {
+                print("tokenizer  \(tokenizer.vocabularySize) entries")
+                if tokenizer.vocabularySize > configuration.vocabularySize {
+                    throw CheckFailure(
+                        "\(directory)/tokenizer.json has \(tokenizer.vocabularySize) entries, the model only "
+                            + "\(configuration.vocabularySize)")
+                }
+            } else {
+                print("tokenizer  none: only '--prompt-ids' can be served")
+            }
+            print("template   \(try ChatFormat.load(directory: URL(filePath: directory)) == nil ? "none" : "yes")")
+            print("ok")
+        }
+    }
+
+    /// Why a directory cannot be served although each file can be read.
+    struct CheckFailure: Error, CustomStringConvertible {
+        let description: String
+
+        init(_ description: String) { self.description = description }
+    }
+}

@@ -1,0 +1,141 @@
+import ArgumentParser
+import Foundation
+import SCXEncoding
+import SCXInference
+import SCXLink
+import SCXTrusted
+import SCXWorker
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// A model that is ready to answer: checkpoint, tokenizer, and the worker that computes.
+struct OpenModel {
+    let name: String
+    let checkpoint: Checkpoint
+    /// Nil when the directory has no `tokenizer.json`.
+    let tokenizer: Tokenizer?
+    let forward: any ForwardPass
+    /// Seconds that opening took.
+    let loadSeconds: Double
+
+    var configuration: DecoderConfiguration { checkpoint.configuration }
+
+    /// Tokens that end an answer.
+    var stopTokens: Set<Int32> { Set(checkpoint.generation.endOfSequence.map { Int32($0) }) }
+
+    /// Loads what the options name, with progress on standard error when that is a terminal.
+    init(_ options: ModelOptions) throws {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let directory = try options.model ?? BundledModel.directory()
+        name = directory.split(separator: "/").last.map(String.init) ?? directory
+        checkpoint = try Checkpoint(directory: directory)
+        tokenizer = try Tokenizer(ifPresentIn: directory)
+        let pool = ThreadPool(threads: options.threads ?? systemCores())
+        let progress = ProgressLine("loading \(name)")
+        let decoder = try Decoder(checkpoint, format: options.weights, pool: pool) { progress.show($0) }
+        progress.clear()
+        forward = PlainForwardPass(
+            embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration,
+            link: InProcessLink(Worker(model: decoder)))
+        loadSeconds = (clock.now - start).seconds
+    }
+
+    /// The tokenizer, for what cannot be done without.
+    func requireTokenizer() throws -> Tokenizer {
+        guard let tokenizer else {
+            throw ValidationError(
+                "'\(name)' has no tokenizer.json: give the prompt as numbers with '--prompt-ids'.")
+        }
+        return tokenizer
+    }
+
+    /// The chat template, for what cannot be done without.
+    func requireChatFormat() throws -> ChatFormat {
+        guard let format = try ChatFormat.load(directory: URL(filePath: checkpoint.directory)) else {
+            throw ValidationError("'\(name)' has no chat template.")
+        }
+        return format
+    }
+
+    /// An engine over this model.
+    func makeEngine() -> Engine {
+        Engine(
+            forward: forward, tokenizer: tokenizer, vocabularySize: configuration.vocabularySize,
+            maximumLength: configuration.maximumLength)
+    }
+}
+
+extension Tokenizer {
+    /// Reads a directory's tokenizer, nil where it has none.
+    convenience init?(ifPresentIn directory: String) throws(TokenizerError) {
+        guard unsafe access("\(directory)/tokenizer.json", F_OK) == 0 else { return nil }
+        try self.init(directory: directory)
+    }
+}
+
+/// Where the model that comes with the package lies.
+enum BundledModel {
+    static let name = "ward-4m"
+
+    /// Looks in `Models` beside the program and in the folders above it, which covers an installed copy and a build
+    /// folder.
+    static func directory() throws -> String {
+        var folder = executableFolder()
+        while !folder.isEmpty {
+            let candidate = "\(folder)/Models/\(name)"
+            if unsafe access("\(candidate)/config.json", R_OK) == 0 { return candidate }
+            guard let slash = folder.lastIndex(of: "/") else { break }
+            folder = String(folder[..<slash])
+        }
+        throw ValidationError(
+            "the bundled model 'Models/\(name)' is not beside this program: name a directory with '--model'.")
+    }
+
+    private static func executableFolder() -> String {
+        guard let path = unsafe realpath("/proc/self/exe", nil) else { return "" }
+        defer { unsafe free(path) }
+        let name = unsafe String(cString: path)
+        return name.lastIndex(of: "/").map { String(name[..<$0]) } ?? ""
+    }
+}
+
+/// Processor cores that this process may use.
+func systemCores() -> Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+
+extension Duration {
+    var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}
+
+/// A line on standard error that shows how far a long task is; silent when that is no terminal.
+struct ProgressLine: Sendable {
+    private let label: String
+    private let visible = isatty(STDERR_FILENO) == 1
+
+    init(_ label: String) { self.label = label }
+
+    /// - Parameter fraction: Done, 0 to 1.
+    func show(_ fraction: Double) {
+        if visible { standardError("\r\(label) \(Int(fraction * 100)) %", terminator: "") }
+    }
+
+    func clear() {
+        if visible { standardError("\r\u{1B}[K", terminator: "") }
+    }
+}
+
+/// Writes to standard error.
+func standardError(_ text: String, terminator: String = "\n") {
+    var bytes = Array((text + terminator).utf8)
+    unsafe _ = write(STDERR_FILENO, &bytes, bytes.count)
+}
+
+/// Writes to standard output at once, so that an answer appears as it is made.
+func standardOutput(_ text: String, terminator: String = "") {
+    print(text, terminator: terminator)
+    unsafe _ = fflush(nil)
+}
