@@ -125,21 +125,26 @@ public final class Checkpoint: Sendable {
     /// An identity of the model, 32 hexadecimal digits, equal for copies of one model in other shards.
     ///
     /// Both sides of a link compare it, so that nobody talks to a worker with another model by mistake. It covers the
-    /// bytes of `config.json`, every tensor's name, type and shape, and 256 bytes from the start, the middle and the
-    /// end of each tensor; that takes milliseconds and tells models and fine-tunes apart. It authenticates nothing:
-    /// who wants to can change weights elsewhere.
+    /// bytes of `config.json`, every tensor's name, type and shape, and 256 bytes from the middle of each tensor;
+    /// that takes milliseconds and tells models and fine-tunes apart. It authenticates nothing: who wants to can
+    /// change weights elsewhere.
     public func digest() -> String {
+        var samples: [(name: String, type: String, shape: [Int], file: MappedFile, range: Range<Int>)] = []
+        for (name, index) in locations {
+            guard let entry = files[index].entries[name] else { continue }
+            let count = min(256, entry.range.count)
+            let start = entry.range.lowerBound + (entry.range.count - count) / 2
+            samples.append((name, entry.type, entry.shape, files[index].file, start..<start + count))
+        }
+        samples.sort { $0.name < $1.name }
+        // One after the other, hundreds of reads from a cold disk would take seconds.
+        for sample in samples { sample.file.prefetch(sample.range) }
+
         var hash = FNV128()
         unsafe configurationFile.withUnsafeBytes(0..<configurationFile.byteCount) { unsafe hash.add($0) }
-        for name in tensorNames {
-            guard let index = locations[name], let entry = files[index].entries[name] else { continue }
-            hash.add("\(name) \(entry.type) \(entry.shape);")
-            let (range, sample) = (entry.range, min(256, entry.range.count))
-            for start in [
-                range.lowerBound, range.lowerBound + (range.count - sample) / 2, range.upperBound - sample,
-            ] {
-                unsafe files[index].file.withUnsafeBytes(start..<start + sample) { unsafe hash.add($0) }
-            }
+        for sample in samples {
+            hash.add("\(sample.name) \(sample.type) \(sample.shape);")
+            unsafe sample.file.withUnsafeBytes(sample.range) { unsafe hash.add($0) }
         }
         let digits = String(hash.value, radix: 16)
         return String(repeating: "0", count: 32 - digits.count) + digits

@@ -56,13 +56,23 @@ final class MappedFile: Sendable {
 
     /// Gives the memory of the pages that lie wholly in the range back to the system; they can be read again.
     func discard(_ range: Range<Int>) {
-        precondition(
-            range.lowerBound >= 0 && range.upperBound <= byteCount, "MappedFile: range outside the file")
-        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-        let start = (range.lowerBound + page - 1) / page * page
-        let end = range.upperBound / page * page
+        advise(
+            (range.lowerBound + Self.page - 1) / Self.page * Self.page,
+            range.upperBound / Self.page * Self.page, MADV_DONTNEED)
+    }
+
+    /// Has the system start reading the range from the disk, without waiting for it.
+    func prefetch(_ range: Range<Int>) {
+        advise(range.lowerBound / Self.page * Self.page, range.upperBound, MADV_WILLNEED)
+    }
+
+    private static let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+
+    /// Tells the system about the pages from `start`, a multiple of their size; it may ignore that.
+    private func advise(_ start: Int, _ end: Int, _ advice: Int32) {
+        precondition(start >= 0 && end <= byteCount, "MappedFile: range outside the file")
         guard start < end, let base = unsafe base else { return }
-        unsafe madvise(base + start, end - start, MADV_DONTNEED)
+        unsafe madvise(base + start, end - start, advice)
     }
 
     /// Reads the whole file as JSON, if it has at most `limit` bytes: the values take a multiple of its memory.

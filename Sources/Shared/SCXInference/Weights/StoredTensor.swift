@@ -27,6 +27,9 @@ public struct StoredTensor: Sendable {
     /// read again, from the system's page cache or the disk.
     public func discard() { file.discard(range) }
 
+    /// Has the system start reading the tensor from the disk, so that it is there when it is needed.
+    public func prefetch() { file.prefetch(range) }
+
     /// All elements as float32, exactly: for norms and biases.
     public func values() -> [Float] {
         unsafe withUnsafeBytes { bytes in

@@ -59,28 +59,30 @@ struct SyntheticTokenizer {
         merges.append((left, right))
     }
 
-    private mutating func fill(_ wanted: Int) {
-        // "Ġ" is the alphabet's letter for a space.
-        for word in Self.words.split(separator: " ") {
-            var start = "Ġ"
-            for letter in word {
-                add(start, String(letter), wanted)
-                start.append(letter)
-            }
+    /// Adds a word with a space before it, letter by letter, as merging reaches it.
+    private mutating func addWord(_ word: some StringProtocol, _ wanted: Int) {
+        var start = "Ġ"  // The alphabet's letter for a space.
+        for letter in word {
+            add(start, String(letter), wanted)
+            start.append(letter)
         }
-        let vowels = "aeiou".map(String.init)
+    }
+
+    private mutating func fill(_ wanted: Int) {
+        for word in Self.words.split(separator: " ") { addWord(word, wanted) }
         var syllables: [String] = []
         for consonant in "bcdfghjklmnprstvwz".map(String.init) {
-            for vowel in vowels {
+            for vowel in "aeiou".map(String.init) {
+                let open = consonant + vowel
                 add(consonant, vowel, wanted)
-                syllables.append(consonant + vowel)
+                syllables.append(open)
                 for coda in "nrslt".map(String.init) {
-                    add(consonant + vowel, coda, wanted)
-                    syllables.append(consonant + vowel + coda)
+                    add(open, coda, wanted)
+                    syllables.append(open + coda)
                 }
             }
         }
-        for syllable in syllables { add("Ġ", syllable, wanted) }
+        for syllable in syllables { addWord(syllable, wanted) }
         for second in syllables where tokens.count < wanted {
             for first in syllables { add("Ġ" + first, second, wanted) }
         }
