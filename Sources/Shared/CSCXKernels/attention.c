@@ -30,6 +30,10 @@ static uint16_t bf16_of(float x) {
     return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
+static inline void put(void *page, bool bf16, size_t index, float x) {
+    if (bf16) { ((uint16_t *)page)[index] = bf16_of(x); } else { ((float *)page)[index] = x; }
+}
+
 void cscx_page_write(void *page, bool bf16, size_t kv_heads, size_t head_size, size_t first, size_t tokens,
                      const float *keys, const float *values, size_t stride) {
     const size_t padded = padded_size(head_size), elements = cscx_page_head_elements(head_size);
@@ -39,17 +43,10 @@ void cscx_page_write(void *page, bool bf16, size_t kv_heads, size_t head_size, s
             const float *const v = values + t * stride + h * head_size;
             const size_t slot = first + t;
             const size_t k_start = h * elements + slot / 16 * 16 * head_size + slot % 16;
-            const size_t v_start = h * elements + cscx_page_tokens * head_size + slot * padded;
-            if (bf16) {
-                uint16_t *const p = page;
-                for (size_t d = 0; d < head_size; d++) { p[k_start + d * 16] = bf16_of(k[d]); }
-                for (size_t d = 0; d < head_size; d++) { p[v_start + d] = bf16_of(v[d]); }
-                memset(p + v_start + head_size, 0, (padded - head_size) * sizeof(uint16_t));
-            } else {
-                float *const p = page;
-                for (size_t d = 0; d < head_size; d++) { p[k_start + d * 16] = k[d]; }
-                memcpy(p + v_start, v, head_size * sizeof(float));
-                memset(p + v_start + head_size, 0, (padded - head_size) * sizeof(float));
+            const size_t v_start = h * elements + cscx_page_tokens * head_size + slot * 16;
+            for (size_t d = 0; d < head_size; d++) { put(page, bf16, k_start + d * 16, k[d]); }
+            for (size_t d = 0; d < padded; d++) {
+                put(page, bf16, v_start + d / 16 * 16 * cscx_page_tokens + d % 16, d < head_size ? v[d] : 0);
             }
         }
     }

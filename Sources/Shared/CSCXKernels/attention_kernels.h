@@ -55,7 +55,9 @@ INLINE void score_rows(const float *q, const void *keys, bool bf16, size_t head_
     }
 }
 
-// out[r][0 ..< 16·width] += Σ_t p[r][t] · values[t][0 ..< 16·width], rows of `p` 64 apart, the others `padded`.
+// out[r][16·w + i] += Σ_t p[r][t] · values[w][t][i] for w < width, i < 16; `values` begin at element `start`.
+//
+// Rows of `p` are 64 apart, those of `out` `padded`, and the blocks of `values` 64 tokens of 16 channels.
 INLINE void mix_rows(const float *p, const void *values, size_t start, bool bf16, size_t tokens, size_t padded,
                      float *out, const int rows, const int width) {
     vf sums[CSCX_ROWS][4 * V];
@@ -64,7 +66,7 @@ INLINE void mix_rows(const float *p, const void *values, size_t start, bool bf16
     }
     for (size_t t = 0; t < tokens; t++) {
         vf v[4 * V];
-        for (int w = 0; w < width; w++) { load16(values, start + t * padded + 16 * w, bf16, v + w * V); }
+        for (int w = 0; w < width; w++) { load16(values, start + (cscx_page_tokens * w + t) * 16, bf16, v + w * V); }
         for (int r = 0; r < rows; r++) {
             const float x = p[r * cscx_page_tokens + t];
             for (int i = 0; i < width * V; i++) { sums[r][i] = x * v[i] + sums[r][i]; }
@@ -99,19 +101,19 @@ INLINE void mix_tile(const float *p, const void *values, size_t start, bool bf16
     if (rows == 1) {
         const int width = V < 4 ? 4 : 2;
         for (; c + 16 * width <= padded; c += 16 * width) {
-            mix_rows(p, values, start + c, bf16, tokens, padded, out + c, 1, width);
+            mix_rows(p, values, start + c * cscx_page_tokens, bf16, tokens, padded, out + c, 1, width);
         }
     } else if (rows == 2 && V < 4) {
-        for (; c + 32 <= padded; c += 32) { mix_rows(p, values, start + c, bf16, tokens, padded, out + c, 2, 2); }
+        for (; c + 32 <= padded; c += 32) { mix_rows(p, values, start + c * cscx_page_tokens, bf16, tokens, padded, out + c, 2, 2); }
     }
     for (; c < padded; c += 16) {
         switch (rows) {
-        case 1: mix_rows(p, values, start + c, bf16, tokens, padded, out + c, 1, 1); break;
-        case 2: mix_rows(p, values, start + c, bf16, tokens, padded, out + c, 2, 1); break;
+        case 1: mix_rows(p, values, start + c * cscx_page_tokens, bf16, tokens, padded, out + c, 1, 1); break;
+        case 2: mix_rows(p, values, start + c * cscx_page_tokens, bf16, tokens, padded, out + c, 2, 1); break;
 #if CSCX_ROWS > 4
-        case 4: mix_rows(p, values, start + c, bf16, tokens, padded, out + c, 4, 1); break;
+        case 4: mix_rows(p, values, start + c * cscx_page_tokens, bf16, tokens, padded, out + c, 4, 1); break;
 #endif
-        default: mix_rows(p, values, start + c, bf16, tokens, padded, out + c, CSCX_ROWS, 1);
+        default: mix_rows(p, values, start + c * cscx_page_tokens, bf16, tokens, padded, out + c, CSCX_ROWS, 1);
         }
     }
 }
@@ -138,10 +140,12 @@ INLINE void weigh_row(float *scores, size_t from, size_t to, size_t begin, size_
     }
     for (size_t i = from; i < to; i += CSCX_LANES) {
         const vf weight = exp2_of(load(scores + i) - *maximum);
-        total += weight;
+        total += weight;  // masked lanes add 2e-38 to a sum of at least 1
         store(scores + i, weight);
     }
     store(denominator, total);
+    for (size_t i = from; i < begin; i++) { scores[i] = 0; }
+    for (size_t i = end; i < to; i++) { scores[i] = 0; }
 }
 
 static void widen(const uint16_t *from, float *to, size_t count) {  // a multiple of 16
@@ -185,7 +189,10 @@ void CSCX_NAME(cscx_attention_tile)(const cscx_attention *call, const cscx_atten
         const void *values = (const char *)keys + cscx_page_tokens * head_size * element;
         if (widens) {
             widen((const uint16_t *)keys + from * head_size, wide_keys + from * head_size, (to - from) * head_size);
-            widen((const uint16_t *)values + begin * padded, wide_values + begin * padded, (end - begin) * padded);
+            for (size_t c = 0; c < padded; c += 16) {
+                const size_t start = c * cscx_page_tokens + begin * 16;
+                widen((const uint16_t *)values + start, wide_values + start, (end - begin) * 16);
+            }
             keys = wide_keys;
             values = wide_values;
         }
@@ -208,8 +215,8 @@ void CSCX_NAME(cscx_attention_tile)(const cscx_attention *call, const cscx_atten
         for (size_t r = 0; r < rows; r += CSCX_ROWS) {
             const float *const p = scores + r * cscx_page_tokens + begin;
             float *const out = sums + r * padded;
-            if (bf16) { mix_tile(p, values, begin * padded, true, end - begin, padded, out, rows - r); }
-            else { mix_tile(p, values, begin * padded, false, end - begin, padded, out, rows - r); }
+            if (bf16) { mix_tile(p, values, begin * 16, true, end - begin, padded, out, rows - r); }
+            else { mix_tile(p, values, begin * 16, false, end - begin, padded, out, rows - r); }
         }
     }
 

@@ -32,14 +32,23 @@ INLINE vf load_some(const float *p, size_t count, float rest) {
 
 INLINE void store_some(float *p, vf v, size_t count) { memcpy(p, &v, count * sizeof(float)); }
 
+INLINE vi bits_of(vf v) {
+    vi bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+
+INLINE vf of_bits(vi bits) {
+    vf v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
 // bfloat16 is the upper half of a float32.
 INLINE vf load_bf16(const uint16_t *p) {
     vh half;
     memcpy(&half, p, sizeof half);
-    const vi wide = __builtin_convertvector(half, vi) << 16;
-    vf v;
-    memcpy(&v, &wide, sizeof v);
-    return v;
+    return of_bits(__builtin_convertvector(half, vi) << 16);
 }
 
 INLINE float sum_of(vf v) {
@@ -51,38 +60,16 @@ INLINE float sum_of(vf v) {
     return lanes[0];
 }
 
-INLINE float max_of(vf v) {
-    float lanes[CSCX_LANES];
-    store(lanes, v);
-    for (size_t width = CSCX_LANES / 2; width > 0; width /= 2) {
-        for (size_t i = 0; i < width; i++) { lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width]; }
-    }
-    return lanes[0];
-}
+INLINE float max_of(vf v) { return __builtin_reduce_max(v); }
 
 INLINE vf larger(vf a, vf b) { return a > b ? a : b; }
 
-// 2^n · e^r for integral n in -126 ... 128 and |r| <= ln(2)/2, where `shifted` is n + 1.5·2^23: then the low bits of
-// `shifted` are those of n. The polynomial (a Chebyshev fit of (e^r - 1 - r) / r²) is within 0.2 ulp.
-INLINE vf scaled_exp(vf shifted, vf r) {
-    vf p = 0.00139261835877f * r + 0.00836317905272f;
-    p = p * r + 0.0416665546172f;
-    p = p * r + 0.166665769897f;
-    p = p * r + 0.5f;
-    p = p * r * r + r + 1.0f;
-    // Half the power first: 2^128 is no float.
-    vi bits;
-    memcpy(&bits, &shifted, sizeof bits);
-    bits = (bits + 126) << 23;
-    vf power;
-    memcpy(&power, &bits, sizeof power);
-    return (p + p) * power;
-}
-
-// Adding this to a float below 2^22 rounds it to the nearest integer.
+// Adding this to a float below 2^22 rounds it to the nearest integer, which the low bits then hold.
 static const float shift = 12582912.0f;
 
 // e^x, within 2 ulp; 0 below x = -86.9 (where e^x < 1.9e-38), infinity above 88.73, NaN for NaN.
+//
+// x = n·ln 2 + r, and e^r is a polynomial (a Chebyshev fit of (e^r - 1 - r) / r², within 0.2 ulp).
 INLINE vf exp_of(vf x) {
     const vf low = -86.9f, high = 89.0f;
     vf y = x > high ? high : x;
@@ -91,16 +78,29 @@ INLINE vf exp_of(vf x) {
     const vf n = shifted - shift;
     vf r = y - n * 0.693359375f;
     r = r - n * -2.12194440055e-4f;
-    const vf e = scaled_exp(shifted, r);
+    vf p = 0.00139261835877f * r + 0.00836317905272f;
+    p = p * r + 0.0416665546172f;
+    p = p * r + 0.166665769897f;
+    p = p * r + 0.5f;
+    p = p * r * r + r + 1.0f;
+    // Half the power first: 2^128 is no float.
+    const vf e = (p + p) * of_bits((bits_of(shifted) + 126) << 23);
     return x < low ? (vf)0.0f : e;
 }
 
-// 2^x for x <= 127; 0 below x = -125.
+// 2^x for x <= 0, within 2 ulp; never below 2^-125, so -infinity gives about 2e-38; NaN for NaN.
+//
+// The polynomial is a Chebyshev fit of (2^r - 1) / r, within 0.2 ulp; n goes straight into its exponent.
 INLINE vf exp2_of(vf x) {
     const vf low = -125.0f;
-    const vf y = x < low ? low : x;
+    const vf y = low > x ? low : x;
     const vf shifted = y + shift;
-    const vf r = (y - (shifted - shift)) * 0.693147181f;
-    const vf e = scaled_exp(shifted, r);
-    return x < low ? (vf)0.0f : e;
+    const vf r = y - (shifted - shift);
+    vf p = 0.000154531629451f * r + 0.00133908633647f;
+    p = p * r + 0.00961808255728f;
+    p = p * r + 0.0555035711422f;
+    p = p * r + 0.240226507606f;
+    p = p * r + 0.693147188026f;
+    p = p * r + 1.0f;
+    return of_bits(bits_of(p) + (bits_of(shifted) << 23));
 }

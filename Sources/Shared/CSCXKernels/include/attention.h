@@ -10,9 +10,10 @@
 /// Tokens of one page of a layer's cache.
 ///
 /// A page holds for each key-value head, one after the other, the keys `[4][head_size][16 tokens]` and the values
-/// `[64 tokens][padded]`, with `padded` the head size rounded up to 16 and zeros beyond it. Elements are float32 or
-/// bfloat16. The scores of 16 tokens are then sums of broadcast queries times adjacent keys, without any horizontal
-/// sum, and a value row is adjacent.
+/// `[padded / 16][64 tokens][16 channels]`, with `padded` the head size rounded up to 16 and zeros beyond it. Elements
+/// are float32 or bfloat16. The scores of 16 tokens are then sums of broadcast queries times adjacent keys, and 16
+/// channels of the result sums of broadcast weights times adjacent values: no horizontal sums, and both are read in
+/// the order in which they lie.
 enum { cscx_page_tokens = 64 };
 
 /// Elements of one key-value head in a page.

@@ -3,8 +3,8 @@ import CSCXKernels
 /// The keys and values of one layer for one sequence, in the order in which attention reads them.
 ///
 /// Rows live in pages of 64 tokens that never move, so growing copies nothing. Per page and key-value head, keys are
-/// `[4][headSize][16 tokens]` and values `[64 tokens][headSize rounded up to 16]`: a vector of keys is one channel of
-/// adjacent tokens, so scores need no horizontal sums.
+/// `[4][headSize][16 tokens]` and values `[headSize / 16, rounded up][64 tokens][16]`: a vector of keys is one channel
+/// of adjacent tokens, so scores need no horizontal sums.
 ///
 /// Keys enter after their rotary embedding. A sliding-window model keeps all tokens; attention passes over the pages
 /// before the window.
