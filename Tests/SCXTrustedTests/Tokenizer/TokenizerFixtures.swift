@@ -46,7 +46,8 @@ enum TokenizerFixtures {
             let decoded = try #require(parts[1].string)
             return Row(
                 ids: try #require(parts[0].array).compactMap { $0.int.flatMap { Int32(exactly: $0) } },
-                decoded: decoded, decodedWithSpecials: parts.count > 2 ? try #require(parts[2].string) : decoded)
+                decoded: decoded,
+                decodedWithSpecials: parts.count > 2 ? try #require(parts[2].string) : decoded)
         }
     }
 

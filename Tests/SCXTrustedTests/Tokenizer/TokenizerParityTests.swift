@@ -60,7 +60,9 @@ struct TokenizerParityTests {
                 for line in lines[group * 500..<min(lines.count, group * 500 + 500)] {
                     for id in tokenizer.encode(String(decoding: line, as: UTF8.self)) + [-1] {
                         for shift in [0, 8, 16, 24] {
-                            hash = (hash ^ UInt64(UInt32(bitPattern: id) >> UInt32(shift) & 0xFF)) &* 0x100_0000_01B3
+                            hash =
+                                (hash ^ UInt64(UInt32(bitPattern: id) >> UInt32(shift) & 0xFF))
+                                &* 0x100_0000_01B3
                         }
                     }
                 }

@@ -39,11 +39,14 @@ struct BytePairModel: Sendable {
             let text = bytewise ? ByteAlphabet.texts[byte] : byte < 0x80 ? [UInt8(byte)] : []
             return vocabulary.id(of: text.span) ?? -1
         }
-        fallback = !byteFallback ? [] : (0..<256).map { byte in
-            let digits = Array("0123456789ABCDEF".utf8)
-            let text = Array("<0x".utf8) + [digits[byte >> 4], digits[byte & 15], UInt8(ascii: ">")]
-            return vocabulary.id(of: text.span) ?? -1
-        }
+        fallback =
+            !byteFallback
+            ? []
+            : (0..<256).map { byte in
+                let digits = Array("0123456789ABCDEF".utf8)
+                let text = Array("<0x".utf8) + [digits[byte >> 4], digits[byte & 15], UInt8(ascii: ">")]
+                return vocabulary.id(of: text.span) ?? -1
+            }
     }
 
     /// Room for one word, used again for the next.

@@ -96,7 +96,7 @@ extension Normalizer.NormalizationForm {
 
 extension Span<UInt8> {
     func hasPrefix(_ prefix: [UInt8], at offset: Int) -> Bool {
-        guard count - offset >= prefix.count else { return false }
+        guard offset >= 0, count - offset >= prefix.count else { return false }
         for i in prefix.indices where self[offset + i] != prefix[i] { return false }
         return true
     }
@@ -131,8 +131,10 @@ extension Normalizer {
         case "Prepend":
             let prefix = Array(try section.string("prepend").utf8)
             return prefix.isEmpty ? [] : [.prepend(prefix)]
-        case "Replace": return [.replace(try section.pattern(), with: Array(try section.string("content").utf8))]
-        case "Strip": return [.strip(left: try section.flag("strip_left"), right: try section.flag("strip_right"))]
+        case "Replace":
+            return [.replace(try section.pattern(), with: Array(try section.string("content").utf8))]
+        case "Strip":
+            return [.strip(left: try section.flag("strip_left"), right: try section.flag("strip_right"))]
         case let type:
             guard let form = NormalizationForm(rawValue: type) else { throw section.unsupported(type) }
             return [.unicode(form)]

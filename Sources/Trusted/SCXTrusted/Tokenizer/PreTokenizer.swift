@@ -93,7 +93,9 @@ extension PreTokenizer.Metaspace {
     fileprivate func apply(to words: inout Words) {
         let mark = Array(String(replacement).utf8)
         words.rewrite { word, isFirst, bytes in
-            if prefix == .always || (prefix == .first && isFirst), word[0] != 0x20, !word.hasPrefix(mark, at: 0) {
+            if prefix == .always || (prefix == .first && isFirst), word[0] != 0x20,
+                !word.hasPrefix(mark, at: 0)
+            {
                 bytes += mark
             }
             bytes += word.replacing([0x20], with: mark)
@@ -130,7 +132,9 @@ extension PreTokenizer {
     /// Reads the section `pre_tokenizer`.
     static func read(_ section: TokenizerSection, into plan: inout Plan) throws(TokenizerError) {
         let type = try section.type()
-        guard !plan.bytewise || type == "Sequence" else { throw section.unsupported(type, "after 'ByteLevel'") }
+        guard !plan.bytewise || type == "Sequence" else {
+            throw section.unsupported(type, "after 'ByteLevel'")
+        }
         switch type {
         case "Sequence":
             for part in try section.list("pretokenizers") { try read(part, into: &plan) }

@@ -26,7 +26,8 @@ struct SplitPattern: Equatable, Sendable {
     /// Whether a word of signs takes slashes as it takes line ends.
     var slashes = false
 
-    static let gpt2 = SplitPattern(contractions: .exactCase, letters: .afterSpace, digits: nil, lineEnds: false)
+    static let gpt2 = SplitPattern(
+        contractions: .exactCase, letters: .afterSpace, digits: nil, lineEnds: false)
     static let llama3 = SplitPattern(contractions: .anyCase, letters: .afterAny, digits: 3)
     static let qwen2 = SplitPattern(contractions: .anyCase, letters: .afterAny, digits: 1)
     static let o200k = SplitPattern(contractions: .suffixAnyCase, letters: .byCase, digits: 3, slashes: true)
@@ -41,9 +42,11 @@ struct SplitPattern: Equatable, Sendable {
         let spaces = #"\s*[\r\n]+|\s+(?!\S)|\s+"#
         switch regex {
         case #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#: self = .gpt2
-        case contractions + "|" + any + #"\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"# + spaces: self = .llama3
+        case contractions + "|" + any + #"\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"# + spaces:
+            self = .llama3
         case contractions + "|" + any + #"\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|"# + spaces: self = .qwen2
-        case any + upper + "*" + lower + "+" + contractions + "?|" + any + upper + "+" + lower + "*" + contractions
+        case any + upper + "*" + lower + "+" + contractions + "?|" + any + upper + "+" + lower + "*"
+            + contractions
             + #"?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|"# + spaces:
             self = .o200k
         case any + upper + "*" + lower + "+|" + any + upper + "+" + lower
@@ -54,7 +57,8 @@ struct SplitPattern: Equatable, Sendable {
     }
 
     private init(
-        contractions: Contractions, letters: Letters, digits: Int?, lineEnds: Bool = true, slashes: Bool = false
+        contractions: Contractions, letters: Letters, digits: Int?, lineEnds: Bool = true,
+        slashes: Bool = false
     ) {
         self.contractions = contractions
         self.letters = letters
@@ -78,7 +82,7 @@ struct SplitPattern: Equatable, Sendable {
         }
     }
 
-    /// Where the word that begins at `start` ends. The steps follow the alternatives of the expressions in order.
+    /// Finds where a word ends, by the alternatives of the expressions in order.
     private func end(of start: Int, _ text: Scanner) -> Int {
         if contractions == .exactCase || contractions == .anyCase,
             let end = text.contraction(at: start, anyCase: contractions == .anyCase)
@@ -109,7 +113,8 @@ struct SplitPattern: Equatable, Sendable {
         }
         var end = text.run(from: blank) { $0.isSign }
         if end > blank {
-            while lineEnds, end < text.text.count, text.isLineEnd(end) || (slashes && text.text[end] == 0x2F) { end += 1 }
+            while lineEnds, end < text.text.count, text.isLineEnd(end) || (slashes && text.text[end] == 0x2F)
+            { end += 1 }
             return end
         }
         precondition(isSpace, "the classes of characters do not cover the text")
@@ -208,7 +213,8 @@ private struct Scanner: ~Escapable {
         let first = text[offset + 1] | fold
         switch first {
         case UInt8(ascii: "s"), UInt8(ascii: "t"), UInt8(ascii: "m"), UInt8(ascii: "d"): return offset + 2
-        case 0xC5 | fold where anyCase && text[offset + 1] == 0xC5 && text[offset + 2] == 0xBF: return offset + 3
+        case 0xC5 | fold where anyCase && text[offset + 1] == 0xC5 && text[offset + 2] == 0xBF:
+            return offset + 3
         default: break
         }
         guard offset + 2 < text.count else { return nil }

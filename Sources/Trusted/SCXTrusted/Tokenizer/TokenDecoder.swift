@@ -24,7 +24,7 @@ enum TokenDecoder: Sendable {
         return steps
     }
 
-    /// - Parameter isFused: Whether the steps so far made one text of all tokens.
+    /// Appends the steps of one part; `isFused` says whether the steps so far made one text of all tokens.
     private static func read(
         _ section: TokenizerSection, into steps: inout [TokenDecoder], _ isFused: inout Bool
     ) throws(TokenizerError) {
@@ -83,7 +83,8 @@ struct TokenDecoding: Sendable {
             let held = memories[step].held
             memories[step].held = []
             switch steps[step] {
-            case .bytes where !held.isEmpty: run(Array(String(decoding: held, as: UTF8.self).utf8), from: step + 1, into: &text)
+            case .bytes where !held.isEmpty:
+                run(Array(String(decoding: held, as: UTF8.self).utf8), from: step + 1, into: &text)
             case .byteFallback: flush(held, from: step + 1, into: &text)
             case .stripText(let content, _, let end):
                 run(Array(held.dropLast(content.count * end)), from: step + 1, into: &text)
@@ -124,7 +125,8 @@ struct TokenDecoding: Sendable {
             run(token.span.replacing(pattern, with: content), from: step + 1, into: &text)
         case .stripTokens(let content, let start, let end):
             run(Self.strip(token, Array(String(content).utf8), start, end), from: step + 1, into: &text)
-        case .stripText(let content, let start, let end): stripText(token, content, start, end, at: step, into: &text)
+        case .stripText(let content, let start, let end):
+            stripText(token, content, start, end, at: step, into: &text)
         }
     }
 
@@ -164,7 +166,9 @@ struct TokenDecoding: Sendable {
     private static func strip(_ token: [UInt8], _ content: [UInt8], _ start: Int, _ end: Int) -> [UInt8] {
         var rest = token[...]
         for _ in 0..<start where rest.starts(with: content) { rest.removeFirst(content.count) }
-        for _ in 0..<end where rest.suffix(content.count).elementsEqual(content) { rest.removeLast(content.count) }
+        for _ in 0..<end where rest.suffix(content.count).elementsEqual(content) {
+            rest.removeLast(content.count)
+        }
         return Array(rest)
     }
 
@@ -185,7 +189,9 @@ struct TokenDecoding: Sendable {
 
     /// The byte of a token such as `<0x0A>`.
     private static func fallbackByte(_ token: [UInt8]) -> UInt8? {
-        guard token.count == 6, token.starts(with: Array("<0x".utf8)), token[5] == UInt8(ascii: ">") else { return nil }
+        guard token.count == 6, token.starts(with: Array("<0x".utf8)), token[5] == UInt8(ascii: ">") else {
+            return nil
+        }
         return UInt8(String(decoding: token[3..<5], as: UTF8.self), radix: 16)
     }
 }
@@ -196,7 +202,9 @@ extension [UInt8] {
         for length in 1...3 where length <= count {
             let lead = self[count - length]
             guard lead & 0xC0 != 0x80 else { continue }
-            let needed = (0xC2...0xDF).contains(lead) ? 2 : (0xE0...0xEF).contains(lead) ? 3 : (0xF0...0xF4).contains(lead) ? 4 : 1
+            let needed =
+                (0xC2...0xDF).contains(lead)
+                ? 2 : (0xE0...0xEF).contains(lead) ? 3 : (0xF0...0xF4).contains(lead) ? 4 : 1
             guard needed > length else { return 0 }
             guard length > 1 else { return 1 }
             // The second byte decides whether the character could exist; later ones are any continuation.

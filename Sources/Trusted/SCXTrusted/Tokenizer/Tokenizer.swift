@@ -65,9 +65,8 @@ package final class Tokenizer: Sendable {
 
     /// Turns text into tokens.
     ///
-    /// Special tokens written in the text become those tokens, as in the `tokenizers` package.
-    ///
-    /// - Parameter addSpecialTokens: Whether to add what the file's template puts around a text.
+    /// Special tokens written in the text become those tokens, as in the `tokenizers` package. `addSpecialTokens` asks
+    /// for what the file's template puts around a text.
     package func encode(_ text: String, addSpecialTokens: Bool = true) -> [Int32] {
         var ids: [Int32] = []
         for piece in addSpecialTokens ? template : [.text] {
@@ -93,13 +92,16 @@ package final class Tokenizer: Sendable {
         }
     }
 
-    private func encode(normalized text: NormalizedText, _ work: inout BytePairModel.Workspace, into ids: inout [Int32]) {
+    private func encode(
+        normalized text: NormalizedText, _ work: inout BytePairModel.Workspace, into ids: inout [Int32]
+    ) {
         for piece in addedNormalized.pieces(of: text.bytes.span) {
             switch piece {
             case .token(let id): ids.append(id)
             case .text(let range):
                 let bytes = range.count == text.bytes.count ? text.bytes : Array(text.bytes[range])
-                var words = Words(NormalizedText(bytes: bytes, isFirst: text.isFirst && range.lowerBound == 0))
+                var words = Words(
+                    NormalizedText(bytes: bytes, isFirst: text.isFirst && range.lowerBound == 0))
                 for step in preTokenizers { step.apply(to: &words) }
                 for range in words.ranges {
                     model.encode(words.text.bytes.span.extracting(range), &work, into: &ids)

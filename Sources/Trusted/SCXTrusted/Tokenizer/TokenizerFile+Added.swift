@@ -53,7 +53,9 @@ extension TokenizerFile {
             id = known
         } else {
             guard Int(nextID) == stated else {
-                throw malformed("the added token \(shown) has the number \(stated) instead of \(nextID), the next free one")
+                throw malformed(
+                    "the added token \(shown) has the number \(stated) instead of \(nextID), the next free one"
+                )
             }
             guard vocabulary.insert(content.span, id: nextID) == .added else {
                 throw malformed("the added token \(shown) has the number \(nextID) of another token")
@@ -134,10 +136,14 @@ extension TokenizerFile {
         _ part: TokenizerSection, _ section: TokenizerSection, _ vocabulary: Vocabulary
     ) throws(TokenizerError) -> TemplatePiece {
         if let sequence = part.json["Sequence"] {
-            guard sequence["id"]?.string == "A" else { throw section.malformed("names a second text for a single one") }
+            guard sequence["id"]?.string == "A" else {
+                throw section.malformed("names a second text for a single one")
+            }
             return .text
         }
-        guard let name = part.json["SpecialToken"]?["id"]?.string else { throw section.malformed("has an unknown part") }
+        guard let name = part.json["SpecialToken"]?["id"]?.string else {
+            throw section.malformed("has an unknown part")
+        }
         guard let list = section.json["special_tokens"]?[name]?["ids"]?.array else {
             throw section.malformed("does not define its token \(name.quotedForError)")
         }
@@ -153,7 +159,9 @@ extension TokenizerFile {
 
     /// A token that the configuration names, as text or as an object with `content`.
     func configuredToken(_ key: String, _ vocabulary: Vocabulary) -> Int32? {
-        guard let value = configuration[key], let text = value.string ?? value["content"]?.string else { return nil }
+        guard let value = configuration[key], let text = value.string ?? value["content"]?.string else {
+            return nil
+        }
         let bytes = Array(text.utf8)
         return vocabulary.id(of: bytes.span)
     }

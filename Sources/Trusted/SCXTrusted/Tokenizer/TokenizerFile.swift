@@ -67,7 +67,8 @@ extension TokenizerFile {
         for member in members {
             guard let id = member.value.int, (0...Vocabulary.maximumID).contains(id) else {
                 throw section.malformed(
-                    "gives the token \(member.name.quotedForError) no number from 0 to \(Vocabulary.maximumID)")
+                    "gives the token \(member.name.quotedForError) no number from 0 to \(Vocabulary.maximumID)"
+                )
             }
             switch vocabulary.insert(member.name.utf8.span, id: Int32(id)) {
             case .added: break
@@ -82,21 +83,24 @@ extension TokenizerFile {
     private func merges(
         _ section: TokenizerSection, _ vocabulary: Vocabulary
     ) throws(TokenizerError) -> (MergeTable, cutsBeforeMeta: Bool) {
-        guard let list = section.json["merges"]?.array else { throw section.malformed("has no list 'merges'") }
-        var reader = MergeReader(section: section, vocabulary: vocabulary, merges: MergeTable(capacity: list.count))
+        guard let list = section.json["merges"]?.array else {
+            throw section.malformed("has no list 'merges'")
+        }
+        var reader = MergeReader(
+            section: section, vocabulary: vocabulary, merges: MergeTable(capacity: list.count))
         for entry in list {
             switch entry {
             case .string(let line):
                 // The older spelling; a file may still begin with the line that names its version.
                 guard !line.utf8.starts(with: "#version".utf8) else { continue }
-                let parts = line.utf8.split(separator: 0x20, omittingEmptySubsequences: false)
-                guard parts.count == 2 else { throw reader.malformed("is not two tokens") }
-                try reader.add(Array(parts[0]), Array(parts[1]))
+                let text = line.utf8.span
+                guard let space = text.onlySpace else { throw reader.malformed("is not two tokens") }
+                try reader.add(text.extracting(0..<space), text.extracting(space + 1..<text.count))
             case .array(let pair):
                 guard pair.count == 2, let left = pair[0].string, let right = pair[1].string else {
                     throw reader.malformed("is not two tokens")
                 }
-                try reader.add(Array(left.utf8), Array(right.utf8))
+                try reader.add(left.utf8.span, right.utf8.span)
             default: throw reader.malformed("is not two tokens")
             }
         }
@@ -111,6 +115,7 @@ private struct MergeReader {
     var merges: MergeTable
     var cutsBeforeMeta = true
     private var rank: UInt32 = 0
+    private var joined: [UInt8] = []
 
     init(section: TokenizerSection, vocabulary: Vocabulary, merges: MergeTable) {
         self.section = section
@@ -118,17 +123,33 @@ private struct MergeReader {
         self.merges = merges
     }
 
-    mutating func add(_ left: [UInt8], _ right: [UInt8]) throws(TokenizerError) {
-        let joined = left + right
-        guard let leftID = vocabulary.id(of: left.span), let rightID = vocabulary.id(of: right.span) else {
+    mutating func add(_ left: Span<UInt8>, _ right: Span<UInt8>) throws(TokenizerError) {
+        guard let leftID = vocabulary.id(of: left), let rightID = vocabulary.id(of: right) else {
             throw malformed("joins what is no token")
         }
+        joined.removeAll(keepingCapacity: true)
+        for i in left.indices { joined.append(left[i]) }
+        for i in right.indices { joined.append(right[i]) }
         guard let result = vocabulary.id(of: joined.span) else { throw malformed("makes what is no token") }
         merges.insert(leftID, rightID, rank: rank, result: result)
         rank += 1
         let meta = BytePairModel.meta
-        if right.starts(with: meta), left.suffix(meta.count) != meta[...] { cutsBeforeMeta = false }
+        if right.hasPrefix(meta, at: 0), !left.hasPrefix(meta, at: left.count - meta.count) { cutsBeforeMeta = false }
     }
 
-    func malformed(_ reason: String) -> TokenizerError { section.malformed("has a merge (number \(rank)) that \(reason)") }
+    func malformed(_ reason: String) -> TokenizerError {
+        section.malformed("has a merge (number \(rank)) that \(reason)")
+    }
+}
+
+extension Span<UInt8> {
+    /// Where the one space is, nil if there is none or more.
+    fileprivate var onlySpace: Int? {
+        var space: Int?
+        for i in indices where self[i] == 0x20 {
+            guard space == nil else { return nil }
+            space = i
+        }
+        return space
+    }
 }

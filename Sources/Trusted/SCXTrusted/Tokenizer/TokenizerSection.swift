@@ -40,15 +40,21 @@ struct TokenizerSection {
     /// A text of one character.
     func character(_ name: String) throws(TokenizerError) -> Unicode.Scalar {
         let text = try string(name).unicodeScalars
-        guard let first = text.first, text.count == 1 else { throw malformed("has a '\(name)' of other than one character") }
+        guard let first = text.first, text.count == 1 else {
+            throw malformed("has a '\(name)' of other than one character")
+        }
         return first
     }
 
     /// The text that a `Replace` looks for.
     func pattern() throws(TokenizerError) -> [UInt8] {
         guard let pattern = json["pattern"] else { throw malformed("has no 'pattern'") }
-        if let regex = pattern["Regex"]?.string { throw unsupported("Replace", "with the pattern \(regex.quotedForError)") }
-        guard let text = pattern["String"]?.string, !text.isEmpty else { throw malformed("has an empty 'pattern'") }
+        if let regex = pattern["Regex"]?.string {
+            throw unsupported("Replace", "with the pattern \(regex.quotedForError)")
+        }
+        guard let text = pattern["String"]?.string, !text.isEmpty else {
+            throw malformed("has an empty 'pattern'")
+        }
         return Array(text.utf8)
     }
 

@@ -14,14 +14,19 @@ struct Vocabulary: Sendable {
     private var ids: [Int32] = []
     /// The entry that holds a number, -1 for none.
     private var entryOfID: [Int32] = []
-    /// Entries by hash, -1 for none; a power of two of them, less than half in use.
-    private var slots: [Int32]
+    /// `hash >> 32 << 32 | entry`, all ones for none; a power of two of them, at most half in use.
+    private var slots: [UInt64]
+    private static let free = UInt64.max
     private let seed = UInt64.random(in: .min ... .max)
 
     init(capacity: Int) {
         var size = 16
         while size < capacity * 2 { size *= 2 }
-        slots = [Int32](repeating: -1, count: size)
+        slots = Array(repeating: Self.free, count: size)
+        ids.reserveCapacity(capacity)
+        ends.reserveCapacity(capacity)
+        entryOfID.reserveCapacity(capacity)
+        bytes.reserveCapacity(capacity * 8)
     }
 
     /// Tokens known.
@@ -35,8 +40,9 @@ struct Vocabulary: Sendable {
     /// Adds a token; `id` lies in 0...maximumID.
     mutating func insert(_ text: Span<UInt8>, id: Int32) -> Insertion {
         precondition(id >= 0 && id <= Self.maximumID, "token number \(id) was not checked")
-        let slot = slot(of: text)
-        if slots[slot] >= 0 { return .textTaken }
+        let hash = hash(text)
+        let slot = slot(of: text, hash)
+        if slots[slot] != Self.free { return .textTaken }
         while entryOfID.count <= Int(id) { entryOfID.append(-1) }
         if entryOfID[Int(id)] >= 0 { return .idTaken }
         let entry = Int32(ids.count)
@@ -44,14 +50,14 @@ struct Vocabulary: Sendable {
         ends.append(Int32(bytes.count))
         ids.append(id)
         entryOfID[Int(id)] = entry
-        slots[slot] = entry
+        slots[slot] = Self.pack(hash, entry)
         if ids.count * 2 > slots.count { grow() }
         return .added
     }
 
     func id(of text: Span<UInt8>) -> Int32? {
-        let entry = slots[slot(of: text)]
-        return entry >= 0 ? ids[Int(entry)] : nil
+        let found = slots[slot(of: text, hash(text))]
+        return found == Self.free ? nil : ids[Int(found & 0xFFFF_FFFF)]
     }
 
     /// The token's text, nil for a number without a token.
@@ -64,10 +70,16 @@ struct Vocabulary: Sendable {
         (entry == 0 ? 0 : Int(ends[entry - 1]))..<Int(ends[entry])
     }
 
+    private static func pack(_ hash: UInt64, _ entry: Int32) -> UInt64 {
+        hash & 0xFFFF_FFFF_0000_0000 | UInt64(UInt32(bitPattern: entry))
+    }
+
     /// The slot that holds the text, or the free one where it belongs.
-    private func slot(of text: Span<UInt8>) -> Int {
-        var slot = Int(truncatingIfNeeded: hash(text)) & (slots.count - 1)
-        while slots[slot] >= 0, !isText(text, of: Int(slots[slot])) {
+    private func slot(of text: Span<UInt8>, _ hash: UInt64) -> Int {
+        var slot = Int(truncatingIfNeeded: hash) & (slots.count - 1)
+        while slots[slot] != Self.free,
+            (slots[slot] ^ hash) >> 32 != 0 || !isText(text, of: Int(slots[slot] & 0xFFFF_FFFF))
+        {
             slot = (slot + 1) & (slots.count - 1)
         }
         return slot
@@ -82,18 +94,29 @@ struct Vocabulary: Sendable {
 
     private func hash(_ text: Span<UInt8>) -> UInt64 {
         var hash = seed ^ UInt64(text.count)
-        for i in text.indices {
-            hash = (hash ^ UInt64(text[i])) &* 0x9E37_79B9_7F4A_7C15
+        var at = 0
+        while at < text.count {
+            var word: UInt64 = 0
+            for i in at..<min(at + 8, text.count) { word = word << 8 | UInt64(text[i]) }
+            hash = (hash ^ word) &* 0x9E37_79B9_7F4A_7C15
             hash ^= hash >> 29
+            at += 8
         }
+        hash = hash &* 0xBF58_476D_1CE4_E5B9
         return hash ^ hash >> 32
     }
 
     private mutating func grow() {
-        slots = [Int32](repeating: -1, count: slots.count * 2)
+        slots = Array(repeating: Self.free, count: slots.count * 2)
         for entry in ids.indices {
-            let slot = slot(of: bytes.span.extracting(range(of: entry)))
-            slots[slot] = Int32(entry)
+            let (slot, packed) = place(of: entry)
+            slots[slot] = packed
         }
+    }
+
+    private func place(of entry: Int) -> (slot: Int, packed: UInt64) {
+        let text = bytes.span.extracting(range(of: entry))
+        let hash = hash(text)
+        return (slot(of: text, hash), Self.pack(hash, Int32(entry)))
     }
 }
