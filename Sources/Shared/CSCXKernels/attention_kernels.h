@@ -104,7 +104,9 @@ INLINE void mix_tile(const float *p, const void *values, size_t start, bool bf16
             mix_rows(p, values, start + c * cscx_page_tokens, bf16, tokens, padded, out + c, 1, width);
         }
     } else if (rows == 2 && V < 4) {
-        for (; c + 32 <= padded; c += 32) { mix_rows(p, values, start + c * cscx_page_tokens, bf16, tokens, padded, out + c, 2, 2); }
+        for (; c + 32 <= padded; c += 32) {
+            mix_rows(p, values, start + c * cscx_page_tokens, bf16, tokens, padded, out + c, 2, 2);
+        }
     }
     for (; c < padded; c += 16) {
         switch (rows) {

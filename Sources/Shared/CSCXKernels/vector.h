@@ -64,8 +64,9 @@ INLINE float max_of(vf v) { return __builtin_reduce_max(v); }
 
 INLINE vf larger(vf a, vf b) { return a > b ? a : b; }
 
-// Adding this to a float below 2^22 rounds it to the nearest integer, which the low bits then hold.
-static const float shift = 12582912.0f;
+// Adding this to a float below 2^22 rounds it to the nearest integer, which the low bits then hold; with a small
+// integer added to both, they hold the sum, here of an exponent and its bias.
+static const float rounding = 12582912.0f;
 
 // e^x, within 2 ulp; 0 below x = -86.9 (where e^x < 1.9e-38), infinity above 88.73, NaN for NaN.
 //
@@ -74,8 +75,9 @@ INLINE vf exp_of(vf x) {
     const vf low = -86.9f, high = 89.0f;
     vf y = x > high ? high : x;
     y = y < low ? low : y;
-    const vf shifted = y * 1.44269504f + shift;
-    const vf n = shifted - shift;
+    // 126 and not 127: half the power, since 2^128 is no float.
+    const vf shifted = y * 1.44269504f + (rounding + 126);
+    const vf n = shifted - (rounding + 126);
     vf r = y - n * 0.693359375f;
     r = r - n * -2.12194440055e-4f;
     vf p = 0.00139261835877f * r + 0.00836317905272f;
@@ -83,24 +85,23 @@ INLINE vf exp_of(vf x) {
     p = p * r + 0.166665769897f;
     p = p * r + 0.5f;
     p = p * r * r + r + 1.0f;
-    // Half the power first: 2^128 is no float.
-    const vf e = (p + p) * of_bits((bits_of(shifted) + 126) << 23);
+    const vf e = (p + p) * of_bits(bits_of(shifted) << 23);
     return x < low ? (vf)0.0f : e;
 }
 
 // 2^x for x <= 0, within 2 ulp; never below 2^-125, so -infinity gives about 2e-38; NaN for NaN.
 //
-// The polynomial is a Chebyshev fit of (2^r - 1) / r, within 0.2 ulp; n goes straight into its exponent.
+// The polynomial is a Chebyshev fit of (2^r - 1) / r, within 0.2 ulp.
 INLINE vf exp2_of(vf x) {
     const vf low = -125.0f;
     const vf y = low > x ? low : x;
-    const vf shifted = y + shift;
-    const vf r = y - (shifted - shift);
+    const vf shifted = y + (rounding + 127);
+    const vf r = y - (shifted - (rounding + 127));
     vf p = 0.000154531629451f * r + 0.00133908633647f;
     p = p * r + 0.00961808255728f;
     p = p * r + 0.0555035711422f;
     p = p * r + 0.240226507606f;
     p = p * r + 0.693147188026f;
     p = p * r + 1.0f;
-    return of_bits(bits_of(p) + (bits_of(shifted) << 23));
+    return p * of_bits(bits_of(shifted) << 23);
 }

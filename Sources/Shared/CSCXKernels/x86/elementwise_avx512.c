@@ -1,8 +1,8 @@
-// The instance of elementwise_kernels.h for AVX512: only the functions of this file may use it.
+// The instance of elementwise_kernels.h for AVX-512: only the functions of this file may use it.
 
 #if defined(__x86_64__)
 
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))), apply_to = function)
 #define CSCX_LANES 16
 #define CSCX_NAME(name) name##_avx512
 #include "../vector.h"
