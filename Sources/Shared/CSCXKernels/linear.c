@@ -12,6 +12,7 @@ enum {
     sums_count = 16 << 10,     // floats of the accumulators of a chunk, on the stack
     scratch_bytes = 16 << 20,  // packed activations at a time
     job_bytes = 128 << 10,     // weights worth the hand-over of a job
+    fetch_bytes = 1024,        // how far ahead a single tile fetches its weights
 };
 
 static const cscx_linear_kernels *kernels_of(cscx_isa isa) {
@@ -189,6 +190,15 @@ static void multiply(void *context, size_t job) {
                             t.scales = (const uint16_t *)p->w->scales + (panel + i) * t.scales_stride
                                 + column / p->w->group * 16;
                         }
+                    }
+                    if (tile1 - tile0 == 1) {
+                        t.ahead = fetch_bytes;
+                        t.ahead_step = 64;
+                    } else {
+                        // Each tile fetches its part of the next block, so that memory and arithmetic overlap.
+                        const size_t tiles = tile1 - tile0, bytes = t.columns * input_bytes;
+                        t.ahead = (kept == together ? bytes : together * panel_bytes) + (tile - tile0) * bytes / tiles;
+                        t.ahead_step = 64 / tiles;
                     }
                     // A lower tile may take more panels at once than its neighbour.
                     const size_t width = step % at_once == 0 ? at_once : 1;

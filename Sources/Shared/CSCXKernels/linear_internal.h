@@ -15,6 +15,8 @@ enum { max_height = 12 };
 typedef struct cscx_tile {
     const uint8_t *weights;
     size_t weights_stride;  ///< Bytes from one panel to the next.
+    /// Weights to fetch meanwhile: `ahead` bytes on from the first panel's, `ahead_step` per 64 bytes multiplied.
+    size_t ahead, ahead_step;
     const uint16_t *scales;  ///< bfloat16 [group][16], or NULL when the rows are scaled at the end.
     size_t scales_stride;    ///< Elements from one panel to the next.
     /// float [column][height], or quantised int8 [column / 4][height][4], or bfloat16 [column / 2][height][2]
@@ -43,6 +45,9 @@ typedef struct cscx_linear_kernels {
 
 extern const cscx_linear_kernels cscx_linear_generic, cscx_linear_neon, cscx_linear_avx2, cscx_linear_avx512,
     cscx_linear_avx512bf16;
+
+double cscx_probe_peak_avx2(cscx_format format, size_t rounds);
+double cscx_probe_peak_avx512(cscx_format format, bool bf16, size_t rounds);
 
 static inline float float_of_bits(uint32_t bits) {
     float value;

@@ -73,7 +73,7 @@ bool cscx_linear(
 /// Reads `bytes` (a multiple of 256) at `data` (aligned to 64) once, for the bandwidth; returns a mix of what it read.
 uint64_t cscx_probe_read(const void *data, size_t bytes);
 
-/// Runs the innermost arithmetic of `format` on registers alone; returns the number of multiply-adds done.
+/// Runs the innermost arithmetic of `format` without reading memory; returns the number of multiply-adds done.
 double cscx_probe_peak(cscx_isa isa, cscx_format format, size_t rounds);
 
 #endif

@@ -8,8 +8,9 @@
 #define AVX2 __attribute__((target("avx2,fma,f16c")))
 #define TILE static inline __attribute__((always_inline, target("avx2,fma,f16c"))) void
 
-// With one token there is nothing to do but to stream the weights; further ahead than the processor looks by itself.
-enum { prefetch_bytes = 1024 };
+/// Fetches the weights that follow when those at `line` (in units of 64 bytes) are multiplied.
+#define FETCH_AHEAD(panel, line) \
+    _mm_prefetch((const char *)t->weights + (panel) * t->weights_stride + t->ahead + (line) * t->ahead_step, _MM_HINT_T0)
 
 TILE tile_f32(const cscx_tile *t, const int panels, const int height) {
     __m256 sum[12];
@@ -18,7 +19,7 @@ TILE tile_f32(const cscx_tile *t, const int panels, const int height) {
     for (size_t c = 0; c < t->columns; c++, x += height) {
         UNROLL for (int p = 0; p < panels; p++) {
             const float *const w = (const float *)(t->weights + p * t->weights_stride) + c * 16;
-            if (height == 1) { _mm_prefetch((const char *)w + prefetch_bytes, _MM_HINT_T0); }
+            FETCH_AHEAD(p, c);
             const __m256 w0 = _mm256_loadu_ps(w), w1 = _mm256_loadu_ps(w + 8);
             UNROLL for (int i = 0; i < height; i++) {
                 const __m256 value = _mm256_broadcast_ss(x + i);
@@ -42,7 +43,7 @@ TILE tile_bf16(const cscx_tile *t, const int panels, const int height) {
     for (size_t c = 0; c < t->columns; c += 2, x += 2 * height) {
         UNROLL for (int p = 0; p < panels; p++) {
             const uint8_t *const w = t->weights + p * t->weights_stride + c * 32;
-            if (height == 1) { _mm_prefetch((const char *)w + prefetch_bytes, _MM_HINT_T0); }
+            FETCH_AHEAD(p, c / 2);
             const __m256i w0 = _mm256_loadu_si256((const __m256i *)w);
             const __m256i w1 = _mm256_loadu_si256((const __m256i *)(w + 32));
             const __m256 even0 = _mm256_castsi256_ps(_mm256_slli_epi32(w0, 16));
@@ -108,7 +109,7 @@ TILE tile_int8(const cscx_tile *t, const int panels, const int height) {
         for (size_t c = start; c < end; c += 4, x += height) {
             UNROLL for (int p = 0; p < panels; p++) {
                 const uint8_t *const w = t->weights + p * t->weights_stride + c * 16;
-                if (height == 1) { _mm_prefetch((const char *)w + prefetch_bytes, _MM_HINT_T0); }
+                FETCH_AHEAD(p, c / 4);
                 const __m256i w0 = _mm256_loadu_si256((const __m256i *)w);
                 const __m256i w1 = _mm256_loadu_si256((const __m256i *)(w + 32));
                 const __m256i size0 = _mm256_abs_epi8(w0), size1 = _mm256_abs_epi8(w1);
@@ -138,7 +139,7 @@ TILE tile_int4(const cscx_tile *t, const int panels, const int height) {
         for (size_t c = start; c < end; c += 8, x += 2 * height) {
             UNROLL for (int p = 0; p < panels; p++) {
                 const uint8_t *const w = t->weights + p * t->weights_stride + c * 8;
-                if (height == 1) { _mm_prefetch((const char *)w + prefetch_bytes, _MM_HINT_T0); }
+                FETCH_AHEAD(p, c / 8);
                 const __m256i w0 = _mm256_loadu_si256((const __m256i *)w);
                 const __m256i w1 = _mm256_loadu_si256((const __m256i *)(w + 32));
                 const __m256i low0 = _mm256_and_si256(w0, low), low1 = _mm256_and_si256(w1, low);
@@ -190,6 +191,6 @@ const cscx_linear_kernels cscx_linear_avx2 = {
     .quantise = quantise,
     .pack = pack,
     .heights = {6, 6, 4, 4},
-    .panels = {{0, 4, 2, 2, 1, 1, 1}, {0, 4, 2, 2, 1, 1, 1}, {0, 2, 2, 1, 1}, {0, 2, 2, 1, 1}},
+    .panels = {{0, 4, 2, 2, 1, 1, 1}, {0, 4, 2, 1, 1, 1, 1}, {0, 2, 2, 1, 1}, {0, 2, 2, 1, 1}},
 };
 #endif

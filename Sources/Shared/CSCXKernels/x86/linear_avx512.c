@@ -11,8 +11,9 @@
 #define TILE static inline __attribute__((always_inline, target(FEATURES))) void
 #define TILE_BF16 static inline __attribute__((always_inline, target(FEATURES ",avx512bf16"))) void
 
-// As in the AVX2 kernels.
-enum { prefetch_bytes = 1024 };
+/// As in the AVX2 kernels.
+#define FETCH_AHEAD(panel, line) \
+    _mm_prefetch((const char *)t->weights + (panel) * t->weights_stride + t->ahead + (line) * t->ahead_step, _MM_HINT_T0)
 
 /// Adds the registers of a tile to its sums.
 TILE add_sums(const cscx_tile *t, const __m512 *sum, const int panels, const int height) {
@@ -30,7 +31,7 @@ TILE tile_f32(const cscx_tile *t, const int panels, const int height) {
         __m512 w[4];
         UNROLL for (int p = 0; p < panels; p++) {
             const uint8_t *const from = t->weights + p * t->weights_stride + c * 64;
-            if (height == 1) { _mm_prefetch((const char *)from + prefetch_bytes, _MM_HINT_T0); }
+            FETCH_AHEAD(p, c);
             w[p] = _mm512_loadu_ps(from);
         }
         UNROLL for (int i = 0; i < height; i++) {
@@ -52,7 +53,7 @@ TILE tile_bf16(const cscx_tile *t, const int panels, const int height) {
         __m512 even[4], odd[4];
         UNROLL for (int p = 0; p < panels; p++) {
             const uint8_t *const from = t->weights + p * t->weights_stride + c * 32;
-            if (height == 1) { _mm_prefetch((const char *)from + prefetch_bytes, _MM_HINT_T0); }
+            FETCH_AHEAD(p, c / 2);
             const __m512i w = _mm512_loadu_si512(from);
             even[p] = _mm512_castsi512_ps(_mm512_slli_epi32(w, 16));
             odd[p] = _mm512_castsi512_ps(_mm512_and_si512(w, high));
@@ -77,7 +78,7 @@ TILE_BF16 tile_bf16_pairs(const cscx_tile *t, const int panels, const int height
         __m512i w[4];
         UNROLL for (int p = 0; p < panels; p++) {
             const uint8_t *const from = t->weights + p * t->weights_stride + c * 32;
-            if (height == 1) { _mm_prefetch((const char *)from + prefetch_bytes, _MM_HINT_T0); }
+            FETCH_AHEAD(p, c / 2);
             w[p] = _mm512_loadu_si512(from);
         }
         UNROLL for (int i = 0; i < height; i++) {
@@ -125,7 +126,7 @@ TILE tile_int8(const cscx_tile *t, const int panels, const int height) {
             __m512i w[4];
             UNROLL for (int p = 0; p < panels; p++) {
                 const uint8_t *const from = t->weights + p * t->weights_stride + c * 16;
-                if (height == 1) { _mm_prefetch((const char *)from + prefetch_bytes, _MM_HINT_T0); }
+                FETCH_AHEAD(p, c / 4);
                 w[p] = _mm512_xor_si512(_mm512_loadu_si512(from), raise);
             }
             UNROLL for (int i = 0; i < height; i++) {
@@ -150,7 +151,7 @@ TILE tile_int4(const cscx_tile *t, const int panels, const int height) {
             __m512i lows[4], highs[4];
             UNROLL for (int p = 0; p < panels; p++) {
                 const uint8_t *const from = t->weights + p * t->weights_stride + c * 8;
-                if (height == 1) { _mm_prefetch((const char *)from + prefetch_bytes, _MM_HINT_T0); }
+                FETCH_AHEAD(p, c / 8);
                 const __m512i w = _mm512_loadu_si512(from);
                 lows[p] = _mm512_and_si512(w, low);
                 highs[p] = _mm512_and_si512(_mm512_srli_epi16(w, 4), low);

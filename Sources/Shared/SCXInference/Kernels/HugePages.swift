@@ -25,7 +25,6 @@ public enum KernelError: Error, Equatable, CustomStringConvertible {
 public struct HugePages: ~Copyable, @unchecked Sendable {
     /// The memory; at least 64-byte aligned, 2 MiB where it is that long.
     public let bytes: UnsafeMutableRawBufferPointer
-    private let mapping: UnsafeMutableRawBufferPointer
 
     private static let pageSize = 2 << 20
 
@@ -36,32 +35,46 @@ public struct HugePages: ~Copyable, @unchecked Sendable {
         precondition(count >= 0, "HugePages: negative count")
         guard count > 0 else {
             unsafe bytes = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-            unsafe mapping = UnsafeMutableRawBufferPointer(start: nil, count: 0)
             return
         }
-        // Enough to start at a whole huge page; what is not touched costs nothing.
-        let (total, overflow) = count.addingReportingOverflow(count >= Self.pageSize ? Self.pageSize : 0)
+        // Enough to start at a whole huge page.
+        let slack = count >= Self.pageSize ? Self.pageSize : 0
+        let (total, overflow) = count.addingReportingOverflow(slack + Self.tailUnit)
         #if canImport(Darwin)
             let flags = MAP_PRIVATE | MAP_ANON
         #else
             let flags = MAP_PRIVATE | MAP_ANONYMOUS
         #endif
-        guard !overflow, let start = unsafe mmap(nil, total, PROT_READ | PROT_WRITE, flags, -1, 0),
-            unsafe start != MAP_FAILED
+        guard !overflow, let mapped = unsafe mmap(nil, total, PROT_READ | PROT_WRITE, flags, -1, 0),
+            unsafe mapped != MAP_FAILED
         else { throw .outOfMemory(bytes: count) }
-        unsafe mapping = UnsafeMutableRawBufferPointer(start: start, count: total)
-        guard count >= Self.pageSize else {
-            unsafe bytes = mapping
+        guard slack > 0 else {
+            unsafe bytes = UnsafeMutableRawBufferPointer(start: mapped, count: count)
+            unsafe Self.unmap(mapped + Self.used(count), total - Self.used(count))
             return
         }
-        let aligned = unsafe start.alignedUp(toMultipleOf: Self.pageSize)
-        unsafe bytes = UnsafeMutableRawBufferPointer(start: aligned, count: count)
+        // What lies around it goes back, or the system might fill its huge pages too.
+        let start = unsafe mapped.alignedUp(toMultipleOf: Self.pageSize)
+        let head = unsafe start - mapped
+        unsafe Self.unmap(mapped, head)
+        unsafe Self.unmap(start + Self.used(count), total - head - Self.used(count))
+        unsafe bytes = UnsafeMutableRawBufferPointer(start: start, count: count)
         #if os(Linux)
-            _ = unsafe madvise(aligned, count, MADV_HUGEPAGE)  // advice: the memory works without it
+            _ = unsafe madvise(start, count, MADV_HUGEPAGE)  // advice: the memory works without it
         #endif
     }
 
     deinit {
-        if let start = unsafe mapping.baseAddress { _ = unsafe munmap(start, mapping.count) }
+        if let start = unsafe bytes.baseAddress { unsafe Self.unmap(start, Self.used(bytes.count)) }
+    }
+
+    /// A multiple of any system's page size.
+    private static let tailUnit = 64 << 10
+
+    /// What stays mapped for `count` bytes.
+    private static func used(_ count: Int) -> Int { (count + tailUnit - 1) / tailUnit * tailUnit }
+
+    private static func unmap(_ start: UnsafeMutableRawPointer, _ count: Int) {
+        if count > 0 { _ = unsafe munmap(start, count) }
     }
 }
