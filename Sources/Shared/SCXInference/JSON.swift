@@ -79,6 +79,7 @@ extension JSON {
     /// - Parameters:
     ///   - bytes: UTF-8.
     ///   - depth: Deepest nesting accepted.
+    /// - Throws: `JSONError` for the first fault.
     public init(parsing bytes: Span<UInt8>, depth: Int = 128) throws(JSONError) {
         var reader = JSONReader(bytes: bytes)
         self = try reader.value(depth: depth)
@@ -179,10 +180,12 @@ private struct JSONReader: ~Escapable {
         let start = at
         let negative = take(UInt8(ascii: "-"))
         if negative, next == UInt8(ascii: "I") { return try word("Infinity", .double(-.infinity)) }
+        guard let first = next, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else {
+            throw fault("unexpected character")
+        }
         var isInteger = true
         var value = 0
         var fits = true
-        let firstDigit = at
         while let byte = next {
             switch byte {
             case UInt8(ascii: "0")...UInt8(ascii: "9"):
@@ -190,15 +193,14 @@ private struct JSONReader: ~Escapable {
                 let (sum, carry) = scaled.addingReportingOverflow(Int(byte - UInt8(ascii: "0")))
                 value = sum
                 fits = fits && !overflow && !carry
-            case UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"), UInt8(ascii: "+"), UInt8(ascii: "-"):
+            case UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"), UInt8(ascii: "+"),
+                UInt8(ascii: "-"):
                 isInteger = false
             default:
-                guard at > firstDigit else { throw fault("unexpected character") }
                 return try finish(start, isInteger && fits ? (negative ? -value : value) : nil)
             }
             at += 1
         }
-        guard at > firstDigit else { throw fault("a number is missing") }
         return try finish(start, isInteger && fits ? (negative ? -value : value) : nil)
     }
 
