@@ -180,7 +180,7 @@ def added():
         pre=split(QWEN2),
         normalizer=normalizers.Sequence(
             [
-                normalizers.NFKC(),
+                normalizers.NFC(),
                 normalizers.Lowercase(),
                 normalizers.Replace("``", '"'),
                 normalizers.Strip(left=True, right=False),
@@ -249,6 +249,7 @@ def hard_cases():
         "McDonald iPhone HTTPServer getHTTPResponse XMLs ABCd", "\u01c5x \u01c4X \u01c6", "\u02b0a \u02b0A A\u02b0 a\u02b0B", "\u0300A a\u0300B A\u0300B \u0300",
         "\u0294\u0295 A\u0295", "\u6f22A\u5b57a B\u5b57", "AB\u0300C's ab'LL", "!\u0300a !\u0300A .A\u0300", "\u00c9COLE \u00c9cole \u00e9COLE",
         "\ufffd", "a\ufffdb\ufffd\ufffd", "\ue000\uf8ff \U000f0000", "\u0378 \U000e0fff \U0003fffd", "\ufdd0 \uffff", "\U00010940 \u088f \u1c89 \u0c5c \U0001e5d0",
+        "\u0301\u0f73\u0323 \u0f75\u0301 \u0f71\u0f80\u0301", "\U00010041\u0301 \U00010061\u0301",
         "\u09fe\u0301 \u1df6\u0323 \u0898\u0323\u0301 \u1ac1\u0323", "\u32ff \ua7f2", "\u00ad\u200c\u200d\u2060",
         "\U0001d54f\U0001d550 \uff21\uff22\uff43 \uff11\uff12", "I\u0307 \u0130 \u0131 \u00df \u1e9e \u03a3\u03b1\u03c2", "\u01f0 \u0149 \u1f52 \ufb06",
         "<|endoftext|>", "a<|endoftext|>b", "a <|endoftext|> b", "<|endoftext|><|endoftext|>", "<|endoftext", "<|im_start|>user\nHi<|im_end|>\n",

@@ -180,10 +180,12 @@ private struct JSONReader: ~Escapable {
         let start = at
         let negative = take(UInt8(ascii: "-"))
         if negative, next == UInt8(ascii: "I") { return try word("Infinity", .double(-.infinity)) }
+        guard let first = next, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else {
+            throw fault("unexpected character")
+        }
         var isInteger = true
         var value = 0
         var fits = true
-        let firstDigit = at
         while let byte = next {
             switch byte {
             case UInt8(ascii: "0")...UInt8(ascii: "9"):
@@ -195,12 +197,10 @@ private struct JSONReader: ~Escapable {
                 UInt8(ascii: "-"):
                 isInteger = false
             default:
-                guard at > firstDigit else { throw fault("unexpected character") }
                 return try finish(start, isInteger && fits ? (negative ? -value : value) : nil)
             }
             at += 1
         }
-        guard at > firstDigit else { throw fault("a number is missing") }
         return try finish(start, isInteger && fits ? (negative ? -value : value) : nil)
     }
 

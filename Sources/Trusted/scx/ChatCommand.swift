@@ -74,8 +74,8 @@ struct ChatCommand: ParsableCommand {
     /// Streams an answer until it ends or Ctrl-C is pressed.
     private func answer(_ engine: Engine, _ session: SessionID) throws -> String {
         interrupted.store(false, ordering: .relaxed)
-        let earlier = unsafe signal(SIGINT) { _ in interrupted.store(true, ordering: .relaxed) }
-        defer { unsafe _ = signal(SIGINT, earlier) }
+        let earlier = signal(SIGINT) { _ in interrupted.store(true, ordering: .relaxed) }
+        defer { _ = signal(SIGINT, earlier) }
         var text = ""
         try engine.run(session) { event in
             text += event.text

@@ -19,9 +19,7 @@ struct LogitsCommand: ParsableCommand {
         let tokens = try prompt.tokens(model)
         let logits = try model.makeEngine().logits(of: tokens)
         let vocabulary = model.configuration.vocabularySize
-        var file = try SafeTensorsWriter(out, tensors: [.init("logits", .f32, [tokens.count, vocabulary])])
-        try file.append(logits.span.bytes)
-        try file.finish()
+        try SafeTensorsWriter.write(logits.span, name: "logits", shape: [tokens.count, vocabulary], to: out)
         standardError("Wrote logits [\(tokens.count), \(vocabulary)] to \(out).")
     }
 }

@@ -1,5 +1,5 @@
-import ArgumentParser
-import SCXInference
+public import ArgumentParser
+public import SCXInference
 import SCXTrusted
 import SCXWorker
 

@@ -137,5 +137,5 @@ func standardError(_ text: String, terminator: String = "\n") {
 /// Writes to standard output at once, so that an answer appears as it is made.
 func standardOutput(_ text: String, terminator: String = "") {
     print(text, terminator: terminator)
-    unsafe _ = fflush(nil)
+    _ = fflush(nil)
 }

@@ -123,8 +123,8 @@ struct EngineTests {
         #expect(try finish(greedy([1], 4)) == (.length, 4))
         #expect(try finish(greedy([1, 2], 50), maximumLength: 10) == (.length, 8))
         let third = expected([1], 3)[2]
-        #expect(try finish(greedy([1], maximumTokens: 50, stopTokens: [third])) == (.stop, 3))
-        #expect(try finish(.init(prompt: [1], 50), cancelAfter: 2) == (nil, 2))
+        #expect(try finish(greedy([1], 50, stop: .init(tokens: [third]))) == (.stop, 3))
+        #expect(try finish(greedy([1], 50), cancelAfter: 2) == (nil, 2))
     }
 
     @Test("a prompt that the model cannot take is refused before anything is computed")

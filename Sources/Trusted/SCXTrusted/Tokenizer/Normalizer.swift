@@ -1,5 +1,12 @@
-import Foundation
 import SCXInference
+
+// Foundation's normalisation on Linux gets some sequences wrong (U+10041 with an accent becomes a Latin letter); the
+// standard library's own, which compares strings, is right but hidden where the library ships with the system.
+#if canImport(Darwin)
+    import Foundation
+#else
+    @_spi(_Unicode) import Swift
+#endif
 
 /// One step that changes text before it is cut into words.
 enum Normalizer: Sendable {
@@ -9,7 +16,7 @@ enum Normalizer: Sendable {
     case replace([UInt8], with: [UInt8])
     case strip(left: Bool, right: Bool)
 
-    enum NormalizationForm: String { case nfc = "NFC", nfd = "NFD", nfkc = "NFKC", nfkd = "NFKD" }
+    enum NormalizationForm: String { case nfc = "NFC", nfd = "NFD" }
 }
 
 /// Text that normalizers work on.
@@ -40,11 +47,7 @@ extension Normalizer {
         var lower: [UInt8] = []
         lower.reserveCapacity(bytes.count)
         for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {
-            if scalar.isNewer(than: 16) {
-                lower.append(contentsOf: UTF8.encode(scalar) ?? .init())
-            } else {
-                lower.append(contentsOf: scalar.properties.lowercaseMapping.utf8)
-            }
+            lower.append(contentsOf: scalar.properties.lowercaseMapping.utf8)
         }
         return lower
     }
@@ -65,32 +68,47 @@ extension Normalizer.NormalizationForm {
     /// Characters that came later are starters there that neither decompose nor compose: the text between them is
     /// normalised piece by piece, with newer tables that agree on all older characters.
     func normalize(_ bytes: [UInt8]) -> [UInt8] {
-        // Every character below U+0300 is its own NFC, every ASCII character is its own in all forms.
+        // Every character below U+0300 is its own NFC, and every ASCII character its own NFD.
         let inert: UInt8 = self == .nfc ? 0xCC : 0x80
         if bytes.allSatisfy({ $0 < inert }) { return bytes }
         var result: [UInt8] = []
         result.reserveCapacity(bytes.count)
-        var run = ""
+        var run = String.UnicodeScalarView()
         for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {
             if scalar.value >= 0x80, scalar.isNewer(than: 9) {
-                result.append(contentsOf: normalize(run).utf8)
-                run = ""
+                append(String(run), to: &result)
+                run.removeAll(keepingCapacity: true)
                 result.append(contentsOf: UTF8.encode(scalar) ?? .init())
+            } else if let parts = Self.tibetan[scalar] {
+                run.append(contentsOf: parts)
             } else {
-                run.unicodeScalars.append(scalar)
+                run.append(scalar)
             }
         }
-        result.append(contentsOf: normalize(run).utf8)
+        append(String(run), to: &result)
         return result
     }
 
-    private func normalize(_ run: String) -> String {
-        switch self {
-        case .nfc: run.precomposedStringWithCanonicalMapping
-        case .nfd: run.decomposedStringWithCanonicalMapping
-        case .nfkc: run.precomposedStringWithCompatibilityMapping
-        case .nfkd: run.decomposedStringWithCompatibilityMapping
-        }
+    /// The characters that the standard library sorts among other marks as if they were starters.
+    private static let tibetan: [Unicode.Scalar: [Unicode.Scalar]] = [
+        "\u{F73}": ["\u{F71}", "\u{F72}"],
+        "\u{F75}": ["\u{F71}", "\u{F74}"],
+        "\u{F81}": ["\u{F71}", "\u{F80}"],
+    ]
+
+    private func append(_ run: String, to result: inout [UInt8]) {
+        #if canImport(Darwin)
+            let normal =
+                self == .nfc
+                ? run.precomposedStringWithCanonicalMapping
+                : run.decomposedStringWithCanonicalMapping
+            result.append(contentsOf: normal.utf8)
+        #else
+            switch self {
+            case .nfc: for scalar in run._nfc { result.append(contentsOf: UTF8.encode(scalar) ?? .init()) }
+            case .nfd: for scalar in run._nfd { result.append(contentsOf: UTF8.encode(scalar) ?? .init()) }
+            }
+        #endif
     }
 }
 

@@ -116,7 +116,7 @@ extension Unicode.Scalar {
     /// Whether the character is in `\p{N}`.
     var isNumber: Bool {
         switch properties.generalCategory {
-        case .decimalNumber, .letterNumber, .otherNumber: !isNewer(than: 16)
+        case .decimalNumber, .letterNumber, .otherNumber: true
         default: false
         }
     }

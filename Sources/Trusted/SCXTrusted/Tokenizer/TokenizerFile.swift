@@ -1,4 +1,3 @@
-import Foundation
 import SCXInference
 
 /// Reads the parts of a `tokenizer.json`, and of the `tokenizer_config.json` beside it.
@@ -134,7 +133,9 @@ private struct MergeReader {
         merges.insert(leftID, rightID, rank: rank, result: result)
         rank += 1
         let meta = BytePairModel.meta
-        if right.hasPrefix(meta, at: 0), !left.hasPrefix(meta, at: left.count - meta.count) { cutsBeforeMeta = false }
+        if right.hasPrefix(meta, at: 0), !left.hasPrefix(meta, at: left.count - meta.count) {
+            cutsBeforeMeta = false
+        }
     }
 
     func malformed(_ reason: String) -> TokenizerError {
