@@ -78,7 +78,9 @@ extension TemplateParser {
         return value
     }
 
-    private mutating func arithmetic(_ operations: [String], _ level: Int) throws(TemplateError) -> TemplateNode {
+    private mutating func arithmetic(_ operations: [String], _ level: Int) throws(TemplateError)
+        -> TemplateNode
+    {
         var left = try binary(level + 1)
         while case .mark(let mark) = token, operations.contains(mark) {
             advance()
@@ -305,7 +307,8 @@ extension TemplateParser {
         case .mark("("): call = try arguments(of: name)
         case .name("else"), .name("or"), .name("and"): break
         case .name("is"): throw fault("tests cannot be chained")
-        case .name, .string, .integer, .float, .mark("["), .mark("{"): call.positional = [try postfix(try primary())]
+        case .name, .string, .integer, .float, .mark("["), .mark("{"):
+            call.positional = [try postfix(try primary())]
         default: break
         }
         let result = try node(.test(value, call), over: max(value.depth, call.depth))

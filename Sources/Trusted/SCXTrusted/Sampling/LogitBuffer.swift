@@ -48,7 +48,8 @@ struct LogitBuffer: Sendable {
         var largest = Lanes(repeating: -.infinity)
         unsafe logits.withUnsafeBytes { bytes in
             for place in stride(from: 0, to: bytes.count, by: 32) {
-                largest = unsafe pointwiseMax(largest, bytes.loadUnaligned(fromByteOffset: place, as: Lanes.self))
+                largest = unsafe pointwiseMax(
+                    largest, bytes.loadUnaligned(fromByteOffset: place, as: Lanes.self))
             }
         }
         let logit = largest.max()
@@ -103,7 +104,8 @@ struct LogitBuffer: Sendable {
         sum = sum * z + 0.5
         sum = sum * z + 1
         sum = sum * z + 1
-        let bits = SIMD8<UInt32>(truncatingIfNeeded: unsafe unsafeBitCast(shifted, to: SIMD8<UInt32>.self)) &+ 127
+        let bits =
+            SIMD8<UInt32>(truncatingIfNeeded: unsafe unsafeBitCast(shifted, to: SIMD8<UInt32>.self)) &+ 127
         let scale = unsafe unsafeBitCast(bits &<< 23, to: Lanes.self)
         return (sum * scale).replacing(with: 0, where: x .< -87)
     }

@@ -33,7 +33,9 @@ package struct Sampler: Sendable {
     /// - Parameters:
     ///   - parameters: Checked first.
     ///   - prompt: Its tokens, for the repetition penalty.
-    package init(_ parameters: SamplingParameters, prompt: some Sequence<Int32> = [Int32]()) throws(SamplingError) {
+    package init(_ parameters: SamplingParameters, prompt: some Sequence<Int32> = [Int32]())
+        throws(SamplingError)
+    {
         try parameters.validate()
         self.parameters = parameters
         var system = SystemRandomNumberGenerator()
@@ -56,7 +58,9 @@ package struct Sampler: Sendable {
         // The penalties changed the buffer; the model's own logit is in the input.
         let raw = LogitBuffer.cleaned(logits[Int(chosen)])
         if parameters.repetitionPenalty != 1 { seen.insert(chosen) }
-        if parameters.presencePenalty != 0 || parameters.frequencyPenalty != 0 { counts[chosen, default: 0] += 1 }
+        if parameters.presencePenalty != 0 || parameters.frequencyPenalty != 0 {
+            counts[chosen, default: 0] += 1
+        }
         return SampledToken(id: chosen, logprob: raw - normalizer, top: top)
     }
 
