@@ -25,6 +25,8 @@ package struct ChatFormat: Sendable {
     ///   - documents: What the model may quote.
     ///   - more: Further variables, such as `enable_thinking`.
     ///   - clock: Gives the date to templates that ask for it.
+    /// - Returns: The text, special tokens included.
+    /// - Throws: A fault of the template, or one that it raises about the messages.
     package func prompt(
         _ messages: [ChatMessage], addGenerationPrompt: Bool = true, tools: [JSON]? = nil,
         documents: [JSON]? = nil,

@@ -51,7 +51,7 @@ extension String {
         return String(view)
     }
 
-    /// Places, in bytes, of the first `limit` parts that equal `part` and do not overlap. Linear in both lengths.
+    /// Places, in bytes, of the first `limit` parts that equal `part` and do not overlap; linear in both lengths.
     func places(of part: String, limit: Int = .max) -> [Int] {
         let text = Array(utf8)
         let wanted = Array(part.utf8)

@@ -3,9 +3,7 @@ import SCXInference
 extension TemplateParser {
     /// One expression, or several with commas, which make a tuple.
     ///
-    /// - Parameters:
-    ///   - conditional: Whether `a if b else c` is read.
-    ///   - ends: Names that end the tuple after a comma.
+    /// `a if b else c` is read where `conditional` says so; `ends` are names that end the tuple after a comma.
     mutating func tuple(
         conditional: Bool = true, ends: [String] = [], isEmptyAllowed: Bool = false
     ) throws(TemplateError) -> TemplateNode {

@@ -48,10 +48,7 @@ extension TemplateRun {
 
     /// An item's attribute by a path such as `function.name`; the item itself without a path.
     ///
-    /// - Parameters:
-    ///   - path: Names or numbers between dots.
-    ///   - item: What has the attribute.
-    ///   - fallback: Stands for each part of the path that is missing.
+    /// The fallback stands for each part of the path that is missing.
     func part(
         _ path: TemplateValue?, of item: TemplateValue, default fallback: TemplateValue? = nil
     ) throws(TemplateError) -> TemplateValue {

@@ -110,7 +110,7 @@ struct LogitBuffer: Sendable {
         return (sum * scale).replacing(with: 0, where: x .< -87)
     }
 
-    /// Where top-k and then top-p end. Needs the weights.
+    /// Where top-k and then top-p end, by the weights.
     func cut(best: Float, scale: Float, topK: Int, topP: Float) -> Cut? {
         var counts = [Int32](repeating: 0, count: Self.bands)
         var masses = [Double](repeating: 0, count: Self.bands)
@@ -172,6 +172,7 @@ struct LogitBuffer: Sendable {
     ///   - cut: The last token that passes; nil when all do.
     ///   - minWeight: From 0 to 1.
     ///   - unit: A random number from 0 up to 1.
+    /// - Returns: The token; nil when none passes.
     mutating func draw(_ cut: Cut?, minWeight: Float, _ unit: Double) -> Int32? {
         let lowest = max(minWeight, .leastNonzeroMagnitude)
         var masses: [Double] = []

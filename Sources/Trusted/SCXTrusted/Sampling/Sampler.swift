@@ -33,6 +33,7 @@ package struct Sampler: Sendable {
     /// - Parameters:
     ///   - parameters: Checked first.
     ///   - prompt: Its tokens, for the repetition penalty.
+    /// - Throws: `SamplingError.invalid` for a parameter out of range.
     package init(_ parameters: SamplingParameters, prompt: some Sequence<Int32> = [Int32]())
         throws(SamplingError)
     {
@@ -46,6 +47,8 @@ package struct Sampler: Sendable {
     /// Chooses the next token and counts it as part of the answer.
     ///
     /// - Parameter logits: One for each token of the vocabulary.
+    /// - Returns: The token with its log-probability.
+    /// - Throws: `SamplingError.nothingToChoose` when no logit is finite.
     package mutating func sample(_ logits: Span<Float>) throws(SamplingError) -> SampledToken {
         scratch.load(logits)
         guard let best = scratch.best() else { throw .nothingToChoose }

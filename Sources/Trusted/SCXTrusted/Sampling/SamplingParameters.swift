@@ -1,4 +1,6 @@
-/// How the next token is chosen. The defaults draw from the model's own distribution.
+/// How the next token is chosen.
+///
+/// The defaults draw from the model's own distribution.
 package struct SamplingParameters: Equatable, Sendable {
     /// Logits are divided by it; 0 takes the likeliest token.
     package var temperature: Float = 1
