@@ -11,7 +11,8 @@ struct ChatFormatTests {
         defer { try? FileManager.default.removeItem(at: folder) }
         for (name, text) in files {
             let file = folder.appending(path: name)
-            try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+            try FileManager.default.createDirectory(
+                at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
             try Data(text.utf8).write(to: file)
         }
         return try ChatFormat.load(directory: folder)
@@ -19,7 +20,8 @@ struct ChatFormatTests {
 
     @Test("the file of its own comes before the tokenizer's configuration")
     func precedence() throws {
-        let configuration = #"{"chat_template": "config", "bos_token": {"content": "<s>"}, "eos_token": null}"#
+        let configuration =
+            #"{"chat_template": "config", "bos_token": {"content": "<s>"}, "eos_token": null}"#
         let files = [
             "tokenizer_config.json": configuration, "chat_template.json": #"{"chat_template": "json"}"#,
             "special_tokens_map.json": #"{"bos_token": "no", "eos_token": "</s>"}"#,
@@ -47,17 +49,21 @@ struct ChatFormatTests {
     func messages() throws {
         let source = "{% for m in messages %}{{ m | tojson }}{% endfor %}{{ add_generation_prompt }}{{ x }}"
         let format = ChatFormat(template: try ChatTemplate(source: source, name: "t"))
-        let message = ChatMessage(role: "user", content: "hi", more: [.init("content", .null), .init("n", .int(1))])
+        let message = ChatMessage(
+            role: "user", content: "hi", more: [.init("content", .null), .init("n", .int(1))])
         let text = try format.prompt(
-            [message, ChatMessage(role: "a", content: "b")], addGenerationPrompt: false, more: [.init("x", .string("!"))])
+            [message, ChatMessage(role: "a", content: "b")], addGenerationPrompt: false,
+            more: [.init("x", .string("!"))])
         #expect(text == #"{"role": "user", "content": null, "n": 1}{"role": "a", "content": "b"}False!"#)
     }
 
     @Test("a broken file is named")
     func broken() throws {
         for (name, text) in [
-            ("tokenizer_config.json", "{"), ("chat_template.json", "[1,"), ("chat_template.jinja", "{% if %}"),
-            ("tokenizer_config.json", #"{"chat_template": 3}"#), ("tokenizer_config.json", #"{"chat_template": []}"#),
+            ("tokenizer_config.json", "{"), ("chat_template.json", "[1,"),
+            ("chat_template.jinja", "{% if %}"),
+            ("tokenizer_config.json", #"{"chat_template": 3}"#),
+            ("tokenizer_config.json", #"{"chat_template": []}"#),
         ] {
             let error = #expect(throws: TemplateError.self) { try Self.load([name: text]) }
             #expect(error?.description.hasPrefix(name) == true)

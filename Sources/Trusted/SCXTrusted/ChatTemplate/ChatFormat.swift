@@ -9,7 +9,8 @@ package struct ChatFormat: Sendable {
     /// `bos_token` and its like, with their texts.
     package let specialTokens: [JSON.Member]
 
-    package init(template: ChatTemplate, toolTemplate: ChatTemplate? = nil, specialTokens: [JSON.Member] = []) {
+    package init(template: ChatTemplate, toolTemplate: ChatTemplate? = nil, specialTokens: [JSON.Member] = [])
+    {
         self.template = template
         self.toolTemplate = toolTemplate
         self.specialTokens = specialTokens
@@ -24,13 +25,17 @@ package struct ChatFormat: Sendable {
     ///   - documents: What the model may quote.
     ///   - more: Further variables, such as `enable_thinking`.
     ///   - clock: Gives the date to templates that ask for it.
+    /// - Returns: The text, special tokens included.
+    /// - Throws: A fault of the template, or one that it raises about the messages.
     package func prompt(
-        _ messages: [ChatMessage], addGenerationPrompt: Bool = true, tools: [JSON]? = nil, documents: [JSON]? = nil,
+        _ messages: [ChatMessage], addGenerationPrompt: Bool = true, tools: [JSON]? = nil,
+        documents: [JSON]? = nil,
         more: [JSON.Member] = [], clock: @escaping () -> TemplateDate = TemplateDate.now
     ) throws(TemplateError) -> String {
         let template = tools == nil ? template : toolTemplate ?? template
         let own: [JSON.Member] = [
-            .init("messages", .array(messages.map(\.json))), .init("tools", tools.map { .array($0) } ?? .null),
+            .init("messages", .array(messages.map(\.json))),
+            .init("tools", tools.map { .array($0) } ?? .null),
             .init("documents", documents.map { .array($0) } ?? .null),
             .init("add_generation_prompt", .bool(addGenerationPrompt)),
         ]
@@ -77,14 +82,17 @@ extension ChatFormat {
                 throw TemplateError(template: place, line: 0, reason: "no template is named 'default'")
             }
             return ChatFormat(template: main, toolTemplate: toolTemplate, specialTokens: tokens)
-        default: throw TemplateError(template: place, line: 0, reason: "neither a text nor a list of templates")
+        default:
+            throw TemplateError(template: place, line: 0, reason: "neither a text nor a list of templates")
         }
     }
 
     private static func named(
         _ name: String, in entries: [JSON], _ place: String
     ) throws(TemplateError) -> ChatTemplate? {
-        guard let source = entries.first(where: { $0["name"]?.string == name })?["template"]?.string else { return nil }
+        guard let source = entries.first(where: { $0["name"]?.string == name })?["template"]?.string else {
+            return nil
+        }
         return try ChatTemplate(source: source, name: "\(place) '\(name)'")
     }
 

@@ -17,6 +17,7 @@ package struct ChatTemplate: Sendable {
     /// - Parameters:
     ///   - source: Its text.
     ///   - name: What errors call it, such as the name of its file.
+    /// - Throws: What is wrong or not supported, and where.
     package init(source: String, name: String) throws(TemplateError) {
         guard source.utf8.count <= Self.longest else {
             throw TemplateError(template: name, line: 0, reason: "longer than \(Self.longest) bytes")
@@ -30,6 +31,8 @@ package struct ChatTemplate: Sendable {
     /// - Parameters:
     ///   - variables: Names and values.
     ///   - clock: Gives the date to templates that ask for it.
+    /// - Returns: The text of the prompt.
+    /// - Throws: Why there is none: a fault of the template, or one that it raises about the messages.
     package func render(
         _ variables: [JSON.Member], clock: @escaping () -> TemplateDate = TemplateDate.now
     ) throws(TemplateError) -> String {

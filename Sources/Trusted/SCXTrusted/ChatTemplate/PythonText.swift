@@ -2,7 +2,8 @@ extension Unicode.Scalar {
     /// What Python's `str.isspace` and a bare `strip()` take for white space.
     var isPythonSpace: Bool {
         switch value {
-        case 0x09...0x0D, 0x1C...0x20, 0x85, 0xA0, 0x1680, 0x2000...0x200A, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000:
+        case 0x09...0x0D, 0x1C...0x20, 0x85, 0xA0, 0x1680, 0x2000...0x200A, 0x2028, 0x2029, 0x202F, 0x205F,
+            0x3000:
             true
         default: false
         }
@@ -13,7 +14,8 @@ extension Unicode.Scalar {
     /// What Python's `repr` shows as it is.
     fileprivate var isPrintable: Bool {
         switch properties.generalCategory {
-        case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator: false
+        case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator:
+            false
         case .spaceSeparator: self == " "
         default: true
         }
@@ -49,7 +51,7 @@ extension String {
         return String(view)
     }
 
-    /// Places, in bytes, of the first `limit` parts that equal `part` and do not overlap. Linear in both lengths.
+    /// Places, in bytes, of the first `limit` parts that equal `part` and do not overlap; linear in both lengths.
     func places(of part: String, limit: Int = .max) -> [Int] {
         let text = Array(utf8)
         let wanted = Array(part.utf8)
@@ -169,7 +171,9 @@ extension String {
         return result
     }
 
-    func isCasedPython(_ wanted: KeyPath<Unicode.Scalar.Properties, Bool>, never: KeyPath<Unicode.Scalar.Properties, Bool>) -> Bool {
+    func isCasedPython(
+        _ wanted: KeyPath<Unicode.Scalar.Properties, Bool>, never: KeyPath<Unicode.Scalar.Properties, Bool>
+    ) -> Bool {
         var found = false
         for scalar in unicodeScalars {
             let properties = scalar.properties
@@ -192,7 +196,8 @@ extension String {
             case "\t": result.append(contentsOf: "\\t".unicodeScalars)
             case _ where scalar.isPrintable: result.append(scalar)
             default:
-                let (mark, length) = scalar.value < 0x100 ? ("x", 2) : scalar.value < 0x10000 ? ("u", 4) : ("U", 8)
+                let (mark, length) =
+                    scalar.value < 0x100 ? ("x", 2) : scalar.value < 0x10000 ? ("u", 4) : ("U", 8)
                 result.append(contentsOf: "\\\(mark)\(scalar.value.hex(length))".unicodeScalars)
             }
         }

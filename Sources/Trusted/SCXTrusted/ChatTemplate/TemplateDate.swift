@@ -30,7 +30,8 @@ package struct TemplateDate: Sendable {
     }
 
     private static let months = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+        "November",
         "December",
     ]
     private static let days = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
@@ -41,7 +42,9 @@ package struct TemplateDate: Sendable {
         return lengths.prefix(max(0, month - 1)).reduce(day, +)
     }
 
-    private var isLeap: Bool { year.isMultiple(of: 4) && (!year.isMultiple(of: 100) || year.isMultiple(of: 400)) }
+    private var isLeap: Bool {
+        year.isMultiple(of: 4) && (!year.isMultiple(of: 100) || year.isMultiple(of: 400))
+    }
 
     /// From Sunday, 0.
     private var weekday: Int {
@@ -69,7 +72,8 @@ package struct TemplateDate: Sendable {
             case .text(let text): result += text
             case .number(let number, let width):
                 let digits = "\(number)"
-                result += String(repeating: "0", count: isBare ? 0 : max(0, width - digits.utf8.count)) + digits
+                result +=
+                    String(repeating: "0", count: isBare ? 0 : max(0, width - digits.utf8.count)) + digits
             }
         }
         return result

@@ -93,7 +93,9 @@ struct TemplateLexer {
     private mutating func run() throws(TemplateError) {
         while at < source.count {
             var open = at
-            while open < source.count, !(source[open] == "{" && "{%#".unicodeScalars.contains(scalar(open + 1) ?? " ")) {
+            while open < source.count,
+                !(source[open] == "{" && "{%#".unicodeScalars.contains(scalar(open + 1) ?? " "))
+            {
                 open += 1
             }
             guard open < source.count else {
@@ -121,7 +123,9 @@ struct TemplateLexer {
         } else if sign != "+", !isOutput {
             var start = open
             while start > at, source[start - 1] != "\n", source[start - 1].isPythonSpace { start -= 1 }
-            if start == at ? (lineStarts || (start > 0 && source[start - 1] == "\n")) : source[start - 1] == "\n" {
+            if start == at
+                ? (lineStarts || (start > 0 && source[start - 1] == "\n")) : source[start - 1] == "\n"
+            {
                 end = start
             }
         }
@@ -254,7 +258,8 @@ struct TemplateLexer {
 
     private mutating func number() throws(TemplateError) {
         if source[at] == "0", let letter = scalar(at + 1), "xXoObB".unicodeScalars.contains(letter) {
-            let radix = "xX".unicodeScalars.contains(letter) ? 16 : "oO".unicodeScalars.contains(letter) ? 8 : 2
+            let radix =
+                "xX".unicodeScalars.contains(letter) ? 16 : "oO".unicodeScalars.contains(letter) ? 8 : 2
             let end = digits(at + 2) { digit in Int(String(digit), radix: radix) != nil }
             return try integer(String(scalars: source[(at + 2)..<end]), radix: radix, to: end)
         }
@@ -307,7 +312,9 @@ struct TemplateLexer {
     }
 
     /// Reads what follows a backslash as Python does, and gives the place behind it.
-    private func escape(at place: Int, into value: inout String.UnicodeScalarView) throws(TemplateError) -> Int {
+    private func escape(at place: Int, into value: inout String.UnicodeScalarView) throws(TemplateError)
+        -> Int
+    {
         guard let next = scalar(place) else { throw fault("a string does not end") }
         let simple: [Unicode.Scalar: Unicode.Scalar] = [
             "n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", "\"": "\"",
@@ -320,8 +327,11 @@ struct TemplateLexer {
         }
         if next == "\n" { return place + 1 }
         if let length = lengths[next] {
-            let hex = String(scalars: source[min(place + 1, source.count)..<min(place + 1 + length, source.count)])
-            guard hex.utf8.count == length, let code = UInt32(hex, radix: 16), let scalar = Unicode.Scalar(code) else {
+            let hex = String(
+                scalars: source[min(place + 1, source.count)..<min(place + 1 + length, source.count)])
+            guard hex.utf8.count == length, let code = UInt32(hex, radix: 16),
+                let scalar = Unicode.Scalar(code)
+            else {
                 throw fault("an escape in a string is no character")
             }
             value.append(scalar)

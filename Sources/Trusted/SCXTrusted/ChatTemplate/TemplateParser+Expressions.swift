@@ -3,9 +3,7 @@ import SCXInference
 extension TemplateParser {
     /// One expression, or several with commas, which make a tuple.
     ///
-    /// - Parameters:
-    ///   - conditional: Whether `a if b else c` is read.
-    ///   - ends: Names that end the tuple after a comma.
+    /// `a if b else c` is read where `conditional` says so; `ends` are names that end the tuple after a comma.
     mutating func tuple(
         conditional: Bool = true, ends: [String] = [], isEmptyAllowed: Bool = false
     ) throws(TemplateError) -> TemplateNode {
@@ -78,7 +76,9 @@ extension TemplateParser {
         return value
     }
 
-    private mutating func arithmetic(_ operations: [String], _ level: Int) throws(TemplateError) -> TemplateNode {
+    private mutating func arithmetic(_ operations: [String], _ level: Int) throws(TemplateError)
+        -> TemplateNode
+    {
         var left = try binary(level + 1)
         while case .mark(let mark) = token, operations.contains(mark) {
             advance()
@@ -305,7 +305,8 @@ extension TemplateParser {
         case .mark("("): call = try arguments(of: name)
         case .name("else"), .name("or"), .name("and"): break
         case .name("is"): throw fault("tests cannot be chained")
-        case .name, .string, .integer, .float, .mark("["), .mark("{"): call.positional = [try postfix(try primary())]
+        case .name, .string, .integer, .float, .mark("["), .mark("{"):
+            call.positional = [try postfix(try primary())]
         default: break
         }
         let result = try node(.test(value, call), over: max(value.depth, call.depth))

@@ -33,7 +33,9 @@ struct TemplateParser {
     var following: TemplateToken { tokens[min(at + 1, tokens.count - 1)].token }
     var line: Int { tokens[at].line }
 
-    func fault(_ reason: String) -> TemplateError { TemplateError(template: template, line: line, reason: reason) }
+    func fault(_ reason: String) -> TemplateError {
+        TemplateError(template: template, line: line, reason: reason)
+    }
 
     mutating func advance() { if at < tokens.count - 1 { at += 1 } }
 
@@ -226,7 +228,8 @@ struct TemplateParser {
     }
 
     /// One or several names, or attributes of namespaces where a `set` may write to them.
-    private mutating func target(untilIn: Bool, single: Bool = false) throws(TemplateError) -> TemplateTarget {
+    private mutating func target(untilIn: Bool, single: Bool = false) throws(TemplateError) -> TemplateTarget
+    {
         try enter()
         defer { leave() }
         var targets: [TemplateTarget] = []

@@ -65,7 +65,9 @@ extension TemplateRun {
         return values
     }
 
-    private func dict(_ pairs: [(key: TemplateNode, value: TemplateNode)]) throws(TemplateError) -> TemplateValue {
+    private func dict(_ pairs: [(key: TemplateNode, value: TemplateNode)]) throws(TemplateError)
+        -> TemplateValue
+    {
         var members: [(key: TemplateValue, value: TemplateValue)] = []
         for pair in pairs {
             let key = try evaluate(pair.key)
@@ -186,7 +188,9 @@ extension TemplateRun {
         case (.dict(let dict), _):
             for member in dict.members where try equal(member.key, index) { return member.value }
         case (.list(let list), _) where list.hasPositions:
-            if let place = index.integer.flatMap({ position($0, in: list.items.count) }) { return list.items[place] }
+            if let place = index.integer.flatMap({ position($0, in: list.items.count) }) {
+                return list.items[place]
+            }
         case (.string(let text), .int), (.string(let text), .bool):
             try spend(text: text.utf8.count)
             let view = text.unicodeScalars
@@ -200,7 +204,9 @@ extension TemplateRun {
             if case .dict = value {
                 if Self.methodNames(of: value).contains(name) { return .method(TemplateMethod(value, name)) }
             } else {
-                return try attribute(name, of: value)
+                // The name may be a value: what is missing is not named.
+                let found = try attribute(name, of: value)
+                if !found.isUndefined { return found }
             }
         }
         return .undefined("\(value.typeName) has no such item")
@@ -249,7 +255,8 @@ extension TemplateRun {
         return Array(stride(from: first, to: end, by: step))
     }
 
-    private func attribute(_ name: String, of loop: TemplateLoopState) throws(TemplateError) -> TemplateValue {
+    private func attribute(_ name: String, of loop: TemplateLoopState) throws(TemplateError) -> TemplateValue
+    {
         switch name {
         case "index": return .int(loop.index0 + 1)
         case "index0": return .int(loop.index0)
@@ -271,7 +278,9 @@ extension TemplateRun {
 
     static let functionNames: Set<String> = ["range", "dict", "namespace", "raise_exception", "strftime_now"]
 
-    private func function(_ name: String, _ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue {
+    private func function(_ name: String, _ arguments: TemplateArguments) throws(TemplateError)
+        -> TemplateValue
+    {
         switch name {
         case "range": return try range(arguments)
         case "strftime_now":
@@ -313,8 +322,11 @@ extension TemplateRun {
         let (start, stop) = numbers.count == 1 ? (0, numbers[0]) : (numbers[0], numbers[1])
         let step = numbers.count == 3 ? numbers[2] : 1
         guard step != 0 else { throw fault("a range's step is zero") }
-        let span = step > 0 ? stop.subtractingReportingOverflow(start) : start.subtractingReportingOverflow(stop)
-        guard !span.overflow, span.partialValue <= 0 || (span.partialValue - 1) / Int(clamping: step.magnitude) < Self.longestRange
+        let span =
+            step > 0 ? stop.subtractingReportingOverflow(start) : start.subtractingReportingOverflow(stop)
+        guard !span.overflow,
+            span.partialValue <= 0
+                || (span.partialValue - 1) / Int(clamping: step.magnitude) < Self.longestRange
         else { throw fault("a range of more than \(Self.longestRange) numbers") }
         return try list(stride(from: start, to: stop, by: step).map { .int($0) }, .range)
     }

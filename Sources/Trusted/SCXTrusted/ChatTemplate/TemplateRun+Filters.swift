@@ -1,14 +1,17 @@
 /// What stands after `|`.
 extension TemplateRun {
     /// Filters that read their arguments themselves.
-    private static let sieves: Set<String> = ["format", "map", "reject", "rejectattr", "select", "selectattr"]
+    private static let sieves: Set<String> = [
+        "format", "map", "reject", "rejectattr", "select", "selectattr",
+    ]
 
     /// The filters and the names of their parameters.
     static let filters: [String: [String]] = [
         "abs": [], "capitalize": [], "count": [], "d": ["default_value", "boolean"],
         "default": ["default_value", "boolean"], "dictsort": ["case_sensitive", "by", "reverse"], "e": [],
         "escape": [], "first": [], "float": ["default"], "format": [], "indent": ["width", "first", "blank"],
-        "int": ["default", "base"], "items": [], "join": ["d", "attribute"], "last": [], "length": [], "list": [],
+        "int": ["default", "base"], "items": [], "join": ["d", "attribute"], "last": [], "length": [],
+        "list": [],
         "lower": [], "map": [], "max": ["case_sensitive", "attribute"],
         "min": ["case_sensitive", "attribute"], "reject": [], "rejectattr": [],
         "replace": ["old", "new", "count"], "reverse": [], "round": ["precision", "method"], "safe": [],
@@ -29,11 +32,13 @@ extension TemplateRun {
         for (place, value) in arguments.positional.enumerated() { bound[place] = value }
         for argument in arguments.named {
             guard let place = names.firstIndex(of: argument.name), bound[place] == nil else {
-                throw fault("'\(function)' does not take '\(argument.name)'")
+                throw fault("'\(function)' does not take such an argument")
             }
             bound[place] = argument.value
         }
-        guard bound.prefix(required).allSatisfy({ $0 != nil }) else { throw fault("'\(function)' needs an argument") }
+        guard bound.prefix(required).allSatisfy({ $0 != nil }) else {
+            throw fault("'\(function)' needs an argument")
+        }
         return bound
     }
 
@@ -75,11 +80,15 @@ extension TemplateRun {
     }
 
     /// Filters from text to text.
-    private func textual(_ text: String, _ name: String, _ bound: [TemplateValue?]) throws(TemplateError) -> String {
+    private func textual(_ text: String, _ name: String, _ bound: [TemplateValue?]) throws(TemplateError)
+        -> String
+    {
         try spend(text: text.utf8.count)
         switch name {
         case "trim":
-            if let characters = bound[0], case .string(let set) = characters { return text.strippedPython(set) }
+            if let characters = bound[0], case .string(let set) = characters {
+                return text.strippedPython(set)
+            }
             return text.strippedPython(nil)
         case "upper": return text.uppercased()
         case "lower": return text.loweredPython()
@@ -87,7 +96,8 @@ extension TemplateRun {
         case "title": return titled(text)
         case "replace":
             let count = try bound[2].map { value throws(TemplateError) in try integer(value, name) }
-            return try replacing(text, try string(bound[0] ?? .none), try string(bound[1] ?? .none), count ?? -1)
+            return try replacing(
+                text, try string(bound[0] ?? .none), try string(bound[1] ?? .none), count ?? -1)
         case "escape", "e":
             let names: [Unicode.Scalar: String] = [
                 "&": "&amp;", "<": "&lt;", ">": "&gt;", "\"": "&#34;", "'": "&#39;",
@@ -98,7 +108,8 @@ extension TemplateRun {
         }
     }
 
-    func replacing(_ text: String, _ old: String, _ new: String, _ count: Int) throws(TemplateError) -> String {
+    func replacing(_ text: String, _ old: String, _ new: String, _ count: Int) throws(TemplateError) -> String
+    {
         let limit = count < 0 ? Int.max : count
         let parts =
             old.isEmpty
@@ -115,7 +126,9 @@ extension TemplateRun {
         var result = ""
         var word = String.UnicodeScalarView()
         func close() {
-            if let first = word.first { result += String(first).uppercased() + String(word.dropFirst()).loweredPython() }
+            if let first = word.first {
+                result += String(first).uppercased() + String(word.dropFirst()).loweredPython()
+            }
             word = .init()
         }
         for scalar in text.unicodeScalars {
@@ -135,7 +148,8 @@ extension TemplateRun {
         switch bound[0] {
         case nil: break
         case .string(let given): indent = given
-        case .some(let width): indent = String(repeating: " ", count: min(max(0, try integer(width, "indent")), 1_000))
+        case .some(let width):
+            indent = String(repeating: " ", count: min(max(0, try integer(width, "indent")), 1_000))
         }
         let lines = (text + "\n").splitLinesPython()
         let size = indent.utf8.count.multipliedReportingOverflow(by: lines.count)
@@ -152,7 +166,8 @@ extension TemplateRun {
         switch bound[1] {
         case nil, .some(.none): break
         case .string(let indent): style.indent = indent
-        case .some(let width): style.indent = String(repeating: " ", count: min(max(0, try integer(width, "tojson")), 100))
+        case .some(let width):
+            style.indent = String(repeating: " ", count: min(max(0, try integer(width, "tojson")), 100))
         }
         // With an indent Python leaves no blank at the ends of lines.
         if style.indent != nil { style.comma = "," }
@@ -169,7 +184,8 @@ extension TemplateRun {
             throw fault("'last' needs a list")
         }
         let items = try items(of: value)
-        return (name == "first" ? items.first : items.last) ?? .undefined("no \(name) item, sequence was empty")
+        return (name == "first" ? items.first : items.last)
+            ?? .undefined("no \(name) item, sequence was empty")
     }
 
     private func items(ofDict value: TemplateValue) throws(TemplateError) -> TemplateValue {
@@ -198,7 +214,9 @@ extension TemplateRun {
 
     private func reversed(_ value: TemplateValue) throws(TemplateError) -> TemplateValue {
         if case .string(let text) = value { return try made(String(scalars: text.unicodeScalars.reversed())) }
-        if case .list(let list) = value, list.kind == .generator { return try self.list(list.walk().reversed()) }
+        if case .list(let list) = value, list.kind == .generator {
+            return try self.list(list.walk().reversed())
+        }
         return try list(try items(of: value).reversed(), .generator)
     }
 
@@ -208,7 +226,9 @@ extension TemplateRun {
         if case .undefined(let reason) = value { throw fault(reason) }
         switch name {
         case "abs":
-            if let number = value.integer { return number < 0 ? try signed(.int(number), true) : .int(number) }
+            if let number = value.integer {
+                return number < 0 ? try signed(.int(number), true) : .int(number)
+            }
             guard let number = value.number else { throw fault("'abs' needs a number") }
             return .float(number.magnitude)
         case "int":
@@ -242,16 +262,22 @@ extension TemplateRun {
         let digits = text.hasPrefix("-") || text.hasPrefix("+") ? String(text.dropFirst()) : text
         if ["inf", "infinity"].contains(digits) { return sign * .infinity }
         if digits == "nan" { return .nan }
-        guard let first = digits.unicodeScalars.first, first.isASCIIDigit || first == ".", !digits.contains("x") else {
+        guard let first = digits.unicodeScalars.first, first.isASCIIDigit || first == ".",
+            !digits.contains("x")
+        else {
             return nil
         }
         return Double(digits.hasSuffix(".") ? digits + "0" : digits).map { sign * $0 }
     }
 
-    private func rounded(_ value: TemplateValue, _ bound: [TemplateValue?]) throws(TemplateError) -> TemplateValue {
+    private func rounded(_ value: TemplateValue, _ bound: [TemplateValue?]) throws(TemplateError)
+        -> TemplateValue
+    {
         let precision = try bound[0].map { value throws(TemplateError) in try integer(value, "round") } ?? 0
         let method = try bound[1].map { value throws(TemplateError) in try text(value, "round") } ?? "common"
-        guard ["common", "ceil", "floor"].contains(method) else { throw fault("unsupported method of 'round'") }
+        guard ["common", "ceil", "floor"].contains(method) else {
+            throw fault("unsupported method of 'round'")
+        }
         guard let number = value.number else { throw fault("'round' needs a number") }
         guard (0...15).contains(precision) else { throw fault("unsupported precision of 'round'") }
         if method == "common", value.integer != nil { return value }

@@ -1,9 +1,12 @@
 /// Methods of strings, dicts, lists and loops.
 extension TemplateRun {
     private static let stringMethods: Set<String> = [
-        "strip", "lstrip", "rstrip", "split", "rsplit", "splitlines", "replace", "startswith", "endswith", "upper",
-        "lower", "title", "capitalize", "casefold", "join", "find", "rfind", "index", "rindex", "count", "format",
-        "removeprefix", "removesuffix", "isdigit", "isdecimal", "isnumeric", "isalpha", "isalnum", "isspace", "isupper",
+        "strip", "lstrip", "rstrip", "split", "rsplit", "splitlines", "replace", "startswith", "endswith",
+        "upper",
+        "lower", "title", "capitalize", "casefold", "join", "find", "rfind", "index", "rindex", "count",
+        "format",
+        "removeprefix", "removesuffix", "isdigit", "isdecimal", "isnumeric", "isalpha", "isalnum", "isspace",
+        "isupper",
         "islower", "zfill", "ljust", "rjust", "partition", "rpartition",
     ]
     private static let dictMethods: Set<String> = ["items", "keys", "values", "get", "copy"]
@@ -32,7 +35,8 @@ extension TemplateRun {
         }
     }
 
-    func call(_ method: TemplateMethod, _ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue {
+    func call(_ method: TemplateMethod, _ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue
+    {
         switch method.receiver {
         case .string(let text): return try call(method.name, of: text, arguments)
         case .dict(let dict): return try call(method.name, of: dict, arguments)
@@ -85,12 +89,15 @@ extension TemplateRun {
         case "strip", "lstrip", "rstrip":
             let characters = try optionalText(try bind(arguments, ["chars"], name)[0], name)
             return try made(text.strippedPython(characters, left: name != "rstrip", right: name != "lstrip"))
-        case "split", "rsplit", "splitlines", "partition", "rpartition": return try parts(name, of: text, arguments)
+        case "split", "rsplit", "splitlines", "partition", "rpartition":
+            return try parts(name, of: text, arguments)
         case "replace":
             let bound = try bind(arguments, ["old", "new", "count"], required: 2, name)
             let count = bound[2]?.integer ?? -1
-            return try made(try replacing(text, try self.text(bound[0], name), try self.text(bound[1], name), count))
-        case "startswith", "endswith", "removeprefix", "removesuffix": return try affix(name, of: text, arguments)
+            return try made(
+                try replacing(text, try self.text(bound[0], name), try self.text(bound[1], name), count))
+        case "startswith", "endswith", "removeprefix", "removesuffix":
+            return try affix(name, of: text, arguments)
         case "join":
             let parts = try items(of: try bind(arguments, ["parts"], required: 1, name)[0] ?? .none)
             var joined = ""
@@ -151,7 +158,8 @@ extension TemplateRun {
             guard !separator.isEmpty else { throw fault("an empty separator") }
             let places = text.places(of: separator)
             guard let first = places.first, let last = places.last else {
-                return try list((name == "partition" ? [text, "", ""] : ["", "", text]).map { .string($0) }, .tuple)
+                return try list(
+                    (name == "partition" ? [text, "", ""] : ["", "", text]).map { .string($0) }, .tuple)
             }
             // The last part that does not overlap the one after it may lie later than the last of `places`.
             let place = name == "partition" ? first : lastPlace(of: separator, in: text) ?? last
@@ -165,14 +173,16 @@ extension TemplateRun {
         let separator = try optionalText(bound[0], name)
         guard separator?.isEmpty != true else { throw fault("an empty separator") }
         if name == "split" || limit == .max {
-            let parts = separator.map { text.split(byBytesOf: $0, limit: limit) } ?? text.splitPython(limit: limit)
+            let parts =
+                separator.map { text.split(byBytesOf: $0, limit: limit) } ?? text.splitPython(limit: limit)
             return try list(parts.map { .string($0) })
         }
         // From the right: the mirrored text is split, and its parts mirrored back.
         func mirrored(_ text: String) -> String { String(scalars: text.unicodeScalars.reversed()) }
         let mirror = mirrored(text)
         let parts =
-            separator.map { mirror.split(byBytesOf: mirrored($0), limit: limit) } ?? mirror.splitPython(limit: limit)
+            separator.map { mirror.split(byBytesOf: mirrored($0), limit: limit) }
+            ?? mirror.splitPython(limit: limit)
         return try list(parts.reversed().map { .string(mirrored($0)) })
     }
 
@@ -189,7 +199,9 @@ extension TemplateRun {
         let bound = try bind(arguments, ["affix"], required: 1, name)
         let isPrefix = name == "startswith" || name == "removeprefix"
         func holds(_ affix: String) -> Bool {
-            isPrefix ? text.utf8.starts(with: affix.utf8) : text.utf8.reversed().starts(with: affix.utf8.reversed())
+            isPrefix
+                ? text.utf8.starts(with: affix.utf8)
+                : text.utf8.reversed().starts(with: affix.utf8.reversed())
         }
         if name.hasPrefix("remove") {
             let affix = try self.text(bound[0], name)
@@ -212,7 +224,8 @@ extension TemplateRun {
             return .int(part.isEmpty ? text.scalarCount + 1 : text.places(of: part).count)
         }
         let isLast = name.hasPrefix("r")
-        let place = isLast ? lastPlace(of: part, in: text) : part.isEmpty ? 0 : text.places(of: part, limit: 1).first
+        let place =
+            isLast ? lastPlace(of: part, in: text) : part.isEmpty ? 0 : text.places(of: part, limit: 1).first
         guard let place else {
             guard name.hasSuffix("find") else { throw fault("'\(name)' found no such part") }
             return .int(-1)
@@ -237,7 +250,8 @@ extension TemplateRun {
     }
 
     /// `str.format` with plain fields: `{}`, `{0}`, `{name}`.
-    private func fill(_ format: String, _ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue {
+    private func fill(_ format: String, _ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue
+    {
         var result = ""
         var automatic = 0
         var rest = format.unicodeScalars[...]
@@ -252,7 +266,8 @@ extension TemplateRun {
                 guard rest.popFirst() != nil else { throw fault("a field of a format does not end") }
                 let value: TemplateValue?
                 if let position = field.isEmpty ? automatic : Int(field) {
-                    value = arguments.positional.indices.contains(position) ? arguments.positional[position] : nil
+                    value =
+                        arguments.positional.indices.contains(position) ? arguments.positional[position] : nil
                     automatic += 1
                 } else {
                     value = arguments.named.first { $0.name == field }?.value

@@ -129,14 +129,18 @@ extension TemplateRun {
         return .float(try floats(operation, first, second))
     }
 
-    private func repeated(_ value: TemplateValue, _ times: TemplateValue) throws(TemplateError) -> TemplateValue {
+    private func repeated(_ value: TemplateValue, _ times: TemplateValue) throws(TemplateError)
+        -> TemplateValue
+    {
         guard let times = times.integer.map({ max(0, $0) }) else {
             throw fault("'*' does not take \(value.typeName) and \(times.typeName)")
         }
         switch value {
         case .string(let text):
             let size = text.utf8.count.multipliedReportingOverflow(by: times)
-            guard !size.overflow, size.partialValue <= Self.mostOutput else { throw fault("a text is too long") }
+            guard !size.overflow, size.partialValue <= Self.mostOutput else {
+                throw fault("a text is too long")
+            }
             return try made(String(repeating: text, count: text.isEmpty ? 0 : times))
         case .list(let list) where list.kind == .list || list.kind == .tuple:
             let size = list.items.count.multipliedReportingOverflow(by: times)
@@ -148,7 +152,9 @@ extension TemplateRun {
         }
     }
 
-    private func integers(_ operation: String, _ left: Int, _ right: Int) throws(TemplateError) -> TemplateValue {
+    private func integers(_ operation: String, _ left: Int, _ right: Int) throws(TemplateError)
+        -> TemplateValue
+    {
         switch operation {
         case "+": return .int(try whole(left.addingReportingOverflow(right)))
         case "-": return .int(try whole(left.subtractingReportingOverflow(right)))
@@ -159,7 +165,9 @@ extension TemplateRun {
             let quotient = try whole(left.dividedReportingOverflow(by: right))
             let remainder = left - quotient * right
             let isBelow = remainder != 0 && (remainder < 0) != (right < 0)
-            return .int(operation == "%" ? (isBelow ? remainder + right : remainder) : isBelow ? quotient - 1 : quotient)
+            return .int(
+                operation == "%"
+                    ? (isBelow ? remainder + right : remainder) : isBelow ? quotient - 1 : quotient)
         case "**" where right >= 0: return .int(try power(left, right))
         default: return .float(try floats(operation, Double(left), Double(right)))
         }
@@ -174,7 +182,8 @@ extension TemplateRun {
         return result
     }
 
-    private func floats(_ operation: String, _ left: Double, _ right: Double) throws(TemplateError) -> Double {
+    private func floats(_ operation: String, _ left: Double, _ right: Double) throws(TemplateError) -> Double
+    {
         switch operation {
         case "+": return left + right
         case "-": return left - right
@@ -216,13 +225,17 @@ extension TemplateRun {
                 result += "%"
                 continue
             }
-            guard let kind, "srd".unicodeScalars.contains(kind) else { throw fault("unsupported format in '%'") }
+            guard let kind, "srd".unicodeScalars.contains(kind) else {
+                throw fault("unsupported format in '%'")
+            }
             guard let value = values.popFirst() else { throw fault("too few values for the format") }
             switch kind {
             case "s": result += try string(value)
             case "r": result += try representation(value)
             default:
-                guard let number = value.integer ?? value.number.flatMap({ Int(exactly: $0.rounded(.towardZero)) })
+                guard
+                    let number = value.integer
+                        ?? value.number.flatMap({ Int(exactly: $0.rounded(.towardZero)) })
                 else { throw fault("'%d' needs a number") }
                 result += "\(number)"
             }

@@ -48,10 +48,7 @@ extension TemplateRun {
 
     /// An item's attribute by a path such as `function.name`; the item itself without a path.
     ///
-    /// - Parameters:
-    ///   - path: Names or numbers between dots.
-    ///   - item: What has the attribute.
-    ///   - fallback: Stands for each part of the path that is missing.
+    /// The fallback stands for each part of the path that is missing.
     func part(
         _ path: TemplateValue?, of item: TemplateValue, default fallback: TemplateValue? = nil
     ) throws(TemplateError) -> TemplateValue {
@@ -108,7 +105,9 @@ extension TemplateRun {
         var keys: [(key: TemplateValue, item: TemplateValue)] = []
         for item in items {
             var key = try part(attribute, of: item)
-            if case .string(let text) = key, caseSensitive?.isTrue != true { key = .string(text.loweredPython()) }
+            if case .string(let text) = key, caseSensitive?.isTrue != true {
+                key = .string(text.loweredPython())
+            }
             keys.append((key, item))
         }
         return keys
@@ -134,13 +133,15 @@ extension TemplateRun {
     }
 
     private func merge(
-        _ left: [(key: TemplateValue, item: TemplateValue)], _ right: [(key: TemplateValue, item: TemplateValue)],
+        _ left: [(key: TemplateValue, item: TemplateValue)],
+        _ right: [(key: TemplateValue, item: TemplateValue)],
         _ isReversed: Bool
     ) throws(TemplateError) -> [(key: TemplateValue, item: TemplateValue)] {
         var result: [(key: TemplateValue, item: TemplateValue)] = []
         var (left, right) = (left[...], right[...])
         while let first = left.first, let second = right.first {
-            let takesRight = try isReversed ? precedes(first.key, second.key) : precedes(second.key, first.key)
+            let takesRight =
+                try isReversed ? precedes(first.key, second.key) : precedes(second.key, first.key)
             result.append(takesRight ? second : first)
             if takesRight { right.removeFirst() } else { left.removeFirst() }
         }

@@ -1,8 +1,10 @@
 /// What stands after `is`.
 extension TemplateRun {
     static let testNames: Set<String> = [
-        "defined", "undefined", "none", "string", "mapping", "iterable", "sequence", "number", "integer", "float",
-        "boolean", "true", "false", "callable", "odd", "even", "divisibleby", "in", "equalto", "eq", "==", "sameas",
+        "defined", "undefined", "none", "string", "mapping", "iterable", "sequence", "number", "integer",
+        "float",
+        "boolean", "true", "false", "callable", "odd", "even", "divisibleby", "in", "equalto", "eq", "==",
+        "sameas",
         "ne", "!=", "lt", "lessthan", "<", "le", "<=", "gt", "greaterthan", ">", "ge", ">=", "lower", "upper",
         "filter", "test",
     ]
@@ -47,7 +49,8 @@ extension TemplateRun {
         switch (name, value) {
         case ("defined", _): !value.isUndefined
         case ("undefined", _): value.isUndefined
-        case ("none", .none), ("string", .string), ("mapping", .dict), ("integer", .int), ("float", .float): true
+        case ("none", .none), ("string", .string), ("mapping", .dict), ("integer", .int), ("float", .float):
+            true
         case ("boolean", .bool): true
         case ("number", .bool), ("number", .int), ("number", .float): true
         case ("true", .bool(let value)): value
@@ -56,9 +59,11 @@ extension TemplateRun {
         case ("iterable", .loop): true
         case ("sequence", .undefined), ("sequence", .string), ("sequence", .dict): true
         case ("sequence", .list(let list)): list.hasPositions
-        case ("callable", .macro), ("callable", .function), ("callable", .method), ("callable", .undefined): true
+        case ("callable", .macro), ("callable", .function), ("callable", .method), ("callable", .undefined):
+            true
         case ("callable", .loop): true
-        case ("none", _), ("string", _), ("mapping", _), ("integer", _), ("float", _), ("boolean", _), ("number", _),
+        case ("none", _), ("string", _), ("mapping", _), ("integer", _), ("float", _), ("boolean", _),
+            ("number", _),
             ("true", _), ("false", _), ("iterable", _), ("sequence", _), ("callable", _):
             false
         default: nil
@@ -68,7 +73,9 @@ extension TemplateRun {
     private func property(_ name: String, of value: TemplateValue) throws(TemplateError) -> Bool {
         switch name {
         case "odd", "even":
-            guard let remainder = try arithmetic("%", value, .int(2)).number else { throw fault("'\(name)' needs a number") }
+            guard let remainder = try arithmetic("%", value, .int(2)).number else {
+                throw fault("'\(name)' needs a number")
+            }
             return remainder == (name == "odd" ? 1 : 0)
         case "lower": return try string(value).isCasedPython(\.isLowercase, never: \.isUppercase)
         case "upper": return try string(value).isCasedPython(\.isUppercase, never: \.isLowercase)

@@ -44,7 +44,9 @@ extension TemplateRun {
     }
 
     /// The value as Python's `json.dumps` writes it.
-    func json(_ value: TemplateValue, _ style: TemplateJSONStyle, level: Int = 0) throws(TemplateError) -> String {
+    func json(_ value: TemplateValue, _ style: TemplateJSONStyle, level: Int = 0) throws(TemplateError)
+        -> String
+    {
         try spend(steps: 1)
         switch value {
         case .none: return "null"
@@ -62,10 +64,14 @@ extension TemplateRun {
             var members = dict.members
             if style.sortsKeys {
                 for member in members {
-                    guard case .string = member.key else { throw fault("unsupported: sorting names that are no strings") }
+                    guard case .string = member.key else {
+                        throw fault("unsupported: sorting names that are no strings")
+                    }
                 }
                 members.sort { left, right in
-                    guard case .string(let left) = left.key, case .string(let right) = right.key else { return false }
+                    guard case .string(let left) = left.key, case .string(let right) = right.key else {
+                        return false
+                    }
                     return left.precedes(right)
                 }
             }

@@ -4,7 +4,7 @@ import SCXInference
 ///
 /// Templates come from strangers, so a rendering has a budget: of steps, of text read and made, of nested calls.
 final class TemplateRun {
-    static let mostSteps = 10_000_000
+    static let mostSteps = 2_000_000
     static let mostOutput = 64 << 20
     /// Bytes of text that all operations together may read or make.
     static let mostText = 1 << 30
@@ -44,10 +44,14 @@ final class TemplateRun {
 
     // MARK: Budget
 
-    func fault(_ reason: String) -> TemplateError { TemplateError(template: template, line: line, reason: reason) }
+    func fault(_ reason: String) -> TemplateError {
+        TemplateError(template: template, line: line, reason: reason)
+    }
 
     func spend(steps count: Int) throws(TemplateError) {
-        guard count <= Self.mostSteps - steps else { throw fault("too much work: over \(Self.mostSteps) steps") }
+        guard count <= Self.mostSteps - steps else {
+            throw fault("too much work: over \(Self.mostSteps) steps")
+        }
         steps += count
     }
 
@@ -72,7 +76,8 @@ final class TemplateRun {
     }
 
     /// A dict of these members; of equal names the first keeps its place and the last its value.
-    func dict(_ members: [(key: TemplateValue, value: TemplateValue)]) throws(TemplateError) -> TemplateValue {
+    func dict(_ members: [(key: TemplateValue, value: TemplateValue)]) throws(TemplateError) -> TemplateValue
+    {
         try spend(steps: members.count)
         let depth = (members.map(\.value.depth).max() ?? 0) + 1
         guard depth <= Self.deepestValue else { throw fault("a dict is nested too deep") }
@@ -139,7 +144,9 @@ final class TemplateRun {
     private enum Flow { case onward, leave, next }
 
     private func write(_ string: String) throws(TemplateError) {
-        guard string.utf8.count <= Self.mostOutput - output.utf8.count else { throw fault("the text is too long") }
+        guard string.utf8.count <= Self.mostOutput - output.utf8.count else {
+            throw fault("the text is too long")
+        }
         try spend(text: string.utf8.count)
         output += string
     }
@@ -246,7 +253,8 @@ final class TemplateRun {
             }
         }
         let loop = TemplateLoopState(
-            items, depth: sequence.depth + 1, statement: statement, scope: outer, level: level, accepts: accepts)
+            items, depth: sequence.depth + 1, statement: statement, scope: outer, level: level,
+            accepts: accepts)
         guard loop.depth <= Self.deepestValue else { throw fault("a list is nested too deep") }
         defer { loop.clear() }
         while let item = try loop.next() {
@@ -306,8 +314,8 @@ final class TemplateRun {
         }
         if macro.takesMoreNamed {
             inner.variables["kwargs"] = try dict(named.map { (key: .string($0.name), value: $0.value) })
-        } else if let first = named.first {
-            throw fault("macro '\(macro.name)' has no parameter '\(first.name)'")
+        } else if !named.isEmpty {
+            throw fault("macro '\(macro.name)' has no such parameter")
         }
         return try captured(macro.body, in: inner)
     }

@@ -198,7 +198,9 @@ final class TemplateMethod {
     }
 }
 
-/// Where a `for` stands. Items are tested by the loop's filter as they are reached, since the body may change what
+/// Where a `for` stands.
+///
+/// Items are tested by the loop's filter as they are reached, since the body may change what
 /// the filter reads.
 final class TemplateLoopState {
     private var items: [TemplateValue]

@@ -6,7 +6,7 @@
 struct LogitBuffer: Sendable {
     private typealias Lanes = SIMD8<Float>
     private static let width = 8
-    /// Bands of the histogram, and how many of them span one unit of the scaled logit.
+    /// Bands of the histogram, a power of two, and how many of them span one unit of the scaled logit.
     private static let bands = 2048
     private static let bandsPerUnit: Float = 64
     /// Tokens whose weights are summed together before a draw walks over them.
@@ -48,7 +48,8 @@ struct LogitBuffer: Sendable {
         var largest = Lanes(repeating: -.infinity)
         unsafe logits.withUnsafeBytes { bytes in
             for place in stride(from: 0, to: bytes.count, by: 32) {
-                largest = unsafe pointwiseMax(largest, bytes.loadUnaligned(fromByteOffset: place, as: Lanes.self))
+                largest = unsafe pointwiseMax(
+                    largest, bytes.loadUnaligned(fromByteOffset: place, as: Lanes.self))
             }
         }
         let logit = largest.max()
@@ -103,20 +104,27 @@ struct LogitBuffer: Sendable {
         sum = sum * z + 0.5
         sum = sum * z + 1
         sum = sum * z + 1
-        let bits = SIMD8<UInt32>(truncatingIfNeeded: unsafe unsafeBitCast(shifted, to: SIMD8<UInt32>.self)) &+ 127
+        let bits =
+            SIMD8<UInt32>(truncatingIfNeeded: unsafe unsafeBitCast(shifted, to: SIMD8<UInt32>.self)) &+ 127
         let scale = unsafe unsafeBitCast(bits &<< 23, to: Lanes.self)
         return (sum * scale).replacing(with: 0, where: x .< -87)
     }
 
-    /// Where top-k and then top-p end. Needs the weights.
+    /// Where top-k and then top-p end, by the weights.
     func cut(best: Float, scale: Float, topK: Int, topP: Float) -> Cut? {
         var counts = [Int32](repeating: 0, count: Self.bands)
         var masses = [Double](repeating: 0, count: Self.bands)
         let factor = scale * Self.bandsPerUnit
-        for i in 0..<count where weights[i] > 0 {
-            let band = Self.band((best - logits[i]) * factor)
-            counts[band] += 1
-            masses[band] += Double(weights[i])
+        let counted = topK > 0
+        for place in stride(from: 0, to: logits.count, by: Self.width) {
+            let bands = Self.bands(of: Self.lanes(logits, place), best, factor)
+            let weight = Self.lanes(weights, place)
+            for lane in 0..<Self.width {
+                // A band is below the number of bands by its making.
+                let band = Int(bands[lane])
+                masses[band] += Double(weight[lane])
+                if counted { counts[band] += 1 }
+            }
         }
         var last: Cut?
         if topK > 0, topK < count {
@@ -152,14 +160,29 @@ struct LogitBuffer: Sendable {
         return last
     }
 
-    private static func band(_ distance: Float) -> Int { distance < Float(bands) ? Int(distance) : bands - 1 }
+    private static func lanes(_ values: [Float], _ place: Int) -> Lanes {
+        unsafe values.withUnsafeBytes { unsafe $0.loadUnaligned(fromByteOffset: 4 * place, as: Lanes.self) }
+    }
+
+    /// The bands of eight logits: their distance from the largest, rounded to a whole number; the last takes the rest.
+    private static func bands(of logit: Lanes, _ best: Float, _ factor: Float) -> SIMD8<UInt32> {
+        let distance = pointwiseMin((best - logit) * factor, Lanes(repeating: Float(bands - 1)))
+        // The lowest bits of such a float are the integer, as in `exponential`.
+        return unsafe unsafeBitCast(distance + 12_582_912, to: SIMD8<UInt32>.self) & UInt32(bands - 1)
+    }
 
     /// The places of a band's tokens in order, as far as a cut lets them pass.
     private func members(of wanted: Int, _ best: Float, _ factor: Float, from cut: Cut?) -> [Int] {
         var places: [Int] = []
-        for i in 0..<count where weights[i] > 0 && Self.band((best - logits[i]) * factor) == wanted {
-            if let cut, logits[i] < cut.logit || (logits[i] == cut.logit && i > Int(cut.id)) { continue }
-            places.append(i)
+        for start in stride(from: 0, to: logits.count, by: Self.width) {
+            let inside = Self.bands(of: Self.lanes(logits, start), best, factor) .== UInt32(wanted)
+            guard any(inside) else { continue }
+            for place in start..<(start + Self.width) where inside[place - start] && weights[place] > 0 {
+                if let cut, logits[place] < cut.logit || (logits[place] == cut.logit && place > Int(cut.id)) {
+                    continue
+                }
+                places.append(place)
+            }
         }
         return places.sorted { logits[$0] > logits[$1] || (logits[$0] == logits[$1] && $0 < $1) }
     }
@@ -170,6 +193,7 @@ struct LogitBuffer: Sendable {
     ///   - cut: The last token that passes; nil when all do.
     ///   - minWeight: From 0 to 1.
     ///   - unit: A random number from 0 up to 1.
+    /// - Returns: The token; nil when none passes.
     mutating func draw(_ cut: Cut?, minWeight: Float, _ unit: Double) -> Int32? {
         let lowest = max(minWeight, .leastNonzeroMagnitude)
         var masses: [Double] = []
@@ -206,18 +230,16 @@ struct LogitBuffer: Sendable {
 
     /// Eight weights, with zeros for tokens that do not pass.
     private func passing(_ place: Int, _ cut: Cut?, _ lowest: Float) -> Lanes {
-        let weight = unsafe weights.withUnsafeBytes { bytes in
-            unsafe bytes.loadUnaligned(fromByteOffset: 4 * place, as: Lanes.self)
-        }
+        let weight = Self.lanes(weights, place)
         let heavy = weight.replacing(with: 0, where: weight .< lowest)
         guard let cut else { return heavy }
-        let logit = unsafe logits.withUnsafeBytes { bytes in
-            unsafe bytes.loadUnaligned(fromByteOffset: 4 * place, as: Lanes.self)
-        }
+        let logit = Self.lanes(logits, place)
         // Of logits equal to the cut's the lower ids pass.
-        let first = Int(cut.id) - place
-        let ties = SIMD8<Int32>(0, 1, 2, 3, 4, 5, 6, 7) .<= Int32(clamping: first)
-        let low = Lanes(repeating: cut.logit.nextUp).replacing(with: cut.logit, where: ties)
-        return heavy.replacing(with: 0, where: logit .< low)
+        let id = Int(cut.id)
+        if place + Self.width <= id { return heavy.replacing(with: 0, where: logit .< cut.logit) }
+        if place > id { return heavy.replacing(with: 0, where: logit .<= cut.logit) }
+        var kept = heavy.replacing(with: 0, where: logit .< cut.logit)
+        for lane in 0..<Self.width where place + lane > id && logit[lane] == cut.logit { kept[lane] = 0 }
+        return kept
     }
 }

@@ -33,7 +33,10 @@ package struct Sampler: Sendable {
     /// - Parameters:
     ///   - parameters: Checked first.
     ///   - prompt: Its tokens, for the repetition penalty.
-    package init(_ parameters: SamplingParameters, prompt: some Sequence<Int32> = [Int32]()) throws(SamplingError) {
+    /// - Throws: `SamplingError.invalid` for a parameter out of range.
+    package init(_ parameters: SamplingParameters, prompt: some Sequence<Int32> = [Int32]())
+        throws(SamplingError)
+    {
         try parameters.validate()
         self.parameters = parameters
         var system = SystemRandomNumberGenerator()
@@ -44,6 +47,8 @@ package struct Sampler: Sendable {
     /// Chooses the next token and counts it as part of the answer.
     ///
     /// - Parameter logits: One for each token of the vocabulary.
+    /// - Returns: The token with its log-probability.
+    /// - Throws: `SamplingError.nothingToChoose` when no logit is finite.
     package mutating func sample(_ logits: Span<Float>) throws(SamplingError) -> SampledToken {
         scratch.load(logits)
         guard let best = scratch.best() else { throw .nothingToChoose }
@@ -56,7 +61,9 @@ package struct Sampler: Sendable {
         // The penalties changed the buffer; the model's own logit is in the input.
         let raw = LogitBuffer.cleaned(logits[Int(chosen)])
         if parameters.repetitionPenalty != 1 { seen.insert(chosen) }
-        if parameters.presencePenalty != 0 || parameters.frequencyPenalty != 0 { counts[chosen, default: 0] += 1 }
+        if parameters.presencePenalty != 0 || parameters.frequencyPenalty != 0 {
+            counts[chosen, default: 0] += 1
+        }
         return SampledToken(id: chosen, logprob: raw - normalizer, top: top)
     }
 

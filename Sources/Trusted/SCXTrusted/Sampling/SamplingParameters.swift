@@ -1,4 +1,6 @@
-/// How the next token is chosen. The defaults draw from the model's own distribution.
+/// How the next token is chosen.
+///
+/// The defaults draw from the model's own distribution.
 package struct SamplingParameters: Equatable, Sendable {
     /// Logits are divided by it; 0 takes the likeliest token.
     package var temperature: Float = 1
@@ -36,12 +38,14 @@ package struct SamplingParameters: Equatable, Sendable {
         try check(topP > 0 && topP <= 1, "--top-p", topP, "above 0, at most 1")
         try check((0...1).contains(minP), "--min-p", minP, "0 to 1")
         let repetition = repetitionPenalty
-        try check(repetition > 0 && repetition <= 100, "--repetition-penalty", repetition, "above 0, at most 100")
+        try check(
+            repetition > 0 && repetition <= 100, "--repetition-penalty", repetition, "above 0, at most 100")
         try check((-2...2).contains(presencePenalty), "--presence-penalty", presencePenalty, "-2 to 2")
         try check((-2...2).contains(frequencyPenalty), "--frequency-penalty", frequencyPenalty, "-2 to 2")
         for (token, bias) in logitBias.sorted(by: { $0.key < $1.key }) {
             try check(token >= 0, "--logit-bias", token, "a token's id is 0 or more")
-            try check((-100...100).contains(bias), "--logit-bias", "\(token):\(bias)", "a bias is -100 to 100")
+            try check(
+                (-100...100).contains(bias), "--logit-bias", "\(token):\(bias)", "a bias is -100 to 100")
         }
         let most = Self.mostTopLogprobs
         try check((0...most).contains(topLogprobs), "--top-logprobs", topLogprobs, "0 to \(most)")

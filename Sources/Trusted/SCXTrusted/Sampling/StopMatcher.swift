@@ -45,7 +45,7 @@ package struct StopMatcher: Sendable {
         matched = [Int](repeating: 0, count: self.strings.count)
     }
 
-    /// Takes the next piece of text and gives what can be shown now. After a stop string was found it gives nothing.
+    /// Takes the next piece of text and gives what can be shown now: nothing after a stop string was found.
     package mutating func append(_ piece: String) -> String {
         guard found == nil else { return "" }
         guard !strings.isEmpty else { return piece }
