@@ -24,7 +24,8 @@ struct LogitBuffer: Sendable {
     }
 
     /// The logit as used here: not-a-number is never chosen, and infinities stay ordered.
-    static func cleaned(_ logit: Float) -> Float { logit.isNaN ? -.infinity : min(logit, 1e30) }
+    @inline(__always)
+    static func cleaned(_ logit: Float) -> Float { logit <= 1e30 ? logit : logit > 1e30 ? 1e30 : -.infinity }
 
     mutating func load(_ source: Span<Float>) {
         if count != source.count {
@@ -33,7 +34,11 @@ struct LogitBuffer: Sendable {
             logits = [Float](repeating: -.infinity, count: padded)
             weights = [Float](repeating: 0, count: padded)
         }
-        for i in 0..<count { logits[i] = Self.cleaned(source[i]) }
+        unsafe source.withUnsafeBufferPointer { source in
+            unsafe logits.withUnsafeMutableBufferPointer { logits in
+                for i in 0..<source.count { unsafe logits[i] = unsafe Self.cleaned(source[i]) }
+            }
+        }
     }
 
     func holds(_ id: Int32) -> Bool { id >= 0 && Int(id) < count }
