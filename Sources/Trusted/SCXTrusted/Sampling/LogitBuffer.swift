@@ -24,7 +24,8 @@ struct LogitBuffer: Sendable {
     }
 
     /// The logit as used here: not-a-number is never chosen, and infinities stay ordered.
-    static func cleaned(_ logit: Float) -> Float { logit.isNaN ? -.infinity : min(logit, 1e30) }
+    @inline(__always)
+    static func cleaned(_ logit: Float) -> Float { logit <= 1e30 ? logit : logit > 1e30 ? 1e30 : -.infinity }
 
     mutating func load(_ source: Span<Float>) {
         if count != source.count {
@@ -33,7 +34,11 @@ struct LogitBuffer: Sendable {
             logits = [Float](repeating: -.infinity, count: padded)
             weights = [Float](repeating: 0, count: padded)
         }
-        for i in 0..<count { logits[i] = Self.cleaned(source[i]) }
+        unsafe source.withUnsafeBufferPointer { source in
+            unsafe logits.withUnsafeMutableBufferPointer { logits in
+                for i in 0..<source.count { unsafe logits[i] = unsafe Self.cleaned(source[i]) }
+            }
+        }
     }
 
     func holds(_ id: Int32) -> Bool { id >= 0 && Int(id) < count }
@@ -115,15 +120,17 @@ struct LogitBuffer: Sendable {
         var counts = [Int32](repeating: 0, count: Self.bands)
         var masses = [Double](repeating: 0, count: Self.bands)
         let factor = scale * Self.bandsPerUnit
-        let counted = topK > 0
-        for place in stride(from: 0, to: logits.count, by: Self.width) {
-            let bands = Self.bands(of: Self.lanes(logits, place), best, factor)
-            let weight = Self.lanes(weights, place)
-            for lane in 0..<Self.width {
-                // A band is below the number of bands by its making.
-                let band = Int(bands[lane])
-                masses[band] += Double(weight[lane])
-                if counted { counts[band] += 1 }
+        unsafe logits.withUnsafeBufferPointer { logits in
+            unsafe weights.withUnsafeBufferPointer { weights in
+                unsafe counts.withUnsafeMutableBufferPointer { counts in
+                    unsafe masses.withUnsafeMutableBufferPointer { masses in
+                        for i in 0..<logits.count {
+                            let band = unsafe Self.band(of: logits[i], best, factor)
+                            unsafe masses[band] += unsafe Double(weights[i])
+                            unsafe counts[band] += 1
+                        }
+                    }
+                }
             }
         }
         var last: Cut?
@@ -164,25 +171,27 @@ struct LogitBuffer: Sendable {
         unsafe values.withUnsafeBytes { unsafe $0.loadUnaligned(fromByteOffset: 4 * place, as: Lanes.self) }
     }
 
-    /// The bands of eight logits: their distance from the largest, rounded to a whole number; the last takes the rest.
-    private static func bands(of logit: Lanes, _ best: Float, _ factor: Float) -> SIMD8<UInt32> {
-        let distance = pointwiseMin((best - logit) * factor, Lanes(repeating: Float(bands - 1)))
+    /// The band of a logit: its distance from the largest, rounded to a whole number; the last takes the rest.
+    @inline(__always)
+    private static func band(of logit: Float, _ best: Float, _ factor: Float) -> Int {
+        let distance = (best - logit) * factor
+        let limited = distance < Float(bands - 1) ? distance : Float(bands - 1)
         // The lowest bits of such a float are the integer, as in `exponential`.
-        return unsafe unsafeBitCast(distance + 12_582_912, to: SIMD8<UInt32>.self) & UInt32(bands - 1)
+        return Int((limited + 12_582_912).bitPattern & UInt32(bands - 1))
     }
 
     /// The places of a band's tokens in order, as far as a cut lets them pass.
     private func members(of wanted: Int, _ best: Float, _ factor: Float, from cut: Cut?) -> [Int] {
         var places: [Int] = []
-        for start in stride(from: 0, to: logits.count, by: Self.width) {
-            let inside = Self.bands(of: Self.lanes(logits, start), best, factor) .== UInt32(wanted)
-            guard any(inside) else { continue }
-            for place in start..<(start + Self.width) where inside[place - start] && weights[place] > 0 {
-                if let cut, logits[place] < cut.logit || (logits[place] == cut.logit && place > Int(cut.id)) {
-                    continue
-                }
-                places.append(place)
+        unsafe logits.withUnsafeBufferPointer { logits in
+            for i in 0..<logits.count where unsafe Self.band(of: logits[i], best, factor) == wanted {
+                places.append(i)
             }
+        }
+        places.removeAll { place in
+            guard let cut else { return weights[place] == 0 }
+            return weights[place] == 0 || logits[place] < cut.logit
+                || (logits[place] == cut.logit && place > Int(cut.id))
         }
         return places.sorted { logits[$0] > logits[$1] || (logits[$0] == logits[$1] && $0 < $1) }
     }
