@@ -1,4 +1,4 @@
-/// The rows that one side sends to the other: the only thing that a request or an answer carries.
+/// The rows that one side sends to the other: with a permutation, the only thing that a message carries.
 ///
 /// A worker cannot make one that was not asked for: the trusted side's initializer is `package`, and its own needs
 /// the request that it answers.
@@ -14,19 +14,25 @@ public struct EncodedTensor: Equatable, Sendable {
     ///
     /// - Precondition: `values` has `rows · channels` elements.
     package init(encodedRows rows: Int, channels: Int, values: [Float]) {
-        precondition(values.count == rows * channels, "EncodedTensor: values are not rows x channels")
-        self.rows = rows
-        self.channels = channels
-        self.values = values
+        self.init(received: values, rows: rows, channels: channels)
     }
 
     /// What the worker sends back.
     ///
-    /// - Precondition: `values` has as many elements as the request has rows, times `channels`.
+    /// - Parameters:
+    ///   - request: What it answers; a worker has one only from the trusted side.
+    ///   - channels: Of a row.
+    ///   - values: `[rows, channels]`.
+    /// - Precondition: `values` are whole rows.
     public init(resultOf request: Request, channels: Int, values: [Float]) {
-        precondition(
-            values.count == request.tensor.rows * channels, "EncodedTensor: not a row for each row asked")
-        rows = request.tensor.rows
+        precondition(channels > 0 && values.count % channels == 0, "EncodedTensor: values are not whole rows")
+        self.init(received: values, rows: values.count / channels, channels: channels)
+    }
+
+    /// The codec's way in: rows that came over the wire.
+    init(received values: [Float], rows: Int, channels: Int) {
+        precondition(values.count == rows * channels, "EncodedTensor: values are not rows x channels")
+        self.rows = rows
         self.channels = channels
         self.values = values
     }

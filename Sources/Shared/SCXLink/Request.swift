@@ -1,8 +1,16 @@
 /// A session's place in the worker's memory: its keys and values.
+///
+/// Numbers are the trusted side's own and mean nothing on another connection.
 public struct Slot: Hashable, Sendable {
     public let number: UInt32
 
     public init(number: UInt32) { self.number = number }
+}
+
+/// A fused product of a block with its weights.
+public enum Site: UInt16, CaseIterable, Sendable {
+    case queryKeyValue = 1
+    case output, gateUp, down, head
 }
 
 /// Consecutive rows of a request that belong to one session.
@@ -22,40 +30,110 @@ public struct Segment: Equatable, Sendable {
 /// What the trusted side asks of the worker.
 ///
 /// Only the trusted side can make one.
-public struct Request: Sendable {
+public struct Request: Equatable, Sendable {
     public enum Operation: Equatable, Sendable {
-        /// Run these blocks on the hidden states; keys and values go to the slot of each segment.
+        /// Multiply the rows by a site's weights, its norm first where the model has one before that site.
         ///
-        /// Answered by ``Answer/tensor(_:)``: the hidden states after the last of them. A segment whose position lies
-        /// before the end of its slot first cuts the slot there.
-        case middle(blocks: Range<Int>, segments: [Segment])
+        /// With a slot, and the site ``Site/queryKeyValue``, the keys and values of the result also stay there until
+        /// ``unlock(slot:layer:)``, unordered as they are. Answered by a tensor `[rows, outputs]`.
+        case linear(layer: Int, site: Site, slot: Slot?)
 
-        /// Run the final norm and the head.
+        /// Causal attention over encoded queries, keys and values.
+        ///
+        /// The tensor is one row: `queries` rows of all query heads, then `keys` rows of keys and values side by
+        /// side. The queries are those of the last positions. With a slot the keys are appended to the encoded ones
+        /// that it holds, which must be `position`. Answered by a tensor `[1, queries · heads · headSize]`.
+        case attention(layer: Int, slot: Slot?, position: Int, queries: Int, keys: Int)
+
+        /// Norm, gate, up, activation and down of one block, without the residual. Answered by `[rows, hidden]`.
+        case feedForward(layer: Int)
+
+        /// Run the final norm and the head on the rows.
         ///
         /// Answered by ``Answer/topK(_:)``, or by a tensor of all logits when `count` is the vocabulary's size.
         case headTopK(count: Int)
+
+        /// Make valid keys and values of the rows that ``linear(layer:site:slot:)`` left in the slot.
+        ///
+        /// The payload is the permutation: for each position the row that holds it. Answered by ``Answer/done``.
+        case unlock(slot: Slot, layer: Int)
+
+        /// Keep these encoded keys, after the rotation, for ``tailScores(slot:layer:position:)``.
+        case lockTail(slot: Slot, layer: Int)
+
+        /// Run these blocks on the hidden states; keys and values go to the slot of each segment.
+        ///
+        /// A segment whose position lies before the end of its slot first cuts the slot there. Answered by
+        /// `[rows, hidden]`: the hidden states after the last of the blocks.
+        case middle(blocks: Range<Int>, segments: [Segment])
+
+        /// For one row: its queries, keys and values, and the scores of its queries against the locked keys.
+        ///
+        /// Answered by `[1, values + heads · locked]`.
+        case tailScores(slot: Slot, layer: Int, position: Int)
+
+        /// Forget a session. Answered by ``Answer/done``.
+        case release(slot: Slot)
+
+        /// Answered by ``Answer/statistics(_:)``.
+        case stats
+    }
+
+    /// What travels with a request.
+    public enum Payload: Equatable, Sendable {
+        case none
+        case rows(EncodedTensor)
+        case permutation([UInt32])
     }
 
     public let operation: Operation
-    public let tensor: EncodedTensor
+    public let payload: Payload
 
-    package init(_ operation: Operation, _ tensor: EncodedTensor) {
+    /// Bytes of its tensor.
+    public var byteCount: Int {
+        switch payload {
+        case .none: 0
+        case .rows(let tensor): tensor.byteCount
+        case .permutation(let rows): 4 * rows.count
+        }
+    }
+
+    package init(_ operation: Operation, _ rows: EncodedTensor) {
         self.operation = operation
-        self.tensor = tensor
+        payload = .rows(rows)
+    }
+
+    package init(_ operation: Operation, permutation: [UInt32]) {
+        self.operation = operation
+        payload = .permutation(permutation)
+    }
+
+    package init(_ operation: Operation) {
+        self.operation = operation
+        payload = .none
+    }
+
+    /// The codec's way in: a request that came over the wire, as it was sent.
+    init(received operation: Operation, _ payload: Payload) {
+        self.operation = operation
+        self.payload = payload
     }
 }
 
 /// What the worker answers.
-public enum Answer: Sendable {
+public enum Answer: Equatable, Sendable {
     case tensor(EncodedTensor)
-    /// The largest logits of each row, in falling order.
+    /// The largest logits of each row, in falling order, all rows alike in number.
     case topK([[TokenLogit]])
+    case statistics(WorkerStatistics)
+    case done
 
-    /// Bytes of its values.
+    /// Bytes of its tensor.
     public var byteCount: Int {
         switch self {
         case .tensor(let tensor): tensor.byteCount
-        case .topK(let rows): rows.reduce(0) { $0 + $1.count } * MemoryLayout<TokenLogit>.stride
+        case .topK(let rows): rows.reduce(0) { $0 + $1.count } * 8
+        case .statistics, .done: 0
         }
     }
 }
@@ -69,4 +147,19 @@ public struct TokenLogit: Equatable, Sendable {
         self.token = token
         self.logit = logit
     }
+}
+
+/// Counts that a worker tells about itself, summed over all its connections.
+public struct WorkerStatistics: Equatable, Sendable {
+    public var connections = 0
+    public var slots = 0
+    /// Bytes of all slots.
+    public var slotBytes = 0
+    public var requests = 0
+    /// Products that served requests of several connections at once count once.
+    public var batches = 0
+    /// Rows of tensors received.
+    public var rows = 0
+
+    public init() {}
 }

@@ -6,9 +6,6 @@ public protocol WorkerLink: Sendable {
     /// Sends a request and waits for its answer.
     func exchange(_ request: Request) throws(LinkError) -> Answer
 
-    /// Gives back the worker's memory of a session.
-    func release(_ slot: Slot) throws(LinkError)
-
     /// What has crossed the link so far.
     var traffic: Traffic { get }
 }
@@ -22,24 +19,4 @@ public struct Traffic: Equatable, Sendable {
     public var bytesReceived = 0
 
     public init() {}
-}
-
-/// Why an exchange failed.
-///
-/// Carries names and sizes, never values.
-public enum LinkError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// A request's numbers do not fit the worker's model or its session.
-    case invalidRequest(String)
-    /// The worker has no memory left for the session.
-    case workerOutOfMemory(String)
-    /// An answer does not fit its request.
-    case unexpectedAnswer(String)
-
-    public var description: String {
-        switch self {
-        case .invalidRequest(let reason): "the worker refused the request: \(reason)"
-        case .workerOutOfMemory(let reason): "the worker is out of memory: \(reason)"
-        case .unexpectedAnswer(let reason): "the worker's answer does not fit the request: \(reason)"
-        }
-    }
 }

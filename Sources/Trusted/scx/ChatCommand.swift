@@ -51,7 +51,8 @@ struct ChatCommand: ParsableCommand {
                 save(messages, to: path)
                 continue
             case .help:
-                standardError("/reset  /save FILE  /quit  Ctrl-C stops an answer; \\ or \"\"\" for several lines")
+                standardError(
+                    "/reset  /save FILE  /quit  Ctrl-C stops an answer; \\ or \"\"\" for several lines")
                 continue
             case .quit:
                 return

@@ -36,7 +36,9 @@ struct ModelsCommand: ParsableCommand {
             } else {
                 print("tokenizer  none: only '--prompt-ids' can be served")
             }
-            print("template   \(try ChatFormat.load(directory: URL(filePath: directory)) == nil ? "none" : "yes")")
+            print(
+                "template   \(try ChatFormat.load(directory: URL(filePath: directory)) == nil ? "none" : "yes")"
+            )
             print("ok")
         }
     }

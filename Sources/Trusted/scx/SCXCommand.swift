@@ -11,7 +11,8 @@ struct SCXCommand: ParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            GenerateCommand.self, ChatCommand.self, TokenizeCommand.self, ModelsCommand.self, LogitsCommand.self,
+            GenerateCommand.self, ChatCommand.self, TokenizeCommand.self, ModelsCommand.self,
+            LogitsCommand.self,
             PerplexityCommand.self,
         ])
 }

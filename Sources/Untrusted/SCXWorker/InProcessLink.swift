@@ -14,11 +14,9 @@ public final class InProcessLink: WorkerLink {
         let answer = try worker.answer(request)
         counts.withLock {
             $0.exchanges += 1
-            $0.bytesSent += request.tensor.byteCount
+            $0.bytesSent += request.byteCount
             $0.bytesReceived += answer.byteCount
         }
         return answer
     }
-
-    public func release(_ slot: Slot) { worker.release(slot) }
 }

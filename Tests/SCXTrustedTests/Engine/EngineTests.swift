@@ -83,13 +83,17 @@ struct EngineTests {
         let prompt: [Int32] = [5, 6, 7, 8]
         var first: [Int32] = []
         let id = try engine.submit(greedy(prompt, 5))
-        try engine.run(id) { first.append($0.token.id); return true }
+        try engine.run(id) {
+            first.append($0.token.id); return true
+        }
 
         let longer = prompt + first + [11, 12]
         var second: [Int32] = []
         forward.steps = []
         let next = try engine.submit(greedy(longer, 3), continuing: id)
-        try engine.run(next) { second.append($0.token.id); return true }
+        try engine.run(next) {
+            second.append($0.token.id); return true
+        }
         #expect(second == expected(longer, 3))
         #expect(forward.steps == [3, 1, 1])
 
@@ -98,7 +102,9 @@ struct EngineTests {
         var third: [Int32] = []
         forward.steps = []
         let last = try engine.submit(greedy(changed, 2), continuing: next)
-        try engine.run(last) { third.append($0.token.id); return true }
+        try engine.run(last) {
+            third.append($0.token.id); return true
+        }
         #expect(third == expected(changed, 2))
         #expect(forward.steps == [2, 1])
         try engine.end(last)

@@ -23,7 +23,8 @@ extension Decoder {
     ///   - progress: Called with the fraction done, 0 to 1, after each block.
     /// - Throws: ``LoadError`` that names the file and the tensor.
     public convenience init(
-        _ checkpoint: Checkpoint, format: WeightFormat, pool: ThreadPool, progress: (_ fraction: Double) -> Void = { _ in }
+        _ checkpoint: Checkpoint, format: WeightFormat, pool: ThreadPool,
+        progress: (_ fraction: Double) -> Void = { _ in }
     ) throws(LoadError) {
         let configuration = checkpoint.configuration
         let loader = Loader(checkpoint: checkpoint, format: format, pool: pool)
@@ -43,7 +44,8 @@ extension Decoder {
         progress(1)
         self.init(
             configuration: configuration, pool: pool, blocks: blocks,
-            finalNorm: try loader.vector(DecoderConfiguration.finalNormName, configuration.hiddenSize), head: head)
+            finalNorm: try loader.vector(DecoderConfiguration.finalNormName, configuration.hiddenSize),
+            head: head)
     }
 }
 
@@ -69,7 +71,9 @@ private struct Loader {
     }
 
     /// A fused product of a block: matrices with a common input, one above the other.
-    func site(_ index: Int, _ parts: [(weight: BlockTensor, bias: BlockTensor)]) throws(LoadError) -> Decoder.LinearSite {
+    func site(_ index: Int, _ parts: [(weight: BlockTensor, bias: BlockTensor)]) throws(LoadError)
+        -> Decoder.LinearSite
+    {
         var plans: [TensorPlan] = []
         var bias: [Float] = []
         for part in parts {

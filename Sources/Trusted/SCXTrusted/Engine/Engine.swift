@@ -59,12 +59,15 @@ package final class Engine {
     /// - Parameter earlier: A finished session whose computed tokens serve again as far as the new prompt begins
     ///   with them; it is replaced by the new one.
     /// - Throws: ``EngineError``, or ``SamplingError`` when the parameters are out of range.
-    package func submit(_ request: GenerationRequest, continuing earlier: SessionID? = nil) throws -> SessionID {
+    package func submit(_ request: GenerationRequest, continuing earlier: SessionID? = nil) throws
+        -> SessionID
+    {
         try check(request.prompt)
         guard request.prompt.count < maximumLength else {
             throw EngineError.promptTooLong(tokens: request.prompt.count, limit: maximumLength - 1)
         }
-        var session = try Session(slot: reserveSlot(), request: request, decoder: tokenizer.map { Tokenizer.StreamDecoder($0) })
+        var session = try Session(
+            slot: reserveSlot(), request: request, decoder: tokenizer.map { Tokenizer.StreamDecoder($0) })
         if let earlier, let index = sessions.firstIndex(where: { $0.id == earlier && $0.finished != nil }) {
             session.reuse(sessions.remove(at: index))
         }

@@ -72,7 +72,7 @@ package final class PlainForwardPass: ForwardPass {
         return try tensor(answer, rows: rows, channels: embedding.vocabularySize)
     }
 
-    package func end(_ slot: Slot) throws(LinkError) { try link.release(slot) }
+    package func end(_ slot: Slot) throws(LinkError) { _ = try link.exchange(Request(.release(slot: slot))) }
 
     /// The rows that need logits, or nil when none does.
     private func select(from hidden: [Float], _ segments: [BatchSegment]) -> Plaintext? {

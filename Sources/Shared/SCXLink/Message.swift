@@ -1,0 +1,244 @@
+/// A request or an answer as it travels: a head, the kind's fields, a tensor.
+public struct Message: Equatable, Sendable {
+    public enum Tensor: Equatable, Sendable {
+        case none
+        case floats([Float])
+        case words([UInt32])
+    }
+
+    /// The first frame's head; its payload's size is set when it is sent.
+    public var head: FrameHead
+    public var fields: [UInt8]
+    public var tensor: Tensor
+
+    public init(head: FrameHead, fields: [UInt8] = [], tensor: Tensor = .none) {
+        self.head = head
+        self.fields = fields
+        self.tensor = tensor
+        self.head.fieldBytes = fields.count
+    }
+}
+
+extension Request {
+    /// The kind of its message.
+    public var kind: MessageKind {
+        switch operation {
+        case .linear: .linear
+        case .attention: .attention
+        case .feedForward: .feedForward
+        case .headTopK: .headTopK
+        case .unlock: .unlock
+        case .lockTail: .lockTail
+        case .middle: .middle
+        case .tailScores: .tailScores
+        case .release: .release
+        case .stats: .stats
+        }
+    }
+
+    /// The message that carries it.
+    public func message(number: UInt64) -> Message {
+        var head = FrameHead(kind: kind, isAnswer: false, number: number)
+        var fields = FieldWriter()
+        switch operation {
+        case .linear(let layer, let site, let slot):
+            fields.add(UInt16(layer))
+            fields.add(site.rawValue)
+            fields.add(slot)
+        case .attention(let layer, let slot, let position, let queries, let keys):
+            fields.add(UInt16(layer))
+            fields.add(slot)
+            for number in [position, queries, keys] { fields.add(UInt32(number)) }
+        case .feedForward(let layer): fields.add(UInt16(layer))
+        case .headTopK(let count): fields.add(UInt32(count))
+        case .unlock(let slot, let layer), .lockTail(let slot, let layer):
+            fields.add(slot.number)
+            fields.add(UInt16(layer))
+        case .middle(let blocks, let segments):
+            fields.add(UInt16(blocks.lowerBound))
+            fields.add(UInt16(blocks.upperBound))
+            fields.add(UInt32(segments.count))
+            for segment in segments {
+                fields.add(segment.slot.number)
+                fields.add(UInt32(segment.position))
+                fields.add(UInt32(segment.rows))
+            }
+        case .tailScores(let slot, let layer, let position):
+            fields.add(slot.number)
+            fields.add(UInt16(layer))
+            fields.add(UInt32(position))
+        case .release(let slot): fields.add(slot.number)
+        case .stats: break
+        }
+        switch payload {
+        case .none: return Message(head: head, fields: fields.bytes)
+        case .rows(let tensor):
+            head.setShape(tensor)
+            return Message(head: head, fields: fields.bytes, tensor: .floats(tensor.values))
+        case .permutation(let rows):
+            head.elements = .uint32
+            (head.rows, head.channels) = (1, rows.count)
+            return Message(head: head, fields: fields.bytes, tensor: .words(rows))
+        }
+    }
+
+    /// Reads a request from its message.
+    ///
+    /// - Throws: ``LinkError/malformedFrame(_:)``. Whether the numbers fit a model is for the worker to say.
+    public init(_ message: Message) throws(LinkError) {
+        var fields = FieldReader(message.fields)
+        let operation: Operation
+        switch message.head.kind {
+        case .linear:
+            let layer = Int(try fields.take(UInt16.self))
+            let code = try fields.take(UInt16.self)
+            guard let site = Site(rawValue: code) else { throw .malformedFrame("unknown site \(code)") }
+            operation = .linear(layer: layer, site: site, slot: try fields.takeSlot())
+        case .attention:
+            operation = .attention(
+                layer: Int(try fields.take(UInt16.self)), slot: try fields.takeSlot(),
+                position: Int(try fields.take(UInt32.self)), queries: Int(try fields.take(UInt32.self)),
+                keys: Int(try fields.take(UInt32.self)))
+        case .feedForward: operation = .feedForward(layer: Int(try fields.take(UInt16.self)))
+        case .headTopK: operation = .headTopK(count: Int(try fields.take(UInt32.self)))
+        case .unlock:
+            operation = .unlock(
+                slot: Slot(number: try fields.take(UInt32.self)), layer: Int(try fields.take(UInt16.self)))
+        case .lockTail:
+            operation = .lockTail(
+                slot: Slot(number: try fields.take(UInt32.self)), layer: Int(try fields.take(UInt16.self)))
+        case .middle:
+            let first = Int(try fields.take(UInt16.self))
+            let end = Int(try fields.take(UInt16.self))
+            guard first < end else { throw .malformedFrame("blocks \(first) to \(end)") }
+            var segments: [Segment] = []
+            for _ in 0..<(try fields.take(UInt32.self)) {
+                segments.append(
+                    Segment(
+                        slot: Slot(number: try fields.take(UInt32.self)),
+                        position: Int(try fields.take(UInt32.self)), rows: Int(try fields.take(UInt32.self))))
+            }
+            operation = .middle(blocks: first..<end, segments: segments)
+        case .tailScores:
+            operation = .tailScores(
+                slot: Slot(number: try fields.take(UInt32.self)), layer: Int(try fields.take(UInt16.self)),
+                position: Int(try fields.take(UInt32.self)))
+        case .release: operation = .release(slot: Slot(number: try fields.take(UInt32.self)))
+        case .stats: operation = .stats
+        case .hello, .linearRing, .failure, .more:
+            throw .malformedFrame("'\(message.head.kind)' is no request that can be served here")
+        }
+        try fields.finish()
+        switch (operation, message.tensor) {
+        case (.release, .none), (.stats, .none): self.init(received: operation, .none)
+        case (.unlock, .words(let rows)): self.init(received: operation, .permutation(rows))
+        case (.release, _), (.stats, _), (.unlock, _), (_, .none), (_, .words):
+            throw .malformedFrame("'\(message.head.kind)' with a payload of another kind")
+        case (_, .floats(let values)):
+            self.init(
+                received: operation,
+                .rows(
+                    EncodedTensor(
+                        received: values, rows: message.head.rows, channels: message.head.channels)))
+        }
+    }
+}
+
+extension Answer {
+    /// The message that carries the answer to a request.
+    public func message(to request: MessageKind, number: UInt64) -> Message {
+        var head = FrameHead(kind: request, isAnswer: true, number: number)
+        switch self {
+        case .done: return Message(head: head)
+        case .tensor(let tensor):
+            head.setShape(tensor)
+            return Message(head: head, tensor: .floats(tensor.values))
+        case .topK(let rows):
+            // Logits first, then tokens, as bits of 32-bit words.
+            let all = rows.joined()
+            head.elements = .uint32
+            (head.rows, head.channels) = (rows.count, 2 * (rows.first?.count ?? 0))
+            return Message(
+                head: head,
+                tensor: .words(all.map(\.logit.bitPattern) + all.map { UInt32(bitPattern: $0.token) }))
+        case .statistics(let statistics):
+            var fields = FieldWriter()
+            for number in statistics.numbers { fields.add(UInt64(number)) }
+            return Message(head: head, fields: fields.bytes)
+        }
+    }
+
+    /// Reads the answer to a request from its message.
+    ///
+    /// - Throws: ``LinkError/unexpectedAnswer(_:)`` or ``LinkError/malformedFrame(_:)``, or the error that the worker
+    ///   answered with.
+    public init(_ message: Message, to request: Request) throws(LinkError) {
+        var fields = FieldReader(message.fields)
+        if message.head.kind == .failure {
+            let code = try fields.take(UInt16.self)
+            throw LinkError(code: code, reason: try fields.takeText())
+        }
+        guard message.head.kind == request.kind else {
+            throw .unexpectedAnswer("'\(message.head.kind)' to '\(request.kind)'")
+        }
+        switch (request.operation, message.tensor) {
+        case (.unlock, .none), (.lockTail, .none), (.release, .none):
+            self = .done
+        case (.stats, .none):
+            var statistics = WorkerStatistics()
+            var numbers: [Int] = []
+            for _ in statistics.numbers { numbers.append(Int(clamping: try fields.take(UInt64.self))) }
+            statistics.numbers = numbers
+            self = .statistics(statistics)
+        case (.headTopK(let count), .words(let words)):
+            let rows = message.head.rows
+            guard message.head.channels == 2 * count, words.count == 2 * rows * count else {
+                throw .unexpectedAnswer("\(message.head.channels / 2) logits in a row, not \(count)")
+            }
+            self = .topK(
+                (0..<rows).map { row in
+                    (row * count..<(row + 1) * count).map { i in
+                        TokenLogit(
+                            token: Int32(bitPattern: words[rows * count + i]),
+                            logit: Float(bitPattern: words[i]))
+                    }
+                })
+        case (_, .floats(let values)):
+            self = .tensor(
+                EncodedTensor(received: values, rows: message.head.rows, channels: message.head.channels))
+        default: throw .unexpectedAnswer("an answer of another form")
+        }
+        try fields.finish()
+    }
+}
+
+extension FrameHead {
+    fileprivate mutating func setShape(_ tensor: EncodedTensor) {
+        elements = .float32
+        (rows, channels) = (tensor.rows, tensor.channels)
+    }
+}
+
+extension WorkerStatistics {
+    /// The counts in the order in which they travel.
+    fileprivate var numbers: [Int] {
+        get { [connections, slots, slotBytes, requests, batches, rows] }
+        set {
+            precondition(newValue.count == 6, "WorkerStatistics: six numbers")
+            (connections, slots, slotBytes) = (newValue[0], newValue[1], newValue[2])
+            (requests, batches, rows) = (newValue[3], newValue[4], newValue[5])
+        }
+    }
+}
+
+extension FieldWriter {
+    /// A slot, or none as the largest number.
+    fileprivate mutating func add(_ slot: Slot?) { add(slot?.number ?? .max) }
+}
+
+extension FieldReader {
+    fileprivate mutating func takeSlot() throws(LinkError) -> Slot? {
+        let number = try take(UInt32.self)
+        return number == .max ? nil : Slot(number: number)
+    }
+}

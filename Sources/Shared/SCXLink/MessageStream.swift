@@ -1,0 +1,168 @@
+/// Bytes to and from one peer: a transport behind the one interface that the link needs.
+///
+/// One thread reads and one writes at a time. Calls block until all bytes have passed.
+public protocol ByteStream: AnyObject, Sendable {
+    /// Fills `buffer`.
+    ///
+    /// - Throws: ``LinkError/disconnected(_:)`` at the stream's end, ``LinkError/timedOut(_:)`` after the deadline.
+    @unsafe func read(_ buffer: UnsafeMutableRawBufferPointer, before deadline: Deadline) throws(LinkError)
+
+    /// Sends all of `buffer`.
+    ///
+    /// - Throws: As ``read(_:before:)``.
+    @unsafe func write(_ buffer: UnsafeRawBufferPointer, before deadline: Deadline) throws(LinkError)
+
+    /// Ends the stream; calls that wait on it, and later ones, throw. May be called from any thread, and twice.
+    func close()
+}
+
+/// A moment after which a call gives up.
+public struct Deadline: Comparable, Sendable {
+    private let moment: ContinuousClock.Instant?
+
+    /// Waits for as long as it takes.
+    public static let never = Deadline(moment: nil)
+
+    private init(moment: ContinuousClock.Instant?) { self.moment = moment }
+
+    public init(after duration: Duration) { moment = .now + duration }
+
+    /// Time left, nil for ever, zero when it has passed.
+    public var remaining: Duration? { moment.map { max(.zero, $0 - .now) } }
+
+    public static func < (a: Self, b: Self) -> Bool {
+        switch (a.moment, b.moment) {
+        case (let a?, let b?): a < b
+        case (_?, nil): true
+        case (nil, _): false
+        }
+    }
+}
+
+/// Messages over a byte stream, cut into frames.
+///
+/// A tensor is copied once on each side: from its array to the transport, and from there into a new array.
+public struct MessageStream: Sendable {
+    public let bytes: any ByteStream
+    /// How long a message may take once it has begun, beside a second for each MiB.
+    private let patience: Duration
+
+    public init(_ bytes: any ByteStream, patience: Duration = .seconds(10)) {
+        self.bytes = bytes
+        self.patience = patience
+    }
+
+    private func deadline(_ byteCount: Int) -> Deadline {
+        Deadline(after: patience + .seconds(byteCount >> 20))
+    }
+
+    /// Sends a message.
+    public func send(_ message: Message) throws(LinkError) {
+        switch message.tensor {
+        case .none: try unsafe send(message, UnsafeRawBufferPointer(start: nil, count: 0))
+        case .floats(let values):
+            try unsafe values.span.bytes.withUnsafeBytes { b throws(LinkError) in try unsafe send(message, b)
+            }
+        case .words(let values):
+            try unsafe values.span.bytes.withUnsafeBytes { b throws(LinkError) in try unsafe send(message, b)
+            }
+        }
+    }
+
+    private func send(_ message: Message, _ tensor: UnsafeRawBufferPointer) throws(LinkError) {
+        precondition(message.fields.count <= FrameHead.payloadLimit, "MessageStream: fields too long")
+        let deadline = deadline(tensor.count)
+        var head = message.head
+        precondition(tensor.count == head.tensorBytes, "MessageStream: the tensor does not have its shape")
+        var sent = 0
+        var fields = message.fields
+        repeat {
+            let part = min(tensor.count - sent, FrameHead.payloadLimit - fields.count)
+            head.payloadBytes = fields.count + part
+            let start = head.bytes + fields
+            try unsafe start.span.bytes.withUnsafeBytes { b throws(LinkError) in
+                try unsafe bytes.write(b, before: deadline)
+            }
+            if part > 0 {
+                try unsafe bytes.write(
+                    UnsafeRawBufferPointer(rebasing: tensor[sent..<sent + part]), before: deadline)
+            }
+            sent += part
+            head.kind = .more
+            head.fieldBytes = 0
+            fields = []
+        } while sent < tensor.count
+    }
+
+    /// Waits for the next message.
+    ///
+    /// - Parameters:
+    ///   - deadline: For its first byte.
+    ///   - begin: Decides by the head whether the message may come, before memory is taken for it.
+    /// - Throws: ``LinkError``; the stream is of no use then.
+    public func receive(
+        before deadline: Deadline, begin: (FrameHead) throws(LinkError) -> Void
+    ) throws(LinkError) -> Message {
+        let head = try head(before: deadline)
+        guard head.kind != .more else { throw .malformedFrame("the rest of a message that did not begin") }
+        try begin(head)
+        let rest = self.deadline(head.tensorBytes)
+        let fields = try read(head.fieldBytes, before: rest)
+        switch head.elements {
+        case .none: return Message(head: head, fields: fields)
+        case .float32:
+            var values = [Float](repeating: 0, count: head.rows * head.channels)
+            var span = values.mutableSpan
+            try unsafe span.withUnsafeMutableBytes { b throws(LinkError) in
+                try unsafe tensor(head, into: b, before: rest)
+            }
+            return Message(head: head, fields: fields, tensor: .floats(values))
+        case .uint32:
+            var values = [UInt32](repeating: 0, count: head.rows * head.channels)
+            var span = values.mutableSpan
+            try unsafe span.withUnsafeMutableBytes { b throws(LinkError) in
+                try unsafe tensor(head, into: b, before: rest)
+            }
+            return Message(head: head, fields: fields, tensor: .words(values))
+        }
+    }
+
+    /// Reads a tensor, whose first part lies in the frame of `first`.
+    private func tensor(
+        _ first: FrameHead, into buffer: UnsafeMutableRawBufferPointer, before deadline: Deadline
+    ) throws(LinkError) {
+        var part = first.payloadBytes - first.fieldBytes
+        var done = 0
+        while true {
+            if part > 0 {
+                try unsafe bytes.read(
+                    UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + part]), before: deadline)
+            }
+            done += part
+            guard done < buffer.count else { return }
+            let next = try head(before: deadline)
+            var expected = first
+            expected.kind = .more
+            expected.fieldBytes = 0
+            expected.payloadBytes = next.payloadBytes
+            part = next.payloadBytes
+            guard next == expected, part > 0, part <= buffer.count - done else {
+                throw .malformedFrame("a frame that does not go on with the message before it")
+            }
+        }
+    }
+
+    private func head(before deadline: Deadline) throws(LinkError) -> FrameHead {
+        try FrameHead(bytes: read(FrameHead.byteCount, before: deadline))
+    }
+
+    private func read(_ count: Int, before deadline: Deadline) throws(LinkError) -> [UInt8] {
+        guard count > 0 else { return [] }
+        var result = [UInt8](repeating: 0, count: count)
+        var span = result.mutableSpan
+        try unsafe span.withUnsafeMutableBytes { b throws(LinkError) in
+            try unsafe bytes.read(b, before: deadline)
+        }
+        return result
+    }
+}
