@@ -36,9 +36,9 @@ struct OpenModel {
         checkpoint = try Checkpoint(directory: directory)
         tokenizer = try Tokenizer(ifPresentIn: directory)
         let pool = ThreadPool(threads: options.threads ?? systemCores())
-        let progress = ProgressLine("loading \(name)")
+        var progress = ProgressLine("loading \(name)")
         let decoder = try Decoder(checkpoint, format: options.weights, pool: pool) { progress.show($0) }
-        progress.clear()
+        progress.finish()
         forward = PlainForwardPass(
             embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration,
             link: InProcessLink(Worker(model: decoder)))
@@ -109,23 +109,6 @@ func systemCores() -> Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
 extension Duration {
     var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
-}
-
-/// A line on standard error that shows how far a long task is; silent when that is no terminal.
-struct ProgressLine: Sendable {
-    private let label: String
-    private let visible = isatty(STDERR_FILENO) == 1
-
-    init(_ label: String) { self.label = label }
-
-    /// - Parameter fraction: Done, 0 to 1.
-    func show(_ fraction: Double) {
-        if visible { standardError("\r\(label) \(Int(fraction * 100)) %", terminator: "") }
-    }
-
-    func clear() {
-        if visible { standardError("\r\u{1B}[K", terminator: "") }
-    }
 }
 
 /// Writes to standard error.

@@ -11,20 +11,20 @@
 public final class Decoder: Sendable {
     /// One transformer block.
     struct Block: Sendable {
-        /// input_layernorm, `[hidden]`
+        /// The weights `input_layernorm`, `[hidden]`.
         let attentionNorm: [Float]
-        /// q_proj, k_proj, v_proj, `[(heads + 2 · keyValueHeads) · headSize, hidden]`
+        /// The weights `q_proj`, `k_proj` and `v_proj`, `[(heads + 2 · keyValueHeads) · headSize, hidden]`.
         let queryKeyValue: LinearSite
-        /// q_norm and k_norm, `[headSize]`; empty where the family has none.
+        /// The weights `q_norm` and `k_norm`, `[headSize]`; empty where the family has none.
         let queryNorm: [Float]
         let keyNorm: [Float]
-        /// o_proj, `[hidden, heads · headSize]`
+        /// The weights `o_proj`, `[hidden, heads · headSize]`.
         let output: LinearSite
-        /// post_attention_layernorm, `[hidden]`
+        /// The weights `post_attention_layernorm`, `[hidden]`.
         let feedForwardNorm: [Float]
-        /// gate_proj, up_proj, `[2 · feedForward, hidden]`
+        /// The weights `gate_proj` and `up_proj`, `[2 · feedForward, hidden]`.
         let gateUp: LinearSite
-        /// down_proj, `[hidden, feedForward]`
+        /// The weights `down_proj`, `[hidden, feedForward]`.
         let down: LinearSite
     }
 
@@ -38,9 +38,9 @@ public final class Decoder: Sendable {
     public let configuration: DecoderConfiguration
     public let pool: ThreadPool
     let blocks: [Block]
-    /// model.norm, `[hidden]`
+    /// The weights `model.norm`, `[hidden]`.
     let finalNorm: [Float]
-    /// lm_head, `[vocabulary, hidden]`
+    /// The weights `lm_head`, `[vocabulary, hidden]`.
     let head: LinearSite
     let rope: RotaryEmbedding
     /// bfloat16 unless the weights are float32, which asks for full precision.

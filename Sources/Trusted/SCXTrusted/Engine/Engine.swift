@@ -36,8 +36,11 @@ package final class Engine {
     /// Makes a loop without sessions.
     ///
     /// - Parameters:
+    ///   - forward: How the profile computes.
     ///   - tokenizer: Turns tokens to text; without one, events carry no text.
+    ///   - vocabularySize: Entries of the model's vocabulary.
     ///   - maximumLength: Most tokens in a session, prompt and answer.
+    ///   - scheduler: Chooses the tokens of each step.
     package init(
         forward: any ForwardPass, tokenizer: Tokenizer?, vocabularySize: Int, maximumLength: Int,
         scheduler: Scheduler = Scheduler()
@@ -56,8 +59,11 @@ package final class Engine {
 
     /// Takes a request.
     ///
-    /// - Parameter earlier: A finished session whose computed tokens serve again as far as the new prompt begins
-    ///   with them; it is replaced by the new one.
+    /// - Parameters:
+    ///   - request: The prompt and how to answer it.
+    ///   - earlier: A finished session whose computed tokens serve again as far as the new prompt begins with
+    ///     them; it is replaced by the new one.
+    /// - Returns: The session that ``step()`` reports on.
     /// - Throws: ``EngineError``, or ``SamplingError`` when the parameters are out of range.
     package func submit(_ request: GenerationRequest, continuing earlier: SessionID? = nil) throws
         -> SessionID
@@ -133,7 +139,10 @@ package final class Engine {
 
     /// Runs a request to its end.
     ///
-    /// - Parameter onEvent: Called after each token; answers false to cancel.
+    /// - Parameters:
+    ///   - id: The session.
+    ///   - onEvent: Called after each token; answers false to cancel.
+    /// - Throws: As ``step()``, and what `onEvent` throws.
     package func run(_ id: SessionID, onEvent: (SessionEvent) throws -> Bool) throws {
         while !isIdle {
             for event in try step() where event.session == id {
