@@ -20,6 +20,9 @@ public struct ClientProtocol: Sendable {
         self.widestRow = widestRow
     }
 
+    /// Whether the next request may be asked.
+    public var isOpen: Bool { state == .idle && number > 0 }
+
     /// The first message.
     public mutating func hello() -> Message {
         precondition(number == 0, "ClientProtocol: hello is first")
@@ -32,7 +35,7 @@ public struct ClientProtocol: Sendable {
     ///
     /// - Throws: ``LinkError/disconnected(_:)`` when the protocol is closed.
     package mutating func ask(_ request: Request) throws(LinkError) -> Message {
-        guard state == .idle, number > 0 else { throw .disconnected("it was closed") }
+        guard isOpen else { throw .disconnected("it was closed") }
         number += 1
         state = .asking(request)
         return request.message(number: number)

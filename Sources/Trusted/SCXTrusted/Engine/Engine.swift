@@ -29,6 +29,10 @@ package final class Engine {
     let vocabularySize: Int
     private let maximumLength: Int
     private let scheduler: Scheduler
+    /// Workers lost since a step last succeeded.
+    private var losses = 0
+    /// A worker that fails this often in a row would fail for ever.
+    private static let mostLosses = 5
     /// Oldest first.
     private var sessions: [Session] = []
     private var nextNumber: UInt32 = 0
@@ -113,6 +117,9 @@ package final class Engine {
 
     /// Computes one step.
     ///
+    /// When the worker is lost, the next steps compute every session's tokens again on the one that takes its
+    /// place, and the answers go on where they were.
+    ///
     /// - Returns: What is new, for each session that the step brought to a token.
     /// - Throws: ``LinkError`` when an exchange fails, ``SamplingError`` when logits are no numbers.
     package func step() throws -> [SessionEvent] {
@@ -123,7 +130,15 @@ package final class Engine {
 
         let places = schedule.compactMap { entry in sessions.firstIndex { $0.id == entry.session } }
         let batch = zip(schedule, places).map { entry, place in sessions[place].segment(of: entry.tokens) }
-        let logits = try forward.logits(batch)
+        let logits: [Float]
+        do {
+            logits = try forward.logits(batch)
+        } catch {
+            guard error.losesWorker, losses < Self.mostLosses else { throw error }
+            rebuild()
+            return []
+        }
+        losses = 0
 
         var events: [SessionEvent] = []
         var done = 0
@@ -135,6 +150,12 @@ package final class Engine {
             done += 1
         }
         return events
+    }
+
+    /// Has every session computed from its first token again, since the worker's slots are lost.
+    private func rebuild() {
+        losses += 1
+        for index in sessions.indices { sessions[index].computed = 0 }
     }
 
     /// Runs a request to its end.
