@@ -67,6 +67,9 @@ let package = Package(
         .testTarget(
             name: "SCXInferenceTests", dependencies: ["SCXInference"], swiftSettings: settings),
         .testTarget(
+            name: "SCXWorkerTests", dependencies: ["SCXWorker", "SCXInference", "SCXLink"],
+            swiftSettings: settings),
+        .testTarget(
             name: "SCXTrustedTests",
             dependencies: ["SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker"],
             swiftSettings: settings),
