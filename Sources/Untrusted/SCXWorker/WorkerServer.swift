@@ -51,7 +51,7 @@ public final class WorkerServer: Sendable {
         var link = WorkerProtocol(hello: hello, largestTensor: limits.tensorBytes)
         guard let connection = open(bytes) else {
             let error = LinkError.workerFull("it serves \(limits.connections) connections already")
-            try? stream.send(link.failure(error))
+            refuse(stream, &link, error)
             return error
         }
         defer { close(connection) }
@@ -74,6 +74,19 @@ public final class WorkerServer: Sendable {
             // The peer may be gone; if not, it learns why.
             try? stream.send(link.failure(error))
             return error
+        }
+    }
+
+    /// Hears what the peer says first, so that it waits for an answer, and tells it that there is no place.
+    private func refuse(_ stream: MessageStream, _ link: inout WorkerProtocol, _ error: LinkError) {
+        do throws(LinkError) {
+            let message = try stream.receive(before: Deadline(after: .seconds(5))) { head throws(LinkError) in
+                try link.begin(head)
+            }
+            _ = try link.receive(message)
+            try stream.send(link.failure(error))
+        } catch {
+            // Gone already, or no client of ours: there is nobody to tell.
         }
     }
 
