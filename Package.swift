@@ -34,7 +34,7 @@ let package = Package(
             name: "SCXInference", dependencies: ["CSCXKernels"],
             path: "Sources/Shared/SCXInference", swiftSettings: settings),
         .target(
-            name: "SCXLink",
+            name: "SCXLink", dependencies: ["SCXInference"],
             path: "Sources/Shared/SCXLink", swiftSettings: settings),
 
         // Trusted: sees text and keys. Nothing here is `public`, all of it is `package`.
@@ -68,6 +68,9 @@ let package = Package(
             name: "SCXInferenceTests", dependencies: ["SCXInference"], swiftSettings: settings),
         .testTarget(
             name: "SCXWorkerTests", dependencies: ["SCXWorker", "SCXInference", "SCXLink"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SCXLinkTests", dependencies: ["SCXLink", "SCXInference", "SCXWorker"],
             swiftSettings: settings),
         .testTarget(
             name: "SCXTrustedTests",

@@ -5,5 +5,5 @@ struct LabCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "scx-lab",
         abstract: "Makes test models, measures speed, and studies what workers see.",
-        subcommands: [SynthCommand.self, BenchCommand.self])
+        subcommands: [SynthCommand.self, BenchCommand.self, TranscriptCommand.self])
 }
