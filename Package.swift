@@ -33,8 +33,9 @@ let package = Package(
         .target(
             name: "SCXInference", dependencies: ["CSCXKernels"],
             path: "Sources/Shared/SCXInference", swiftSettings: settings),
+        .target(name: "CSCXSystem", path: "Sources/Shared/CSCXSystem"),
         .target(
-            name: "SCXLink",
+            name: "SCXLink", dependencies: ["CSCXSystem"],
             path: "Sources/Shared/SCXLink", swiftSettings: settings),
 
         // Trusted: sees text and keys. Nothing here is `public`, all of it is `package`.
@@ -66,6 +67,8 @@ let package = Package(
 
         .testTarget(
             name: "SCXInferenceTests", dependencies: ["SCXInference"], swiftSettings: settings),
+        .testTarget(
+            name: "SCXLinkTests", dependencies: ["SCXLink", "CSCXSystem"], swiftSettings: settings),
         .testTarget(
             name: "SCXTrustedTests",
             dependencies: ["SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker"],
