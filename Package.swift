@@ -33,8 +33,9 @@ let package = Package(
         .target(
             name: "SCXInference", dependencies: ["CSCXKernels"],
             path: "Sources/Shared/SCXInference", swiftSettings: settings),
+        .target(name: "CSCXSystem", path: "Sources/Shared/CSCXSystem"),
         .target(
-            name: "SCXLink", dependencies: ["SCXInference"],
+            name: "SCXLink", dependencies: ["CSCXSystem", "SCXInference"],
             path: "Sources/Shared/SCXLink", swiftSettings: settings),
 
         // Trusted: sees text and keys. Nothing here is `public`, all of it is `package`.
@@ -70,7 +71,7 @@ let package = Package(
             name: "SCXWorkerTests", dependencies: ["SCXWorker", "SCXInference", "SCXLink"],
             swiftSettings: settings),
         .testTarget(
-            name: "SCXLinkTests", dependencies: ["SCXLink", "SCXInference", "SCXWorker"],
+            name: "SCXLinkTests", dependencies: ["SCXLink", "CSCXSystem", "SCXInference", "SCXWorker"],
             swiftSettings: settings),
         .testTarget(
             name: "SCXTrustedTests",
