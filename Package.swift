@@ -19,6 +19,7 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .executable(name: "scx", targets: ["scx"]),
+        .executable(name: "scx-worker", targets: ["scx-worker"]),
         .executable(name: "scx-lab", targets: ["scx-lab"]),
     ],
     dependencies: [
@@ -56,6 +57,10 @@ let package = Package(
         .target(
             name: "SCXWorker", dependencies: ["SCXInference", "SCXLink"],
             path: "Sources/Untrusted/SCXWorker", packageAccess: false, swiftSettings: settings),
+
+        .executableTarget(
+            name: "scx-worker", dependencies: ["SCXWorker", "SCXInference", "SCXLink", argumentParser],
+            path: "Sources/Untrusted/scx-worker", packageAccess: false, swiftSettings: settings),
 
         // The laboratory: measures both sides, ships in no product of either.
         .executableTarget(

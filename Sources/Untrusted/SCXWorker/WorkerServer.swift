@@ -32,7 +32,8 @@ public final class WorkerServer: Sendable {
     ///   - limits: What is granted.
     ///   - recorder: Writes down every message.
     public init(
-        worker: Worker, digest: String, weights: WeightFormat, limits: Limits = .init(), recorder: Recorder? = nil
+        worker: Worker, digest: String, weights: WeightFormat, limits: Limits = .init(),
+        recorder: Recorder? = nil
     ) {
         self.worker = worker
         hello = Hello(digest: digest, weights: weights.rawValue)
@@ -57,7 +58,8 @@ public final class WorkerServer: Sendable {
         defer { close(connection) }
         do throws(LinkError) {
             while true {
-                let message = try stream.receive(before: Deadline(after: limits.idle)) { head throws(LinkError) in
+                let message = try stream.receive(before: Deadline(after: limits.idle)) {
+                    head throws(LinkError) in
                     try link.begin(head)
                 }
                 recorder?.record(message, direction: .received, connection: connection)

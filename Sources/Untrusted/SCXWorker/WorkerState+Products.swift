@@ -52,7 +52,8 @@ private struct RowBatch {
         for member in members {
             let rows = member.rows.lowerBound * channels..<member.rows.upperBound * channels
             let values = members.count == 1 ? result : Array(result[rows])
-            answer(member, .tensor(EncodedTensor(resultOf: member.request, channels: channels, values: values)))
+            answer(
+                member, .tensor(EncodedTensor(resultOf: member.request, channels: channels, values: values)))
         }
     }
 

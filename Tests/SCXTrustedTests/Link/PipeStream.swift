@@ -17,7 +17,9 @@ final class PipeStream: ByteStream, @unchecked Sendable {
     private let onWrite: @Sendable (PipeStream, Int) -> Void
     private var written = 0
 
-    private init(_ inbound: Channel, _ outbound: Channel, _ onWrite: @escaping @Sendable (PipeStream, Int) -> Void) {
+    private init(
+        _ inbound: Channel, _ outbound: Channel, _ onWrite: @escaping @Sendable (PipeStream, Int) -> Void
+    ) {
         self.inbound = inbound
         self.outbound = outbound
         self.onWrite = onWrite

@@ -44,7 +44,8 @@ struct TinyModel: Sendable {
     func engine(_ link: any WorkerLink) throws -> Engine {
         Engine(
             forward: PlainForwardPass(
-                embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration, link: link),
+                embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration, link: link
+            ),
             tokenizer: nil, vocabularySize: checkpoint.configuration.vocabularySize,
             maximumLength: checkpoint.configuration.maximumLength)
     }
@@ -54,7 +55,9 @@ struct TinyModel: Sendable {
 func answer(_ engine: Engine, _ request: GenerationRequest) throws -> [Int32] {
     var tokens: [Int32] = []
     let id = try engine.submit(request)
-    try engine.run(id) { tokens.append($0.token.id); return true }
+    try engine.run(id) {
+        tokens.append($0.token.id); return true
+    }
     try engine.end(id)
     return tokens
 }
@@ -66,7 +69,8 @@ struct RemoteLinkTests {
         arguments: ["llama-gqa2", "mistral-window", "qwen2", "qwen3"])
     func sameTokens(name: String) throws {
         let model = try TinyModel(name)
-        let here = try answer(model.engine(InProcessLink(Worker(model: model.decoder))), greedy([1, 2, 3], 12))
+        let here = try answer(
+            model.engine(InProcessLink(Worker(model: model.decoder))), greedy([1, 2, 3], 12))
         let server = model.server()
         let there = try answer(model.engine(model.link(to: { server })), greedy([1, 2, 3], 12))
         #expect(there == here)

@@ -107,7 +107,10 @@ package final class RemoteLink: WorkerLink {
         while true {
             do throws(LinkError) { return try greet(connect(deadline), deadline) } catch {
                 // Another model or version stays what it is; a missing or full worker may come.
-                if case .incompatible = error { throw error }
+                switch error {
+                case .incompatible, .unreachable: throw error
+                default: break
+                }
                 guard let remaining = deadline.remaining, remaining > pause else {
                     throw .unreachable("\(error)")
                 }

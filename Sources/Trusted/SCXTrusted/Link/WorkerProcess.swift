@@ -16,6 +16,7 @@ package final class WorkerProcess: Sendable {
     private struct Running: @unchecked Sendable {
         let process: Process
         let input: Pipe
+        var hasServed: Bool
     }
 
     package var socket: String { "\(directory)/worker.sock" }
@@ -37,12 +38,25 @@ package final class WorkerProcess: Sendable {
         directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// Starts the worker unless it runs.
+    /// Connects to the worker, after starting it where it does not run.
     ///
-    /// - Throws: ``LinkError/unreachable(_:)`` when the program cannot be started.
-    package func start() throws(LinkError) {
+    /// - Throws: ``LinkError/disconnected(_:)`` while it loads its model, ``LinkError/unreachable(_:)`` when it
+    ///   cannot be started or has ended before it could serve.
+    package func connect(before deadline: Deadline) throws(LinkError) -> any ByteStream {
+        try start()
+        let stream = try UnixSocket.connect(path: socket, before: deadline)
+        running.withLock { $0?.hasServed = true }
+        return stream
+    }
+
+    private func start() throws(LinkError) {
         try running.withLock { running throws(LinkError) in
-            if let running, running.process.isRunning { return }
+            if let running {
+                if running.process.isRunning { return }
+                guard running.hasServed else {
+                    throw .unreachable("\(program) ended before it could serve")
+                }
+            }
             let process = Process()
             let input = Pipe()
             process.executableURL = URL(filePath: program)
@@ -51,12 +65,9 @@ package final class WorkerProcess: Sendable {
             do { try process.run() } catch {
                 throw .unreachable("cannot start \(program)")
             }
-            running = Running(process: process, input: input)
+            running = Running(process: process, input: input, hasServed: false)
         }
     }
-
-    /// Whether the worker has ended although nobody asked it to.
-    package var hasDied: Bool { running.withLock { $0.map { !$0.process.isRunning } ?? false } }
 
     /// The worker's process number, for tests.
     package var processIdentifier: Int32? { running.withLock { $0?.process.processIdentifier } }
