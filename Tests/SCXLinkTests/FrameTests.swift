@@ -92,7 +92,7 @@ struct FrameTests {
     func random(seed: UInt64) throws {
         var chance = Chance(seed)
         var read = 0
-        for _ in 0..<4000 {
+        for _ in 0..<500 {
             var bytes = Self.sample.bytes
             for _ in 0..<Int.random(in: 1...4, using: &chance) {
                 let i = Int.random(in: 0..<bytes.count, using: &chance)
@@ -106,6 +106,6 @@ struct FrameTests {
             #expect(head.tensorBytes <= 1 << 31)
             read += 1
         }
-        #expect(read > 100)
+        #expect(read > 20)
     }
 }

@@ -12,7 +12,7 @@
 /// whole line. Entries are held in memory, tensors are read when they are asked for.
 public struct Transcript: Sendable {
     public static let version = 1
-    static let lineLimit = 16 << 20
+    static let lineLimit = 4 << 20
 
     /// A run of the worker.
     public struct Start: Equatable, Sendable {
