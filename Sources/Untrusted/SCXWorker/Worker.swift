@@ -44,7 +44,8 @@ public final class Worker: Sendable {
     /// - Parameter batch: At most one request of each connection.
     /// - Returns: For each request its own answer or error, as ``answer(_:connection:)`` gives it.
     public func answer(batch: [(connection: UInt64, request: Request)]) -> [Result<Answer, LinkError>] {
-        precondition(Set(batch.map(\.connection)).count == batch.count, "Worker: two requests of a connection")
+        precondition(
+            Set(batch.map(\.connection)).count == batch.count, "Worker: two requests of a connection")
         return state.withLock { $0.answer(batch) }
     }
 

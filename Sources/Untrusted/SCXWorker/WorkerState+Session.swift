@@ -79,14 +79,16 @@ extension WorkerState {
         return .done
     }
 
-    mutating func lockTail(_ tensor: EncodedTensor, _ key: SlotKey, _ layer: Int) throws(LinkError) -> Answer {
+    mutating func lockTail(_ tensor: EncodedTensor, _ key: SlotKey, _ layer: Int) throws(LinkError) -> Answer
+    {
         try check(layer: layer)
         guard tensor.channels == keyWidth, tensor.rows > 0 else {
             throw .invalidRequest("keys to lock need rows of \(keyWidth) channels")
         }
         let slot = memory[key] ?? WorkerSlot(model)
         try memory.check(
-            adding: tensor.byteCount - (slot.tail[layer]?.capacity ?? 0) * 4, slots: memory[key] == nil ? 1 : 0)
+            adding: tensor.byteCount - (slot.tail[layer]?.capacity ?? 0) * 4,
+            slots: memory[key] == nil ? 1 : 0)
         slot.tail[layer] = model.roundedAsCached(tensor.values[...])
         memory.keep(slot, at: key)
         return .done
