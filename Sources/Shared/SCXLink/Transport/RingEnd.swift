@@ -1,0 +1,88 @@
+import CSCXSystem
+
+/// One end of a byte ring in shared memory: its writer, or its reader.
+///
+/// Believes its own counter, which it keeps here and only publishes there, and checks the peer's each time that it reads it: a
+/// peer that writes anything into the memory gets at most wrong bytes out of the ring.
+struct RingEnd {
+    enum Role { case reader, writer }
+
+    /// Bytes that are copied before the other end is told, so that both copy at the same time.
+    private static let chunk = 1 << 18
+    /// How long to watch for the other end before sleeping, which costs both ends 10 to 50 µs.
+    private static let longestSpin: UInt32 = 40_000
+    private static let shortestSpin: UInt32 = 2_000
+
+    private let ring: RingWords
+    private let role: Role
+    /// Bytes that this end has moved since the beginning.
+    private var own: UInt64 = 0
+    /// Bytes that may be moved now, as of the last look at the peer's counter.
+    private var available: Int
+    private var spin = Self.longestSpin
+
+    init(_ ring: RingWords, _ role: Role) {
+        self.ring = ring
+        self.role = role
+        available = role == .reader ? 0 : ring.capacity
+    }
+
+    private var ownWord: RingWords.Word { role == .reader ? .taken : .written }
+    private var peerWord: RingWords.Word { role == .reader ? .written : .taken }
+    private var ownFlag: RingWords.Word { role == .reader ? .readerSleeps : .writerSleeps }
+    private var peerFlag: RingWords.Word { role == .reader ? .writerSleeps : .readerSleeps }
+
+    /// The peer's counter as it must be when `available` bytes can be moved.
+    private var expected: UInt64 {
+        role == .reader ? own &+ UInt64(available) : own &+ UInt64(available) &- UInt64(ring.capacity)
+    }
+
+    /// Moves as many of `count` bytes as can be moved now: none, a chunk, or all.
+    ///
+    /// - Parameter move: Copies the given number of bytes, from or to the given position of the ring.
+    /// - Returns: How many were moved.
+    /// - Throws: ``LinkError/malformedFrame(_:)`` when the peer's counter is impossible.
+    mutating func step(_ count: Int, _ move: (RingWords, UInt64, Int) -> Void) throws(LinkError) -> Int {
+        if available < min(count, Self.chunk) { try look() }
+        let part = min(count, available, Self.chunk)
+        guard part > 0 else { return 0 }
+        move(ring, own, part)
+        own &+= UInt64(part)
+        available -= part
+        ring.set(ownWord, own)
+        ring.wake(peerFlag)
+        return part
+    }
+
+    /// Whether the peer's counter has changed since the last step.
+    var hasNews: Bool { ring.count(peerWord) != expected }
+
+    /// Reads the peer's counter, which only ever grows, and never past what the ring holds.
+    private mutating func look() throws(LinkError) {
+        let grown = ring.count(peerWord) &- expected
+        guard grown <= UInt64(ring.capacity - available) else {
+            throw .malformedFrame("an impossible counter in the shared memory")
+        }
+        available += Int(grown)
+    }
+
+    /// Waits until the peer's counter changes; may return early.
+    ///
+    /// - Parameter mustStop: Asked just before sleeping, when `wakeAnyway` already reaches this end.
+    mutating func wait(milliseconds: Int32, mustStop: () -> Bool) {
+        let seen = expected
+        let start = cscx_nanoseconds()
+        ring.spin(peerWord, while: seen, nanoseconds: spin)
+        guard ring.count(peerWord) == seen else {
+            spin = Self.longestSpin
+            return
+        }
+        ring.announceSleep(ownFlag)
+        // The other end publishes its counter before it looks at the flag, so one of the two sees the other.
+        if ring.count(peerWord) == seen, !mustStop() { ring.sleep(ownFlag, milliseconds: milliseconds) }
+        ring.retractSleep(ownFlag)
+        // Where the peer computes for long, spinning only takes a core from it.
+        let waited = cscx_nanoseconds() - start
+        spin = waited < 2 * UInt64(Self.longestSpin) ? Self.longestSpin : max(Self.shortestSpin, spin / 2)
+    }
+}

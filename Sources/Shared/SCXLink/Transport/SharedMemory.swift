@@ -1,0 +1,126 @@
+import CSCXSystem
+
+/// Memory with two rings, one each way, that the peer maps too.
+///
+/// The first page holds what the ends tell each other (``RingWords``), the two rings' bytes follow.
+@safe
+final class SharedMemory: Sendable {
+    /// Bytes of a ring: powers of two within these limits.
+    static let ringLimits = (1 << 12)...(1 << 24)
+    private static let headBytes = 4096
+
+    let ringBytes: Int
+    // Mapped from init to deinit. The peer may change any byte at any time.
+    nonisolated(unsafe) private let base: UnsafeMutableRawPointer
+
+    static func isValid(ringBytes: Int) -> Bool {
+        ringLimits.contains(ringBytes) && ringBytes.nonzeroBitCount == 1
+    }
+
+    static func byteCount(ringBytes: Int) -> Int { headBytes + 2 * ringBytes }
+
+    /// Maps memory, whose size has been checked; nil when the system refuses.
+    init?(descriptor: Int32, ringBytes: Int) {
+        precondition(Self.isValid(ringBytes: ringBytes), "SharedMemory: size of a ring")
+        guard let base = unsafe cscx_memory_map(descriptor, Self.byteCount(ringBytes: ringBytes)) else {
+            return nil
+        }
+        unsafe self.base = base
+        self.ringBytes = ringBytes
+    }
+
+    deinit { unsafe cscx_memory_unmap(base, Self.byteCount(ringBytes: ringBytes)) }
+
+    /// One of the two rings: 0 carries bytes from the maker of the memory, 1 to it.
+    func ring(_ index: Int) -> RingWords {
+        precondition(index == 0 || index == 1, "SharedMemory: there are two rings")
+        return unsafe RingWords(
+            memory: self, words: base + index * RingWords.byteCount,
+            bytes: UnsafeMutableRawBufferPointer(
+                start: base + Self.headBytes + index * ringBytes, count: ringBytes))
+    }
+}
+
+/// A ring in shared memory: its bytes, and four words, each in a cache line pair of its own.
+///
+/// Nothing read from here may be trusted, not even to be the same when read again.
+@safe
+struct RingWords: @unchecked Sendable {
+    static let byteCount = 4 * 128
+
+    private let memory: SharedMemory  // Keeps the pointers valid.
+    private let words: UnsafeMutableRawPointer
+    private let bytes: UnsafeMutableRawBufferPointer
+
+    fileprivate init(
+        memory: SharedMemory, words: UnsafeMutableRawPointer, bytes: UnsafeMutableRawBufferPointer
+    ) {
+        self.memory = memory
+        unsafe self.words = words
+        unsafe self.bytes = bytes
+    }
+
+    var capacity: Int { unsafe bytes.count }
+
+    /// Where a word lies.
+    enum Word: Int {
+        /// How many bytes the writer has put in since the beginning.
+        case written = 0
+        /// How many the reader has taken out.
+        case taken = 128
+        /// 1 while the reader sleeps until `written` changes.
+        case readerSleeps = 256
+        /// 1 while the writer sleeps until `taken` changes.
+        case writerSleeps = 384
+    }
+
+    func count(_ word: Word) -> UInt64 { unsafe cscx_load64(words + word.rawValue) }
+
+    func set(_ word: Word, _ count: UInt64) { unsafe cscx_store64(words + word.rawValue, count) }
+
+    func spin(_ word: Word, while seen: UInt64, nanoseconds: UInt32) {
+        unsafe cscx_spin64(words + word.rawValue, seen, nanoseconds)
+    }
+
+    func announceSleep(_ flag: Word) { unsafe cscx_store32(words + flag.rawValue, 1) }
+
+    func retractSleep(_ flag: Word) { unsafe cscx_store32(words + flag.rawValue, 0) }
+
+    func sleep(_ flag: Word, milliseconds: Int32) {
+        unsafe cscx_futex_wait(words + flag.rawValue, 1, UInt32(max(0, milliseconds)))
+    }
+
+    /// Wakes the other end, if it says that it sleeps.
+    func wake(_ flag: Word) {
+        if unsafe cscx_load32(words + flag.rawValue) != 0 { wakeAnyway(flag) }
+    }
+
+    func wakeAnyway(_ flag: Word) {
+        unsafe cscx_store32(words + flag.rawValue, 0)
+        unsafe cscx_futex_wake(words + flag.rawValue)
+    }
+
+    /// Copies bytes out of the ring.
+    ///
+    /// - Parameter position: Counted from the ring's beginning; only its remainder by the capacity matters.
+    func copy(from position: UInt64, to target: UnsafeMutableRawBufferPointer) {
+        precondition(target.count <= capacity, "RingWords: more than the ring holds")
+        let start = Int(position & UInt64(capacity - 1))
+        let first = min(target.count, capacity - start)
+        unsafe UnsafeMutableRawBufferPointer(rebasing: target[..<first]).copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + first]))
+        unsafe UnsafeMutableRawBufferPointer(rebasing: target[first...]).copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: bytes[..<(target.count - first)]))
+    }
+
+    /// Copies bytes into the ring; `position` is as for the other direction.
+    func copy(_ source: UnsafeRawBufferPointer, to position: UInt64) {
+        precondition(source.count <= capacity, "RingWords: more than the ring holds")
+        let start = Int(position & UInt64(capacity - 1))
+        let first = min(source.count, capacity - start)
+        unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[start..<start + first]).copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: source[..<first]))
+        unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[..<(source.count - first)]).copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: source[first...]))
+    }
+}

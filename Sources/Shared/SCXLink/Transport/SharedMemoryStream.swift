@@ -1,0 +1,194 @@
+import CSCXSystem
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// A stream through memory that two processes of one machine share: a ring of bytes each way.
+///
+/// The Unix socket that it began on stays open and tells either side that the other has died. The memory's size is
+/// sealed, so that no peer can end this process by truncating it. Each byte is copied out once, and is this
+/// process's own before anybody looks at it.
+///
+/// One thread reads and one writes at a time; `close` may come from any.
+public final class SharedMemoryStream: ByteStream {
+    /// Whether this system has memory whose size can be sealed. Elsewhere the link stays on the socket.
+    public static var isAvailable: Bool {
+        #if os(Linux)
+            true
+        #else
+            false
+        #endif
+    }
+
+    /// Bytes of a ring unless told otherwise.
+    public static let defaultRingBytes = 1 << 22
+
+    /// The message that goes with the memory: these 8 bytes, the bytes of a ring, and zero, both little-endian.
+    private static let magic = Array("SCXSHM01".utf8)
+    private static let preambleBytes = 16
+    private static let accepted: UInt8 = 1
+
+    private let socket: SocketStream
+    private let memory: SharedMemory
+    // Each is used by the one thread that reads, or the one that writes.
+    nonisolated(unsafe) private var reader: RingEnd
+    nonisolated(unsafe) private var writer: RingEnd
+    private let isClosed = Atomic(false)
+
+    private init(_ socket: SocketStream, _ memory: SharedMemory, isMaker: Bool) {
+        self.socket = socket
+        self.memory = memory
+        unsafe reader = RingEnd(memory.ring(isMaker ? 1 : 0), .reader)
+        unsafe writer = RingEnd(memory.ring(isMaker ? 0 : 1), .writer)
+    }
+
+    /// Moves a fresh connection from its socket to shared memory. For the side that connected.
+    ///
+    /// - Parameters:
+    ///   - socket: A Unix socket on which nothing was sent yet.
+    ///   - ringBytes: Bytes of the ring in each direction: a power of two from 4 KiB to 16 MiB.
+    ///   - deadline: For the other side's answer.
+    /// - Returns: The stream to use from now on.
+    /// - Throws: ``LinkError``; the socket is of no use then.
+    public static func upgrade(
+        _ socket: SocketStream, ringBytes: Int = defaultRingBytes,
+        before deadline: Deadline = Deadline(after: .seconds(10))
+    ) throws(LinkError) -> SharedMemoryStream {
+        precondition(SharedMemory.isValid(ringBytes: ringBytes), "SharedMemoryStream: size of a ring")
+        let descriptor = cscx_memory_create(SharedMemory.byteCount(ringBytes: ringBytes))
+        guard descriptor >= 0 else { throw .system(socket.name, "make shared memory", descriptor) }
+        defer { cscx_close(descriptor) }
+        guard let memory = SharedMemory(descriptor: descriptor, ringBytes: ringBytes) else {
+            throw .system(socket.name, "map shared memory", errno)
+        }
+        var preamble = FieldWriter()
+        for byte in magic { preamble.add(byte) }
+        preamble.add(UInt32(ringBytes))
+        preamble.add(UInt32(0))
+        let sent = unsafe preamble.bytes.withUnsafeBytes {
+            unsafe cscx_send_descriptor(socket.descriptor, $0.baseAddress, $0.count, descriptor)
+        }
+        guard sent == preambleBytes else {
+            throw .system(socket.name, "send it shared memory", sent < 0 ? Int32(clamping: sent) : EMSGSIZE)
+        }
+        var answer: UInt8 = 0
+        try unsafe withUnsafeMutableBytes(of: &answer) { b throws(LinkError) in
+            try unsafe socket.read(b, before: deadline)
+        }
+        guard answer == accepted else { throw .incompatible("\(socket.name): it takes no shared memory") }
+        return SharedMemoryStream(socket, memory, isMaker: true)
+    }
+
+    /// Moves a connection to shared memory if the other side begins with that, else leaves it as it is.
+    ///
+    /// - Parameters:
+    ///   - socket: A connection from which nothing was read yet.
+    ///   - deadline: For the first bytes.
+    /// - Returns: The stream to use from now on.
+    /// - Throws: ``LinkError``, ``LinkError/malformedFrame(_:)`` when the memory is not as it must be.
+    public static func accept(
+        upgrading socket: SocketStream, before deadline: Deadline = Deadline(after: .seconds(10))
+    ) throws(LinkError) -> any ByteStream {
+        // The first four bytes tell it from a frame, which begins with "SCX1".
+        guard isAvailable, try socket.peek(4, before: deadline) == Array(magic.prefix(4)) else {
+            return socket
+        }
+        _ = try socket.peek(preambleBytes, before: deadline)
+        var descriptor: Int32 = -1
+        var preamble = [UInt8](repeating: 0, count: preambleBytes)
+        let received = unsafe preamble.withUnsafeMutableBytes {
+            unsafe cscx_receive_descriptor(socket.descriptor, $0.baseAddress, $0.count, &descriptor)
+        }
+        defer { if descriptor >= 0 { cscx_close(descriptor) } }
+        guard received == preambleBytes, Array(preamble.prefix(magic.count)) == magic else {
+            throw .malformedFrame("neither a frame nor shared memory")
+        }
+        var fields = FieldReader(Array(preamble.dropFirst(magic.count)))
+        let ringBytes = Int(try fields.take(UInt32.self))
+        guard try fields.take(UInt32.self) == 0 else {
+            throw .malformedFrame("unknown flags of shared memory")
+        }
+        guard SharedMemory.isValid(ringBytes: ringBytes) else {
+            throw .malformedFrame("a shared ring of \(ringBytes) bytes")
+        }
+        guard descriptor >= 0 else { throw .malformedFrame("shared memory without exactly one descriptor") }
+        switch cscx_memory_check(descriptor, SharedMemory.byteCount(ringBytes: ringBytes)) {
+        case 0: break
+        case -EPERM: throw .malformedFrame("shared memory whose size is not sealed")
+        case -EFBIG: throw .malformedFrame("shared memory of another size than announced")
+        default: throw .malformedFrame("a descriptor that is no shared memory")
+        }
+        guard let memory = SharedMemory(descriptor: descriptor, ringBytes: ringBytes) else {
+            throw .malformedFrame("shared memory that cannot be mapped")
+        }
+        var answer = accepted
+        try unsafe withUnsafeBytes(of: &answer) { b throws(LinkError) in
+            try unsafe socket.write(b, before: deadline)
+        }
+        return SharedMemoryStream(socket, memory, isMaker: false)
+    }
+
+    @unsafe public func read(
+        _ buffer: UnsafeMutableRawBufferPointer, before deadline: Deadline
+    ) throws(LinkError) {
+        try unsafe pass(buffer.count, &reader, before: deadline, sending: false) { ring, position, range in
+            unsafe ring.copy(from: position, to: UnsafeMutableRawBufferPointer(rebasing: buffer[range]))
+        }
+    }
+
+    @unsafe public func write(
+        _ buffer: UnsafeRawBufferPointer, before deadline: Deadline
+    ) throws(LinkError) {
+        try unsafe pass(buffer.count, &writer, before: deadline, sending: true) { ring, position, range in
+            unsafe ring.copy(UnsafeRawBufferPointer(rebasing: buffer[range]), to: position)
+        }
+    }
+
+    /// Moves `count` bytes through one end, `copy` by `copy`, and waits in between.
+    private func pass(
+        _ count: Int, _ end: inout RingEnd, before deadline: Deadline, sending: Bool,
+        copy: (RingWords, UInt64, Range<Int>) -> Void
+    ) throws(LinkError) {
+        var done = 0
+        var peerIsGone = false
+        do throws(LinkError) {
+            while done < count {
+                if isClosed.load(ordering: .acquiring) {
+                    throw .disconnected("\(socket.name): this end closed it")
+                }
+                let moved = try end.step(count - done) { copy($0, $1, done..<done + $2) }
+                done += moved
+                if moved > 0 { continue }
+                // Not before the step after the end was seen: the peer may have written, then closed.
+                if peerIsGone { throw .disconnected("\(socket.name): the other end closed it") }
+                // Slices, since a peer that is killed wakes nobody.
+                let slice = deadline.milliseconds(atMost: 100)
+                guard slice > 0 else {
+                    throw .timedOut("\(socket.name): it \(sending ? "took" : "sent") nothing in time")
+                }
+                end.wait(milliseconds: slice) { isClosed.load(ordering: .sequentiallyConsistent) }
+                if !end.hasNews { peerIsGone = try socket.hasEnded() }
+            }
+        } catch {
+            if case .malformedFrame = error { close() }
+            throw error
+        }
+    }
+
+    public func close() {
+        isClosed.store(true, ordering: .sequentiallyConsistent)
+        socket.close()
+        for index in 0...1 {
+            memory.ring(index).wakeAnyway(.readerSleeps)
+            memory.ring(index).wakeAnyway(.writerSleeps)
+        }
+    }
+
+    deinit { close() }
+}
