@@ -55,14 +55,15 @@ struct OpenModel {
             progress.finish()
             return InProcessLink(Worker(model: decoder))
         case .unix(let path):
-            connect = { deadline throws(LinkError) in try UnixSocket.connect(path: path, before: deadline) }
+            connect = { deadline throws(LinkError) in
+                try SharedMemoryStream.connect(path: path, before: deadline)
+            }
         case nil:
             var arguments = ["--model", checkpoint.directory, "--weights", options.weights.rawValue]
             if let threads = options.threads { arguments += ["--threads", "\(threads)"] }
             let worker = try WorkerProcess(
                 program: "\(executableFolder())/scx-worker", arguments: arguments)
-            // A large model takes its time to load.
-            patience.connect = .seconds(600)
+            patience = .ownProcess
             connect = { deadline throws(LinkError) in try worker.connect(before: deadline) }
         }
         let link = RemoteLink(

@@ -14,7 +14,9 @@ final class Batcher: @unchecked Sendable {
     /// Answers requests of one batch, in order; each is the connection's number with its request.
     private let compute: @Sendable ([(connection: UInt64, request: Request)]) -> [Result<Answer, LinkError>]
 
-    /// A request that waits. Guarded by `condition`.
+    /// A request that waits.
+    ///
+    /// Guarded by `condition`.
     private final class Ticket {
         let connection: UInt64
         let request: Request

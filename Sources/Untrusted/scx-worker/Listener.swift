@@ -22,7 +22,14 @@ struct Listener {
                 continue
             }
             let thread = Thread {
-                if let error = server.serve(socket) { log("a connection ended: \(error)") }
+                do throws(LinkError) {
+                    if let error = server.serve(try SharedMemoryStream.accept(upgrading: socket)) {
+                        throw error
+                    }
+                } catch {
+                    socket.close()
+                    log("a connection ended: \(error)")
+                }
             }
             thread.stackSize = 1 << 20
             thread.start()

@@ -85,6 +85,14 @@ public final class SharedMemoryStream: ByteStream {
         return SharedMemoryStream(socket, memory, isMaker: true)
     }
 
+    /// Connects to a worker of this machine, through shared memory where the system has it.
+    ///
+    /// - Throws: ``LinkError``.
+    public static func connect(path: String, before deadline: Deadline) throws(LinkError) -> any ByteStream {
+        let socket = try UnixSocket.connect(path: path, before: deadline)
+        return isAvailable ? try upgrade(socket) : socket
+    }
+
     /// Moves a connection to shared memory if the other side begins with that, else leaves it as it is.
     ///
     /// - Parameters:

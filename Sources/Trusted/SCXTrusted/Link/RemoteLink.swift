@@ -21,8 +21,18 @@ package final class RemoteLink: WorkerLink {
         package var connect = Duration.seconds(30)
         /// For the answer to one request to begin.
         package var answer = Duration.seconds(300)
+        /// Between two attempts to connect, at most.
+        package var pause = Duration.seconds(1)
 
         package init() {}
+
+        /// For a process on this machine, which needs its time to load a model and is there at once then.
+        package static var ownProcess: Patience {
+            var patience = Patience()
+            patience.connect = .seconds(600)
+            patience.pause = .milliseconds(50)
+            return patience
+        }
     }
 
     private struct Connection {
@@ -100,7 +110,7 @@ package final class RemoteLink: WorkerLink {
     /// Ends the connection, also under an exchange on another thread, which then fails.
     package func close() { current.withLock { $0?.close() } }
 
-    /// Tries to connect until patience ends, with pauses that double from 20 ms to a second.
+    /// Tries to connect until patience ends, with pauses that double from 20 ms on.
     private func reconnect() throws(LinkError) -> Connection {
         let deadline = Deadline(after: patience.connect)
         var pause = Duration.milliseconds(20)
@@ -116,7 +126,7 @@ package final class RemoteLink: WorkerLink {
                 }
             }
             sleep(pause)
-            pause = min(pause * 2, .seconds(1))
+            pause = min(pause * 2, patience.pause)
         }
     }
 

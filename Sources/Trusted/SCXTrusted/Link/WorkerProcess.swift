@@ -16,7 +16,7 @@ package final class WorkerProcess: Sendable {
     private struct Running: @unchecked Sendable {
         let process: Process
         let input: Pipe
-        var hasServed: Bool
+        var hasServed = false
     }
 
     package var socket: String { "\(directory)/worker.sock" }
@@ -44,7 +44,7 @@ package final class WorkerProcess: Sendable {
     ///   cannot be started or has ended before it could serve.
     package func connect(before deadline: Deadline) throws(LinkError) -> any ByteStream {
         try start()
-        let stream = try UnixSocket.connect(path: socket, before: deadline)
+        let stream = try SharedMemoryStream.connect(path: socket, before: deadline)
         running.withLock { $0?.hasServed = true }
         return stream
     }
@@ -53,7 +53,8 @@ package final class WorkerProcess: Sendable {
         try running.withLock { running throws(LinkError) in
             if let running {
                 if running.process.isRunning { return }
-                guard running.hasServed else {
+                // One that ended by itself, for a missing file say, would do so again. One that was killed may not.
+                guard running.hasServed || running.process.terminationReason == .uncaughtSignal else {
                     throw .unreachable("\(program) ended before it could serve")
                 }
             }
@@ -65,7 +66,7 @@ package final class WorkerProcess: Sendable {
             do { try process.run() } catch {
                 throw .unreachable("cannot start \(program)")
             }
-            running = Running(process: process, input: input, hasServed: false)
+            running = Running(process: process, input: input)
         }
     }
 
