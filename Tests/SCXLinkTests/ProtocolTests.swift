@@ -89,6 +89,18 @@ struct ProtocolTests {
         }
     }
 
+    @Test("the reason for which a request was turned away by its head reaches the client")
+    func reason() throws {
+        var (client, worker) = try Self.open()
+        let large = EncodedTensor(encodedRows: 3, channels: 4, values: [Float](repeating: 0, count: 12))
+        let message = try client.ask(Request(.feedForward(layer: 0), large))
+        let error = LinkError.malformedFrame("a tensor of 48 bytes, the limit is 32")
+        #expect(throws: error) { try worker.begin(message.head) }
+        let reply = worker.failure(error)
+        try client.begin(reply.head)
+        #expect(throws: error) { _ = try client.receive(reply) }
+    }
+
     @Test("a request replayed after its answer closes the worker's side")
     func replay() throws {
         var (client, worker) = try Self.open()

@@ -53,6 +53,7 @@ public struct WorkerProtocol: Sendable {
             }
         } catch {
             state = .closed
+            number = expected  // So that the client takes the failure for the answer that it waits for.
             throw error
         }
     }

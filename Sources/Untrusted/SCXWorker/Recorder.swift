@@ -68,9 +68,7 @@ public final class Recorder: Sendable {
     /// Why recording has ended, if it has.
     public var failure: TranscriptError? { state.withLock { $0.failure } }
 
-    /// Writes down one message.
-    ///
-    /// - Parameter connection: A number that no other connection of this run has.
+    /// Writes down one message of a connection, whose number no other of this run has.
     public func record(_ message: Message, direction: TranscriptEntry.Direction, connection: UInt64) {
         let failure = state.withLock { state -> TranscriptError? in
             guard state.failure == nil else { return nil }
