@@ -168,7 +168,7 @@ extension Decoder {
         }
     }
 
-    private var attentionScale: Float { 1 / Float(configuration.headSize).squareRoot() }
+    var attentionScale: Float { 1 / Float(configuration.headSize).squareRoot() }
 
     private func weights(_ site: DecoderSite) -> LinearSite {
         switch site {

@@ -156,7 +156,7 @@ extension Decoder {
                 stride: stride, tokens: segment.rows)
             attention(
                 rows.span, offset: start, stride: stride, tokens: segment.rows, heads: heads, cache: cache,
-                scale: 1 / Float(size).squareRoot(), window: configuration.slidingWindows[index],
+                scale: attentionScale, window: configuration.slidingWindows[index],
                 into: &out, at: row * heads * size, pool: pool)
             row += segment.rows
         }
