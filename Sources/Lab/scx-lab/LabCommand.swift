@@ -5,5 +5,7 @@ struct LabCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "scx-lab",
         abstract: "Makes test models, measures speed, and studies what workers see.",
-        subcommands: [SynthCommand.self])
+        subcommands: [
+            SynthCommand.self, LinkBenchCommand.self, LinkBenchEchoCommand.self,
+        ])
 }
