@@ -19,6 +19,7 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .executable(name: "scx", targets: ["scx"]),
+        .executable(name: "scx-worker", targets: ["scx-worker"]),
         .executable(name: "scx-lab", targets: ["scx-lab"]),
     ],
     dependencies: [
@@ -35,7 +36,7 @@ let package = Package(
             path: "Sources/Shared/SCXInference", swiftSettings: settings),
         .target(name: "CSCXSystem", path: "Sources/Shared/CSCXSystem"),
         .target(
-            name: "SCXLink", dependencies: ["CSCXSystem"],
+            name: "SCXLink", dependencies: ["CSCXSystem", "SCXInference"],
             path: "Sources/Shared/SCXLink", swiftSettings: settings),
 
         // Trusted: sees text and keys. Nothing here is `public`, all of it is `package`.
@@ -57,6 +58,10 @@ let package = Package(
             name: "SCXWorker", dependencies: ["SCXInference", "SCXLink"],
             path: "Sources/Untrusted/SCXWorker", packageAccess: false, swiftSettings: settings),
 
+        .executableTarget(
+            name: "scx-worker", dependencies: ["SCXWorker", "SCXInference", "SCXLink", argumentParser],
+            path: "Sources/Untrusted/scx-worker", packageAccess: false, swiftSettings: settings),
+
         // The laboratory: measures both sides, ships in no product of either.
         .executableTarget(
             name: "scx-lab",
@@ -68,7 +73,11 @@ let package = Package(
         .testTarget(
             name: "SCXInferenceTests", dependencies: ["SCXInference"], swiftSettings: settings),
         .testTarget(
-            name: "SCXLinkTests", dependencies: ["SCXLink", "CSCXSystem"], swiftSettings: settings),
+            name: "SCXWorkerTests", dependencies: ["SCXWorker", "SCXInference", "SCXLink"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SCXLinkTests", dependencies: ["SCXLink", "CSCXSystem", "SCXInference", "SCXWorker"],
+            swiftSettings: settings),
         .testTarget(
             name: "SCXTrustedTests",
             dependencies: ["SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker"],

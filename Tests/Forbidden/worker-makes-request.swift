@@ -1,5 +1,5 @@
 // side: untrusted
-// expect: 'Request' initializer is inaccessible due to 'package' protection level
+// expect: type 'Message' has no member 'headTopK'
 import SCXLink
 
 func leak(_ answer: EncodedTensor) -> Request {

@@ -6,6 +6,7 @@ struct LabCommand: ParsableCommand {
         commandName: "scx-lab",
         abstract: "Makes test models, measures speed, and studies what workers see.",
         subcommands: [
-            SynthCommand.self, LinkBenchCommand.self, LinkBenchEchoCommand.self,
+            SynthCommand.self, BenchCommand.self, LinkBenchCommand.self, LinkBenchEchoCommand.self,
+            TranscriptCommand.self,
         ])
 }

@@ -61,10 +61,10 @@ struct SynthCommand: ParsableCommand {
         }
         let clock = ContinuousClock()
         let start = clock.now
-        var progress = ProgressLine(label: "writing \(shape.name)")
+        var progress = ProgressLine("writing \(shape.name)")
         try SyntheticCheckpoint.write(
             shape, to: out, seed: seed, type: dtype.elementType, pool: ThreadPool(threads: threads)
-        ) { written, total in progress.show(written, of: total) }
+        ) { written, total in progress.show(Double(written) / Double(total)) }
         progress.finish()
         print("\(out): \(shape.name), \(shape.configuration.parameterCount) parameters, \(clock.now - start)")
     }

@@ -20,6 +20,9 @@ public struct ClientProtocol: Sendable {
         self.widestRow = widestRow
     }
 
+    /// Whether the next request may be asked.
+    public var isOpen: Bool { state == .idle && number > 0 }
+
     /// The first message.
     public mutating func hello() -> Message {
         precondition(number == 0, "ClientProtocol: hello is first")
@@ -32,7 +35,7 @@ public struct ClientProtocol: Sendable {
     ///
     /// - Throws: ``LinkError/disconnected(_:)`` when the protocol is closed.
     package mutating func ask(_ request: Request) throws(LinkError) -> Message {
-        guard state == .idle, number > 0 else { throw .disconnected("it was closed") }
+        guard isOpen else { throw .disconnected("it was closed") }
         number += 1
         state = .asking(request)
         return request.message(number: number)
@@ -68,7 +71,7 @@ public struct ClientProtocol: Sendable {
     /// - Throws: ``LinkError/incompatible(_:)`` when it cannot be used.
     public mutating func receiveHello(_ message: Message) throws(LinkError) -> Hello {
         state = .closed
-        if message.head.kind == .failure { _ = try Answer(message, to: Request(.stats)) }
+        if message.head.kind == .failure { throw try LinkError(message) }
         guard message.head.kind == .hello else { throw .malformedFrame("'\(message.head.kind)' for a hello") }
         let hello = try Hello(message)
         guard hello.version == own.version else {
@@ -89,8 +92,12 @@ public struct ClientProtocol: Sendable {
         guard case .asking(let request) = state else {
             preconditionFailure("ClientProtocol: nothing was asked")
         }
-        let failed = message.head.kind == .failure
-        state = failed ? .idle : .closed
+        state = .closed
+        if message.head.kind == .failure {
+            let error = try LinkError(message)
+            state = .idle
+            throw error
+        }
         let answer = try Answer(message, to: request)
         state = .idle
         return answer

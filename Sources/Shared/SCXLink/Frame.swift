@@ -100,8 +100,8 @@ public struct FrameHead: Equatable, Sendable {
         guard fieldBytes <= payloadBytes else {
             throw .malformedFrame("its fields are longer than the frame")
         }
-        // Both factors are below 2³², so the product fits.
-        guard rows * channels <= Self.elementLimit, (elements == .none) == (rows * channels == 0) else {
+        let (count, overflow) = rows.multipliedReportingOverflow(by: channels)
+        guard !overflow, count <= Self.elementLimit, (elements == .none) == (count == 0) else {
             throw .malformedFrame("a tensor of \(rows) x \(channels) elements")
         }
         guard payloadBytes - fieldBytes <= tensorBytes else {

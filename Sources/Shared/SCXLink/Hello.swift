@@ -29,6 +29,12 @@ public struct Hello: Equatable, Sendable {
         version = try fields.take(UInt16.self)
         digest = try fields.takeText()
         weights = try fields.takeText()
+        // Both are shown to people and written to logs: names of moderate length, whatever the peer sent.
+        for text in [digest, weights] {
+            guard text.utf8.count <= 128, text.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
+                throw .malformedFrame("a hello whose texts are no names")
+            }
+        }
         // A later version may say more; what follows is for those who know it.
     }
 }

@@ -14,8 +14,10 @@ public enum LinkError: Error, Equatable, Sendable, CustomStringConvertible {
     case incompatible(String)
     /// The peer sent or took nothing for too long.
     case timedOut(String)
-    /// The connection is gone, or never came to be.
+    /// The connection is gone; another may do.
     case disconnected(String)
+    /// There is no worker, after every attempt that patience allows.
+    case unreachable(String)
 
     public var description: String {
         switch self {
@@ -26,6 +28,15 @@ public enum LinkError: Error, Equatable, Sendable, CustomStringConvertible {
         case .incompatible(let reason): "the peer cannot be used: \(reason)"
         case .timedOut(let reason): "the peer is silent: \(reason)"
         case .disconnected(let reason): "the connection is gone: \(reason)"
+        case .unreachable(let reason): "no worker can be reached: \(reason)"
+        }
+    }
+
+    /// Whether what the worker held is lost, and another connection may do better.
+    public var losesWorker: Bool {
+        switch self {
+        case .unexpectedAnswer, .malformedFrame, .timedOut, .disconnected: true
+        case .invalidRequest, .workerFull, .incompatible, .unreachable: false
         }
     }
 
@@ -39,6 +50,7 @@ public enum LinkError: Error, Equatable, Sendable, CustomStringConvertible {
         case .incompatible: 5
         case .timedOut: 6
         case .disconnected: 7
+        case .unreachable: 8
         }
     }
 
@@ -46,7 +58,8 @@ public enum LinkError: Error, Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .invalidRequest(let reason), .workerFull(let reason), .unexpectedAnswer(let reason),
             .malformedFrame(let reason), .incompatible(let reason), .timedOut(let reason),
-            .disconnected(let reason):
+            .disconnected(let reason),
+            .unreachable(let reason):
             reason
         }
     }

@@ -173,11 +173,8 @@ extension Answer {
     /// - Throws: ``LinkError/unexpectedAnswer(_:)`` or ``LinkError/malformedFrame(_:)``, or the error that the worker
     ///   answered with.
     public init(_ message: Message, to request: Request) throws(LinkError) {
+        if message.head.kind == .failure { throw try LinkError(message) }
         var fields = FieldReader(message.fields)
-        if message.head.kind == .failure {
-            let code = try fields.take(UInt16.self)
-            throw LinkError(code: code, reason: try fields.takeText())
-        }
         guard message.head.kind == request.kind else {
             throw .unexpectedAnswer("'\(message.head.kind)' to '\(request.kind)'")
         }
@@ -203,12 +200,25 @@ extension Answer {
                             logit: Float(bitPattern: words[i]))
                     }
                 })
+        case (.unlock, _), (.lockTail, _), (.release, _), (.stats, _):
+            throw .unexpectedAnswer("an answer of another form")
         case (_, .floats(let values)):
             self = .tensor(
                 EncodedTensor(received: values, rows: message.head.rows, channels: message.head.channels))
         default: throw .unexpectedAnswer("an answer of another form")
         }
         try fields.finish()
+    }
+}
+
+extension LinkError {
+    /// Reads the error that a message of kind ``MessageKind/failure`` tells.
+    ///
+    /// - Throws: ``malformedFrame(_:)`` when it cannot be read.
+    init(_ message: Message) throws(LinkError) {
+        var fields = FieldReader(message.fields)
+        let code = try fields.take(UInt16.self)
+        self.init(code: code, reason: try fields.takeText())
     }
 }
 

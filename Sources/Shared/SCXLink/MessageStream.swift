@@ -99,6 +99,7 @@ public struct MessageStream: Sendable {
     /// - Parameters:
     ///   - deadline: For its first byte.
     ///   - begin: Decides by the head whether the message may come, before memory is taken for it.
+    /// - Returns: The whole message.
     /// - Throws: ``LinkError``; the stream is of no use then.
     public func receive(
         before deadline: Deadline, begin: (FrameHead) throws(LinkError) -> Void

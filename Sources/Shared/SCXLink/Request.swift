@@ -32,17 +32,20 @@ public struct Segment: Equatable, Sendable {
 /// Only the trusted side can make one.
 public struct Request: Equatable, Sendable {
     public enum Operation: Equatable, Sendable {
-        /// Multiply the rows by a site's weights, its norm first where the model has one before that site.
+        /// Multiply the rows by a site's weights and add its bias: no norm before, no activation after.
         ///
-        /// With a slot, and the site ``Site/queryKeyValue``, the keys and values of the result also stay there until
-        /// ``unlock(slot:layer:)``, unordered as they are. Answered by a tensor `[rows, outputs]`.
+        /// The layer of ``Site/head``, which belongs to none, is 0. Only ``Site/queryKeyValue`` takes a slot: the keys
+        /// and values of the result then also stay there until ``unlock(slot:layer:)``, in the order of the rows and
+        /// in place of those of an earlier request. Answered by a tensor `[rows, outputs]`.
         case linear(layer: Int, site: Site, slot: Slot?)
 
-        /// Causal attention over encoded queries, keys and values.
+        /// Causal attention over encoded queries, keys and values, which nothing is done to before.
         ///
         /// The tensor is one row: `queries` rows of all query heads, then `keys` rows of keys and values side by
-        /// side. The queries are those of the last positions. With a slot the keys are appended to the encoded ones
-        /// that it holds, which must be `position`. Answered by a tensor `[1, queries · heads · headSize]`.
+        /// side. The queries are those of the last positions, scores are scaled by 1 / √headSize, and the layer's
+        /// sliding window applies. With a slot the keys are appended to the encoded ones that it holds for the layer,
+        /// which are first cut at `position`; without one `position` is 0 and nothing is kept. Answered by a tensor
+        /// `[1, queries · heads · headSize]`.
         case attention(layer: Int, slot: Slot?, position: Int, queries: Int, keys: Int)
 
         /// Norm, gate, up, activation and down of one block, without the residual. Answered by `[rows, hidden]`.
@@ -53,12 +56,17 @@ public struct Request: Equatable, Sendable {
         /// Answered by ``Answer/topK(_:)``, or by a tensor of all logits when `count` is the vocabulary's size.
         case headTopK(count: Int)
 
-        /// Make valid keys and values of the rows that ``linear(layer:site:slot:)`` left in the slot.
+        /// Make valid keys and values of the rows that ``linear(layer:site:slot:)`` left in the slot, and free those.
         ///
-        /// The payload is the permutation: for each position the row that holds it. Answered by ``Answer/done``.
+        /// The payload is the permutation: for each position the row that holds it. The positions follow those that
+        /// the layer holds for ``middle(blocks:segments:)``, which sees them from now on. Rows that no position names
+        /// are redundant; one may be named more than once. Answered by ``Answer/done``.
         case unlock(slot: Slot, layer: Int)
 
-        /// Keep these encoded keys, after the rotation, for ``tailScores(slot:layer:position:)``.
+        /// Keep these encoded keys, after the rotation, for ``tailScores(slot:layer:position:)``, in place of earlier
+        /// ones.
+        ///
+        /// Rows of `keyValueHeads · headSize` channels. Answered by ``Answer/done``.
         case lockTail(slot: Slot, layer: Int)
 
         /// Run these blocks on the hidden states; keys and values go to the slot of each segment.
@@ -67,9 +75,12 @@ public struct Request: Equatable, Sendable {
         /// `[rows, hidden]`: the hidden states after the last of the blocks.
         case middle(blocks: Range<Int>, segments: [Segment])
 
-        /// For one row: its queries, keys and values, and the scores of its queries against the locked keys.
+        /// For one hidden state, the block's input: its values, and the scores of its queries against the locked keys.
         ///
-        /// Answered by `[1, values + heads · locked]`.
+        /// The worker applies the block's norm, its product and the rotation at `position`. The state's own key is
+        /// locked behind the others first and stays, so each step adds one. Answered by one row: values
+        /// `[keyValueHeads, headSize]`, then scores `[heads, locked]`, scaled by 1 / √headSize, before the softmax,
+        /// without mask or sliding window, the state's own last.
         case tailScores(slot: Slot, layer: Int, position: Int)
 
         /// Forget a session. Answered by ``Answer/done``.

@@ -46,6 +46,8 @@ public struct WorkerProtocol: Sendable {
             guard head.number == expected else {
                 throw .malformedFrame("request \(head.number) where \(expected) is next")
             }
+            // Who has not said hello gets no memory.
+            let largestTensor = isHello ? 0 : largestTensor
             guard head.tensorBytes <= largestTensor else {
                 throw .malformedFrame("a tensor of \(head.tensorBytes) bytes, the limit is \(largestTensor)")
             }

@@ -19,15 +19,26 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "How the worker's view is protected: 'plain' hides nothing.")
     var profile: Profile = .plain
 
-    @Option(help: "Where the worker runs: 'inprocess'.")
-    var worker: WorkerPlace = .inprocess
+    @Option(help: "The worker: 'inprocess' or unix:PATH. (default: a process of its own)")
+    var worker: WorkerPlace?
 
     enum Profile: String, ExpressibleByArgument, CaseIterable {
         case plain
     }
 
-    enum WorkerPlace: String, ExpressibleByArgument, CaseIterable {
+    enum WorkerPlace: ExpressibleByArgument {
         case inprocess
+        case unix(path: String)
+
+        init?(argument: String) {
+            if argument == "inprocess" {
+                self = .inprocess
+            } else if argument.hasPrefix("unix:"), argument.count > 5 {
+                self = .unix(path: String(argument.dropFirst(5)))
+            } else {
+                return nil
+            }
+        }
     }
 
     func validate() throws {

@@ -35,14 +35,41 @@ struct OpenModel {
         name = directory.split(separator: "/").last.map(String.init) ?? directory
         checkpoint = try Checkpoint(directory: directory)
         tokenizer = try Tokenizer(ifPresentIn: directory)
-        let pool = ThreadPool(threads: options.threads ?? systemCores())
-        let progress = ProgressLine("loading \(name)")
-        let decoder = try Decoder(checkpoint, format: options.weights, pool: pool) { progress.show($0) }
-        progress.clear()
         forward = PlainForwardPass(
             embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration,
-            link: InProcessLink(Worker(model: decoder)))
+            link: try Self.link(options, checkpoint, name))
         loadSeconds = (clock.now - start).seconds
+    }
+
+    /// The way to the worker that the options name.
+    private static func link(
+        _ options: ModelOptions, _ checkpoint: Checkpoint, _ name: String
+    ) throws -> any WorkerLink {
+        let connect: RemoteLink.Connect
+        var patience = RemoteLink.Patience()
+        switch options.worker {
+        case .inprocess:
+            let pool = ThreadPool(threads: options.threads ?? systemCores())
+            var progress = ProgressLine("loading \(name)")
+            let decoder = try Decoder(checkpoint, format: options.weights, pool: pool) { progress.show($0) }
+            progress.finish()
+            return InProcessLink(Worker(model: decoder))
+        case .unix(let path):
+            connect = { deadline throws(LinkError) in try UnixSocket.connect(path: path, before: deadline) }
+        case nil:
+            var arguments = ["--model", checkpoint.directory, "--weights", options.weights.rawValue]
+            if let threads = options.threads { arguments += ["--threads", "\(threads)"] }
+            let worker = try WorkerProcess(
+                program: "\(executableFolder())/scx-worker", arguments: arguments)
+            // A large model takes its time to load.
+            patience.connect = .seconds(600)
+            connect = { deadline throws(LinkError) in try worker.connect(before: deadline) }
+        }
+        let link = RemoteLink(
+            digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, patience: patience,
+            connect: connect)
+        try link.open()
+        return link
     }
 
     /// The tokenizer, for what cannot be done without.
@@ -95,13 +122,14 @@ enum BundledModel {
         throw ValidationError(
             "the bundled model 'Models/\(name)' is not beside this program: name a directory with '--model'.")
     }
+}
 
-    private static func executableFolder() -> String {
-        guard let path = unsafe realpath("/proc/self/exe", nil) else { return "" }
-        defer { unsafe free(path) }
-        let name = unsafe String(cString: path)
-        return name.lastIndex(of: "/").map { String(name[..<$0]) } ?? ""
-    }
+/// The folder of this program.
+func executableFolder() -> String {
+    guard let path = unsafe realpath("/proc/self/exe", nil) else { return "" }
+    defer { unsafe free(path) }
+    let name = unsafe String(cString: path)
+    return name.lastIndex(of: "/").map { String(name[..<$0]) } ?? ""
 }
 
 /// Processor cores that this process may use.
@@ -109,23 +137,6 @@ func systemCores() -> Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
 extension Duration {
     var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
-}
-
-/// A line on standard error that shows how far a long task is; silent when that is no terminal.
-struct ProgressLine: Sendable {
-    private let label: String
-    private let visible = isatty(STDERR_FILENO) == 1
-
-    init(_ label: String) { self.label = label }
-
-    /// - Parameter fraction: Done, 0 to 1.
-    func show(_ fraction: Double) {
-        if visible { standardError("\r\(label) \(Int(fraction * 100)) %", terminator: "") }
-    }
-
-    func clear() {
-        if visible { standardError("\r\u{1B}[K", terminator: "") }
-    }
 }
 
 /// Writes to standard error.

@@ -46,7 +46,7 @@ struct PerplexityCommand: ParsableCommand {
         let engine = model.makeEngine()
         let clock = ContinuousClock()
         let start = clock.now
-        let progress = ProgressLine("perplexity")
+        var progress = ProgressLine("perplexity")
         var total = 0.0
         var predicted = 0
         for first in stride(from: 0, to: tokens.count, by: window) {
@@ -57,7 +57,7 @@ struct PerplexityCommand: ParsableCommand {
             predicted += likelihoods.count
             progress.show(Double(first + part.count) / Double(tokens.count))
         }
-        progress.clear()
+        progress.finish()
         let mean = total / Double(predicted)
         let seconds = (clock.now - start).seconds
         guard json else {

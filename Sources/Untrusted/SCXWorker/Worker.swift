@@ -4,134 +4,56 @@ import Synchronization
 
 /// The untrusted side: answers requests with the model's weights.
 ///
-/// It holds the keys and values that it computed itself, one cache for each slot, and nothing else of a session.
+/// Of a session it holds what requests left in its slot, and nothing else. Slots live in a name space for each
+/// connection.
 public final class Worker: Sendable {
-    public let model: Decoder
-    private let state: Mutex<State>
+    /// What all connections together may take.
+    public struct Limits: Sendable {
+        /// Slots at once.
+        public var slots = Int.max
+        /// Bytes of all slots.
+        public var slotBytes = Int.max
+        /// Bytes of one answer.
+        public var answerBytes = 1 << 30
 
-    private struct State: ~Copyable {
-        var caches: [Slot: KVCache] = [:]
-        var workspace = Workspace()
-
-        var statistics: WorkerStatistics {
-            var statistics = WorkerStatistics()
-            statistics.slots = caches.count
-            statistics.slotBytes = caches.values.reduce(0) { $0 + $1.byteCount }
-            return statistics
-        }
+        public init() {}
     }
 
-    public init(model: Decoder) {
+    public let model: Decoder
+    private let state: Mutex<WorkerState>
+
+    public init(model: Decoder, limits: Limits = Limits()) {
         self.model = model
-        state = Mutex(State())
+        state = Mutex(WorkerState(model: model, limits: limits))
     }
 
     /// Answers one request.
     ///
     /// Requests of several threads take turns: one product uses all cores.
     ///
-    /// - Throws: ``LinkError/invalidRequest(_:)`` when the request does not fit the model or its slots; nothing has
-    ///   changed then.
-    public func answer(_ request: Request) throws(LinkError) -> Answer {
-        switch request.operation {
-        case .middle(let blocks, let segments):
-            return try middle(request, blocks, segments)
-        case .headTopK(let count):
-            return try head(request, count)
-        case .release(let slot):
-            state.withLock { _ = $0.caches.removeValue(forKey: slot) }
-            return .done
-        case .stats:
-            return .statistics(state.withLock { $0.statistics })
-        case .linear, .attention, .feedForward, .unlock, .lockTail, .tailScores:
-            throw .invalidRequest("'\(request.kind)' is not served by this worker")
-        }
+    /// - Throws: ``LinkError/invalidRequest(_:)`` when the request does not fit the model or its slots, and nothing
+    ///   has changed then; ``LinkError/workerFull(_:)`` when a limit is reached, and then a slot may have been cut
+    ///   where the request begins.
+    public func answer(_ request: Request, connection: UInt64 = 0) throws(LinkError) -> Answer {
+        let answers = answer(batch: [(connection, request)])
+        return try answers[0].get()
     }
 
-    /// The rows of a request's tensor, which must be hidden states.
-    private func hiddenStates(_ request: Request) throws(LinkError) -> EncodedTensor {
-        let hidden = model.configuration.hiddenSize
-        guard case .rows(let tensor) = request.payload, tensor.channels == hidden, tensor.rows > 0 else {
-            throw .invalidRequest("'\(request.kind)' needs rows of \(hidden) channels")
-        }
-        return tensor
+    /// Answers requests of several connections, those that use the same weights by one product.
+    ///
+    /// - Parameter batch: At most one request of each connection.
+    /// - Returns: For each request its own answer or error, as ``answer(_:connection:)`` gives it.
+    public func answer(batch: [(connection: UInt64, request: Request)]) -> [Result<Answer, LinkError>] {
+        precondition(
+            Set(batch.map(\.connection)).count == batch.count, "Worker: two requests of a connection")
+        return state.withLock { $0.answer(batch) }
     }
 
-    private func middle(
-        _ request: Request, _ blocks: Range<Int>, _ segments: [Segment]
-    ) throws(LinkError) -> Answer {
-        let tensor = try hiddenStates(request)
-        guard blocks.lowerBound >= 0, blocks.upperBound <= model.configuration.blockCount, !blocks.isEmpty
-        else {
-            throw .invalidRequest("blocks \(blocks), the model has \(model.configuration.blockCount)")
-        }
-        var rows = 0
-        for segment in segments {
-            let (sum, overflow) = rows.addingReportingOverflow(segment.rows)
-            guard segment.rows > 0, !overflow else {
-                throw .invalidRequest("a segment of \(segment.rows) rows")
-            }
-            rows = sum
-        }
-        guard rows == tensor.rows else {
-            throw .invalidRequest("segments of \(rows) rows for \(tensor.rows) rows")
-        }
-        guard Set(segments.map(\.slot)).count == segments.count else {
-            throw .invalidRequest("two segments of one slot")
-        }
-        let configuration = model.configuration
-        return try state.withLock { state throws(LinkError) in
-            var parts: [CacheSegment] = []
-            for segment in segments {
-                let cache = state.caches[segment.slot] ?? model.makeCache()
-                let count = cache.layers[blocks].reduce(Int.max) { min($0, $1.count) }
-                guard segment.position >= 0, segment.position <= configuration.maximumLength - segment.rows,
-                    segment.position <= count
-                else {
-                    throw .invalidRequest(
-                        "\(segment.rows) rows at position \(segment.position) of a slot with \(count) tokens")
-                }
-                parts.append(CacheSegment(cache: cache, position: segment.position, rows: segment.rows))
-            }
-            for (segment, part) in zip(segments, parts) {
-                for layer in blocks { part.cache.layers[layer].truncate(to: segment.position) }
-                state.caches[segment.slot] = part.cache
-            }
-            var hidden = tensor.values
-            var span = hidden.mutableSpan
-            do {
-                try model.run(blocks: blocks, on: &span, segments: parts, workspace: &state.workspace)
-            } catch {
-                // Back to where the request began, so that it can be sent again once there is memory.
-                for part in parts {
-                    for layer in part.cache.layers where layer.count > part.position {
-                        layer.truncate(to: part.position)
-                    }
-                }
-                throw .workerFull("\(error)")
-            }
-            return .tensor(
-                EncodedTensor(resultOf: request, channels: model.configuration.hiddenSize, values: hidden))
-        }
+    /// Forgets all sessions of a connection.
+    public func release(connection: UInt64) {
+        state.withLock { $0.memory.remove(connection: connection) }
     }
 
-    private func head(_ request: Request, _ count: Int) throws(LinkError) -> Answer {
-        let tensor = try hiddenStates(request)
-        let vocabulary = model.configuration.vocabularySize
-        guard (1...vocabulary).contains(count) else {
-            throw .invalidRequest("the top \(count) of \(vocabulary) logits")
-        }
-        let logits = state.withLock { model.logits(tensor.values.span, workspace: &$0.workspace) }
-        if count == vocabulary {
-            return .tensor(EncodedTensor(resultOf: request, channels: vocabulary, values: logits))
-        }
-        let largest = (0..<tensor.rows).map { row in
-            let row = logits.span.extracting(row * vocabulary..<(row + 1) * vocabulary)
-            return topK(row, count).map { TokenLogit(token: Int32($0.index), logit: $0.value) }
-        }
-        guard largest.allSatisfy({ $0.count == count }) else {
-            throw .invalidRequest("hidden states whose logits are not numbers")
-        }
-        return .topK(largest)
-    }
+    /// Counts since the worker was made; only who holds the connections knows their number.
+    public var statistics: WorkerStatistics { state.withLock { $0.currentStatistics } }
 }

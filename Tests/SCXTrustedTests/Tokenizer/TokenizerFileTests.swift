@@ -1,3 +1,4 @@
+import Foundation
 import SCXInference
 import SCXTrusted
 import Testing
@@ -49,6 +50,15 @@ struct TokenizerFileTests {
         (
             file(parts: ",'normalizer':{'type':'Replace','pattern':{'Regex':' +'},'content':''}"),
             "unsupported normalizer 'Replace' with the pattern ' +'"
+        ),
+        (
+            file(
+                parts: ",'normalizer':{'type':'Sequence','normalizers':["
+                    + [String](
+                        repeating: "{'type':'Replace','pattern':{'String':'a'},'content':'aaaaaaaaaa'}",
+                        count: 9
+                    ).joined(separator: ",") + "]}"),
+            "the normalizer can make a text more than 256 times longer"
         ),
         (file(parts: ",'pre_tokenizer':{'type':'Whitespace'}"), "unsupported pre_tokenizer 'Whitespace'"),
         (
@@ -117,6 +127,24 @@ struct TokenizerFileTests {
         #expect(throws: TokenizerError.unreadable(file: "tokenizer.json", reason: "cannot be read")) {
             _ = try Tokenizer(directory: "/nowhere/at/all")
         }
+    }
+
+    @Test("a directory's files are read")
+    func directory() throws {
+        let directory = FileManager.default.temporaryDirectory.appending(path: "scx-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let file = directory.appending(path: "tokenizer.json")
+        try Data(TokenizerFixtures.bytes("llama3")).write(to: file)
+        let alone = try Tokenizer(directory: directory.path)
+        #expect(alone.endOfText == nil && alone.encode("a").first == alone.id(for: "<|begin_of_text|>"))
+        let configuration = directory.appending(path: "tokenizer_config.json")
+        try Data(#"{"eos_token":"<|eot_id|>"}"#.utf8).write(to: configuration)
+        let both = try Tokenizer(directory: directory.path)
+        #expect(both.endOfText == both.id(for: "<|eot_id|>"))
+        try Data("{".utf8).write(to: configuration)
+        let error = try #require(throws: TokenizerError.self) { try Tokenizer(directory: directory.path) }
+        #expect(error.description == "tokenizer_config.json: not valid JSON at byte 1: a name is missing")
     }
 
     @Test("the configuration names special tokens and adds them where the file has no template")

@@ -10,7 +10,8 @@
 
 /// Fetches the weights that follow when those at `line` (in units of 64 bytes) are multiplied.
 #define FETCH_AHEAD(panel, line) \
-    _mm_prefetch((const char *)t->weights + (panel) * t->weights_stride + t->ahead + (line) * t->ahead_step, _MM_HINT_T0)
+    _mm_prefetch( \
+        (const char *)t->weights + (panel) * t->weights_stride + t->ahead + (line) * t->ahead_step, _MM_HINT_T0)
 
 TILE tile_f32(const cscx_tile *t, const int panels, const int height) {
     __m256 sum[12];
@@ -104,7 +105,7 @@ TILE tile_int8(const cscx_tile *t, const int panels, const int height) {
     const int32_t *x = t->x;
     for (size_t start = 0, g = 0; start < t->columns; start += t->group, g++) {
         const size_t end = start + t->group < t->columns ? start + t->group : t->columns;
-        __m256i dot[8];
+        __m256i dot[12];
         UNROLL for (int j = 0; j < panels * height * 2; j++) { dot[j] = _mm256_setzero_si256(); }
         for (size_t c = start; c < end; c += 4, x += height) {
             UNROLL for (int p = 0; p < panels; p++) {
@@ -134,7 +135,7 @@ TILE tile_int4(const cscx_tile *t, const int panels, const int height) {
     const int32_t *x = t->x;
     for (size_t start = 0, g = 0; start < t->columns; start += 32, g++) {
         const size_t end = start + 32 < t->columns ? start + 32 : t->columns;
-        __m256i dot[8];
+        __m256i dot[12];
         UNROLL for (int j = 0; j < panels * height * 2; j++) { dot[j] = _mm256_setzero_si256(); }
         for (size_t c = start; c < end; c += 8, x += 2 * height) {
             UNROLL for (int p = 0; p < panels; p++) {
@@ -174,7 +175,7 @@ AVX2 static void tile(cscx_format format, const cscx_tile *t, size_t panels, siz
     case cscx_format_f32: switch (panels * 16 + height) { HEIGHTS_TO_6(tile_f32) } break;
     case cscx_format_bf16: switch (panels * 16 + height) { HEIGHTS_TO_6(tile_bf16) } break;
     case cscx_format_int8: switch (panels * 16 + height) { HEIGHTS_TO_4(tile_int8) } break;
-    case cscx_format_int4: switch (panels * 16 + height) { HEIGHTS_TO_4(tile_int4) } break;
+    case cscx_format_int4: switch (panels * 16 + height) { HEIGHTS_TO_6(tile_int4) } break;
     }
 }
 
@@ -190,7 +191,7 @@ const cscx_linear_kernels cscx_linear_avx2 = {
     .tile = tile,
     .quantise = quantise,
     .pack = pack,
-    .heights = {6, 6, 4, 4},
-    .panels = {{0, 4, 2, 2, 1, 1, 1}, {0, 4, 2, 1, 1, 1, 1}, {0, 2, 2, 1, 1}, {0, 2, 2, 1, 1}},
+    .heights = {6, 6, 4, 6},
+    .panels = {{0, 4, 2, 2, 1, 1, 1}, {0, 4, 2, 1, 1, 1, 1}, {0, 2, 2, 1, 1}, {0, 2, 2, 1, 1, 1, 1}},
 };
 #endif

@@ -13,7 +13,8 @@
 
 /// As in the AVX2 kernels.
 #define FETCH_AHEAD(panel, line) \
-    _mm_prefetch((const char *)t->weights + (panel) * t->weights_stride + t->ahead + (line) * t->ahead_step, _MM_HINT_T0)
+    _mm_prefetch( \
+        (const char *)t->weights + (panel) * t->weights_stride + t->ahead + (line) * t->ahead_step, _MM_HINT_T0)
 
 /// Adds the registers of a tile to its sums.
 TILE add_sums(const cscx_tile *t, const __m512 *sum, const int panels, const int height) {

@@ -38,6 +38,11 @@ public final class LayerCache: @unchecked Sendable {
     /// Bytes of the pages held.
     public var byteCount: Int { unsafe pages.count * pageBytes }
 
+    /// Bytes of the pages that `tokens` tokens need.
+    public func byteCount(tokens: Int) -> Int {
+        (tokens + Self.pageTokens - 1) / Self.pageTokens * pageBytes
+    }
+
     /// Makes an empty cache, without pages.
     ///
     /// - Precondition: Both sizes are positive.

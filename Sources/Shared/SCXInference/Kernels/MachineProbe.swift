@@ -8,11 +8,11 @@ import Synchronization
 public enum MachineProbe {
     /// Bytes per second that the pool's threads read from memory together: the roof of matrix-vector products.
     ///
-    /// The best of a few passes over memory larger than the caches of most processors.
+    /// The best of a few passes over 128 MiB, more than the caches of most processors.
     ///
     /// - Throws: ``KernelError`` when there is no memory to read.
     public static func readBandwidth(pool: ThreadPool) throws(KernelError) -> Double {
-        let share = (256 << 20) / pool.threads & ~4095
+        let share = (128 << 20) / pool.threads & ~4095
         let memory = try HugePages(count: share * pool.threads)
         // Untouched memory is one shared page of zeros. It is also written by the thread that will likely read it.
         unsafe each(pool, memory.bytes.baseAddress) { start, index in

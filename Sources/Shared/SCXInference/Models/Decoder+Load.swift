@@ -18,6 +18,7 @@ extension Decoder {
     /// weights.
     ///
     /// - Parameters:
+    ///   - checkpoint: Where the weights lie.
     ///   - format: Precision of the matrices; norms and biases stay in float32.
     ///   - pool: Threads that pack now and compute later.
     ///   - progress: Called with the fraction done, 0 to 1, after each block.
@@ -92,9 +93,10 @@ private struct Loader {
         do { weights = try PackedMatrix(rows: rows, columns: plans[0].shape[1], format: format) } catch {
             throw .kernel(path: checkpoint.directory, tensor: plans[0].name, error)
         }
+        let tensors = try plans.map { plan throws(LoadError) in try tensor(plan.name, plan.shape) }
+        for tensor in tensors { tensor.prefetch() }
         var row = 0
-        for plan in plans {
-            let tensor = try tensor(plan.name, plan.shape)
+        for (plan, tensor) in zip(plans, tensors) {
             unsafe tensor.withUnsafeBytes { bytes in
                 unsafe weights.pack(bytes, as: tensor.type, firstRow: row, count: plan.shape[0], pool: pool)
             }

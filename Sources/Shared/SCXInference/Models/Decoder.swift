@@ -11,20 +11,20 @@
 public final class Decoder: Sendable {
     /// One transformer block.
     struct Block: Sendable {
-        /// input_layernorm, `[hidden]`
+        /// The weights `input_layernorm`, `[hidden]`.
         let attentionNorm: [Float]
-        /// q_proj, k_proj, v_proj, `[(heads + 2 · keyValueHeads) · headSize, hidden]`
+        /// The weights `q_proj`, `k_proj` and `v_proj`, `[(heads + 2 · keyValueHeads) · headSize, hidden]`.
         let queryKeyValue: LinearSite
-        /// q_norm and k_norm, `[headSize]`; empty where the family has none.
+        /// The weights `q_norm` and `k_norm`, `[headSize]`; empty where the family has none.
         let queryNorm: [Float]
         let keyNorm: [Float]
-        /// o_proj, `[hidden, heads · headSize]`
+        /// The weights `o_proj`, `[hidden, heads · headSize]`.
         let output: LinearSite
-        /// post_attention_layernorm, `[hidden]`
+        /// The weights `post_attention_layernorm`, `[hidden]`.
         let feedForwardNorm: [Float]
-        /// gate_proj, up_proj, `[2 · feedForward, hidden]`
+        /// The weights `gate_proj` and `up_proj`, `[2 · feedForward, hidden]`.
         let gateUp: LinearSite
-        /// down_proj, `[hidden, feedForward]`
+        /// The weights `down_proj`, `[hidden, feedForward]`.
         let down: LinearSite
     }
 
@@ -38,13 +38,13 @@ public final class Decoder: Sendable {
     public let configuration: DecoderConfiguration
     public let pool: ThreadPool
     let blocks: [Block]
-    /// model.norm, `[hidden]`
+    /// The weights `model.norm`, `[hidden]`.
     let finalNorm: [Float]
-    /// lm_head, `[vocabulary, hidden]`
+    /// The weights `lm_head`, `[vocabulary, hidden]`.
     let head: LinearSite
     let rope: RotaryEmbedding
     /// bfloat16 unless the weights are float32, which asks for full precision.
-    private let cacheFormat: LayerCache.Format
+    let cacheFormat: LayerCache.Format
 
     init(
         configuration: DecoderConfiguration, pool: ThreadPool, blocks: [Block], finalNorm: [Float],
@@ -107,26 +107,31 @@ extension Decoder {
             hidden.count == tokens * configuration.hiddenSize, "Decoder: hidden is not tokens x hidden")
         var table = RotaryTable(rope)
         for segment in segments {
-            try segment.cache.reserve(segment.position + segment.rows)
+            for layer in segment.cache.layers[range] { try layer.reserve(segment.position + segment.rows) }
             table.append(positions: segment.position..<segment.position + segment.rows)
         }
         for index in range {
-            try attend(index, &hidden, segments, table, &workspace)
-            feedForward(index, &hidden, &workspace)
+            try attend(index, hidden.span, segments, table, &workspace)
+            add(workspace.update.span, into: &hidden)
+            feedForward(index, hidden.span, &workspace)
+            add(workspace.update.span, into: &hidden)
         }
     }
 
-    /// Adds a block's attention to the residual stream.
+    /// Leaves in `work.update` what a block's attention adds to the residual stream.
     private func attend(
-        _ index: Int, _ hidden: inout MutableSpan<Float>, _ segments: [CacheSegment], _ table: RotaryTable,
+        _ index: Int, _ hidden: Span<Float>, _ segments: [CacheSegment], _ table: RotaryTable,
         _ work: inout Workspace
     ) throws(KVCacheError) {
-        let block = blocks[index]
-        norm(hidden.span, block.attentionNorm, &work.normed)
-        apply(block.queryKeyValue, work.normed, &work.queryKeyValue)
+        project(index, hidden, &work)
         try attend(index, &work.queryKeyValue, segments, table, &work.attended)
-        apply(block.output, work.attended, &work.update)
-        add(work.update.span, into: &hidden)
+        apply(blocks[index].output, work.attended, &work.update)
+    }
+
+    /// Leaves in `work.queryKeyValue` a block's queries, keys and values, as the product gives them.
+    func project(_ index: Int, _ hidden: Span<Float>, _ work: inout Workspace) {
+        norm(hidden, blocks[index].attentionNorm, &work.normed)
+        apply(blocks[index].queryKeyValue, work.normed, &work.queryKeyValue)
     }
 
     /// Attention of projected rows, after the norm of their heads and the rotation, which happen in place.
@@ -138,18 +143,7 @@ extension Decoder {
         let size = configuration.headSize
         let stride = (heads + 2 * kvHeads) * size
         var rows = projected.mutableSpan
-        if configuration.queryKeyNorm {
-            for (offset, groups, weight) in [
-                (0, heads, blocks[index].queryNorm), (heads * size, kvHeads, blocks[index].keyNorm),
-            ] {
-                rmsNorm(
-                    &rows, offset: offset, stride: stride, rows: table.tokens, groups: groups,
-                    weight: weight.span, epsilon: configuration.normEpsilon, pool: pool)
-            }
-        }
-        // Queries and keys lie side by side and turn alike.
-        table.rotate(
-            &rows, offset: 0, stride: stride, heads: heads + kvHeads, headSize: size, pool: pool)
+        rotate(index, &rows, queryHeads: heads, table)
 
         attended.resize(to: table.tokens * heads * size)
         var out = attended.mutableSpan
@@ -168,14 +162,37 @@ extension Decoder {
         }
     }
 
-    /// Adds a block's feed-forward network, its norm included, to the residual stream.
-    private func feedForward(_ index: Int, _ hidden: inout MutableSpan<Float>, _ work: inout Workspace) {
-        let block = blocks[index]
-        norm(hidden.span, block.feedForwardNorm, &work.normed)
-        apply(block.gateUp, work.normed, &work.gateUp)
+    /// The norm of each query and key head where the family has one, then the rotation, in place.
+    ///
+    /// A row is its query heads, then its key heads, then its value heads, which stay as they are.
+    func rotate(_ index: Int, _ rows: inout MutableSpan<Float>, queryHeads: Int, _ table: RotaryTable) {
+        let (kvHeads, size) = (configuration.keyValueHeadCount, configuration.headSize)
+        let stride = (queryHeads + 2 * kvHeads) * size
+        if configuration.queryKeyNorm {
+            for (offset, groups, weight) in [
+                (0, queryHeads, blocks[index].queryNorm), (queryHeads * size, kvHeads, blocks[index].keyNorm),
+            ] where groups > 0 {
+                rmsNorm(
+                    &rows, offset: offset, stride: stride, rows: table.tokens, groups: groups,
+                    weight: weight.span, epsilon: configuration.normEpsilon, pool: pool)
+            }
+        }
+        // Queries and keys lie side by side and turn alike.
+        table.rotate(
+            &rows, offset: 0, stride: stride, heads: queryHeads + kvHeads, headSize: size, pool: pool)
+    }
+
+    /// Leaves in `work.update` what a block's feed-forward network adds to the residual stream.
+    private func feedForward(_ index: Int, _ hidden: Span<Float>, _ work: inout Workspace) {
+        gate(index, hidden, &work)
+        apply(blocks[index].down, work.activated, &work.update)
+    }
+
+    /// Leaves in `work.activated` the channels that a block's gate lets through, the norm before it included.
+    func gate(_ index: Int, _ hidden: Span<Float>, _ work: inout Workspace) {
+        norm(hidden, blocks[index].feedForwardNorm, &work.normed)
+        apply(blocks[index].gateUp, work.normed, &work.gateUp)
         activate(work.gateUp, &work.activated)
-        apply(block.down, work.activated, &work.update)
-        add(work.update.span, into: &hidden)
     }
 
     /// The logits of hidden states that left the last block: final norm, then head.
@@ -186,11 +203,7 @@ extension Decoder {
     /// - Returns: `[tokens, vocabulary]`, row-major.
     public func logits(_ hidden: Span<Float>, workspace: inout Workspace) -> [Float] {
         norm(hidden, finalNorm, &workspace.normed)
-        let tokens = hidden.count / configuration.hiddenSize
-        var logits = [Float](repeating: 0, count: tokens * configuration.vocabularySize)
-        var span = logits.mutableSpan
-        linear(workspace.normed.span, head.weights, into: &span, tokens: tokens, pool: pool)
-        return logits
+        return product(workspace.normed.span, .head)
     }
 
     private func norm(_ x: Span<Float>, _ weight: [Float], _ out: inout RowBuffer) {

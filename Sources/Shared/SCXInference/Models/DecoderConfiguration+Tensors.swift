@@ -81,3 +81,12 @@ extension DecoderConfiguration {
         expectedTensors().reduce(0) { $0 + $1.shape.reduce(1, *) }
     }
 }
+
+extension DecoderConfiguration {
+    /// Channels of the widest row that a product of this model gives.
+    public var widestRow: Int {
+        max(
+            vocabularySize, hiddenSize, 2 * feedForwardSize,
+            (headCount + 2 * keyValueHeadCount) * headSize)
+    }
+}

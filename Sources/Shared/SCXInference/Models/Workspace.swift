@@ -40,17 +40,17 @@ public struct RowBuffer: ~Copyable, @unchecked Sendable {
 
 /// Scratch memory of a forward pass, kept from one to the next.
 public struct Workspace: ~Copyable, Sendable {
-    /// `[tokens, hidden]`, after a norm.
+    /// After a norm, `[tokens, hidden]`.
     var normed = RowBuffer()
-    /// `[tokens, (heads + 2 · keyValueHeads) · headSize]`: queries, keys, values of each token.
+    /// Queries, keys and values of each token, `[tokens, (heads + 2 · keyValueHeads) · headSize]`.
     var queryKeyValue = RowBuffer()
-    /// `[tokens, heads · headSize]`
+    /// What attention gives, `[tokens, heads · headSize]`.
     var attended = RowBuffer()
-    /// `[tokens, hidden]`, what a site adds to the residual stream.
+    /// What a site adds to the residual stream, `[tokens, hidden]`.
     var update = RowBuffer()
-    /// `[tokens, 2 · feedForward]`: gate and up of each token.
+    /// Gate and up of each token, `[tokens, 2 · feedForward]`.
     var gateUp = RowBuffer()
-    /// `[tokens, feedForward]`
+    /// After the activation, `[tokens, feedForward]`.
     var activated = RowBuffer()
 
     public init() {}

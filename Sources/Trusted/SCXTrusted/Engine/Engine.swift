@@ -29,6 +29,10 @@ package final class Engine {
     let vocabularySize: Int
     private let maximumLength: Int
     private let scheduler: Scheduler
+    /// Workers lost since a step last succeeded.
+    private var losses = 0
+    /// A worker that fails this often in a row would fail for ever.
+    private static let mostLosses = 5
     /// Oldest first.
     private var sessions: [Session] = []
     private var nextNumber: UInt32 = 0
@@ -36,8 +40,11 @@ package final class Engine {
     /// Makes a loop without sessions.
     ///
     /// - Parameters:
+    ///   - forward: How the profile computes.
     ///   - tokenizer: Turns tokens to text; without one, events carry no text.
+    ///   - vocabularySize: Entries of the model's vocabulary.
     ///   - maximumLength: Most tokens in a session, prompt and answer.
+    ///   - scheduler: Chooses the tokens of each step.
     package init(
         forward: any ForwardPass, tokenizer: Tokenizer?, vocabularySize: Int, maximumLength: Int,
         scheduler: Scheduler = Scheduler()
@@ -56,8 +63,11 @@ package final class Engine {
 
     /// Takes a request.
     ///
-    /// - Parameter earlier: A finished session whose computed tokens serve again as far as the new prompt begins
-    ///   with them; it is replaced by the new one.
+    /// - Parameters:
+    ///   - request: The prompt and how to answer it.
+    ///   - earlier: A finished session whose computed tokens serve again as far as the new prompt begins with
+    ///     them; it is replaced by the new one.
+    /// - Returns: The session that ``step()`` reports on.
     /// - Throws: ``EngineError``, or ``SamplingError`` when the parameters are out of range.
     package func submit(_ request: GenerationRequest, continuing earlier: SessionID? = nil) throws
         -> SessionID
@@ -107,6 +117,9 @@ package final class Engine {
 
     /// Computes one step.
     ///
+    /// When the worker is lost, the next steps compute every session's tokens again on the one that takes its
+    /// place, and the answers go on where they were.
+    ///
     /// - Returns: What is new, for each session that the step brought to a token.
     /// - Throws: ``LinkError`` when an exchange fails, ``SamplingError`` when logits are no numbers.
     package func step() throws -> [SessionEvent] {
@@ -117,7 +130,15 @@ package final class Engine {
 
         let places = schedule.compactMap { entry in sessions.firstIndex { $0.id == entry.session } }
         let batch = zip(schedule, places).map { entry, place in sessions[place].segment(of: entry.tokens) }
-        let logits = try forward.logits(batch)
+        let logits: [Float]
+        do {
+            logits = try forward.logits(batch)
+        } catch {
+            guard error.losesWorker, losses < Self.mostLosses else { throw error }
+            rebuild()
+            return []
+        }
+        losses = 0
 
         var events: [SessionEvent] = []
         var done = 0
@@ -131,9 +152,18 @@ package final class Engine {
         return events
     }
 
+    /// Has every session computed from its first token again, since the worker's slots are lost.
+    private func rebuild() {
+        losses += 1
+        for index in sessions.indices { sessions[index].computed = 0 }
+    }
+
     /// Runs a request to its end.
     ///
-    /// - Parameter onEvent: Called after each token; answers false to cancel.
+    /// - Parameters:
+    ///   - id: The session.
+    ///   - onEvent: Called after each token; answers false to cancel.
+    /// - Throws: As ``step()``, and what `onEvent` throws.
     package func run(_ id: SessionID, onEvent: (SessionEvent) throws -> Bool) throws {
         while !isIdle {
             for event in try step() where event.session == id {

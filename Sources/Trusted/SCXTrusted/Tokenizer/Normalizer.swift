@@ -27,6 +27,15 @@ struct NormalizedText {
 }
 
 extension Normalizer {
+    /// How many times longer the step can make a text.
+    var growth: Int {
+        if case .replace(let pattern, let content) = self {
+            max(1, (content.count + pattern.count - 1) / pattern.count)
+        } else {
+            1
+        }
+    }
+
     func apply(to text: inout NormalizedText) {
         switch self {
         case .unicode(let form): text.bytes = form.normalize(text.bytes)

@@ -16,6 +16,15 @@ enum TokenDecoder: Sendable {
     /// Removes a character up to so many times at the start and the end of the text.
     case stripText([UInt8], start: Int, end: Int)
 
+    /// How many times longer the step can make a token.
+    var growth: Int {
+        if case .replace(let pattern, let content) = self {
+            max(1, (content.count + pattern.count - 1) / pattern.count)
+        } else {
+            1
+        }
+    }
+
     /// Reads the section `decoder`.
     static func read(_ section: TokenizerSection) throws(TokenizerError) -> [TokenDecoder] {
         var steps: [TokenDecoder] = []

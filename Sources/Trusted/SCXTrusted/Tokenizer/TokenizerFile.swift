@@ -19,7 +19,9 @@ struct TokenizerFile {
 
     func normalizers() throws(TokenizerError) -> [Normalizer] {
         guard let section = section("normalizer") else { return [] }
-        return try Normalizer.read(section)
+        let steps = try Normalizer.read(section)
+        try checkGrowth(of: "normalizer", steps.map(\.growth))
+        return steps
     }
 
     func preTokenizers() throws(TokenizerError) -> PreTokenizer.Plan {
@@ -30,7 +32,20 @@ struct TokenizerFile {
 
     func decoders() throws(TokenizerError) -> [TokenDecoder] {
         guard let section = section("decoder") else { return [.spaced] }
-        return try TokenDecoder.read(section)
+        let steps = try TokenDecoder.read(section)
+        try checkGrowth(of: "decoder", steps.map(\.growth))
+        return steps
+    }
+
+    /// Refuses replacements that, one after the other, blow a text up until memory ends.
+    private func checkGrowth(of kind: String, _ factors: [Int]) throws(TokenizerError) {
+        var growth = 1
+        for factor in factors {
+            growth *= min(factor, 1_000)
+            guard growth <= 256 else {
+                throw malformed("the \(kind) can make a text more than 256 times longer")
+            }
+        }
     }
 }
 

@@ -9,24 +9,25 @@
 /// A line on standard error that shows how far a long task is: redrawn on a terminal, every tenth in a log.
 ///
 /// Tasks of under half a second show nothing.
-struct ProgressLine {
+public struct ProgressLine {
     private let label: String
     private let isTerminal = isatty(STDERR_FILENO) != 0
     private let start = ContinuousClock.now
     private var shown = -1
 
-    init(label: String) { self.label = label }
+    public init(_ label: String) { self.label = label }
 
-    mutating func show(_ done: Int, of total: Int) {
-        let percent = total > 0 ? Int(100 * Double(done) / Double(total)) : 100
+    /// - Parameter fraction: How much is done, 0 to 1.
+    public mutating func show(_ fraction: Double) {
+        let percent = Int(100 * min(max(fraction, 0), 1))
         guard percent >= shown + (isTerminal ? 1 : 10), .now - start > .milliseconds(500) else { return }
         shown = percent
-        put("\(isTerminal ? "\r" : "")\(label): \(percent) %\(isTerminal ? "" : "\n")")
+        put(isTerminal ? "\r\(label): \(percent) %" : "\(label): \(percent) %\n")
     }
 
-    /// Ends the line on a terminal.
-    func finish() {
-        if isTerminal, shown >= 0 { put("\n") }
+    /// Takes the line off a terminal again.
+    public func finish() {
+        if isTerminal, shown >= 0 { put("\r\u{1B}[K") }
     }
 
     private func put(_ text: String) {

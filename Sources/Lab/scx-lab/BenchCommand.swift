@@ -1,0 +1,224 @@
+import ArgumentParser
+import SCXInference
+import SCXTrusted
+import SCXWorker
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+struct BenchCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench", abstract: "Measure a model's speed against what the machine can do.",
+        discussion: """
+            Prefill is measured against the multiply-adds of the kernels' innermost instructions, generation against \
+            the bandwidth of reading memory; both are probed right before and after each run, since shared hosts \
+            change from one second to the next. 'of_floor' is the least time possible over the time taken.
+            """)
+
+    @Option(help: "Model directory as Hugging Face has it.")
+    var model: String
+
+    @Option(help: "Precision of the weights in memory: f32, bf16, int8 or int4.")
+    var weights = "bf16"
+
+    @Option(help: "Threads that compute. (default: one for each core)")
+    var threads: Int?
+
+    @Option(help: "Lengths of prompts, separated by commas.")
+    var prompt = "8,128,512"
+
+    @Option(help: "Tokens to generate after each prompt, 0 for none.")
+    var generate = 32
+
+    @Option(help: "Runs of each length; the best counts.")
+    var repeats = 3
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    func validate() throws {
+        guard WeightFormat(rawValue: weights) != nil else {
+            throw ValidationError("'--weights \(weights)' is none of f32, bf16, int8 and int4.")
+        }
+        guard lengths.allSatisfy({ $0 ?? 0 > 0 }), !lengths.isEmpty else {
+            throw ValidationError("'--prompt \(prompt)' is not a list of lengths.")
+        }
+        guard generate >= 0, repeats > 0, threads ?? 1 > 0 else {
+            throw ValidationError("'--generate', '--repeats' and '--threads' take positive numbers.")
+        }
+    }
+
+    private var lengths: [Int?] { prompt.split(separator: ",").map { Int($0) } }
+
+    func run() throws {
+        guard let format = WeightFormat(rawValue: weights) else { return }
+        let checkpoint = try Checkpoint(directory: model)
+        let pool = ThreadPool(threads: threads ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+        let clock = ContinuousClock()
+        let start = clock.now
+        var progress = ProgressLine("loading")
+        let decoder = try Decoder(checkpoint, format: format, pool: pool) { progress.show($0) }
+        progress.finish()
+        let loadSeconds = (clock.now - start) / .seconds(1)
+        let bench = Bench(
+            decoder: decoder, embedding: try TokenEmbedding(checkpoint), format: format, pool: pool)
+
+        var rows: [JSON] = []
+        for length in lengths.compactMap({ $0 }) {
+            guard length + generate <= checkpoint.configuration.maximumLength else {
+                throw ValidationError(
+                    "'--prompt \(length)' and '--generate \(generate)' exceed the model's context of "
+                        + "\(checkpoint.configuration.maximumLength).")
+            }
+            let runs = try (0..<repeats).map { _ in try bench.run(prompt: length, generate: generate) }
+            guard let prefill = runs.max(by: { $0.prefill.ofFloor < $1.prefill.ofFloor })?.prefill else {
+                break
+            }
+            let decode = runs.compactMap(\.decode).max { $0.ofFloor < $1.ofFloor }
+            if !json { print(line(length, prefill, decode)) }
+            rows.append(["prompt": .int(length), "prefill": prefill.json, "decode": decode?.json ?? .null])
+        }
+        guard json else {
+            return print("load \(rounded(loadSeconds)) s, peak memory \(peakMemory() >> 20) MiB")
+        }
+        let report: JSON = [
+            "model": .string(checkpoint.directory), "weights": .string(weights),
+            "threads": .int(pool.threads),
+            "instructions": .string("\(InstructionSet.detected)"), "load_s": .double(loadSeconds),
+            "weight_bytes": .int(decoder.byteCount), "peak_memory_bytes": .int(peakMemory()),
+            "runs": .array(rows),
+        ]
+        print(report.text)
+    }
+
+    private func line(_ length: Int, _ prefill: Bench.Figure, _ decode: Bench.Figure?) -> String {
+        var line = "prompt \(length): prefill \(rounded(prefill.tokensPerSecond)) tokens/s "
+        line += "(\(rounded(100 * prefill.ofFloor)) % of floor)"
+        if let decode {
+            line += ", generate \(rounded(decode.tokensPerSecond)) tokens/s "
+            line +=
+                "(\(rounded(100 * decode.ofFloor)) % of floor, reads at \(rounded(decode.roof / 1e9)) GB/s)"
+        }
+        return line
+    }
+
+    private func rounded(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
+
+    /// The process's largest resident memory, in bytes.
+    private func peakMemory() -> Int {
+        var usage = rusage()
+        #if canImport(Glibc)
+            unsafe _ = getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+            return usage.ru_maxrss << 10
+        #else
+            unsafe _ = getrusage(RUSAGE_SELF, &usage)
+            return usage.ru_maxrss
+        #endif
+    }
+}
+
+/// Runs a model the way `scx generate` does, and knows the least time that each part could take.
+struct Bench {
+    let decoder: Decoder
+    let embedding: TokenEmbedding
+    let format: WeightFormat
+    let pool: ThreadPool
+
+    /// One measured part.
+    struct Figure {
+        let tokensPerSecond: Double
+        /// The least time possible, by the roof measured around the run, over the time taken.
+        let ofFloor: Double
+        /// What the machine could do: multiply-adds or bytes a second.
+        let roof: Double
+
+        var json: JSON {
+            [
+                "tokens_per_s": .double(tokensPerSecond), "of_floor": .double(ofFloor), "roof": .double(roof),
+            ]
+        }
+    }
+
+    /// Answers a prompt of random tokens.
+    func run(prompt: Int, generate: Int) throws -> (prefill: Figure, decode: Figure?) {
+        let configuration = decoder.configuration
+        let forward = PlainForwardPass(
+            embedding: embedding, configuration: configuration, link: InProcessLink(Worker(model: decoder)))
+        let engine = Engine(
+            forward: forward, tokenizer: nil, vocabularySize: configuration.vocabularySize,
+            maximumLength: configuration.maximumLength)
+        var sampling = SamplingParameters()
+        sampling.temperature = 0
+        let tokens = (0..<prompt).map { _ in Int32.random(in: 0..<Int32(configuration.vocabularySize)) }
+        let session = try engine.submit(
+            GenerationRequest(prompt: tokens, maximumTokens: generate + 1, sampling: sampling))
+
+        let before = Roofs(format, pool)
+        let prefillSeconds = try seconds { while try engine.step().isEmpty {} }
+        let between = Roofs(format, pool)
+        let decodeSeconds = try seconds { while !engine.isIdle { _ = try engine.step() } }
+        let after = Roofs(format, pool)
+        try engine.end(session)
+
+        let prefillFloor =
+            linearOperations(tokens: prompt) / max(before.linear, between.linear)
+            + attentionOperations(tokens: prompt) / max(before.attention, between.attention)
+        let prefill = Figure(
+            tokensPerSecond: Double(prompt) / prefillSeconds, ofFloor: prefillFloor / prefillSeconds,
+            roof: max(before.linear, between.linear))
+        guard generate > 0 else { return (prefill, nil) }
+        let bandwidth = max(between.bandwidth, after.bandwidth)
+        let decode = Figure(
+            tokensPerSecond: Double(generate) / decodeSeconds,
+            ofFloor: Double(generate) * decodeBytes(context: prompt + generate / 2) / bandwidth
+                / decodeSeconds,
+            roof: bandwidth)
+        return (prefill, decode)
+    }
+
+    /// What the machine can do at a moment.
+    private struct Roofs {
+        let linear: Double
+        let attention: Double
+        let bandwidth: Double
+
+        init(_ format: WeightFormat, _ pool: ThreadPool) {
+            linear = MachineProbe.peak(format: format, pool: pool)
+            attention = MachineProbe.peak(format: .f32, pool: pool)
+            // No memory for the probe: no floor.
+            bandwidth = (try? MachineProbe.readBandwidth(pool: pool)) ?? .infinity
+        }
+    }
+
+    private func seconds(_ body: () throws -> Void) rethrows -> Double {
+        let start = ContinuousClock.now
+        try body()
+        return (ContinuousClock.now - start) / .seconds(1)
+    }
+
+    /// Multiply-adds of all products with weights, the head for the last token only.
+    private func linearOperations(tokens: Int) -> Double {
+        let configuration = decoder.configuration
+        let blocks = BlockTensor.allCases.compactMap { configuration.shape(of: $0) }.filter { $0.count == 2 }
+            .reduce(0) { $0 + $1[0] * $1[1] }
+        return Double(tokens * configuration.blockCount * blocks)
+            + Double(configuration.vocabularySize * configuration.hiddenSize)
+    }
+
+    /// Multiply-adds of scores and weighted values over all pairs of a causal prompt.
+    private func attentionOperations(tokens: Int) -> Double {
+        let configuration = decoder.configuration
+        return Double(configuration.blockCount * configuration.headCount * configuration.headSize)
+            * Double(tokens) * Double(tokens + 1)
+    }
+
+    /// Bytes that one token has to read: every weight, and the cache.
+    private func decodeBytes(context: Int) -> Double {
+        let configuration = decoder.configuration
+        let perToken = 2 * configuration.blockCount * configuration.keyValueHeadCount * configuration.headSize
+        return Double(decoder.byteCount + context * perToken * (format == .f32 ? 4 : 2))
+    }
+}

@@ -1,0 +1,214 @@
+/// The forward pass in pieces, for callers that do the rest of it themselves.
+///
+/// Each function computes what ``Decoder/run(blocks:on:segments:workspace:)`` does at the same place, with the same
+/// kernels.
+
+/// One of a decoder's fused products.
+public enum DecoderSite: Hashable, Sendable {
+    case queryKeyValue(block: Int)
+    case output(block: Int)
+    case gateUp(block: Int)
+    case down(block: Int)
+    case head
+}
+
+extension Decoder {
+    /// Channels of the rows that a site takes.
+    public func inputs(of site: DecoderSite) -> Int { weights(site).weights.columns }
+
+    /// Channels of the rows that it gives.
+    public func outputs(of site: DecoderSite) -> Int { weights(site).weights.rows }
+
+    /// The bare product of rows with a site's weights, and its bias: no norm before, no activation after.
+    ///
+    /// - Parameters:
+    ///   - rows: `[tokens, inputs]`, row-major.
+    ///   - site: What they are multiplied by.
+    /// - Returns: `[tokens, outputs]`, row-major.
+    /// - Precondition: The block exists and `rows` are whole rows.
+    public func product(_ rows: Span<Float>, _ site: DecoderSite) -> [Float] {
+        let site = weights(site)
+        let tokens = rows.count / site.weights.columns
+        return floats(tokens * site.weights.rows) { out in
+            linear(rows, site.weights, bias: site.bias.span, into: &out, tokens: tokens, pool: pool)
+        }
+    }
+
+    /// What a block's feed-forward network, its norm included, adds to hidden states.
+    ///
+    /// - Parameters:
+    ///   - hidden: `[tokens, hidden]`, row-major.
+    ///   - block: Its number.
+    ///   - workspace: Scratch memory.
+    /// - Returns: `[tokens, hidden]`, row-major.
+    /// - Precondition: The block exists and `hidden` are whole rows.
+    public func feedForward(_ hidden: Span<Float>, block: Int, workspace: inout Workspace) -> [Float] {
+        gate(block, hidden, &workspace)
+        return product(workspace.activated.span, .down(block: block))
+    }
+
+    /// Causal attention of projected and rotated rows.
+    ///
+    /// - Parameters:
+    ///   - rows: `queries` rows of all query heads, then rows of keys and values side by side.
+    ///   - queries: How many; those of the last positions.
+    ///   - keys: Rows of keys and values, which are appended to `cache`.
+    ///   - block: Says how far a query sees.
+    ///   - cache: From ``makeLayerCache()``, with the keys and values of earlier positions.
+    /// - Returns: `[queries, heads · headSize]`, row-major.
+    /// - Precondition: `rows` has exactly these rows; there is a query, and a key for each.
+    /// - Throws: ``KVCacheError`` when the cache cannot grow; then it is as before.
+    public func attend(
+        _ rows: Span<Float>, queries: Int, keys: Int, block: Int, cache: LayerCache
+    ) throws(KVCacheError) -> [Float] {
+        let size = configuration.headSize
+        let width = configuration.headCount * size
+        let keyWidth = configuration.keyValueHeadCount * size
+        precondition(rows.count == queries * width + keys * 2 * keyWidth, "Decoder: rows of attention")
+        try cache.append(
+            rows, keyOffset: queries * width, valueOffset: queries * width + keyWidth, stride: 2 * keyWidth,
+            tokens: keys)
+        return floats(queries * width) { out in
+            attention(
+                rows, stride: width, tokens: queries, heads: configuration.headCount, cache: cache,
+                scale: attentionScale, window: configuration.slidingWindows[block], into: &out, pool: pool)
+        }
+    }
+
+    /// Appends projected keys and values to a block's cache, as the positions that follow those that it holds.
+    ///
+    /// - Parameters:
+    ///   - rows: Keys and values side by side, in the order of their positions: the right part of the rows of
+    ///     ``DecoderSite/queryKeyValue(block:)``. The keys' norm and rotation happen in place.
+    ///   - block: Its number.
+    ///   - cache: The block's.
+    /// - Precondition: The block exists and `rows` are whole rows.
+    /// - Throws: ``KVCacheError`` when the cache cannot grow; then it is as before.
+    public func append(
+        _ rows: inout MutableSpan<Float>, block: Int, to cache: LayerCache
+    ) throws(KVCacheError) {
+        let width = configuration.keyValueHeadCount * configuration.headSize
+        let tokens = rows.count / (2 * width)
+        let table = RotaryTable(rope, positions: cache.count..<cache.count + tokens)
+        rotate(block, &rows, queryHeads: 0, table)
+        try cache.append(rows.span, keyOffset: 0, valueOffset: width, stride: 2 * width, tokens: tokens)
+    }
+
+    /// The queries, keys and values of one hidden state, after the rotation.
+    ///
+    /// - Parameters:
+    ///   - hidden: `[hidden]`, the block's input.
+    ///   - block: Its number.
+    ///   - position: In the sequence.
+    ///   - workspace: Scratch memory.
+    /// - Returns: `[heads + 2 · keyValueHeads, headSize]`
+    /// - Precondition: The block exists and `hidden` is one row.
+    public func queryKeyValue(
+        _ hidden: Span<Float>, block: Int, position: Int, workspace: inout Workspace
+    ) -> [Float] {
+        precondition(hidden.count == configuration.hiddenSize, "Decoder: hidden is not one row")
+        project(block, hidden, &workspace)
+        let projected = workspace.queryKeyValue.span
+        return floats(projected.count) { out in
+            for i in projected.indices { out[i] = projected[i] }
+            let table = RotaryTable(rope, positions: position..<position + 1)
+            rotate(block, &out, queryHeads: configuration.headCount, table)
+        }
+    }
+
+    /// The scores of one position's queries against keys, scaled, before the softmax.
+    ///
+    /// - Parameters:
+    ///   - queries: `[heads, headSize]`, after the rotation.
+    ///   - keys: `[tokens, keyValueHeads, headSize]`, after the rotation.
+    ///   - out: Receives `[heads, tokens]`, adjacent, from `outOffset` on.
+    ///   - outOffset: Where the result begins in `out`.
+    /// - Precondition: `queries` is one row, `keys` are whole rows, and `out` has room.
+    public func scores(
+        _ queries: Span<Float>, _ keys: Span<Float>, into out: inout MutableSpan<Float>, at outOffset: Int
+    ) {
+        let (heads, kvHeads, size) = (
+            configuration.headCount, configuration.keyValueHeadCount, configuration.headSize
+        )
+        let tokens = keys.count / (kvHeads * size)
+        precondition(
+            queries.count == heads * size && keys.count == tokens * kvHeads * size,
+            "Decoder: rows of scores")
+        precondition(outOffset >= 0 && outOffset + heads * tokens <= out.count, "Decoder: out is too small")
+        let scale = attentionScale
+        let perKey = heads / kvHeads
+        unsafe queries.withUnsafeBufferPointer { queries in
+            unsafe keys.withUnsafeBufferPointer { keys in
+                guard let queries = queries.baseAddress, let keys = keys.baseAddress else { return }
+                // Keys outside, so that each is read from memory once for all its query heads.
+                for token in 0..<tokens {
+                    for head in 0..<heads {
+                        let key = unsafe keys + (token * kvHeads + head / perKey) * size
+                        let product = unsafe dot(queries + head * size, key, size)
+                        out[outOffset + head * tokens + token] = scale * product
+                    }
+                }
+            }
+        }
+    }
+
+    /// An empty cache for the keys and values of one layer of this model.
+    public func makeLayerCache() -> LayerCache {
+        LayerCache(
+            kvHeads: configuration.keyValueHeadCount, headSize: configuration.headSize, format: cacheFormat)
+    }
+
+    /// Keys as a cache of this model would hold them: rounded to bfloat16 where that is its format.
+    public func roundedAsCached(_ keys: ArraySlice<Float>) -> [Float] {
+        guard cacheFormat == .bf16 else { return Array(keys) }
+        return keys.map { value in
+            guard value.isFinite else { return value }
+            let bits = value.bitPattern
+            return Float(bitPattern: (bits &+ 0x7FFF &+ (bits >> 16 & 1)) & 0xFFFF_0000)
+        }
+    }
+
+    private var attentionScale: Float { 1 / Float(configuration.headSize).squareRoot() }
+
+    private func weights(_ site: DecoderSite) -> LinearSite {
+        switch site {
+        case .queryKeyValue(let block): blocks[block].queryKeyValue
+        case .output(let block): blocks[block].output
+        case .gateUp(let block): blocks[block].gateUp
+        case .down(let block): blocks[block].down
+        case .head: head
+        }
+    }
+}
+
+/// An array that `body` fills, without writing zeros first.
+func floats(_ count: Int, _ body: (inout MutableSpan<Float>) -> Void) -> [Float] {
+    unsafe [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+        // `body` writes all elements, which need no initialisation before.
+        var span = unsafe MutableSpan(_unsafeElements: UnsafeMutableBufferPointer(rebasing: buffer[..<count]))
+        body(&span)
+        initialized = count
+    }
+}
+
+/// Σ a[i] · b[i], in sixteen partial sums.
+private func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Float {
+    func four(_ pointer: UnsafePointer<Float>, _ i: Int) -> SIMD4<Float> {
+        unsafe UnsafeRawPointer(pointer + i).loadUnaligned(as: SIMD4<Float>.self)
+    }
+    var (s0, s1, s2, s3) = (SIMD4<Float>(), SIMD4<Float>(), SIMD4<Float>(), SIMD4<Float>())
+    var i = 0
+    while i + 16 <= count {
+        unsafe s0 += four(a, i) * four(b, i)
+        unsafe s1 += four(a, i + 4) * four(b, i + 4)
+        unsafe s2 += four(a, i + 8) * four(b, i + 8)
+        unsafe s3 += four(a, i + 12) * four(b, i + 12)
+        i += 16
+    }
+    var sum = ((s0 + s1) + (s2 + s3)).sum()
+    while i < count {
+        unsafe sum += a[i] * b[i]
+        i += 1
+    }
+    return sum
+}

@@ -1,0 +1,209 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// What a worker saw, read from the two files that it wrote: see `docs/transcript.md`.
+///
+/// Transcripts come from strangers: everything is checked, and one whose worker still writes reads up to its last
+/// whole line. Entries are held in memory, tensors are read when they are asked for.
+public struct Transcript: Sendable {
+    public static let version = 1
+    static let lineLimit = 4 << 20
+
+    /// A run of the worker.
+    public struct Start: Equatable, Sendable {
+        /// Time of day, since 1970 in UTC.
+        public let unixMicroseconds: Int
+        /// Bytes that `transcript.bin` had.
+        public let offset: Int
+
+        public init(unixMicroseconds: Int, offset: Int) {
+            self.unixMicroseconds = unixMicroseconds
+            self.offset = offset
+        }
+
+        /// Its line, without the newline.
+        public var line: String {
+            #"{"kind":"start","version":\#(Transcript.version),"unixMicroseconds":\#(unixMicroseconds),"#
+                + #""offset":\#(offset)}"#
+        }
+    }
+
+    public let starts: [Start]
+    public let entries: [TranscriptEntry]
+    /// Whether an incomplete last line was left out: the worker was writing it, or died then.
+    public let endsEarly: Bool
+    private let tensors: InputFile
+
+    /// Reads the transcript in a directory.
+    ///
+    /// - Throws: ``TranscriptError``, with the number of the first line that is at fault.
+    public init(directory: String) throws(TranscriptError) {
+        let lines = try InputFile("\(directory)/transcript.jsonl")
+        tensors = try InputFile("\(directory)/transcript.bin")
+        var reader = LineReader(path: lines.path)
+        var chunk = [UInt8](repeating: 0, count: 1 << 20)
+        var at = 0
+        while true {
+            var span = chunk.mutableSpan
+            let count = try unsafe span.withUnsafeMutableBytes { b throws(TranscriptError) in
+                try unsafe lines.read(b, at: at)
+            }
+            guard count > 0 else { break }
+            try reader.take(chunk[..<count])
+            at += count
+        }
+        // A tensor is written before its line, so all that the lines speak of is there by now.
+        try reader.check(size: tensors.size())
+        (starts, entries, endsEarly) = (reader.starts, reader.entries, !reader.rest.isEmpty)
+    }
+
+    /// The values of an entry's tensor, row by row; empty when it has none.
+    ///
+    /// - Throws: ``TranscriptError`` when its elements are not float32, or cannot be read.
+    public func floats(of entry: TranscriptEntry) throws(TranscriptError) -> [Float] {
+        try read(entry, .float32, zero: 0)
+    }
+
+    /// The values of an entry's tensor; empty when it has none.
+    ///
+    /// The answer to `headTopK` has the bits of the logits first, then the tokens.
+    ///
+    /// - Throws: ``TranscriptError`` when its elements are not uint32, or cannot be read.
+    public func words(of entry: TranscriptEntry) throws(TranscriptError) -> [UInt32] {
+        try read(entry, .uint32, zero: 0)
+    }
+
+    private func read<Element: BitwiseCopyable>(
+        _ entry: TranscriptEntry, _ elements: ElementCode, zero: Element
+    ) throws(TranscriptError) -> [Element] {
+        guard entry.elements != .none else { return [] }
+        guard entry.elements == elements else {
+            throw .file(
+                path: tensors.path, action: "read \(elements)", reason: "the tensor holds \(entry.elements)")
+        }
+        guard entry.offset <= tensors.size() - entry.byteCount else {
+            throw .file(path: tensors.path, action: "read a tensor", reason: "it lies behind the file's end")
+        }
+        var values = [Element](repeating: zero, count: entry.rows * entry.channels)
+        var span = values.mutableSpan
+        let count = try unsafe span.withUnsafeMutableBytes { b throws(TranscriptError) in
+            try unsafe tensors.read(b, at: entry.offset)
+        }
+        guard count == entry.byteCount else {
+            throw .file(path: tensors.path, action: "read a tensor", reason: "the file ends in it")
+        }
+        return values
+    }
+}
+
+/// Cuts bytes into lines, and checks each against those before it.
+private struct LineReader {
+    let path: String
+    private(set) var starts: [Transcript.Start] = []
+    private(set) var entries: [TranscriptEntry] = []
+    /// A line that has not ended yet.
+    private(set) var rest: [UInt8] = []
+    private var number = 0
+    /// Of all tensors so far.
+    private var end = 0
+    /// The line that set ``end``.
+    private var last = 0
+
+    init(path: String) { self.path = path }
+
+    mutating func take(_ chunk: ArraySlice<UInt8>) throws(TranscriptError) {
+        var chunk = chunk
+        while let newline = chunk.firstIndex(of: 0x0A) {
+            rest += chunk[..<newline]
+            chunk = chunk[(newline + 1)...]
+            number += 1
+            try take(TranscriptLine(rest.span, number: number, path: path))
+            rest.removeAll(keepingCapacity: true)
+        }
+        rest += chunk
+        guard rest.count <= Transcript.lineLimit else {
+            throw .line(number + 1, path: path, reason: "longer than \(Transcript.lineLimit) bytes")
+        }
+    }
+
+    private mutating func take(_ line: TranscriptLine) throws(TranscriptError) {
+        let tensor: Range<Int>
+        if try line.text("kind") == "start" {
+            guard try line.int("version") == Transcript.version else { throw line.fault("another version") }
+            let start = Transcript.Start(
+                unixMicroseconds: try line.int("unixMicroseconds"), offset: try line.int("offset"))
+            starts.append(start)
+            tensor = start.offset..<start.offset
+        } else {
+            guard !starts.isEmpty else { throw line.fault("a message before the first start") }
+            var entry = try TranscriptEntry(line)
+            entry.run = starts.count - 1
+            entries.append(entry)
+            guard entry.elements != .none else { return }
+            let (bound, overflow) = entry.offset.addingReportingOverflow(entry.byteCount)
+            guard !overflow else { throw line.fault("'offset' is missing or out of range") }
+            tensor = entry.offset..<bound
+        }
+        guard tensor.lowerBound >= end else { throw line.fault("its tensor lies over one before it") }
+        (end, last) = (tensor.upperBound, number)
+    }
+
+    func check(size: Int) throws(TranscriptError) {
+        guard end <= size else {
+            throw .line(last, path: path, reason: "its tensor lies behind the end of transcript.bin")
+        }
+    }
+}
+
+/// A regular file that is read at given places.
+private final class InputFile: Sendable {
+    let path: String
+    private let descriptor: Int32
+
+    init(_ path: String) throws(TranscriptError) {
+        self.path = path
+        // O_NONBLOCK: a named pipe would block here for ever, before it could be refused.
+        descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw .system(path, "open it") }
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            close(descriptor)
+            throw .file(path: path, action: "read it", reason: "not a regular file")
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    func size() -> Int {
+        var status = stat()
+        return unsafe fstat(descriptor, &status) == 0 ? Int(status.st_size) : 0
+    }
+
+    /// Fills the buffer, or as much of it as there is.
+    func read(_ buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(TranscriptError) -> Int {
+        var done = 0
+        while done < buffer.count {
+            let count = unsafe pread(
+                descriptor, buffer.baseAddress.map { unsafe $0 + done }, buffer.count - done, offset + done)
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw .system(path, "read it")
+            }
+            if count == 0 { break }
+            done += count
+        }
+        return done
+    }
+}
+
+extension TranscriptError {
+    /// The failure of the system call just made, which set `errno`.
+    public static func system(_ path: String, _ action: String) -> TranscriptError {
+        .file(path: path, action: action, reason: unsafe String(cString: strerror(errno)))
+    }
+}

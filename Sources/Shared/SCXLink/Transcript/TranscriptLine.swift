@@ -1,0 +1,216 @@
+import SCXInference
+
+/// A line of `transcript.jsonl` as it is read: an object whose members are looked up by name.
+struct TranscriptLine {
+    private let json: JSON
+    private let number: Int
+    private let path: String
+
+    init(_ bytes: Span<UInt8>, number: Int, path: String) throws(TranscriptError) {
+        do throws(JSONError) {
+            json = try JSON(parsing: bytes, depth: 8)
+        } catch {
+            throw .line(number, path: path, reason: error.description)
+        }
+        self.number = number
+        self.path = path
+        guard json.object != nil else { throw fault("not an object") }
+    }
+
+    subscript(name: String) -> JSON? { json[name].flatMap { $0.isNull ? nil : $0 } }
+
+    func fault(_ reason: String) -> TranscriptError { .line(number, path: path, reason: reason) }
+
+    /// A whole number that is not negative.
+    func int(_ name: String, atMost limit: Int = .max) throws(TranscriptError) -> Int {
+        guard let value = self[name]?.int, (0...limit).contains(value) else {
+            throw fault("'\(name)' is missing or out of range")
+        }
+        return value
+    }
+
+    func ints(_ name: String, atMost limit: Int = Int(UInt32.max)) throws(TranscriptError) -> [Int] {
+        guard let values = self[name]?.array else { throw fault("'\(name)' is missing or no array") }
+        return try values.map { value throws(TranscriptError) in
+            guard let value = value.int, (0...limit).contains(value) else {
+                throw fault("'\(name)' holds something out of range")
+            }
+            return value
+        }
+    }
+
+    func text(_ name: String) throws(TranscriptError) -> String {
+        guard let value = self[name]?.string else { throw fault("'\(name)' is missing or no text") }
+        return value
+    }
+
+    func choice<Choice>(_ name: String, of choices: [Choice]) throws(TranscriptError) -> Choice {
+        let value = try text(name)
+        guard let choice = choices.first(where: { "\($0)" == value }) else {
+            throw fault("'\(name)' is not known")
+        }
+        return choice
+    }
+
+    func layer() throws(TranscriptError) -> Int { try int("layer", atMost: Int(UInt16.max)) }
+
+    func count(_ name: String) throws(TranscriptError) -> Int { try int(name, atMost: Int(UInt32.max)) }
+
+    func slot() throws(TranscriptError) -> Slot { Slot(number: UInt32(try count("slot"))) }
+
+    func slotIfAny() throws(TranscriptError) -> Slot? { self["slot"] == nil ? nil : try slot() }
+}
+
+extension TranscriptEntry {
+    /// Its line, without the newline.
+    public var line: String {
+        var members: [JSON.Member] = [
+            .init("microseconds", .int(microseconds)), .init("direction", .string(direction.rawValue)),
+            .init("connection", .int(Int(clamping: connection))),
+            .init("number", .int(Int(clamping: number))), .init("kind", .string("\(kind)")),
+        ]
+        members += detail.members
+        if elements != .none {
+            members += [
+                .init("dtype", .string("\(elements)")), .init("shape", [.int(rows), .int(channels)]),
+                .init("offset", .int(offset)), .init("bytes", .int(byteCount)),
+            ]
+        }
+        return JSON.object(members).text
+    }
+}
+
+extension TranscriptEntry.Detail {
+    var members: [JSON.Member] {
+        switch self {
+        case .none: []
+        case .hello(let hello):
+            [
+                .init("version", .int(Int(hello.version))), .init("digest", .string(hello.digest)),
+                .init("weights", .string(hello.weights)),
+            ]
+        case .request(let operation): operation.members
+        case .statistics(let statistics):
+            WorkerStatistics.fields.map { .init($0.name, .int(statistics[keyPath: $0.path])) }
+        case .failure(let code, let reason):
+            [.init("code", .int(Int(code))), .init("reason", .string(reason))]
+        case .undecoded(let bytes):
+            [.init("fields", .string(bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()))]
+        }
+    }
+
+    init(
+        _ line: TranscriptLine, _ kind: MessageKind, _ direction: TranscriptEntry.Direction
+    ) throws(TranscriptError) {
+        if line["fields"] != nil {
+            let digits = Array(try line.text("fields").utf8)
+            let bytes = stride(from: 0, to: digits.count, by: 2).compactMap {
+                UInt8(String(decoding: digits[$0..<min($0 + 2, digits.count)], as: UTF8.self), radix: 16)
+            }
+            guard 2 * bytes.count == digits.count else { throw line.fault("'fields' is not hexadecimal") }
+            self = .undecoded(bytes)
+            return
+        }
+        switch (kind, direction) {
+        case (.hello, _):
+            self = .hello(
+                Hello(
+                    version: UInt16(try line.int("version", atMost: Int(UInt16.max))),
+                    digest: try line.text("digest"), weights: try line.text("weights")))
+        case (.failure, _):
+            self = .failure(
+                code: UInt16(try line.int("code", atMost: Int(UInt16.max))), reason: try line.text("reason"))
+        case (.stats, .sent):
+            var statistics = WorkerStatistics()
+            for field in WorkerStatistics.fields {
+                statistics[keyPath: field.path] = try line.int(field.name)
+            }
+            self = .statistics(statistics)
+        case (_, .received): self = .request(try Request.Operation(line, kind))
+        case (_, .sent): self = .none
+        }
+    }
+}
+
+extension Request.Operation {
+    fileprivate var members: [JSON.Member] {
+        func member(_ slot: Slot?) -> [JSON.Member] {
+            slot.map { [.init("slot", .int(Int($0.number)))] } ?? []
+        }
+        func member(_ layer: Int) -> JSON.Member { .init("layer", .int(layer)) }
+        switch self {
+        case .linear(let layer, let site, let slot):
+            return [member(layer), .init("site", .string("\(site)"))] + member(slot)
+        case .attention(let layer, let slot, let position, let queries, let keys):
+            let counts = [("position", position), ("queries", queries), ("keys", keys)]
+            return [member(layer)] + member(slot) + counts.map { .init($0.0, .int($0.1)) }
+        case .feedForward(let layer): return [member(layer)]
+        case .headTopK(let count): return [.init("count", .int(count))]
+        case .unlock(let slot, let layer), .lockTail(let slot, let layer):
+            return member(slot) + [member(layer)]
+        case .middle(let blocks, let segments):
+            return [
+                .init("blocks", [.int(blocks.lowerBound), .int(blocks.upperBound)]),
+                .init(
+                    "segments",
+                    .array(
+                        segments.map { [.int(Int($0.slot.number)), .int($0.position), .int($0.rows)] })),
+            ]
+        case .tailScores(let slot, let layer, let position):
+            return member(slot) + [member(layer), .init("position", .int(position))]
+        case .release(let slot): return member(slot)
+        case .stats: return []
+        }
+    }
+
+    fileprivate init(_ line: TranscriptLine, _ kind: MessageKind) throws(TranscriptError) {
+        switch kind {
+        case .linear:
+            self = .linear(
+                layer: try line.layer(), site: try line.choice("site", of: Site.allCases),
+                slot: try line.slotIfAny())
+        case .attention:
+            self = .attention(
+                layer: try line.layer(), slot: try line.slotIfAny(), position: try line.count("position"),
+                queries: try line.count("queries"), keys: try line.count("keys"))
+        case .feedForward: self = .feedForward(layer: try line.layer())
+        case .headTopK: self = .headTopK(count: try line.count("count"))
+        case .unlock: self = .unlock(slot: try line.slot(), layer: try line.layer())
+        case .lockTail: self = .lockTail(slot: try line.slot(), layer: try line.layer())
+        case .middle:
+            let blocks = try line.ints("blocks", atMost: Int(UInt16.max))
+            guard blocks.count == 2, blocks[0] < blocks[1] else { throw line.fault("'blocks' is no range") }
+            self = .middle(blocks: blocks[0]..<blocks[1], segments: try line.segments())
+        case .tailScores:
+            self = .tailScores(
+                slot: try line.slot(), layer: try line.layer(), position: try line.count("position"))
+        case .release: self = .release(slot: try line.slot())
+        case .stats: self = .stats
+        case .hello, .linearRing, .failure, .more:
+            throw line.fault("'\(kind)' without its fields")
+        }
+    }
+}
+
+extension TranscriptLine {
+    fileprivate func segments() throws(TranscriptError) -> [Segment] {
+        guard let segments = self["segments"]?.array else { throw fault("'segments' is missing or no array") }
+        return try segments.map { segment throws(TranscriptError) in
+            let numbers = (segment.array ?? []).compactMap(\.int).filter {
+                (0...Int(UInt32.max)).contains($0)
+            }
+            guard numbers.count == 3, segment.array?.count == 3 else {
+                throw fault("a segment is not three numbers")
+            }
+            return Segment(slot: Slot(number: UInt32(numbers[0])), position: numbers[1], rows: numbers[2])
+        }
+    }
+}
+
+extension WorkerStatistics {
+    fileprivate static let fields:
+        [(name: String, path: any WritableKeyPath<WorkerStatistics, Int> & Sendable)] = [
+            ("connections", \.connections), ("slots", \.slots), ("slotBytes", \.slotBytes),
+            ("requests", \.requests), ("batches", \.batches), ("rows", \.rows),
+        ]
+}

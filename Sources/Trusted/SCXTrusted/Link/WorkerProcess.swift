@@ -1,0 +1,82 @@
+import Foundation
+package import SCXLink
+import Synchronization
+
+/// A worker of this program's own: a process on a private socket, which ends with this one.
+///
+/// The process reads its standard input, a pipe that only this process holds: when this process ends, however that
+/// comes about, the pipe closes and the worker ends too. A worker that has died is started again by ``start()``.
+package final class WorkerProcess: Sendable {
+    private let program: String
+    private let arguments: [String]
+    /// Holds the socket; only the owner can enter it.
+    private let directory: String
+    private let running = Mutex<Running?>(nil)
+
+    private struct Running: @unchecked Sendable {
+        let process: Process
+        let input: Pipe
+        var hasServed: Bool
+    }
+
+    package var socket: String { "\(directory)/worker.sock" }
+
+    /// Makes the private directory; starts nothing yet.
+    ///
+    /// - Parameters:
+    ///   - program: The path of `scx-worker`.
+    ///   - arguments: Its arguments, without the socket.
+    /// - Throws: ``LinkError/unreachable(_:)`` when the directory cannot be made.
+    package init(program: String, arguments: [String]) throws(LinkError) {
+        self.program = program
+        self.arguments = arguments
+        var template = Array("\(NSTemporaryDirectory())/scx-XXXXXX".utf8CString)
+        // mkdtemp makes it with mode 0700.
+        guard unsafe mkdtemp(&template) != nil else {
+            throw .unreachable("cannot make a private directory in \(NSTemporaryDirectory())")
+        }
+        directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// Connects to the worker, after starting it where it does not run.
+    ///
+    /// - Throws: ``LinkError/disconnected(_:)`` while it loads its model, ``LinkError/unreachable(_:)`` when it
+    ///   cannot be started or has ended before it could serve.
+    package func connect(before deadline: Deadline) throws(LinkError) -> any ByteStream {
+        try start()
+        let stream = try UnixSocket.connect(path: socket, before: deadline)
+        running.withLock { $0?.hasServed = true }
+        return stream
+    }
+
+    private func start() throws(LinkError) {
+        try running.withLock { running throws(LinkError) in
+            if let running {
+                if running.process.isRunning { return }
+                guard running.hasServed else {
+                    throw .unreachable("\(program) ended before it could serve")
+                }
+            }
+            let process = Process()
+            let input = Pipe()
+            process.executableURL = URL(filePath: program)
+            process.arguments = arguments + ["--listen", "unix:\(socket)", "--end-with-input"]
+            process.standardInput = input
+            do { try process.run() } catch {
+                throw .unreachable("cannot start \(program)")
+            }
+            running = Running(process: process, input: input, hasServed: false)
+        }
+    }
+
+    /// The worker's process number, for tests.
+    package var processIdentifier: Int32? { running.withLock { $0?.process.processIdentifier } }
+
+    deinit {
+        running.withLock { running in
+            try? running?.input.fileHandleForWriting.close()
+            running?.process.terminate()
+        }
+        try? FileManager.default.removeItem(atPath: directory)
+    }
+}

@@ -1,0 +1,100 @@
+import Foundation
+import SCXLink
+
+/// Brings the requests of several connections together, so that one product serves them all.
+///
+/// There is no thread of its own: a connection whose request finds nobody computing leads, takes what waits, and
+/// computes it; the others sleep until their answers are there or the lead falls to them. A lone session thus loses
+/// no hand-over between threads.
+///
+/// Generation comes in lockstep: after a batch, the sessions that were in it sample and ask again within
+/// microseconds of each other. So a leader waits a moment for those that asked lately, at most a tenth of what the
+/// last batch took.
+final class Batcher: @unchecked Sendable {
+    /// Answers requests of one batch, in order; each is the connection's number with its request.
+    private let compute: @Sendable ([(connection: UInt64, request: Request)]) -> [Result<Answer, LinkError>]
+
+    /// A request that waits. Guarded by `condition`.
+    private final class Ticket {
+        let connection: UInt64
+        let request: Request
+        var answer: Result<Answer, LinkError>?
+
+        init(_ connection: UInt64, _ request: Request) {
+            self.connection = connection
+            self.request = request
+        }
+    }
+
+    // Everything below is guarded by `condition`.
+    private let condition = NSCondition()
+    private var waiting: [Ticket] = []
+    private var isLed = false
+    /// When each connection asked last.
+    private var lastAsked: [UInt64: ContinuousClock.Instant] = [:]
+    private var lastBatch = Duration.zero
+    private var batches = 0
+    private var requests = 0
+
+    init(
+        compute: @escaping @Sendable ([(connection: UInt64, request: Request)]) -> [Result<Answer, LinkError>]
+    ) {
+        self.compute = compute
+    }
+
+    /// Requests served and products computed so far.
+    var counts: (requests: Int, batches: Int) { condition.withLock { (requests, batches) } }
+
+    /// Forgets a connection that has ended.
+    func remove(connection: UInt64) {
+        condition.withLock { _ = lastAsked.removeValue(forKey: connection) }
+    }
+
+    /// Computes the answer to a request, together with those of others where that can be.
+    func answer(_ request: Request, connection: UInt64) -> Result<Answer, LinkError> {
+        let ticket = Ticket(connection, request)
+        condition.lock()
+        defer { condition.unlock() }
+        lastAsked[connection] = .now
+        waiting.append(ticket)
+        // A leader that gathers counts the waiting.
+        condition.broadcast()
+        while ticket.answer == nil, isLed { condition.wait() }
+        if let answer = ticket.answer { return answer }
+
+        isLed = true
+        while ticket.answer == nil { lead() }
+        isLed = false
+        // If requests are left, one of their threads takes the lead.
+        condition.broadcast()
+        return ticket.answer ?? .failure(.invalidRequest("not computed"))
+    }
+
+    /// Takes a batch, computes it without the lock, and hands out the answers.
+    private func lead() {
+        gather()
+        let batch = waiting
+        waiting = []
+        condition.unlock()
+        let start = ContinuousClock.now
+        let answers = compute(batch.map { ($0.connection, $0.request) })
+        let seconds = ContinuousClock.now - start
+        condition.lock()
+        for (ticket, answer) in zip(batch, answers) { ticket.answer = answer }
+        lastBatch = seconds
+        batches += 1
+        requests += batch.count
+        condition.broadcast()
+    }
+
+    /// Waits for the connections that asked lately and have not asked again.
+    private func gather() {
+        let now = ContinuousClock.now
+        let patience = min(lastBatch / 10, .milliseconds(5))
+        // Who has not asked for several batches is not expected.
+        let lately = now - max(lastBatch * 3, .milliseconds(50))
+        let expected = lastAsked.values.count { $0 > lately }
+        let limit = Date(timeIntervalSinceNow: patience / .seconds(1))
+        while waiting.count < expected, condition.wait(until: limit) {}
+    }
+}

@@ -1,0 +1,122 @@
+public import SCXInference
+public import SCXLink
+import Synchronization
+
+/// Serves connections: each its own protocol and slots, all one model.
+///
+/// A connection's fault ends that connection, with an error that tells the peer why; the others go on.
+public final class WorkerServer: Sendable {
+    /// What a worker grants.
+    public struct Limits: Sendable {
+        /// Connections at once.
+        public var connections = 64
+        /// Bytes of a request's tensor.
+        public var tensorBytes = 256 << 20
+        /// A connection that asks nothing for so long is closed, and its slots are freed.
+        public var idle = Duration.seconds(600)
+
+        public init() {}
+    }
+
+    private let worker: Worker
+    private let hello: Hello
+    private let limits: Limits
+    private let recorder: Recorder?
+    private let batcher: Batcher
+    private let connections = Mutex<(next: UInt64, open: [UInt64: any ByteStream])>((1, [:]))
+
+    /// - Parameters:
+    ///   - worker: Computes.
+    ///   - digest: The model's, which clients compare with theirs.
+    ///   - weights: How the weights are held, told to clients.
+    ///   - limits: What is granted.
+    ///   - recorder: Writes down every message.
+    public init(
+        worker: Worker, digest: String, weights: WeightFormat, limits: Limits = .init(),
+        recorder: Recorder? = nil
+    ) {
+        self.worker = worker
+        hello = Hello(digest: digest, weights: weights.rawValue)
+        self.limits = limits
+        self.recorder = recorder
+        batcher = Batcher { worker.answer(batch: $0) }
+    }
+
+    /// Serves one connection until it ends; blocks the calling thread.
+    ///
+    /// - Returns: Why it ended; nil when the peer closed it between two requests.
+    @discardableResult
+    public func serve(_ bytes: any ByteStream) -> LinkError? {
+        defer { bytes.close() }
+        let stream = MessageStream(bytes)
+        var link = WorkerProtocol(hello: hello, largestTensor: limits.tensorBytes)
+        guard let connection = open(bytes) else {
+            let error = LinkError.workerFull("it serves \(limits.connections) connections already")
+            refuse(stream, &link, error)
+            return error
+        }
+        defer { close(connection) }
+        do throws(LinkError) {
+            while true {
+                let message = try stream.receive(before: Deadline(after: limits.idle)) {
+                    head throws(LinkError) in
+                    try link.begin(head)
+                }
+                recorder?.record(message, direction: .received, connection: connection)
+                let reply: Message
+                switch try link.receive(message) {
+                case .send(let hello): reply = hello
+                case .serve(let request): reply = link.answer(answer(request, connection))
+                }
+                recorder?.record(reply, direction: .sent, connection: connection)
+                try stream.send(reply)
+            }
+        } catch {
+            if case .disconnected = error { return nil }
+            // The peer may be gone; if not, it learns why.
+            try? stream.send(link.failure(error))
+            return error
+        }
+    }
+
+    /// Hears what the peer says first, so that it waits for an answer, and tells it that there is no place.
+    private func refuse(_ stream: MessageStream, _ link: inout WorkerProtocol, _ error: LinkError) {
+        do throws(LinkError) {
+            let message = try stream.receive(before: Deadline(after: .seconds(5))) { head throws(LinkError) in
+                try link.begin(head)
+            }
+            _ = try link.receive(message)
+            try stream.send(link.failure(error))
+        } catch {
+            // Gone already, or no client of ours: there is nobody to tell.
+        }
+    }
+
+    /// Ends all connections.
+    public func closeAll() {
+        for stream in connections.withLock({ Array($0.open.values) }) { stream.close() }
+    }
+
+    private func answer(_ request: Request, _ connection: UInt64) -> Result<Answer, LinkError> {
+        guard case .stats = request.operation else { return batcher.answer(request, connection: connection) }
+        var statistics = worker.statistics
+        statistics.connections = connections.withLock { $0.open.count }
+        (statistics.requests, statistics.batches) = batcher.counts
+        return .success(.statistics(statistics))
+    }
+
+    private func open(_ stream: any ByteStream) -> UInt64? {
+        connections.withLock { connections in
+            guard connections.open.count < limits.connections else { return nil }
+            defer { connections.next += 1 }
+            connections.open[connections.next] = stream
+            return connections.next
+        }
+    }
+
+    private func close(_ connection: UInt64) {
+        connections.withLock { _ = $0.open.removeValue(forKey: connection) }
+        batcher.remove(connection: connection)
+        worker.release(connection: connection)
+    }
+}

@@ -1,0 +1,225 @@
+import SCXInference
+import SCXLink
+
+/// Weights that requests of several sessions can be multiplied by at once.
+enum SharedProduct: Equatable {
+    case middle(Range<Int>)
+    case linear(DecoderSite)
+    case feedForward(Int)
+    case head
+}
+
+extension WorkerState {
+    /// The weights that a request shares with others of its kind; nil when it runs alone.
+    func sharedProduct(_ request: Request) throws(LinkError) -> SharedProduct? {
+        switch request.operation {
+        case .middle(let blocks, _):
+            guard blocks.lowerBound >= 0, blocks.upperBound <= configuration.blockCount, !blocks.isEmpty
+            else {
+                throw .invalidRequest("blocks \(blocks), the model has \(configuration.blockCount)")
+            }
+            return .middle(blocks)
+        case .linear(let layer, let site, let slot):
+            guard slot == nil || site == .queryKeyValue else {
+                throw .invalidRequest("a slot for a site that is not queryKeyValue")
+            }
+            if site == .head {
+                guard layer == 0 else { throw .invalidRequest("layer \(layer) of the head, which has none") }
+                return .linear(.head)
+            }
+            try check(layer: layer)
+            switch site {
+            case .queryKeyValue: return .linear(.queryKeyValue(block: layer))
+            case .output: return .linear(.output(block: layer))
+            case .gateUp: return .linear(.gateUp(block: layer))
+            case .down: return .linear(.down(block: layer))
+            case .head: return .linear(.head)
+            }
+        case .feedForward(let layer):
+            try check(layer: layer)
+            return .feedForward(layer)
+        case .headTopK:
+            return .head
+        case .attention, .unlock, .lockTail, .tailScores, .release, .stats:
+            return nil
+        }
+    }
+
+    /// Answers requests that share their weights.
+    mutating func answer(_ jobs: [Job], with product: SharedProduct) -> [Result<Answer, LinkError>] {
+        statistics.batches += 1
+        return switch product {
+        case .middle(let blocks): middle(jobs, blocks)
+        case .linear(let site): linear(jobs, site)
+        case .feedForward(let layer): feedForward(jobs, layer)
+        case .head: head(jobs)
+        }
+    }
+
+    private mutating func linear(_ jobs: [Job], _ site: DecoderSite) -> [Result<Answer, LinkError>] {
+        let (inputs, outputs) = (model.inputs(of: site), model.outputs(of: site))
+        let kept = 2 * configuration.keyValueHeadCount * configuration.headSize
+        // Where each request's keys and values are to stay.
+        var slots: [(slot: WorkerSlot, layer: Int)?] = []
+        var batch = RowBatch(jobs, channels: inputs) { job, tensor throws(LinkError) in
+            try check(answerRows: tensor.rows, channels: outputs)
+            guard case .linear(let layer, _, let number?) = job.request.operation else {
+                return slots.append(nil)
+            }
+            let key = SlotKey(connection: job.connection, number: number.number)
+            let slot = memory[key] ?? WorkerSlot(model)
+            let before = slot.unordered[layer]?.capacity ?? 0
+            try memory.check(
+                adding: 4 * (tensor.rows * kept - before), slots: memory[key] == nil ? 1 : 0)
+            // Taken now, so that the next request of the batch finds it counted.
+            slot.unordered[layer] = []
+            slot.unordered[layer]?.reserveCapacity(tensor.rows * kept)
+            memory.keep(slot, at: key)
+            slots.append((slot, layer))
+        }
+        guard batch.rows > 0 else { return batch.answers }
+        let result = model.product(batch.values.span, site)
+        for (member, place) in zip(batch.members, slots) {
+            guard let place else { continue }
+            for row in member.rows {
+                place.slot.unordered[place.layer]? += result[(row + 1) * outputs - kept..<(row + 1) * outputs]
+            }
+        }
+        batch.answer(result, channels: outputs)
+        return batch.answers
+    }
+
+    private mutating func feedForward(_ jobs: [Job], _ layer: Int) -> [Result<Answer, LinkError>] {
+        let hidden = configuration.hiddenSize
+        var batch = RowBatch(jobs, channels: hidden) { _, tensor throws(LinkError) in
+            try check(answerRows: tensor.rows, channels: hidden)
+        }
+        guard batch.rows > 0 else { return batch.answers }
+        let result = model.feedForward(batch.values.span, block: layer, workspace: &workspace)
+        batch.answer(result, channels: hidden)
+        return batch.answers
+    }
+
+    private mutating func middle(_ jobs: [Job], _ blocks: Range<Int>) -> [Result<Answer, LinkError>] {
+        var segments: [CacheSegment] = []
+        var batch = RowBatch(jobs, channels: configuration.hiddenSize) { job, tensor throws(LinkError) in
+            guard case .middle(_, let own) = job.request.operation else { return }
+            segments += try caches(own, rows: tensor.rows, of: job.connection, for: blocks)
+        }
+        guard batch.rows > 0 else { return batch.answers }
+        var values = batch.values
+        var span = values.mutableSpan
+        do {
+            try model.run(blocks: blocks, on: &span, segments: segments, workspace: &workspace)
+        } catch {
+            // Back to where the requests began, so that they can be sent again once there is memory.
+            for segment in segments {
+                for layer in segment.cache.layers[blocks] where layer.count > segment.position {
+                    layer.truncate(to: segment.position)
+                }
+            }
+            for member in batch.members { batch.fail(member, .workerFull("\(error)")) }
+            return batch.answers
+        }
+        batch.answer(values, channels: configuration.hiddenSize)
+        return batch.answers
+    }
+
+    /// Cuts the caches of a request's segments at their positions and makes room for their rows.
+    private mutating func caches(
+        _ segments: [Segment], rows: Int, of connection: UInt64, for blocks: Range<Int>
+    ) throws(LinkError) -> [CacheSegment] {
+        var left = rows
+        for segment in segments {
+            guard segment.rows > 0, segment.rows <= left else {
+                throw .invalidRequest("a segment of \(segment.rows) rows, \(left) are left")
+            }
+            left -= segment.rows
+        }
+        guard left == 0 else { throw .invalidRequest("segments of \(rows - left) rows for \(rows) rows") }
+        guard Set(segments.map(\.slot)).count == segments.count else {
+            throw .invalidRequest("two segments of one slot")
+        }
+
+        var (bytes, fresh) = (0, 0)
+        var places: [(slot: WorkerSlot, key: SlotKey, segment: Segment)] = []
+        for segment in segments {
+            let key = SlotKey(connection: connection, number: segment.slot.number)
+            if memory[key] == nil { fresh += 1 }
+            let slot = memory[key] ?? WorkerSlot(model)
+            let layers = slot.cache.layers[blocks]
+            let count = layers.reduce(Int.max) { min($0, $1.count) }
+            guard (0...count).contains(segment.position),
+                segment.position <= configuration.maximumLength - segment.rows
+            else {
+                throw .invalidRequest(
+                    "\(segment.rows) rows at position \(segment.position) of a slot with \(count) tokens")
+            }
+            for layer in layers {
+                bytes += layer.byteCount(tokens: segment.position + segment.rows) - layer.byteCount
+            }
+            places.append((slot, key, segment))
+        }
+        try memory.check(adding: bytes, slots: fresh)
+
+        for (slot, key, segment) in places {
+            for layer in slot.cache.layers[blocks] {
+                layer.truncate(to: segment.position)
+                do { try layer.reserve(segment.position + segment.rows) } catch {
+                    throw .workerFull("\(error)")
+                }
+            }
+            memory.keep(slot, at: key)
+        }
+        return places.map {
+            CacheSegment(cache: $0.slot.cache, position: $0.segment.position, rows: $0.segment.rows)
+        }
+    }
+
+    private mutating func head(_ jobs: [Job]) -> [Result<Answer, LinkError>] {
+        let (hidden, vocabulary) = (configuration.hiddenSize, configuration.vocabularySize)
+        var counts: [Int] = []
+        var batch = RowBatch(jobs, channels: hidden) { job, tensor throws(LinkError) in
+            guard case .headTopK(let count) = job.request.operation, (1...vocabulary).contains(count) else {
+                throw .invalidRequest("more than the \(vocabulary) logits that there are, or none")
+            }
+            // A token and its logit are twice as large as a logit.
+            try check(answerRows: tensor.rows, channels: count == vocabulary ? count : 2 * count)
+            counts.append(count)
+        }
+        var all = batch.members.map { _ in [Float]() }
+        var largest = batch.members.map { _ in [[TokenLogit]]() }
+        var member = 0
+        // Some rows at a time: all logits of a long prompt would take gigabytes.
+        for first in stride(from: 0, to: batch.rows, by: 256) {
+            let rows = first..<min(first + 256, batch.rows)
+            let logits = model.logits(
+                batch.values.span.extracting(rows.lowerBound * hidden..<rows.upperBound * hidden),
+                workspace: &workspace)
+            for row in rows {
+                while row >= batch.members[member].rows.upperBound { member += 1 }
+                let part = (row - first) * vocabulary..<(row - first + 1) * vocabulary
+                if counts[member] == vocabulary {
+                    all[member] += logits[part]
+                } else {
+                    largest[member].append(
+                        topK(logits.span.extracting(part), counts[member]).map {
+                            TokenLogit(token: Int32($0.index), logit: $0.value)
+                        })
+                }
+            }
+        }
+        for (i, member) in batch.members.enumerated() {
+            if counts[i] == vocabulary {
+                batch.answer(
+                    member,
+                    .tensor(EncodedTensor(resultOf: member.request, channels: vocabulary, values: all[i])))
+            } else if largest[i].allSatisfy({ $0.count == counts[i] }) {
+                batch.answer(member, .topK(largest[i]))
+            } else {
+                batch.fail(member, .invalidRequest("hidden states whose logits are not numbers"))
+            }
+        }
+        return batch.answers
+    }
+}

@@ -1,0 +1,110 @@
+import ArgumentParser
+import Foundation
+import SCXInference
+import SCXLink
+import SCXWorker
+
+@main
+struct WorkerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "scx-worker",
+        abstract: "Compute for a trusted side on the rows that it sends.",
+        discussion: """
+            The worker holds a model's public weights. It never sees text, token ids or keys. What the rows tell it \
+            depends on the client's profile: with 'plain' they are activations in clear. It always sees how many rows \
+            come, and when.
+            """,
+        version: "0.1.0")
+
+    @Option(help: "Model directory as Hugging Face has it.")
+    var model: String
+
+    @Option(help: "Where to listen: unix:PATH.")
+    var listen: ListenAddress
+
+    @Option(help: "Precision of the weights in memory: f32, bf16, int8 or int4.")
+    var weights = "bf16"
+
+    @Option(help: "Threads that compute. (default: one for each core)")
+    var threads: Int?
+
+    @Option(help: "Write everything that comes and goes to this directory (docs/transcript.md).")
+    var record: String?
+
+    @Option(help: "Sessions at once, over all connections.")
+    var maxSessions = 256
+
+    @Option(help: "GB of memory for the keys and values of all sessions. (default: half of the machine's)")
+    var maxMemory: Double?
+
+    @Option(help: "Seconds after which a connection that asks nothing is closed.")
+    var idleTimeout = 600
+
+    @Flag(help: ArgumentHelp("End when standard input ends.", visibility: .hidden))
+    var endWithInput = false
+
+    func validate() throws {
+        guard WeightFormat(rawValue: weights) != nil else {
+            throw ValidationError("'--weights \(weights)' is none of f32, bf16, int8 and int4.")
+        }
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("'--threads \(threads)' is not a number of threads (1 to 1024).")
+        }
+        guard maxSessions > 0, maxMemory ?? 1 > 0, idleTimeout > 0 else {
+            throw ValidationError(
+                "'--max-sessions', '--max-memory' and '--idle-timeout' take positive numbers.")
+        }
+    }
+
+    func run() throws {
+        if endWithInput { Self.endWithInput() }
+        guard let format = WeightFormat(rawValue: weights) else { return }
+        let checkpoint = try Checkpoint(directory: model)
+        let recorder = try record.map { try Recorder(directory: $0) }
+        let pool = ThreadPool(threads: threads ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+        var progress = ProgressLine("loading \(checkpoint.directory)")
+        let decoder = try Decoder(checkpoint, format: format, pool: pool) { progress.show($0) }
+        progress.finish()
+
+        var slots = Worker.Limits()
+        slots.slots = maxSessions
+        let physical = Double(ProcessInfo.processInfo.physicalMemory)
+        slots.slotBytes = Int(min(maxMemory.map { $0 * 1e9 } ?? physical / 2, physical))
+        var limits = WorkerServer.Limits()
+        limits.idle = .seconds(idleTimeout)
+        let server = WorkerServer(
+            worker: Worker(model: decoder, limits: slots), digest: checkpoint.digest(), weights: format,
+            limits: limits, recorder: recorder)
+        // Only now: a client that can connect can be served at once.
+        let listener = try Listener(listen)
+        if !endWithInput { log("serving \(checkpoint.directory) in \(weights) at \(listen)") }
+        try listener.run(server)
+    }
+
+    /// Ends this process when whoever holds the other end of standard input has ended.
+    private static func endWithInput() {
+        Thread.detachNewThread {
+            while !FileHandle.standardInput.availableData.isEmpty {}
+            Foundation.exit(0)
+        }
+    }
+}
+
+/// Writes a line to standard error.
+func log(_ text: String) { FileHandle.standardError.write(Data("scx-worker: \(text)\n".utf8)) }
+
+/// An address to listen on.
+enum ListenAddress: ExpressibleByArgument, CustomStringConvertible {
+    case unix(path: String)
+
+    init?(argument: String) {
+        guard argument.hasPrefix("unix:"), argument.count > 5 else { return nil }
+        self = .unix(path: String(argument.dropFirst(5)))
+    }
+
+    var description: String {
+        switch self {
+        case .unix(let path): "unix:\(path)"
+        }
+    }
+}

@@ -1,0 +1,128 @@
+import SCXLink
+
+/// A small generator of numbers that are the same in every run.
+struct Chance: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(_ seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
+
+/// Requests and answers of every kind, with fields at random.
+enum LinkSamples {
+    static func tensor(_ chance: inout Chance, rows: Int? = nil) -> EncodedTensor {
+        let rows = rows ?? Int.random(in: 1...5, using: &chance)
+        let channels = Int.random(in: 1...7, using: &chance)
+        // Finite: a comparison of messages is one of numbers.
+        let values = (0..<rows * channels).map { _ in Float.random(in: -1e9...1e9, using: &chance) }
+        return EncodedTensor(encodedRows: rows, channels: channels, values: values)
+    }
+
+    static func slot(_ chance: inout Chance) -> Slot {
+        // The largest number stands for none.
+        Slot(
+            number: [0, 1, .max - 1, UInt32.random(in: 0..<(.max), using: &chance)].randomElement(
+                using: &chance) ?? 0)
+    }
+
+    static func count(_ chance: inout Chance) -> Int {
+        [0, 1, Int(UInt32.max), Int.random(in: 0...Int(UInt32.max), using: &chance)].randomElement(
+            using: &chance) ?? 0
+    }
+
+    static func layer(_ chance: inout Chance) -> Int { Int(UInt16.random(in: 0...(.max), using: &chance)) }
+
+    /// One request of each operation, with and without a slot where it is optional.
+    static func requests(_ chance: inout Chance) -> [Request] {
+        let optional = [nil, slot(&chance)]
+        let segments = (0..<Int.random(in: 0...9, using: &chance)).map { _ in
+            Segment(slot: slot(&chance), position: count(&chance), rows: count(&chance))
+        }
+        let first = Int.random(in: 0..<Int(UInt16.max), using: &chance)
+        var operations: [Request.Operation] = Site.allCases.flatMap { site in
+            optional.map { .linear(layer: 7, site: site, slot: $0) }
+        }
+        for slot in optional {
+            operations.append(
+                .attention(
+                    layer: layer(&chance), slot: slot, position: count(&chance), queries: count(&chance),
+                    keys: count(&chance)))
+        }
+        operations += [
+            .feedForward(layer: layer(&chance)), .headTopK(count: count(&chance)),
+            .lockTail(slot: slot(&chance), layer: layer(&chance)),
+            .middle(
+                blocks: first..<Int.random(in: first + 1...Int(UInt16.max), using: &chance),
+                segments: segments),
+            .tailScores(slot: slot(&chance), layer: layer(&chance), position: count(&chance)),
+        ]
+        let permutation = (0..<UInt32(Int.random(in: 1...20, using: &chance))).shuffled(using: &chance)
+        return operations.map { Request($0, tensor(&chance)) } + [
+            Request(.unlock(slot: slot(&chance), layer: layer(&chance)), permutation: permutation),
+            Request(.release(slot: slot(&chance))), Request(.stats),
+        ]
+    }
+
+    /// An answer of each form, with a request that it fits.
+    static func answers(_ chance: inout Chance) -> [(Request, Answer)] {
+        let request = Request(.feedForward(layer: 1), tensor(&chance))
+        let values = [Float](repeating: 0.5, count: 12)
+        let (rows, count) = (Int.random(in: 1...4, using: &chance), Int.random(in: 1...6, using: &chance))
+        let logits = (0..<rows).map { _ in
+            (0..<count).map { _ in
+                TokenLogit(
+                    token: Int32.random(in: .min...(.max), using: &chance),
+                    logit: Float.random(in: -99...99, using: &chance))
+            }
+        }
+        var statistics = WorkerStatistics()
+        (statistics.connections, statistics.slots, statistics.slotBytes) = (1, 2, .max)
+        (statistics.requests, statistics.batches, statistics.rows) = (4, 5, Int(chance.next() >> 1))
+        return [
+            (request, .tensor(EncodedTensor(resultOf: request, channels: 4, values: values))),
+            (Request(.headTopK(count: count), tensor(&chance, rows: rows)), .topK(logits)),
+            (Request(.stats), .statistics(statistics)),
+            (Request(.release(slot: slot(&chance))), .done),
+            (Request(.unlock(slot: slot(&chance), layer: 0), permutation: [1, 0]), .done),
+            (Request(.lockTail(slot: slot(&chance), layer: 0), tensor(&chance)), .done),
+        ]
+    }
+
+    static let digest = "sha256:00112233445566778899aabbccddeeff"
+
+    /// What is said first, both ways.
+    static func hellos() throws(LinkError) -> [Message] {
+        var client = ClientProtocol(digest: digest, widestRow: 8)
+        var worker = WorkerProtocol(hello: Hello(digest: digest, weights: "bf16"), largestTensor: 1024)
+        let hello = client.hello()
+        guard case .send(let answer) = try worker.receive(hello) else { return [] }
+        return [hello, answer, worker.failure(.workerFull("no place for slot 3"))]
+    }
+
+    /// Messages of every kind, both ways.
+    static func messages(seed: UInt64) throws(LinkError) -> [Message] {
+        var chance = Chance(seed)
+        var messages = try hellos()
+        for request in requests(&chance) { messages.append(request.message(number: UInt64(messages.count))) }
+        for (request, answer) in answers(&chance) {
+            messages.append(answer.message(to: request.kind, number: UInt64(messages.count)))
+        }
+        return messages
+    }
+}
+
+extension Message {
+    /// As it comes out of a stream that it went into: with the size of its first frame.
+    var sent: Message {
+        var message = self
+        message.head.payloadBytes = min(FrameHead.payloadLimit, fields.count + head.tensorBytes)
+        return message
+    }
+}

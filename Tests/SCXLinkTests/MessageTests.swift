@@ -1,0 +1,152 @@
+import SCXLink
+import Testing
+
+@Suite("messages")
+struct MessageTests {
+    @Test("every request comes back from its message as it was", arguments: 0..<20 as Range<UInt64>)
+    func requests(seed: UInt64) throws {
+        var chance = Chance(seed)
+        for request in LinkSamples.requests(&chance) {
+            let message = request.message(number: chance.next())
+            #expect(message.head.kind == request.kind)
+            #expect(try Request(message) == request)
+            let received = try MessageStream(MemoryStream(MemoryStream.bytes(of: message))).receiveAny()
+            #expect(received == message.sent)
+            #expect(try Request(received) == request)
+        }
+    }
+
+    @Test("every answer comes back from its message as it was", arguments: 0..<20 as Range<UInt64>)
+    func answers(seed: UInt64) throws {
+        var chance = Chance(seed)
+        for (request, answer) in LinkSamples.answers(&chance) {
+            let message = answer.message(to: request.kind, number: chance.next())
+            let received = try MessageStream(MemoryStream(MemoryStream.bytes(of: message))).receiveAny()
+            #expect(received == message.sent)
+            #expect(try Answer(received, to: request) == answer)
+        }
+    }
+
+    @Test("a tensor's bits travel unchanged, those of no number too")
+    func bits() throws {
+        let values: [Float] = [
+            .nan, -.nan, .infinity, -0.0, .leastNonzeroMagnitude, Float(bitPattern: 0x7FA0_0001),
+        ]
+        let tensor = EncodedTensor(encodedRows: 2, channels: 3, values: values)
+        let message = Request(.feedForward(layer: 0), tensor).message(number: 1)
+        let received = try MessageStream(MemoryStream(MemoryStream.bytes(of: message))).receiveAny()
+        guard case .rows(let rows) = try Request(received).payload else {
+            Issue.record("no rows")
+            return
+        }
+        #expect(rows.values.map(\.bitPattern) == values.map(\.bitPattern))
+    }
+
+    @Test("fields cut at any byte, or longer, are refused")
+    func cuts() throws {
+        var chance = Chance(1)
+        for request in LinkSamples.requests(&chance) {
+            let whole = request.message(number: 1)
+            for count in 0..<whole.fields.count {
+                var message = whole
+                message.fields = Array(whole.fields.prefix(count))
+                #expect(throws: LinkError.self) { try Request(message) }
+            }
+            var message = whole
+            message.fields.append(0)
+            #expect(throws: LinkError.malformedFrame("1 bytes after its fields")) { try Request(message) }
+        }
+        for (request, answer) in LinkSamples.answers(&chance) {
+            let whole = answer.message(to: request.kind, number: 1)
+            for count in 0..<whole.fields.count {
+                var message = whole
+                message.fields = Array(whole.fields.prefix(count))
+                #expect(throws: LinkError.self) { try Answer(message, to: request) }
+            }
+            var message = whole
+            message.fields.append(0)
+            #expect(throws: LinkError.self) { try Answer(message, to: request) }
+        }
+    }
+
+    /// Malformed fields give a typed error or a value that encodes to what was read; nothing traps.
+    @Test("flipped bits give an error or a request", arguments: 0..<4 as Range<UInt64>)
+    func flips(seed: UInt64) throws {
+        var chance = Chance(seed)
+        for request in LinkSamples.requests(&chance) {
+            let whole = request.message(number: 1)
+            for bit in 0..<8 * whole.fields.count {
+                var message = whole
+                message.fields[bit / 8] ^= 1 << (bit % 8)
+                guard let read = try? Request(message) else { continue }
+                #expect(read != request)
+                #expect(read.message(number: 1) == message)
+            }
+        }
+    }
+
+    @Test("every kind with every kind of payload gives an error or a value, and nothing traps")
+    func mixed() throws {
+        let messages = try LinkSamples.messages(seed: 3)
+        var chance = Chance(4)
+        let requests = LinkSamples.requests(&chance)
+        for a in messages {
+            for b in messages {
+                var message = a
+                message.tensor = b.tensor
+                message.head.elements = b.head.elements
+                (message.head.rows, message.head.channels) = (b.head.rows, b.head.channels)
+                if let request = try? Request(message) { #expect(request.kind == a.head.kind) }
+                for request in requests { _ = try? Answer(message, to: request) }
+            }
+        }
+    }
+
+    @Test("unknown sites and empty ranges of blocks are named")
+    func unknown() {
+        let tensor = Message.Tensor.floats([1])
+        var head = FrameHead(kind: .linear, isAnswer: false, number: 1)
+        (head.elements, head.rows, head.channels) = (.float32, 1, 1)
+        let site = Message(head: head, fields: [0, 0, 9, 0, 0, 0, 0, 0], tensor: tensor)
+        #expect(throws: LinkError.malformedFrame("unknown site 9")) { try Request(site) }
+        head.kind = .middle
+        for (first, end) in [(0, 0), (2, 1)] as [(UInt8, UInt8)] {
+            let blocks = Message(head: head, fields: [first, 0, end, 0, 0, 0, 0, 0], tensor: tensor)
+            #expect(throws: LinkError.malformedFrame("blocks \(first) to \(end)")) { try Request(blocks) }
+        }
+        let segments = Message(head: head, fields: [0, 0, 1, 0, 255, 255, 255, 255], tensor: tensor)
+        #expect(throws: LinkError.malformedFrame("its fields end early")) { try Request(segments) }
+    }
+
+    @Test("an answer of another form, kind or count is refused")
+    func unexpected() throws {
+        var chance = Chance(5)
+        let tensor = LinkSamples.tensor(&chance)
+        let rows = Answer.tensor(tensor)
+        let release = Request(.release(slot: Slot(number: 1)))
+        #expect(throws: LinkError.unexpectedAnswer("an answer of another form")) {
+            try Answer(rows.message(to: .release, number: 1), to: release)
+        }
+        #expect(throws: LinkError.unexpectedAnswer("'stats' to 'release'")) {
+            try Answer(rows.message(to: .stats, number: 1), to: release)
+        }
+        let top = Answer.topK([[TokenLogit(token: 1, logit: 1)]]).message(to: .headTopK, number: 1)
+        #expect(throws: LinkError.unexpectedAnswer("1 logits in a row, not 2")) {
+            try Answer(top, to: Request(.headTopK(count: 2), tensor))
+        }
+    }
+
+    @Test("a hello's texts are names of moderate length")
+    func helloNames() throws {
+        let hello = try LinkSamples.hellos()[0]
+        #expect(hello.fields.count == 2 + 2 + LinkSamples.digest.utf8.count + 2)
+        for text in ["\u{1B}[2J", "a\nb", String(repeating: "a", count: 129)] {
+            var client = ClientProtocol(digest: text, widestRow: 1)
+            var worker = WorkerProtocol(hello: Hello(digest: LinkSamples.digest), largestTensor: 0)
+            let message = client.hello()
+            #expect(throws: LinkError.malformedFrame("a hello whose texts are no names")) {
+                _ = try worker.receive(message)
+            }
+        }
+    }
+}

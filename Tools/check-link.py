@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Checks the two implementations of the link against each other; the other half is MessageFixtureTests.
+
+    python3 Tools/check-link.py            reads what Swift wrote, and what --write wrote
+    python3 Tools/check-link.py --write    writes Tests/Fixtures/link/python for the Swift test to read
+"""
+
+import pathlib
+import random
+import struct
+import sys
+
+import scx_link
+from scx_link import Message
+
+FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "Tests/Fixtures/link"
+
+
+def check(name):
+    """Frames and transcript must tell the same, and frames built from the transcript be the frames."""
+    data = (FIXTURES / name / "messages.bin").read_bytes()
+    messages = list(scx_link.parse_messages(data))
+    transcript = scx_link.Transcript(FIXTURES / name)
+    recorded = [transcript.read(entry) for entry in transcript.entries]
+    assert len(messages) == len(recorded), f"{len(messages)} messages, {len(recorded)} lines"
+    for a, b in zip(messages, recorded):
+        assert a == b, f"\n{a}\n{b}"
+    assert b"".join(message.frames() for message in recorded) == data
+    assert not transcript.ends_early
+    kinds = {message.kind for message in messages}
+    assert kinds == set(scx_link.KINDS) - {"more", "linearRing"}, kinds
+    print(f"{name}: {len(messages)} messages of {len(kinds)} kinds")
+
+
+def check_cuts():
+    """A message of three frames, whole, cut and changed."""
+    tensor = struct.pack("<600000f", *range(600000))
+    message = Message("linear", False, 9, {"layer": 1, "site": "down"}, "float32", 2, 300000, tensor)
+    data = message.frames()
+    heads = [head for _, head, _ in scx_link.parse_frames(data)]
+    assert [head.kind for head in heads] == ["linear", "more", "more"]
+    assert list(scx_link.parse_messages(data)) == [message]
+    generator = random.Random(1)
+    for _ in range(300):
+        changed = bytearray(data[:generator.choice([len(data), generator.randrange(len(data))])])
+        if changed:
+            changed[generator.randrange(min(len(changed), 64))] ^= 1 << generator.randrange(8)
+        try:
+            list(scx_link.parse_messages(bytes(changed)))
+        except scx_link.LinkError:
+            pass
+
+
+def samples():
+    """Messages of every kind, both ways, at the edges of their fields."""
+    big, layer = 0xFFFFFFFF, 0xFFFF
+    rows = ("float32", 2, 3, struct.pack("<6f", 1, -2.5, 0.1, 3.4e38, 1e-45, -0.0))
+    requests = [
+        ("linear", {"layer": 0, "site": site}, rows) for site in scx_link.SITES
+    ] + [
+        ("linear", {"layer": layer, "site": "queryKeyValue", "slot": big - 1}, rows),
+        ("attention", {"layer": 5, "position": 0, "queries": 7, "keys": 9}, rows),
+        ("attention", {"layer": layer, "slot": 0, "position": big, "queries": big, "keys": big}, rows),
+        ("feedForward", {"layer": 21}, rows),
+        ("headTopK", {"count": big}, rows),
+        ("unlock", {"slot": big, "layer": layer}, ("uint32", 1, 4, struct.pack("<4I", 3, 0, 2, big))),
+        ("lockTail", {"slot": 1, "layer": 2}, rows),
+        ("middle", {"blocks": [0, 1], "segments": []}, rows),
+        ("middle", {"blocks": [1, layer], "segments": [[big, big, big], [0, 0, 0], [1, 2, 3]]}, rows),
+        ("tailScores", {"slot": 8, "layer": 9, "position": 10}, rows),
+        ("release", {"slot": 77}, None),
+        ("stats", {}, None),
+    ]
+    answers = [
+        ("middle", {}, rows),
+        ("headTopK", {}, ("uint32", 1, 4, struct.pack("<2fii", 1.5, -1, 151935, -1))),
+        ("stats", dict(zip(scx_link.STATISTICS, [0, 1, 2**63 - 1, 3, 4, 5])), None),
+        ("release", {}, None),
+        ("failure", {"code": 2, "reason": "größer als erlaubt: 模型 \U0001F511"}, None),
+    ]
+    hello = {"version": 1, "digest": "sha256:python", "weights": ""}
+    everything = [("hello", False, hello, None), ("hello", True, hello | {"weights": "int4"}, None)]
+    everything += [(kind, False, fields, tensor) for kind, fields, tensor in requests]
+    everything += [(kind, True, fields, tensor) for kind, fields, tensor in answers]
+    return [
+        Message(kind, is_answer, number + 1, fields, *(tensor or ()))
+        for number, (kind, is_answer, fields, tensor) in enumerate(everything)
+    ]
+
+
+def write():
+    folder = FIXTURES / "python"
+    folder.mkdir(parents=True, exist_ok=True)
+    messages = samples()
+    (folder / "messages.bin").write_bytes(b"".join(message.frames() for message in messages))
+    scx_link.write_transcript(folder, messages)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        write()
+    elif sys.argv[1:]:
+        sys.exit(__doc__)
+    for name in ["swift", "python"]:
+        check(name)
+    check_cuts()

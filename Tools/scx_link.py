@@ -1,0 +1,360 @@
+#!/usr/bin/env python3
+"""Frames, messages and transcripts of the link, as docs/protocol.md and docs/transcript.md lay them out.
+
+    python3 Tools/scx_link.py show DIR      what a worker recorded with --record DIR
+    python3 Tools/scx_link.py frames FILE   the frames in a file of bytes that crossed the link
+
+As a module it builds and reads the same; it needs Python 3.11 or later and nothing else. Tensors are bytes,
+little-endian: array.array("f", message.tensor) or numpy.frombuffer(message.tensor, "<f4") gives numbers.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import struct
+import sys
+
+MAGIC = b"SCX1"
+HEAD = struct.Struct("<4sIHBBIQII")
+PAYLOAD_LIMIT = (1 << 20) - HEAD.size
+ELEMENT_LIMIT = 1 << 29
+LINE_LIMIT = 4 << 20
+NO_SLOT = 0xFFFFFFFF
+
+KINDS = {
+    "hello": 1, "linear": 2, "attention": 3, "feedForward": 4, "headTopK": 5, "unlock": 6, "lockTail": 7,
+    "middle": 8, "tailScores": 9, "linearRing": 10, "release": 11, "stats": 12, "failure": 0x40, "more": 0x41,
+}
+KIND_NAMES = {code: name for name, code in KINDS.items()}
+DTYPES = {None: 0, "float32": 1, "uint32": 2}
+DTYPE_NAMES = {code: name for name, code in DTYPES.items()}
+SITES = {"queryKeyValue": 1, "output": 2, "gateUp": 3, "down": 4, "head": 5}
+SITE_NAMES = {code: name for name, code in SITES.items()}
+STATISTICS = ["connections", "slots", "slotBytes", "requests", "batches", "rows"]
+
+# The fields of each kind: names, and how struct packs them. Slots named "slot?" may be none.
+REQUESTS = {
+    "linear": (["layer", "site", "slot?"], "<HHI"),
+    "attention": (["layer", "slot?", "position", "queries", "keys"], "<HIIII"),
+    "feedForward": (["layer"], "<H"),
+    "headTopK": (["count"], "<I"),
+    "unlock": (["slot", "layer"], "<IH"),
+    "lockTail": (["slot", "layer"], "<IH"),
+    "tailScores": (["slot", "layer", "position"], "<IHI"),
+    "release": (["slot"], "<I"),
+    "stats": ([], "<"),
+}
+
+
+class LinkError(Exception):
+    """Bytes that are no frame, message or transcript."""
+
+
+@dataclasses.dataclass
+class Message:
+    """A request or an answer: its kind's fields by name, and a tensor of rows x channels elements."""
+
+    kind: str
+    is_answer: bool
+    number: int
+    fields: dict = dataclasses.field(default_factory=dict)
+    dtype: str | None = None
+    rows: int = 0
+    channels: int = 0
+    tensor: bytes = b""
+
+    def field_bytes(self):
+        """The kind's own fields as they travel."""
+        fields = self.fields
+        if self.kind == "hello":
+            return struct.pack("<H", fields["version"]) + text_bytes(fields["digest"]) + text_bytes(fields["weights"])
+        if self.kind == "failure":
+            return struct.pack("<H", fields["code"]) + text_bytes(fields["reason"])
+        if self.is_answer:
+            return struct.pack("<6Q", *(fields[name] for name in STATISTICS)) if self.kind == "stats" else b""
+        if self.kind == "middle":
+            segments = fields["segments"]
+            return struct.pack("<HHI", *fields["blocks"], len(segments)) + b"".join(
+                struct.pack("<III", *segment) for segment in segments)
+        names, layout = REQUESTS[self.kind]
+        values = []
+        for name in names:
+            if name == "slot?":
+                slot = fields.get("slot")
+                values.append(NO_SLOT if slot is None else slot)
+            else:
+                values.append(SITES[fields[name]] if name == "site" else fields[name])
+        return struct.pack(layout, *values)
+
+    def frames(self):
+        """The message as it travels: one frame, or as many as its tensor needs."""
+        if len(self.tensor) != self.rows * self.channels * (4 if self.dtype else 0):
+            raise LinkError("the tensor does not have its shape")
+        fields, kind, rest, result = self.field_bytes(), self.kind, self.tensor, b""
+        while True:
+            part, rest = rest[:PAYLOAD_LIMIT - len(fields)], rest[PAYLOAD_LIMIT - len(fields):]
+            result += HEAD.pack(
+                MAGIC, len(fields) + len(part), KINDS[kind], self.is_answer, DTYPES[self.dtype], len(fields),
+                self.number, self.rows, self.channels) + fields + part
+            if not rest:
+                return result
+            fields, kind = b"", "more"
+
+
+def text_bytes(text):
+    utf8 = text.encode()
+    return struct.pack("<H", len(utf8)) + utf8
+
+
+@dataclasses.dataclass
+class Head:
+    """The head of a frame."""
+
+    payload_bytes: int
+    kind: str
+    is_answer: bool
+    dtype: str | None
+    field_bytes: int
+    number: int
+    rows: int
+    channels: int
+
+    @classmethod
+    def parse(cls, data):
+        if len(data) < HEAD.size:
+            raise LinkError("a head that ends early")
+        magic, payload, kind, flags, dtype, fields, number, rows, channels = HEAD.unpack(data[:HEAD.size])
+        if magic != MAGIC:
+            raise LinkError("it does not begin with SCX1")
+        if payload > PAYLOAD_LIMIT:
+            raise LinkError(f"a payload of {payload} bytes")
+        if kind not in KIND_NAMES or flags > 1 or dtype not in DTYPE_NAMES:
+            raise LinkError(f"unknown kind {kind}, flags {flags} or elements {dtype}")
+        count = rows * channels
+        if fields > payload or count > ELEMENT_LIMIT or (dtype == 0) != (count == 0):
+            raise LinkError(f"fields of {fields} bytes and a tensor of {rows} x {channels} elements")
+        if payload - fields > 4 * count:
+            raise LinkError("more bytes than its tensor has")
+        return cls(payload, KIND_NAMES[kind], flags == 1, DTYPE_NAMES[dtype], fields, number, rows, channels)
+
+
+def parse_fields(kind, is_answer, data):
+    """The fields of a message by name."""
+    at = 0
+
+    def take(layout):
+        nonlocal at
+        size = struct.calcsize(layout)
+        if at + size > len(data):
+            raise LinkError("its fields end early")
+        at += size
+        return struct.unpack(layout, data[at - size:at])
+
+    def take_text():
+        (count,) = take("<H")
+        (utf8,) = take(f"<{count}s")
+        try:
+            return utf8.decode()
+        except UnicodeDecodeError:
+            raise LinkError("a text is not UTF-8") from None
+
+    if kind == "hello":
+        (version,) = take("<H")
+        return {"version": version, "digest": take_text(), "weights": take_text()}  # More may follow.
+    if kind == "failure":
+        (code,) = take("<H")
+        return {"code": code, "reason": take_text()}
+    if is_answer:
+        fields = dict(zip(STATISTICS, take("<6Q"))) if kind == "stats" else {}
+    elif kind == "middle":
+        first, end, count = take("<HHI")
+        fields = {"blocks": [first, end], "segments": [list(take("<III")) for _ in range(count)]}
+    elif kind in REQUESTS:
+        names, layout = REQUESTS[kind]
+        fields = dict(zip(names, take(layout)))
+        if "slot?" in fields:
+            slot = fields.pop("slot?")
+            if slot != NO_SLOT:
+                fields["slot"] = slot
+        if "site" in fields:
+            if fields["site"] not in SITE_NAMES:
+                raise LinkError(f"unknown site {fields['site']}")
+            fields["site"] = SITE_NAMES[fields["site"]]
+    else:
+        raise LinkError(f"'{kind}' is no request")
+    if at != len(data):
+        raise LinkError(f"{len(data) - at} bytes after its fields")
+    return fields
+
+
+def parse_frames(data):
+    """Yields each frame's place, head and payload."""
+    at = 0
+    while at < len(data):
+        head = Head.parse(data[at:at + HEAD.size])
+        payload = data[at + HEAD.size:at + HEAD.size + head.payload_bytes]
+        if len(payload) < head.payload_bytes:
+            raise LinkError("a frame that ends early")
+        yield at, head, payload
+        at += HEAD.size + head.payload_bytes
+
+
+def parse_messages(data):
+    """Yields the messages in the bytes that went one way over a connection."""
+    message = None
+    for _, head, payload in parse_frames(data):
+        if message is None:
+            if head.kind == "more":
+                raise LinkError("the rest of a message that did not begin")
+            fields = parse_fields(head.kind, head.is_answer, payload[:head.field_bytes])
+            message = Message(
+                head.kind, head.is_answer, head.number, fields, head.dtype, head.rows, head.channels,
+                payload[head.field_bytes:])
+        else:
+            whole = (message.is_answer, message.dtype, message.number, message.rows, message.channels)
+            if head.kind != "more" or head.field_bytes != 0 or head.payload_bytes == 0 \
+                    or (head.is_answer, head.dtype, head.number, head.rows, head.channels) != whole:
+                raise LinkError("a frame that does not go on with the message before it")
+            message.tensor += payload
+        missing = message.rows * message.channels * (4 if message.dtype else 0) - len(message.tensor)
+        if missing < 0:
+            raise LinkError("a frame that does not go on with the message before it")
+        if missing == 0:
+            yield message
+            message = None
+    if message is not None:
+        raise LinkError("the bytes end in a message")
+
+
+@dataclasses.dataclass
+class Entry:
+    """A line of a transcript; message.tensor is empty until Transcript.read."""
+
+    run: int
+    microseconds: int
+    connection: int
+    message: Message
+    offset: int
+    byte_count: int
+
+
+class Transcript:
+    """What a worker saw, read from its directory."""
+
+    def __init__(self, directory):
+        self.starts, self.entries, self.ends_early, end = [], [], False, 0
+        with open(os.path.join(directory, "transcript.jsonl"), "rb") as file:
+            number = 0
+            while line := file.readline(LINE_LIMIT + 1):
+                number += 1
+                if not line.endswith(b"\n"):
+                    if len(line) > LINE_LIMIT:
+                        raise LinkError(f"line {number}: too long")
+                    self.ends_early = True  # The worker was writing it, or died.
+                    break
+                try:
+                    end = self._take(json.loads(line), end)
+                except (KeyError, TypeError, ValueError, LinkError) as error:
+                    raise LinkError(f"line {number}: {type(error).__name__} {error}") from None
+        self._tensors = open(os.path.join(directory, "transcript.bin"), "rb")
+        if end > os.fstat(self._tensors.fileno()).st_size:
+            raise LinkError("a tensor lies behind the end of transcript.bin")
+
+    def _take(self, line, end):
+        if line["kind"] == "start":
+            if line["version"] != 1 or line["offset"] < end:
+                raise LinkError("a start of another version, or out of place")
+            self.starts.append(line)
+            return line["offset"]
+        if not self.starts or line["kind"] not in KINDS or line["direction"] not in ("received", "sent"):
+            raise LinkError("no message")
+        common = {"microseconds", "direction", "connection", "number", "kind", "dtype", "shape", "offset", "bytes"}
+        message = Message(
+            line["kind"], line["direction"] == "sent", line["number"],
+            {name: value for name, value in line.items() if name not in common and value is not None})
+        offset, count = 0, 0
+        if line.get("dtype") is not None:
+            message.dtype, (message.rows, message.channels) = line["dtype"], line["shape"]
+            offset, count = line["offset"], 4 * message.rows * message.channels
+            if message.dtype not in ("float32", "uint32") or min(message.rows, message.channels) <= 0 \
+                    or count > 4 * ELEMENT_LIMIT or line["bytes"] != count or offset < end:
+                raise LinkError("a tensor out of range")
+            end = offset + count
+        self.entries.append(
+            Entry(len(self.starts) - 1, line["microseconds"], line["connection"], message, offset, count))
+        return end
+
+    def read(self, entry):
+        """The entry's message with its tensor."""
+        tensor = os.pread(self._tensors.fileno(), entry.byte_count, entry.offset)
+        if len(tensor) != entry.byte_count:
+            raise LinkError("the file ends in a tensor")
+        return dataclasses.replace(entry.message, tensor=tensor)
+
+
+def write_transcript(directory, messages, unix_microseconds=0):
+    """Writes messages as a worker would have recorded them on one connection, 10 microseconds apart."""
+    os.makedirs(directory, exist_ok=True)
+    offset = 0
+    with open(os.path.join(directory, "transcript.jsonl"), "w", encoding="utf-8") as lines, \
+            open(os.path.join(directory, "transcript.bin"), "wb") as tensors:
+        start = {"kind": "start", "version": 1, "unixMicroseconds": unix_microseconds, "offset": 0}
+        lines.write(json.dumps(start) + "\n")
+        for i, message in enumerate(messages):
+            line = {
+                "microseconds": 10 * i, "direction": "sent" if message.is_answer else "received",
+                "connection": 1, "number": message.number, "kind": message.kind, **message.fields}
+            if message.dtype:
+                line |= {
+                    "dtype": message.dtype, "shape": [message.rows, message.channels], "offset": offset,
+                    "bytes": len(message.tensor)}
+                tensors.write(message.tensor)
+                offset += len(message.tensor)
+            lines.write(json.dumps(line) + "\n")
+
+
+def shown(fields):
+    text = ", ".join(f"{name} {value}" for name, value in fields.items())
+    return "".join(c if c.isprintable() else " " for c in text)[:200]
+
+
+def show(directory):
+    transcript = Transcript(directory)
+    for entry in transcript.entries:
+        message = entry.message
+        shape = f"{message.rows}x{message.channels} {message.dtype}" if message.dtype else ""
+        print(
+            f"{entry.run} {entry.connection:4} {message.number:6} {entry.microseconds / 1e6:11.6f} "
+            f"{'sent' if message.is_answer else 'received':8} {message.kind:11} {shape:>20}  {shown(message.fields)}")
+    print(f"{len(transcript.entries)} messages" + (", the last line is incomplete" * transcript.ends_early))
+
+
+def show_frames(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    for at, head, payload in parse_frames(data):
+        fields = {}
+        if head.kind != "more":
+            fields = parse_fields(head.kind, head.is_answer, payload[:head.field_bytes])
+        print(
+            f"{at:10} {head.number:6} {'answer' if head.is_answer else 'request':7} {head.kind:11} "
+            f"{head.rows}x{head.channels} {head.dtype or ''} {head.payload_bytes} bytes  {shown(fields)}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("show", help="print a transcript").add_argument("directory")
+    commands.add_parser("frames", help="print the frames in a file").add_argument("file")
+    arguments = parser.parse_args()
+    try:
+        show(arguments.directory) if arguments.command == "show" else show_frames(arguments.file)
+    except BrokenPipeError:
+        sys.stderr.close()  # As under head.
+    except (LinkError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
