@@ -88,7 +88,7 @@
             arguments: [(1, 4096), (100, 4096), (1 << 18, 4096), (1 << 20, 1 << 16), (1 << 20, 1 << 22)])
         func pieces(largest: Int, ringBytes: Int) throws {
             let (a, b) = try pair(ringBytes: ringBytes)
-            let results = exchangePieces(a, b, largest: largest, total: min(3 << 20, largest * 500), seed: 3)
+            let results = exchangePieces(a, b, largest: largest, total: min(1 << 19, largest * 500), seed: 3)
             #expect(results == [nil, nil, nil, nil])
         }
 

@@ -5,5 +5,8 @@ struct LabCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "scx-lab",
         abstract: "Makes test models, measures speed, and studies what workers see.",
-        subcommands: [SynthCommand.self, BenchCommand.self, TranscriptCommand.self])
+        subcommands: [
+            SynthCommand.self, BenchCommand.self, LinkBenchCommand.self, LinkBenchEchoCommand.self,
+            TranscriptCommand.self,
+        ])
 }

@@ -8,7 +8,7 @@ void cscx_store64(void *word, uint64_t value) { atomic_store((_Atomic uint64_t *
 uint32_t cscx_load32(const void *word) { return atomic_load((const _Atomic uint32_t *)word); }
 void cscx_store32(void *word, uint32_t value) { atomic_store((_Atomic uint32_t *)word, value); }
 
-uint64_t cscx_nanoseconds(void) {
+static uint64_t nanoseconds_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
@@ -23,12 +23,12 @@ static inline void pause_briefly(void) {
 }
 
 void cscx_spin64(const void *word, uint64_t seen, uint32_t nanoseconds) {
-    const uint64_t end = cscx_nanoseconds() + nanoseconds;
+    const uint64_t end = nanoseconds_now() + nanoseconds;
     do {
         // A pause takes 10 to 50 ns by processor, so the clock is read about each microsecond at most.
         for (int i = 0; i < 16; i++) {
             if (cscx_load64(word) != seen) { return; }
             pause_briefly();
         }
-    } while (cscx_nanoseconds() < end);
+    } while (nanoseconds_now() < end);
 }

@@ -41,7 +41,4 @@ void cscx_futex_wait(void *word, uint32_t value, uint32_t milliseconds);
 /// Wakes whoever sleeps on the word, in whatever process.
 void cscx_futex_wake(void *word);
 
-/// Nanoseconds of a clock that only goes forward.
-uint64_t cscx_nanoseconds(void);
-
 #endif

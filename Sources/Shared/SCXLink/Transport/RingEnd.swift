@@ -1,5 +1,3 @@
-import CSCXSystem
-
 /// One end of a byte ring in shared memory: its writer, or its reader.
 ///
 /// Believes its own counter, which it keeps here and only publishes there, and checks the peer's each time that it reads it: a
@@ -20,6 +18,8 @@ struct RingEnd {
     /// Bytes that may be moved now, as of the last look at the peer's counter.
     private var available: Int
     private var spin = Self.longestSpin
+    /// Waits in a row that spinning did not end.
+    private var vainSpins = 0
 
     init(_ ring: RingWords, _ role: Role) {
         self.ring = ring
@@ -37,10 +37,10 @@ struct RingEnd {
         role == .reader ? own &+ UInt64(available) : own &+ UInt64(available) &- UInt64(ring.capacity)
     }
 
-    /// Moves as many of `count` bytes as can be moved now: none, a chunk, or all.
+    /// Moves as many of `count` bytes as can be moved now, a chunk at most, and returns how many.
     ///
-    /// - Parameter move: Copies the given number of bytes, from or to the given position of the ring.
-    /// - Returns: How many were moved.
+    /// `move` copies a number of bytes from, or to, a position of the ring.
+    ///
     /// - Throws: ``LinkError/malformedFrame(_:)`` when the peer's counter is impossible.
     mutating func step(_ count: Int, _ move: (RingWords, UInt64, Int) -> Void) throws(LinkError) -> Int {
         if available < min(count, Self.chunk) { try look() }
@@ -68,21 +68,22 @@ struct RingEnd {
 
     /// Waits until the peer's counter changes; may return early.
     ///
-    /// - Parameter mustStop: Asked just before sleeping, when `wakeAnyway` already reaches this end.
+    /// `mustStop` is asked just before sleeping, when this end can already be woken.
     mutating func wait(milliseconds: Int32, mustStop: () -> Bool) {
         let seen = expected
-        let start = cscx_nanoseconds()
         ring.spin(peerWord, while: seen, nanoseconds: spin)
         guard ring.count(peerWord) == seen else {
             spin = Self.longestSpin
+            vainSpins = 0
             return
         }
+        // Where the peer computes for long, or waits for this very core, spinning only takes time from it. A long spin
+        // now and then finds out that this has changed.
+        vainSpins &+= 1
+        spin = vainSpins.isMultiple(of: 16) ? Self.longestSpin : max(Self.shortestSpin, spin / 2)
         ring.announceSleep(ownFlag)
         // The other end publishes its counter before it looks at the flag, so one of the two sees the other.
         if ring.count(peerWord) == seen, !mustStop() { ring.sleep(ownFlag, milliseconds: milliseconds) }
         ring.retractSleep(ownFlag)
-        // Where the peer computes for long, spinning only takes a core from it.
-        let waited = cscx_nanoseconds() - start
-        spin = waited < 2 * UInt64(Self.longestSpin) ? Self.longestSpin : max(Self.shortestSpin, spin / 2)
     }
 }

@@ -100,9 +100,7 @@ struct RingWords: @unchecked Sendable {
         unsafe cscx_futex_wake(words + flag.rawValue)
     }
 
-    /// Copies bytes out of the ring.
-    ///
-    /// - Parameter position: Counted from the ring's beginning; only its remainder by the capacity matters.
+    /// Copies bytes out of the ring; `position` counts from the beginning, in any number of rounds.
     func copy(from position: UInt64, to target: UnsafeMutableRawBufferPointer) {
         precondition(target.count <= capacity, "RingWords: more than the ring holds")
         let start = Int(position & UInt64(capacity - 1))

@@ -17,7 +17,9 @@ import Synchronization
 ///
 /// One thread reads and one writes at a time; `close` may come from any.
 public final class SharedMemoryStream: ByteStream {
-    /// Whether this system has memory whose size can be sealed. Elsewhere the link stays on the socket.
+    /// Whether this system has memory whose size can be sealed.
+    ///
+    /// Elsewhere the link stays on the socket.
     public static var isAvailable: Bool {
         #if os(Linux)
             true
@@ -48,7 +50,7 @@ public final class SharedMemoryStream: ByteStream {
         unsafe writer = RingEnd(memory.ring(isMaker ? 0 : 1), .writer)
     }
 
-    /// Moves a fresh connection from its socket to shared memory. For the side that connected.
+    /// Moves a fresh connection from its socket to shared memory, for the side that connected.
     ///
     /// - Parameters:
     ///   - socket: A Unix socket on which nothing was sent yet.
