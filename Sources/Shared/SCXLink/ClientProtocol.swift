@@ -53,15 +53,15 @@ public struct ClientProtocol: Sendable {
         guard head.number == number else {
             throw .malformedFrame("an answer to request \(head.number), \(number) was asked")
         }
-        let rows: Int
+        let limit: Int
         switch before {
-        case .asking(let request): rows = request.answerRows
-        case .greeting: rows = 0
+        case .asking(let request): limit = request.answerRows * widestRow
+        case .greeting: limit = 0
         case .idle, .closed: throw .malformedFrame("an answer that nobody asked for")
         }
-        guard head.rows <= rows, head.channels <= widestRow else {
+        guard head.rows * head.channels <= limit else {
             throw .unexpectedAnswer(
-                "\(head.rows) x \(head.channels) elements, at most \(rows) x \(widestRow) were asked")
+                "\(head.rows) x \(head.channels) elements, at most \(limit) were asked")
         }
         state = before
     }
@@ -105,10 +105,12 @@ public struct ClientProtocol: Sendable {
 }
 
 extension Request {
-    /// Rows that its answer can have at most.
+    /// Rows of the model's widest that its answer can fill at most.
     var answerRows: Int {
         switch (operation, payload) {
-        case (.attention, _), (.tailScores, _): 1
+        case (.attention(_, _, _, let queries, _), _): queries
+        // Values, then a score for each head and position.
+        case (.tailScores(_, _, let position), _): position + 2
         case (_, .rows(let tensor)): tensor.rows
         case (_, .none), (_, .permutation): 0
         }
