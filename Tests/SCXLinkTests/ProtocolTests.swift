@@ -204,12 +204,12 @@ struct ProtocolTests {
         case 2: (head.isAnswer, error) = (false, .malformedFrame("'feedForward' is no answer"))
         case 3: (head.kind, error) = (.more, .malformedFrame("'more' is no answer"))
         case 4:
-            (head.rows, error) = (3, .unexpectedAnswer("3 x 4 elements, at most 2 x 4 were asked"))
+            (head.rows, error) = (3, .unexpectedAnswer("3 x 4 elements, at most 8 were asked"))
         case 5:
-            (head.channels, error) = (5, .unexpectedAnswer("2 x 5 elements, at most 2 x 4 were asked"))
+            (head.channels, error) = (5, .unexpectedAnswer("2 x 5 elements, at most 8 were asked"))
         default:
             (head.rows, error) = (
-                1 << 29, .unexpectedAnswer("536870912 x 4 elements, at most 2 x 4 were asked")
+                1 << 29, .unexpectedAnswer("536870912 x 4 elements, at most 8 were asked")
             )
         }
         #expect(throws: error) { try client.begin(head) }

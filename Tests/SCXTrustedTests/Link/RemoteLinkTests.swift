@@ -86,7 +86,7 @@ struct RemoteLinkTests {
         let limit = Mutex(0)
         let link = model.link(to: { server }) { stream, sent in
             let end = limit.withLock { limit in
-                if sent == 0 { limit = Int.random(in: 100...6_000) }
+                if sent == 0 { limit = Int.random(in: 2_500...12_000) }
                 return limit
             }
             if sent > end {

@@ -112,7 +112,13 @@ package final class Engine {
     package func end(_ id: SessionID) throws(LinkError) {
         guard let index = sessions.firstIndex(where: { $0.id == id }) else { return }
         let session = sessions.remove(at: index)
-        if session.computed > 0 { try forward.end(session.slot) }
+        guard session.computed > 0 else { return }
+        do {
+            try forward.end(session.slot)
+        } catch {
+            // A worker frees the slots of a connection that is gone.
+            guard error.losesWorker else { throw error }
+        }
     }
 
     /// Computes one step.
