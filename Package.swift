@@ -14,6 +14,14 @@ let settings: [SwiftSetting] = [
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let swiftASN1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
+let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
+
 let package = Package(
     name: "scx",
     platforms: [.macOS(.v15)],
@@ -23,7 +31,12 @@ let package = Package(
         .executable(name: "scx-lab", targets: ["scx-lab"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.0"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
     ],
     targets: [
         // Shared: code that both sides run. Everything it shows is `public`.
@@ -38,6 +51,9 @@ let package = Package(
         .target(
             name: "SCXLink", dependencies: ["CSCXSystem", "SCXInference"],
             path: "Sources/Shared/SCXLink", swiftSettings: settings),
+        .target(
+            name: "SCXLinkTLS", dependencies: ["SCXLink", nioCore, nioPosix, nioSSL, nioTLS],
+            path: "Sources/Shared/SCXLinkTLS", swiftSettings: settings),
 
         // Trusted: sees text and keys. Nothing here is `public`, all of it is `package`.
         .target(
@@ -46,10 +62,14 @@ let package = Package(
         .target(
             name: "SCXTrusted", dependencies: ["SCXEncoding", "SCXInference", "SCXLink"],
             path: "Sources/Trusted/SCXTrusted", swiftSettings: settings),
+        .target(
+            name: "SCXCertificates", dependencies: [crypto, swiftASN1, x509],
+            path: "Sources/Trusted/SCXCertificates", swiftSettings: settings),
         .executableTarget(
             name: "scx",
             dependencies: [
-                "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker", argumentParser,
+                "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker", "SCXCertificates",
+                argumentParser,
             ],
             path: "Sources/Trusted/scx", swiftSettings: settings),
 
@@ -77,6 +97,12 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "SCXLinkTests", dependencies: ["SCXLink", "CSCXSystem", "SCXInference", "SCXWorker"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SCXLinkTLSTests",
+            dependencies: [
+                "SCXLinkTLS", "SCXLink", "SCXCertificates", crypto, nioCore, nioPosix, nioSSL, swiftASN1, x509,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "SCXTrustedTests",

@@ -13,6 +13,6 @@ struct SCXCommand: ParsableCommand {
         subcommands: [
             GenerateCommand.self, ChatCommand.self, TokenizeCommand.self, ModelsCommand.self,
             LogitsCommand.self,
-            PerplexityCommand.self,
+            PerplexityCommand.self, KeysCommand.self,
         ])
 }

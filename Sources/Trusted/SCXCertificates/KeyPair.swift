@@ -1,0 +1,103 @@
+import Crypto
+import SwiftASN1
+import X509
+
+#if canImport(FoundationEssentials)
+    package import FoundationEssentials
+#else
+    package import Foundation
+#endif
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// A private key and the self-signed certificate that names it, both as PEM.
+///
+/// The key is ECDSA on P-256, which every TLS 1.3 program takes. Nothing prints or describes it.
+package struct KeyPair: Sendable {
+    /// What others get to trust.
+    package let certificate: String
+    let key: String
+
+    /// Makes a new key.
+    ///
+    /// - Parameters:
+    ///   - name: Whom the certificate names: 1 to 64 visible characters.
+    ///   - hosts: Host names and addresses that it is for, beside `name` where that is a host name.
+    ///   - days: Days until it expires.
+    /// - Throws: ``CertificateError``
+    package init(name: String, hosts: [String] = [], days: Int) throws(CertificateError) {
+        // An hour's grace, for peers whose clock is behind.
+        let now = Date()
+        try self.init(name: name, hosts: hosts, from: now - 3600, to: now + Double(days) * 86_400)
+    }
+
+    /// Makes a new key with a certificate of any dates.
+    package init(name: String, hosts: [String] = [], from start: Date, to end: Date) throws(CertificateError)
+    {
+        guard (1...64).contains(name.unicodeScalars.count), name.unicodeScalars.allSatisfy(\.isVisible) else {
+            throw CertificateError("'\(name.prefix(64))'", "a name is 1 to 64 visible characters")
+        }
+        let names = try ((Self.isHostName(name) ? [name] : []) + hosts).map { host throws(CertificateError) in
+            try Self.generalName(host)
+        }
+        do {
+            let key = P256.Signing.PrivateKey()
+            let subject = try DistinguishedName { CommonName(name) }
+            let certificate = try Certificate(
+                version: .v3, serialNumber: Certificate.SerialNumber(),
+                publicKey: Certificate.PublicKey(key.publicKey), notValidBefore: start, notValidAfter: end,
+                issuer: subject, subject: subject, signatureAlgorithm: .ecdsaWithSHA256,
+                extensions: Self.extensions(names), issuerPrivateKey: Certificate.PrivateKey(key))
+            self.certificate = try certificate.serializeAsPEM().pemString + "\n"
+            self.key = key.pemRepresentation + "\n"
+        } catch {
+            throw CertificateError("'\(name)'", "cannot make a certificate: \(error)")
+        }
+    }
+
+    /// Says that the certificate proves its owner on either end of TLS, and can vouch for no other certificate.
+    ///
+    /// There is no key usage among them: with one, TLS libraries take a self-signed certificate as its own root only
+    /// if it may sign certificates, which this one shall not.
+    private static func extensions(_ names: [GeneralName]) throws -> Certificate.Extensions {
+        try Certificate.Extensions {
+            Critical(BasicConstraints.notCertificateAuthority)
+            try ExtendedKeyUsage([.serverAuth, .clientAuth])
+            if !names.isEmpty { SubjectAlternativeNames(names) }
+        }
+    }
+
+    private static func isHostName(_ name: String) -> Bool {
+        name.unicodeScalars.allSatisfy { scalar in
+            switch scalar {
+            case "a"..."z", "A"..."Z", "0"..."9", "-", ".": true
+            default: false
+            }
+        }
+    }
+
+    private static func generalName(_ host: String) throws(CertificateError) -> GeneralName {
+        var address = [UInt8](repeating: 0, count: 16)
+        for (family, size) in [(AF_INET, 4), (AF_INET6, 16)]
+        where unsafe inet_pton(family, host, &address) == 1 {
+            return .ipAddress(ASN1OctetString(contentBytes: address[..<size]))
+        }
+        guard isHostName(host), (1...253).contains(host.utf8.count) else {
+            throw CertificateError("'\(host.prefix(64))'", "is neither a host name nor an address")
+        }
+        return .dnsName(host)
+    }
+}
+
+extension Unicode.Scalar {
+    fileprivate var isVisible: Bool {
+        let hidden: [Unicode.GeneralCategory] = [.control, .format, .lineSeparator, .paragraphSeparator]
+        return !hidden.contains(properties.generalCategory)
+    }
+}

@@ -1,0 +1,134 @@
+import Foundation
+import SCXLink
+import SCXLinkTLS
+import Testing
+
+@Suite("TLS stream", .timeLimit(.minutes(2)))
+struct TLSStreamTests {
+    private let keys: TestKeys
+    private let server: TLSServer
+    private let client: TLSStream
+    private let worker: TLSStream
+
+    init() throws {
+        keys = try TestKeys()
+        let sides = try keys.pair()
+        server = try TLSServer(host: "127.0.0.1", port: 0, identity: sides.worker)
+        client = try connect(server, sides.client)
+        worker = try server.accept(before: soon)
+    }
+
+    private func end() {
+        client.close()
+        worker.close()
+        server.close()
+    }
+
+    @Test("carries bytes of any number both ways", arguments: [1, 31, 4096, 16_385, 1 << 20, 3_000_001])
+    func bothWays(count: Int) async throws {
+        defer { end() }
+        let (up, down) = (pattern(count), pattern(count, seed: 9))
+        let sending = [client.sendBeside(up), worker.sendBeside(down)]
+        #expect(try worker.receive(count) == up)
+        #expect(try client.receive(count) == down)
+        for task in sending { try await task.value }
+    }
+
+    @Test("a slow reader stops the writer, and memory stays bounded")
+    func slowReader() async throws {
+        defer { end() }
+        let bytes = pattern(64 << 20)
+        let before = residentBytes()
+        let sending = client.sendBeside(bytes)
+        try await Task.sleep(for: .milliseconds(500))
+        // What both queues and the system's hold, far from the 64 MiB that are on offer.
+        #expect(residentBytes() - before < 40 << 20)
+        #expect(try worker.receive(bytes.count) == bytes)
+        try await sending.value
+    }
+
+    @Test("a write to a peer that never reads ends at its deadline")
+    func writeDeadline() {
+        defer { end() }
+        let client = client
+        #expect(throws: LinkError.timedOut("\(client.peer) took nothing in time")) {
+            try client.send(pattern(32 << 20), before: Deadline(after: .milliseconds(700)))
+        }
+    }
+
+    @Test("a read ends at its deadline, and the stream lives on")
+    func readDeadline() throws {
+        defer { end() }
+        let start = ContinuousClock.now
+        #expect(throws: LinkError.timedOut("\(client.peer) sent nothing in time")) {
+            try client.receive(1, before: Deadline(after: .milliseconds(50)))
+        }
+        #expect(start.duration(to: .now) < .seconds(10))
+        try worker.send([7])
+        #expect(try client.receive(1) == [7])
+    }
+
+    @Test("closing wakes a reader that waits, on both sides")
+    func closeWakes() async throws {
+        defer { end() }
+        let (client, worker) = (client, worker)
+        let readers = [client, worker].map { stream in
+            Task.detached { () -> LinkError? in
+                do throws(LinkError) {
+                    _ = try stream.receive(1)
+                    return nil
+                } catch {
+                    return error
+                }
+            }
+        }
+        try await Task.sleep(for: .milliseconds(50))
+        client.close()
+        client.close()
+        #expect(await readers[0].value == .disconnected("\(client.peer): closed on this side"))
+        #expect(await readers[1].value == .disconnected("\(worker.peer) closed the connection"))
+        #expect(throws: LinkError.self) { try client.send([1]) }
+    }
+
+    @Test("what was sent before a close can still be read")
+    func readAfterClose() throws {
+        defer { end() }
+        let bytes = pattern(100_000)
+        try worker.send(bytes)
+        #expect(try client.receive(1) == [bytes[0]])
+        worker.close()
+        #expect(try client.receive(bytes.count - 1) == Array(bytes[1...]))
+        #expect(throws: LinkError.disconnected("\(client.peer) closed the connection")) {
+            try client.receive(1)
+        }
+    }
+
+    @Test("carries messages with tensors")
+    func messages() async throws {
+        defer { end() }
+        let hello = Message(
+            head: FrameHead(kind: .hello, isAnswer: false, number: 1), fields: [1, 0, 0, 0, 0, 0])
+        var head = FrameHead(kind: .linear, isAnswer: false, number: 2)
+        head.elements = .float32
+        (head.rows, head.channels) = (1024, 1024)
+        let tensor = (0..<1024 * 1024).map { Float($0 % 1000) }
+        let message = Message(head: head, fields: [1, 2, 3], tensor: .floats(tensor))
+        let (up, down) = (MessageStream(client), MessageStream(worker))
+        let sending = Task.detached {
+            try up.send(hello)
+            try up.send(message)
+        }
+        for sent in [hello, message] {
+            let received = try down.receive(before: soon) { _ throws(LinkError) in }
+            #expect(received.fields == sent.fields)
+            #expect(received.tensor == sent.tensor)
+        }
+        try await sending.value
+    }
+}
+
+/// Memory of this process that is in use, from the system.
+private func residentBytes() -> Int {
+    let pages = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")[1]
+    return (pages.flatMap { Int($0) } ?? 0) * 4096
+}
