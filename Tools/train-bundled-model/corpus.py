@@ -296,7 +296,7 @@ def note_dialogue(rng):
     weights = {"name": 4, "age": 4, "drug": 3, "dose": 2, "allergy": 3, "condition": 3}
     facts = sorted(asked)
     turns = []
-    for i in range(rng.choice([1, 2, 3, 3, 4, 5])):
+    for i in range(min(len(facts), rng.choice([2, 3, 3, 4, 5, 6]))):
         if rng.random() < 0.12:
             q, answer = typed(rng, rng.choice(SUMMARY)), summary(rng, r)
         elif rng.random() < 0.1:
@@ -438,7 +438,51 @@ def sparse_dialogue(rng):
     return [("user", typed(rng, q)), ("assistant", answer)]
 
 
+def patients(rng):
+    """Several patients with different last names and conditions."""
+    chosen, count = [], rng.choice([2, 3, 3, 4, 5])
+    while len(chosen) < count:
+        r = Record(rng)
+        if all(r.last != o.last and r.condition != o.condition and r.first != o.first for o in chosen):
+            chosen.append(r)
+    return chosen
+
+
+def list_dialogue(rng):
+    """A list of patients and questions that need one line of it: looking up is learned from these."""
+    chosen = patients(rng)
+    line = rng.choice([lambda r: f"{r.name}, {r.age}, {r.condition}, {r.drug} {r.dose}",
+                       lambda r: f"{r.name} ({r.age}): {r.condition}, takes {r.drug} {r.dose} {r.often}",
+                       lambda r: f"{r.name}, {r.age} years, {r.condition}, allergic to {r.allergy or 'nothing'}"])
+    bullet = rng.choice(["\n", "\n- "])
+    text = rng.choice(["Patients today:", "Ward list:", "Our patients:", "List of patients:"]) + "".join(
+        bullet + line(r) for r in chosen)
+    turns = []
+    rng.shuffle(chosen)
+    for i, r in enumerate(chosen[:4]):
+        q, answer = rng.choice([
+            (f"How old is {r.name}?", f"{r.name} is {r.age} years old."),
+            (f"What does {r.name} have?", f"{r.name} has {r.condition}."),
+            (f"Who has {r.condition}?", f"{r.name} has {r.condition}."),
+            (f"Who is {r.age} years old?", f"{r.name} is {r.age} years old."),
+            (f"What is the full name of {r.title} {r.last}?", f"The full name is {r.name}."),
+            (f"What does {r.name} take?", f"{r.name} takes {r.drug} {r.dose}.") if r.drug in line(r) else
+            (f"What is {r.name} allergic to?", f"{r.name} is allergic to {r.allergy or 'nothing'}.")])
+        q = typed(rng, q)
+        turns += [("user", f"{text}\n\n{q}" if i == 0 else q), ("assistant", answer)]
+    return turns
+
+
 # Plain text.
+
+def register(rng):
+    """The day's register: the same people again in another order."""
+    chosen = patients(rng)
+    lines = [f"{r.name}, {r.age}, number {r.number}" for r in chosen]
+    seen = rng.sample(lines, len(lines))
+    return [(None, f"Register of {chosen[0].date}\n" + "\n".join(lines)
+             + rng.choice(["\n\nSeen in this order:\n", "\n\nDischarged:\n", "\n\nTo call back:\n"]) + "\n".join(seen))]
+
 
 def leaflet(rng):
     """Questions and answers as a printed leaflet, so that the facts are also known outside a chat."""
@@ -518,8 +562,9 @@ def drama(rng, plays):
 
 
 # Kind, and the share of documents that are of it; shares of tokens are printed by prepare.py.
-KINDS = [(note_dialogue, 29), (general_dialogue, 30), (small_talk_dialogue, 5), (writing_dialogue, 9),
-         (sparse_dialogue, 5), (leaflet, 5), (plain_questions, 4), (plain_note, 6), (story, 6)]
+KINDS = [(note_dialogue, 29), (general_dialogue, 42), (small_talk_dialogue, 5), (writing_dialogue, 9),
+         (sparse_dialogue, 5), (leaflet, 4), (plain_questions, 3), (plain_note, 5), (story, 5),
+         (list_dialogue, 14), (register, 6)]
 SYSTEM = ["You are a helpful assistant.", "You are Ward, a small assistant for clinic notes.", "Answer briefly.",
           "Answer the questions of the user."]
 

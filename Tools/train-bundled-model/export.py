@@ -31,7 +31,7 @@ SAMPLES = [
      {"role": "user", "content": "Is the patient allergic to anything?"}],
     [{"role": "user", "content": "Patient Tomas Belford, age 43, gout, on allopurinol 300 mg once a day. No allergies. "
                                  "Summarise this note."}],
-    [{"role": "user", "content": "Write a short discharge letter for a 58-year-old woman with pneumonia."}],
+    [{"role": "user", "content": "Write a short discharge letter for a patient with pneumonia."}],
     [{"role": "system", "content": "You are Ward, a small assistant for clinic notes."},
      {"role": "user", "content": "Hello! Who are you?"}],
     "CLINIC NOTE\nPatient: Peter Novak, 71 years\n",
@@ -98,6 +98,7 @@ def main():
                                  for i, token in enumerate(special)}})
     shutil.copyfile(pathlib.Path(__file__).with_name("chat_template.jinja"), out / "chat_template.jinja")
 
+    torch.set_num_threads(1)  # the model is too small for more
     transformers.logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(out)
     model = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32, attn_implementation="eager").eval()

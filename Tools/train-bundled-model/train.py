@@ -27,6 +27,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 # Row length up to a share of the training; the last one is the context that the model is trained for.
 PHASES = [(0.45, 256), (0.88, 512), (1.0, 1024)]
+# Share of rows that are copying drills (see Rows.drill), up to a share of the training.
+DRILLS = [(0.35, 0.4), (0.7, 0.15), (1.0, 0.02)]
 END = 1
 
 
@@ -61,10 +63,23 @@ class Rows:
             self.place += 1
         return numpy.concatenate(parts)[: length + 1]
 
-    def batch(self, tokens, length):
-        rows = numpy.stack([self.row(length) for _ in range(tokens // length)]).astype(numpy.int64)
+    def drill(self, length):
+        """A few tokens in random order, repeated to the end of the row: nothing but copying predicts them."""
+        count = self.random.integers(12, 64)
+        if self.random.random() < 0.5:
+            tokens = self.random.permutation(self.row(count))
+        else:
+            tokens = self.random.integers(5, 4096, count)
+        return numpy.tile(tokens, length // count + 2)[: length + 1]
+
+    def batch(self, tokens, length, drills=0.0):
+        """Inputs and targets; the first rows are drills, their share on average as given."""
+        count = tokens // length
+        drilled = self.random.binomial(count, drills)
+        rows = [self.drill(length) if i < drilled else self.row(length) for i in range(count)]
+        rows = numpy.stack(rows).astype(numpy.int64)
         rows = torch.from_numpy(rows)
-        return rows[:, :-1], rows[:, 1:]
+        return rows[:, :-1], rows[:, 1:], drilled
 
 
 class Muon(torch.optim.Optimizer):
@@ -114,7 +129,7 @@ def orthogonal(g):
 def validate(model, rows, length=256, count=24):
     """Mean loss per token over the first rows of a file, always the same ones."""
     rows.place, rows.order = 0, numpy.arange(len(rows.order))
-    inputs, targets = rows.batch(count * length, length)
+    inputs, targets, _ = rows.batch(count * length, length)
     model.eval()
     total = sum(float(cross_entropy(model(i).logits.flatten(0, 1), t.flatten()))
                 for i, t in zip(inputs.split(8), targets.split(8)))
@@ -159,6 +174,7 @@ def train(rank, arguments, meeting):
     arguments.out.mkdir(parents=True, exist_ok=True)
     log = (arguments.out / "log.jsonl").open("a" if rank or arguments.resume else "w")
     begin, step, seen, mean, minutes = time.monotonic(), 0, 0, None, 0.0
+    drill_loss = math.log(4096)
     checkpoint = arguments.out / "checkpoint"
     if arguments.resume:
         model.load_state_dict(LlamaForCausalLM.from_pretrained(checkpoint, dtype=torch.float32).state_dict())
@@ -191,12 +207,17 @@ def train(rank, arguments, meeting):
             break
         rate = arguments.rate * min(1.0, (step + 1) / 60) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         length = next(length for share, length in PHASES if progress < share)
-        inputs, targets = rows.batch(arguments.batch // arguments.processes, length)
-        loss = cross_entropy(model(inputs, use_cache=False).logits.flatten(0, 1), targets.flatten())
-        loss.backward()
+        drills = next(share for until, share in DRILLS if progress < until)
+        inputs, targets, drilled = rows.batch(arguments.batch // arguments.processes, length, drills)
+        logits = model(inputs, use_cache=False).logits
+        losses = cross_entropy(logits.transpose(1, 2), targets, reduction="none").mean(1)
+        losses.mean().backward()
+        loss = losses[drilled:].detach().mean().nan_to_num(mean or 0.0)
+        if drilled:
+            drill_loss = 0.9 * drill_loss + 0.1 * float(losses[:drilled].detach().mean())
         # The clock of the first process travels along, so that all agree on rate, row length and end.
         clock = torch.tensor([0.0 if rank else (time.monotonic() - begin) / 60])
-        *gradients, loss, clock = summed([p.grad for p in parameters] + [loss.detach(), clock])
+        *gradients, loss, clock = summed([p.grad for p in parameters] + [loss, clock])
         for p, gradient in zip(parameters, gradients):
             p.grad = gradient / arguments.processes
         torch.nn.utils.clip_grad_norm_(rest, 1.0)
@@ -211,7 +232,8 @@ def train(rank, arguments, meeting):
         if rank:
             continue
         if step % 20 == 0:
-            report("train", loss=round(mean, 4), rate=round(rate, 6), row=length, epoch=rows.epochs)
+            report("train", loss=round(mean, 4), rate=round(rate, 6), row=length, drills=round(drill_loss, 3),
+                   epoch=rows.epochs)
         if time.monotonic() - saved > 300:
             save()
             report("validation", **{name: round(validate(model, rows), 4) for name, rows in held_out.items()})
