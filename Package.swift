@@ -101,7 +101,8 @@ let package = Package(
         .testTarget(
             name: "SCXLinkTLSTests",
             dependencies: [
-                "SCXLinkTLS", "SCXLink", "SCXCertificates", crypto, nioCore, nioPosix, nioSSL, swiftASN1, x509,
+                "SCXLinkTLS", "SCXLink", "SCXCertificates", crypto, nioCore, nioPosix, nioSSL, swiftASN1,
+                x509,
             ],
             swiftSettings: settings),
         .testTarget(

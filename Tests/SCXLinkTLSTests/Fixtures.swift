@@ -1,9 +1,11 @@
 import Crypto
+import Dispatch
 import Foundation
 import SCXCertificates
 import SCXLink
 import SCXLinkTLS
 import SwiftASN1
+import Synchronization
 import Testing
 import X509
 
@@ -107,10 +109,25 @@ extension TLSStream {
         }
         return bytes
     }
+}
 
-    /// Sends from a thread of its own, since this one will read.
-    func sendBeside(_ bytes: [UInt8]) -> Task<Void, any Error> {
-        Task.detached { try self.send(bytes) }
+/// Work on a thread of its own: the tests block, and Swift's pool may have no more threads than they do.
+final class Beside<Value: Sendable>: Sendable {
+    private let outcome = Mutex<Result<Value, any Error>?>(nil)
+    private let end = DispatchSemaphore(value: 0)
+
+    init(_ work: @escaping @Sendable () throws -> Value) {
+        Thread.detachNewThread { [self] in
+            let result = Result { try work() }
+            outcome.withLock { $0 = result }
+            end.signal()
+        }
+    }
+
+    /// Waits for the end of the work.
+    func value() throws -> Value {
+        end.wait()
+        return try #require(outcome.withLock { $0 }).get()
     }
 }
 

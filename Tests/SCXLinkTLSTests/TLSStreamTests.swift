@@ -3,7 +3,7 @@ import SCXLink
 import SCXLinkTLS
 import Testing
 
-@Suite("TLS stream", .timeLimit(.minutes(2)))
+@Suite("TLS stream", .serialized, .timeLimit(.minutes(2)))
 struct TLSStreamTests {
     private let keys: TestKeys
     private let server: TLSServer
@@ -25,26 +25,28 @@ struct TLSStreamTests {
     }
 
     @Test("carries bytes of any number both ways", arguments: [1, 31, 4096, 16_385, 1 << 20, 3_000_001])
-    func bothWays(count: Int) async throws {
+    func bothWays(count: Int) throws {
         defer { end() }
         let (up, down) = (pattern(count), pattern(count, seed: 9))
-        let sending = [client.sendBeside(up), worker.sendBeside(down)]
+        let (client, worker) = (client, worker)
+        let sending = [Beside { try client.send(up) }, Beside { try worker.send(down) }]
         #expect(try worker.receive(count) == up)
         #expect(try client.receive(count) == down)
-        for task in sending { try await task.value }
+        for work in sending { try work.value() }
     }
 
     @Test("a slow reader stops the writer, and memory stays bounded")
-    func slowReader() async throws {
+    func slowReader() throws {
         defer { end() }
         let bytes = pattern(64 << 20)
         let before = residentBytes()
-        let sending = client.sendBeside(bytes)
-        try await Task.sleep(for: .milliseconds(500))
+        let client = client
+        let sending = Beside { try client.send(bytes) }
+        Thread.sleep(forTimeInterval: 0.5)
         // What both queues and the system's hold, far from the 64 MiB that are on offer.
         #expect(residentBytes() - before < 40 << 20)
         #expect(try worker.receive(bytes.count) == bytes)
-        try await sending.value
+        try sending.value()
     }
 
     @Test("a write to a peer that never reads ends at its deadline")
@@ -69,11 +71,11 @@ struct TLSStreamTests {
     }
 
     @Test("closing wakes a reader that waits, on both sides")
-    func closeWakes() async throws {
+    func closeWakes() throws {
         defer { end() }
         let (client, worker) = (client, worker)
         let readers = [client, worker].map { stream in
-            Task.detached { () -> LinkError? in
+            Beside { () -> LinkError? in
                 do throws(LinkError) {
                     _ = try stream.receive(1)
                     return nil
@@ -82,11 +84,11 @@ struct TLSStreamTests {
                 }
             }
         }
-        try await Task.sleep(for: .milliseconds(50))
+        Thread.sleep(forTimeInterval: 0.05)
         client.close()
         client.close()
-        #expect(await readers[0].value == .disconnected("\(client.peer): closed on this side"))
-        #expect(await readers[1].value == .disconnected("\(worker.peer) closed the connection"))
+        #expect(try readers[0].value() == .disconnected("\(client.peer): closed on this side"))
+        #expect(try readers[1].value() == .disconnected("\(worker.peer) closed the connection"))
         #expect(throws: LinkError.self) { try client.send([1]) }
     }
 
@@ -104,7 +106,7 @@ struct TLSStreamTests {
     }
 
     @Test("carries messages with tensors")
-    func messages() async throws {
+    func messages() throws {
         defer { end() }
         let hello = Message(
             head: FrameHead(kind: .hello, isAnswer: false, number: 1), fields: [1, 0, 0, 0, 0, 0])
@@ -114,7 +116,7 @@ struct TLSStreamTests {
         let tensor = (0..<1024 * 1024).map { Float($0 % 1000) }
         let message = Message(head: head, fields: [1, 2, 3], tensor: .floats(tensor))
         let (up, down) = (MessageStream(client), MessageStream(worker))
-        let sending = Task.detached {
+        let sending = Beside {
             try up.send(hello)
             try up.send(message)
         }
@@ -123,7 +125,7 @@ struct TLSStreamTests {
             #expect(received.fields == sent.fields)
             #expect(received.tensor == sent.tensor)
         }
-        try await sending.value
+        try sending.value()
     }
 }
 

@@ -11,9 +11,9 @@ import NIOSSL
 
 /// Who this side is, and whom it trusts: the files behind both ends of mutual TLS 1.3.
 ///
-/// A peer is accepted when its certificate is within its dates and is one of those in the trust file, or is signed by
-/// one of those. The system's own list of authorities plays no part. A certificate that is itself in the file
-/// needs no host name that fits, since nobody else holds its key; for others see ``TLSClient``.
+/// A peer is accepted when its certificate is within its dates and is one of those in the trust file. Such a certificate
+/// needs no host name that fits, since nobody else holds its key. Those that are only signed by one in the file are
+/// taken where ``TLSClient`` or ``TLSServer`` is asked to. The system's own list of authorities plays no part.
 public struct TLSIdentity: Sendable {
     /// Name of the trust file, for errors.
     let trustFile: String

@@ -31,10 +31,12 @@ public final class TLSServer: Sendable {
     ///   - host: Name or address of this machine to listen on.
     ///   - port: 0 for any that is free.
     ///   - identity: Who this side is, and whom it lets in.
+    ///   - takesSigned: Whether clients may also show certificates that are signed by one in the trust file. Then list
+    ///     authorities only, since BoringSSL lets every certificate of the file vouch for others.
     ///   - onRefusal: Told why a peer was turned away; called on an event loop, so it may not block.
     /// - Throws: ``LinkError`` when the address cannot be had. Not to be called on an event loop.
     public init(
-        host: String, port: Int, identity: TLSIdentity,
+        host: String, port: Int, identity: TLSIdentity, takesSigned: Bool = false,
         onRefusal: @escaping @Sendable (LinkError) -> Void = { _ in }
     ) throws(LinkError) {
         let monitor = Monitor(State())
@@ -49,7 +51,8 @@ public final class TLSServer: Sendable {
                 .childChannelInitializer { channel in
                     let stream = TLSStream(peer: "client at \(channel.remoteAddress.described)")
                     Self.begin(stream, monitor)
-                    let handler = TLSStreamHandler(stream, identity: identity, needsPin: false) { outcome in
+                    let handler = TLSStreamHandler(stream, identity: identity, needsPin: !takesSigned) {
+                        outcome in
                         Self.end(stream, outcome, monitor).map(onRefusal)
                     }
                     return channel.eventLoop.makeCompletedFuture {

@@ -95,7 +95,7 @@ final class TLSStreamHandler: ChannelDuplexHandler {
 extension TLSStreamHandler {
     private var notPinned: String {
         "\(stream.peer): its certificate is signed by one in \(identity.trustFile) but is not in the file itself: "
-            + "add it there, or say which name it must carry"
+            + "add it there"
     }
 
     private func isPinned(_ context: ChannelHandlerContext) -> Bool {
