@@ -68,8 +68,8 @@ let package = Package(
         .executableTarget(
             name: "scx",
             dependencies: [
-                "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker", "SCXCertificates",
-                argumentParser,
+                "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXLinkTLS", "SCXWorker",
+                "SCXCertificates", argumentParser,
             ],
             path: "Sources/Trusted/scx", swiftSettings: settings),
 
@@ -79,7 +79,8 @@ let package = Package(
             path: "Sources/Untrusted/SCXWorker", packageAccess: false, swiftSettings: settings),
 
         .executableTarget(
-            name: "scx-worker", dependencies: ["SCXWorker", "SCXInference", "SCXLink", argumentParser],
+            name: "scx-worker",
+            dependencies: ["SCXWorker", "SCXInference", "SCXLink", "SCXLinkTLS", argumentParser],
             path: "Sources/Untrusted/scx-worker", packageAccess: false, swiftSettings: settings),
 
         // The laboratory: measures both sides, ships in no product of either.

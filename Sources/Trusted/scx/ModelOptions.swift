@@ -1,5 +1,6 @@
 public import ArgumentParser
 public import SCXInference
+import SCXLinkTLS
 import SCXTrusted
 import SCXWorker
 
@@ -19,26 +20,48 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "How the worker's view is protected: 'plain' hides nothing.")
     var profile: Profile = .plain
 
-    @Option(help: "The worker: 'inprocess' or unix:PATH. (default: a process of its own)")
+    @Option(
+        help: "The worker: inprocess, unix:PATH, or tcp://HOST:PORT with TLS. (default: a process of its own)"
+    )
     var worker: WorkerPlace?
+
+    @Option(help: "This side's certificate for a worker over TCP, PEM (scx keys new).")
+    var tlsCert: String?
+
+    @Option(help: "The private key to it, PEM, readable by its owner only.")
+    var tlsKey: String?
+
+    @Option(help: "The certificate of the worker, PEM (scx keys trust).")
+    var tlsCa: String?
 
     enum Profile: String, ExpressibleByArgument, CaseIterable {
         case plain
     }
 
-    enum WorkerPlace: ExpressibleByArgument {
+    enum WorkerPlace: Equatable, ExpressibleByArgument {
         case inprocess
         case unix(path: String)
+        case tcp(HostAndPort)
 
         init?(argument: String) {
             if argument == "inprocess" {
                 self = .inprocess
             } else if argument.hasPrefix("unix:"), argument.count > 5 {
                 self = .unix(path: String(argument.dropFirst(5)))
+            } else if let address = HostAndPort(argument) {
+                self = .tcp(address)
             } else {
                 return nil
             }
         }
+    }
+
+    /// Who this side is and whom it trusts, for a worker over TCP.
+    func tlsIdentity() throws -> TLSIdentity {
+        guard let tlsCert, let tlsKey, let tlsCa else {
+            throw ValidationError("'--worker tcp://…' needs '--tls-cert', '--tls-key' and '--tls-ca'.")
+        }
+        return try TLSIdentity(certificate: tlsCert, key: tlsKey, trusted: tlsCa)
     }
 
     func validate() throws {

@@ -3,6 +3,7 @@ import Foundation
 import SCXEncoding
 import SCXInference
 import SCXLink
+import SCXLinkTLS
 import SCXTrusted
 import SCXWorker
 
@@ -58,6 +59,12 @@ struct OpenModel {
             connect = { deadline throws(LinkError) in
                 try SharedMemoryStream.connect(path: path, before: deadline)
             }
+        case .tcp(let address):
+            let identity = try options.tlsIdentity()
+            connect = { deadline throws(LinkError) in
+                try TLSClient.connect(
+                    host: address.host, port: address.port, identity: identity, before: deadline)
+            }
         case nil:
             var arguments = ["--model", checkpoint.directory, "--weights", options.weights.rawValue]
             if let threads = options.threads { arguments += ["--threads", "\(threads)"] }
@@ -69,7 +76,8 @@ struct OpenModel {
         let link = RemoteLink(
             digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, patience: patience,
             connect: connect)
-        try link.open()
+        // A worker that is not there when the program starts is a wrong address more often than a late worker.
+        try link.open(within: options.worker == nil ? nil : .seconds(3))
         return link
     }
 
@@ -108,7 +116,7 @@ extension Tokenizer {
 
 /// Where the model that comes with the package lies.
 enum BundledModel {
-    static let name = "ward-4m"
+    static let name = "ward-3m"
 
     /// Looks in `Models` beside the program and in the folders above it, which covers an installed copy and a build
     /// folder.

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import SCXInference
 import SCXLink
+import SCXLinkTLS
 import SCXWorker
 
 @main
@@ -19,8 +20,17 @@ struct WorkerCommand: ParsableCommand {
     @Option(help: "Model directory as Hugging Face has it.")
     var model: String
 
-    @Option(help: "Where to listen: unix:PATH.")
+    @Option(help: "Where to listen: unix:PATH, or tcp://HOST:PORT with TLS.")
     var listen: ListenAddress
+
+    @Option(help: "This worker's certificate, PEM (scx keys new).")
+    var tlsCert: String?
+
+    @Option(help: "The private key to it, PEM, readable by its owner only.")
+    var tlsKey: String?
+
+    @Option(help: "The certificates of those who may connect, PEM (scx keys trust).")
+    var tlsCa: String?
 
     @Option(help: "Precision of the weights in memory: f32, bf16, int8 or int4.")
     var weights = "bf16"
@@ -47,6 +57,9 @@ struct WorkerCommand: ParsableCommand {
         guard WeightFormat(rawValue: weights) != nil else {
             throw ValidationError("'--weights \(weights)' is none of f32, bf16, int8 and int4.")
         }
+        if case .tcp = listen, tlsCert == nil || tlsKey == nil || tlsCa == nil {
+            throw ValidationError("'--listen \(listen)' needs '--tls-cert', '--tls-key' and '--tls-ca'.")
+        }
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("'--threads \(threads)' is not a number of threads (1 to 1024).")
         }
@@ -60,6 +73,7 @@ struct WorkerCommand: ParsableCommand {
         if endWithInput { Self.endWithInput() }
         guard let format = WeightFormat(rawValue: weights) else { return }
         let checkpoint = try Checkpoint(directory: model)
+        let identity = try tlsIdentity()
         let recorder = try record.map { try Recorder(directory: $0) }
         let pool = ThreadPool(threads: threads ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
         var progress = ProgressLine("loading \(checkpoint.directory)")
@@ -76,9 +90,14 @@ struct WorkerCommand: ParsableCommand {
             worker: Worker(model: decoder, limits: slots), digest: checkpoint.digest(), weights: format,
             limits: limits, recorder: recorder)
         // Only now: a client that can connect can be served at once.
-        let listener = try Listener(listen)
+        let listener = try Listener(listen, identity)
         if !endWithInput { log("serving \(checkpoint.directory) in \(weights) at \(listen)") }
         try listener.run(server)
+    }
+
+    private func tlsIdentity() throws(TLSFileError) -> TLSIdentity? {
+        guard let tlsCert, let tlsKey, let tlsCa else { return nil }
+        return try TLSIdentity(certificate: tlsCert, key: tlsKey, trusted: tlsCa)
     }
 
     /// Ends this process when whoever holds the other end of standard input has ended.
@@ -96,15 +115,22 @@ func log(_ text: String) { FileHandle.standardError.write(Data("scx-worker: \(te
 /// An address to listen on.
 enum ListenAddress: ExpressibleByArgument, CustomStringConvertible {
     case unix(path: String)
+    case tcp(host: String, port: Int)
 
     init?(argument: String) {
-        guard argument.hasPrefix("unix:"), argument.count > 5 else { return nil }
-        self = .unix(path: String(argument.dropFirst(5)))
+        if argument.hasPrefix("unix:"), argument.count > 5 {
+            self = .unix(path: String(argument.dropFirst(5)))
+        } else if let address = HostAndPort(argument) {
+            self = .tcp(host: address.host, port: address.port)
+        } else {
+            return nil
+        }
     }
 
     var description: String {
         switch self {
         case .unix(let path): "unix:\(path)"
+        case .tcp(let host, let port): "tcp://\(host):\(port)"
         }
     }
 }

@@ -71,16 +71,24 @@ package final class RemoteLink: WorkerLink {
     package var traffic: Traffic { state.withLock { $0.traffic } }
 
     /// Connects now, so that a worker that cannot be used is known before anything is asked.
-    package func open() throws(LinkError) {
+    ///
+    /// - Parameter duration: How long to try; nil for as long as patience allows.
+    /// - Throws: ``LinkError`` that says why there is no worker.
+    package func open(within duration: Duration? = nil) throws(LinkError) {
         try state.withLock { state throws(LinkError) in
-            if state.connection == nil { state.connection = try reconnect() }
+            guard state.connection == nil else { return }
+            state.connection = try reconnect(within: duration ?? patience.connect)
         }
     }
 
     package func exchange(_ request: Request) throws(LinkError) -> Answer {
         try state.withLock { state throws(LinkError) in
             var connection: Connection
-            if let open = state.connection { connection = open } else { connection = try reconnect() }
+            if let open = state.connection {
+                connection = open
+            } else {
+                connection = try reconnect(within: patience.connect)
+            }
             // Until the exchange has succeeded the connection counts as lost.
             state.connection = nil
             do throws(LinkError) {
@@ -110,9 +118,9 @@ package final class RemoteLink: WorkerLink {
     /// Ends the connection, also under an exchange on another thread, which then fails.
     package func close() { current.withLock { $0?.close() } }
 
-    /// Tries to connect until patience ends, with pauses that double from 20 ms on.
-    private func reconnect() throws(LinkError) -> Connection {
-        let deadline = Deadline(after: patience.connect)
+    /// Tries to connect for so long, with pauses that double from 20 ms on.
+    private func reconnect(within duration: Duration) throws(LinkError) -> Connection {
+        let deadline = Deadline(after: duration)
         var pause = Duration.milliseconds(20)
         while true {
             do throws(LinkError) { return try greet(connect(deadline), deadline) } catch {
