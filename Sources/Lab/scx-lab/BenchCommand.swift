@@ -74,10 +74,11 @@ struct BenchCommand: ParsableCommand {
                         + "\(checkpoint.configuration.maximumLength).")
             }
             let runs = try (0..<repeats).map { _ in try bench.run(prompt: length, generate: generate) }
-            guard let prefill = runs.max(by: { $0.prefill.ofFloor < $1.prefill.ofFloor })?.prefill else {
+            guard let prefill = runs.map(\.prefill).max(by: { $0.tokensPerSecond < $1.tokensPerSecond })
+            else {
                 break
             }
-            let decode = runs.compactMap(\.decode).max { $0.ofFloor < $1.ofFloor }
+            let decode = runs.compactMap(\.decode).max { $0.tokensPerSecond < $1.tokensPerSecond }
             if !json { print(line(length, prefill, decode)) }
             rows.append(["prompt": .int(length), "prefill": prefill.json, "decode": decode?.json ?? .null])
         }
@@ -163,9 +164,11 @@ struct Bench {
         let after = Roofs(format, pool)
         try engine.end(session)
 
-        let prefillFloor =
+        // A short prompt is bound by reading the weights, a long one by arithmetic.
+        let prefillFloor = max(
+            decodeBytes(context: prompt) / max(before.bandwidth, between.bandwidth),
             linearOperations(tokens: prompt) / max(before.linear, between.linear)
-            + attentionOperations(tokens: prompt) / max(before.attention, between.attention)
+                + attentionOperations(tokens: prompt) / max(before.attention, between.attention))
         let prefill = Figure(
             tokensPerSecond: Double(prompt) / prefillSeconds, ofFloor: prefillFloor / prefillSeconds,
             roof: max(before.linear, between.linear))

@@ -104,7 +104,9 @@ public struct MessageStream: Sendable {
     public func receive(
         before deadline: Deadline, begin: (FrameHead) throws(LinkError) -> Void
     ) throws(LinkError) -> Message {
-        let head = try head(before: deadline)
+        // Only the first byte may keep us waiting: a peer that stops within a head has stalled.
+        let first = try read(1, before: deadline)
+        let head = try FrameHead(bytes: first + read(FrameHead.byteCount - 1, before: self.deadline(0)))
         guard head.kind != .more else { throw .malformedFrame("the rest of a message that did not begin") }
         try begin(head)
         let rest = self.deadline(head.tensorBytes)

@@ -14,6 +14,8 @@ public final class WorkerServer: Sendable {
         public var tensorBytes = 256 << 20
         /// A connection that asks nothing for so long is closed, and its slots are freed.
         public var idle = Duration.seconds(600)
+        /// How long a message may take once it has begun, beside a second for each MiB.
+        public var patience = Duration.seconds(10)
 
         public init() {}
     }
@@ -48,7 +50,7 @@ public final class WorkerServer: Sendable {
     @discardableResult
     public func serve(_ bytes: any ByteStream) -> LinkError? {
         defer { bytes.close() }
-        let stream = MessageStream(bytes)
+        let stream = MessageStream(bytes, patience: limits.patience)
         var link = WorkerProtocol(hello: hello, largestTensor: limits.tensorBytes)
         guard let connection = open(bytes) else {
             let error = LinkError.workerFull("it serves \(limits.connections) connections already")

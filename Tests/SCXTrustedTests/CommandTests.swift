@@ -1,0 +1,204 @@
+import Foundation
+import SCXInference
+import Testing
+
+/// Runs the program as a person does.
+@Suite("commands")
+struct CommandTests {
+    static let folder = URL(filePath: WorkerProcessTests.worker).deletingLastPathComponent()
+    static let parity = TinyModel.folder.path
+
+    struct Result {
+        let status: Int32
+        let output: String
+        let error: String
+
+        /// Lines of the error, without the usage that follows a wrong flag and without progress.
+        var errorLines: [Substring] {
+            error.split(separator: "\n").filter { line in
+                !["Usage:", "  See", "Help:", "loading"].contains { line.hasPrefix($0) }
+            }
+        }
+    }
+
+    func run(_ program: String, _ arguments: [String], input: String = "") throws -> Result {
+        let process = Process()
+        process.executableURL = Self.folder.appending(path: program)
+        process.arguments = arguments
+        let (output, error, stdin) = (Pipe(), Pipe(), Pipe())
+        process.standardOutput = output
+        process.standardError = error
+        process.standardInput = stdin
+        try process.run()
+        stdin.fileHandleForWriting.write(Data(input.utf8))
+        try stdin.fileHandleForWriting.close()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        let errors = String(decoding: error.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(process.terminationReason == .exit, "\(program) crashed: \(errors)")
+        return Result(status: process.terminationStatus, output: text, error: errors)
+    }
+
+    @Test("generate prints one JSON object whose tokens are those of transformers")
+    func generateJSON() throws {
+        let (prompt, _, greedy) = try ParityExpectations.read(Self.parity + "/llama-gqa2")
+        let result = try run(
+            "scx",
+            [
+                "generate", "--model", Self.parity + "/llama-gqa2", "--weights", "f32", "--worker",
+                "inprocess",
+                "--prompt-ids", prompt.map(String.init).joined(separator: ","), "--max-tokens", "48",
+                "--ignore-eos", "--json",
+            ])
+        #expect(result.status == 0)
+        let json = try JSON(parsing: result.output.trimmingCharacters(in: .whitespacesAndNewlines))
+        #expect(json["tokens"]?.array?.compactMap { $0.int } == greedy)
+        #expect(json["finish_reason"] == "length" && json["profile"] == "plain")
+        #expect(json["logprobs"]?.array?.count == 48)
+        #expect(json["timings"]?["prompt_tokens"]?.int == prompt.count)
+        #expect((json["link"]?["exchanges"]?.int ?? 0) >= 96)
+    }
+
+    @Test("the bundled model gives its samples, through a worker of its own")
+    func samples() throws {
+        let samples = try JSON(
+            parsing: String(contentsOfFile: LeakTests.bundled + "/samples.json", encoding: .utf8))
+        let list = try #require(samples.array ?? samples["samples"]?.array)
+        #expect(list.count == 10)
+        for sample in list {
+            let ids = (sample["prompt_ids"]?.array ?? []).compactMap { $0.int }
+            let expected = (sample["greedy_ids"]?.array ?? sample["ids"]?.array ?? []).compactMap { $0.int }
+            try #require(!ids.isEmpty && !expected.isEmpty)
+            let result = try run(
+                "scx",
+                [
+                    "generate", "--weights", "f32", "--json", "--prompt-ids",
+                    ids.map(String.init).joined(separator: ","), "--max-tokens", "\(expected.count)",
+                ])
+            let json = try JSON(parsing: result.output.trimmingCharacters(in: .whitespacesAndNewlines))
+            #expect(json["tokens"]?.array?.compactMap { $0.int } == expected)
+        }
+    }
+
+    @Test("a conversation goes on over turns, and is saved and forgotten on demand")
+    func chat() throws {
+        let file = FileManager.default.temporaryDirectory.appending(
+            path: "scx-chat-\(UUID().uuidString).json")
+        defer { try? FileManager.default.removeItem(at: file) }
+        let result = try run(
+            "scx", ["chat", "--worker", "inprocess", "--max-tokens", "40"],
+            input: "What is metformin for?\n/save \(file.path)\n/reset\n/nonsense\nThank\\\nyou\n")
+        #expect(result.status == 0)
+        #expect(result.output.contains("diabetes"))
+        #expect(result.error.contains("unknown command '/nonsense'"))
+        let saved = try JSON(parsing: String(contentsOf: file, encoding: .utf8))
+        #expect(saved.array?.count == 2 && saved.array?.first?["content"] == "What is metformin for?")
+    }
+
+    @Test("tokenize, logits, perplexity and models check work on the bundled model")
+    func others() throws {
+        let tokens = try run("scx", ["tokenize", "--prompt", "Hello, ward.", "--json"])
+        #expect(try JSON(parsing: tokens.output)["text"] == "Hello, ward.")
+        let folder = FileManager.default.temporaryDirectory.appending(path: "scx-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let text = folder.appending(path: "text.txt").path
+        try String(repeating: "The patient has asthma and takes salbutamol. ", count: 20).write(
+            toFile: text, atomically: true, encoding: .utf8)
+        let out = folder.appending(path: "l.safetensors").path
+        #expect(
+            try run("scx", ["logits", "--worker", "inprocess", "--prompt-ids", "5,6,7", "--out", out]).status
+                == 0)
+        let file = try SafeTensorsFile(out)
+        #expect(try file.tensor("logits").shape == [3, 4096])
+        let result = try run(
+            "scx", ["perplexity", "--worker", "inprocess", "--text", text, "--context", "64", "--json"])
+        let perplexity = try #require(try JSON(parsing: result.output)["perplexity"]?.double)
+        #expect(perplexity > 1 && perplexity < 100)
+        #expect(try run("scx", ["models", "check", LeakTests.bundled]).output.hasSuffix("ok\n"))
+    }
+
+    /// What a person may get wrong, and what the answer must name.
+    static let mistakes: [(arguments: [String], names: String)] = [
+        (["generate", "--model", "/nowhere", "--prompt", "x"], "/nowhere"),
+        (["generate", "--prompt", "x", "--weights", "int3"], "int3"),
+        (["generate", "--prompt", "x", "--temperature", "-1"], "temperature"),
+        (["generate", "--prompt", "x", "--prompt-ids", "1"], "--prompt-ids"),
+        (["generate", "--prompt-ids", "1,x"], "'x'"),
+        (["generate", "--prompt-ids", "99999999", "--worker", "inprocess"], "vocabulary"),
+        (
+            [
+                "generate", "--prompt-ids", String(repeating: "7,", count: 1_024) + "7", "--worker",
+                "inprocess",
+            ], "1025 tokens"
+        ),
+        (["generate", "--prompt", "x", "--worker", "unix:/nowhere/socket"], "/nowhere/socket"),
+        (["generate", "--prompt", "x", "--worker", "tcp://127.0.0.1:1"], "--tls-cert"),
+        (["generate", "--prompt-file", "/nowhere.txt"], "/nowhere.txt"),
+        (
+            ["generate", "--model", parity + "/qwen3", "--prompt", "x", "--worker", "inprocess"],
+            "--prompt-ids"
+        ),
+        (["models", "check", parity], "config.json"),
+        (["perplexity", "--text", "/nowhere.txt", "--worker", "inprocess"], "/nowhere.txt"),
+        (
+            ["logits", "--prompt-ids", "1", "--out", "/nowhere/l.safetensors", "--worker", "inprocess"],
+            "/nowhere"
+        ),
+        (["keys", "show", "/nowhere.pem"], "/nowhere.pem"),
+        (["frobnicate"], "frobnicate"),
+    ]
+
+    @Test(
+        "a mistake is answered with one clear line and a status that is not zero",
+        arguments: 0..<mistakes.count)
+    func answersMistakes(index: Int) throws {
+        let (arguments, names) = Self.mistakes[index]
+        let result = try run("scx", arguments)
+        #expect(result.status != 0)
+        #expect(result.errorLines.count == 1, "\(result.error)")
+        #expect(result.error.contains(names), "\(result.error)")
+    }
+
+    @Test(
+        "a checkpoint that is cut off or damaged is one line that names the file",
+        arguments: [0, 4, 100, 5_000, 50_000])
+    func cutOff(bytes: Int) throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "scx-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try FileManager.default.copyItem(at: URL(filePath: Self.parity + "/llama-gqa2"), to: folder)
+        let weights = folder.appending(path: "model.safetensors")
+        let data = try Data(contentsOf: weights)
+        try data.prefix(bytes).write(to: weights)
+        for program in ["scx", "scx-worker"] {
+            let arguments =
+                program == "scx"
+                ? ["generate", "--model", folder.path, "--prompt-ids", "1", "--worker", "inprocess"]
+                : ["--model", folder.path, "--listen", "unix:\(folder.path)/s"]
+            let result = try run(program, arguments)
+            #expect(result.status != 0)
+            #expect(
+                result.errorLines.count == 1 && result.error.contains("model.safetensors"), "\(result.error)")
+        }
+    }
+}
+
+/// The tensors of a parity case; see `Tests/Fixtures/parity/README.md`.
+enum ParityExpectations {
+    static func read(_ directory: String) throws -> (prompt: [Int], vocabulary: Int, greedy: [Int]) {
+        let bytes = [UInt8](try Data(contentsOf: URL(filePath: directory + "/expected.safetensors")))
+        func integer(_ bytes: ArraySlice<UInt8>) -> Int { bytes.reversed().reduce(0) { $0 << 8 | Int($1) } }
+        let headerBytes = integer(bytes[0..<8])
+        let header = try JSON(parsing: String(decoding: bytes[8..<8 + headerBytes], as: UTF8.self))
+        func integers(_ name: String) -> [Int] {
+            let offsets = (header[name]?["data_offsets"]?.array ?? []).compactMap { $0.int }
+            guard offsets.count == 2 else { return [] }
+            let start = 8 + headerBytes
+            return stride(from: start + offsets[0], to: start + offsets[1], by: 8).map {
+                integer(bytes[$0..<$0 + 8])
+            }
+        }
+        let vocabulary = header["logits"]?["shape"]?.array?.last?.int ?? 0
+        return (integers("prompt"), vocabulary, integers("greedy"))
+    }
+}
