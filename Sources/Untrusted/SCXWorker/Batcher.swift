@@ -8,8 +8,8 @@ import SCXLink
 /// no hand-over between threads.
 ///
 /// Generation comes in lockstep: after a batch, the sessions that were in it sample and ask again within
-/// microseconds of each other. So a leader waits a moment for those that asked lately, at most a tenth of what the
-/// last batch took.
+/// microseconds of each other. So a leader waits a moment for those that asked lately, at most a tenth of what
+/// batches take: the blocks, that is, and not the short product of the head between two passes through them.
 final class Batcher: @unchecked Sendable {
     /// Answers requests of one batch, in order; each is the connection's number with its request.
     private let compute: @Sendable ([(connection: UInt64, request: Request)]) -> [Result<Answer, LinkError>]
@@ -34,7 +34,8 @@ final class Batcher: @unchecked Sendable {
     private var isLed = false
     /// When each connection asked last.
     private var lastAsked: [UInt64: ContinuousClock.Instant] = [:]
-    private var lastBatch = Duration.zero
+    /// What the longest of the latest batches took; older ones fade.
+    private var batchTime = Duration.zero
     private var batches = 0
     private var requests = 0
 
@@ -75,15 +76,18 @@ final class Batcher: @unchecked Sendable {
     /// Takes a batch, computes it without the lock, and hands out the answers.
     private func lead() {
         gather()
-        let batch = waiting
-        waiting = []
+        // A pass through the blocks takes long, everything else does not: whoever waits for a short answer is ready for
+        // the next pass soon, and all passes can be one.
+        let short = waiting.filter { $0.request.kind != .middle }
+        let batch = short.isEmpty ? waiting : short
+        waiting.removeAll { ticket in batch.contains { $0 === ticket } }
         condition.unlock()
         let start = ContinuousClock.now
         let answers = compute(batch.map { ($0.connection, $0.request) })
         let seconds = ContinuousClock.now - start
         condition.lock()
         for (ticket, answer) in zip(batch, answers) { ticket.answer = answer }
-        lastBatch = seconds
+        batchTime = max(seconds, batchTime * 9 / 10)
         batches += 1
         requests += batch.count
         condition.broadcast()
@@ -92,9 +96,9 @@ final class Batcher: @unchecked Sendable {
     /// Waits for the connections that asked lately and have not asked again.
     private func gather() {
         let now = ContinuousClock.now
-        let patience = min(lastBatch / 10, .milliseconds(5))
+        let patience = min(batchTime / 10, .milliseconds(5))
         // Who has not asked for several batches is not expected.
-        let lately = now - max(lastBatch * 3, .milliseconds(50))
+        let lately = now - max(batchTime * 3, .milliseconds(50))
         let expected = lastAsked.values.count { $0 > lately }
         let limit = Date(timeIntervalSinceNow: patience / .seconds(1))
         while waiting.count < expected, condition.wait(until: limit) {}

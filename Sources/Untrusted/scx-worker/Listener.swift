@@ -11,6 +11,7 @@ enum Listener {
     /// - Parameters:
     ///   - address: Where to listen.
     ///   - identity: Who this worker is and whom it trusts; needed for TCP.
+    /// - Throws: ``LinkError`` that names the address.
     init(_ address: ListenAddress, _ identity: TLSIdentity?) throws(LinkError) {
         switch address {
         case .unix(let path): self = .unix(try UnixListener(path: path))
