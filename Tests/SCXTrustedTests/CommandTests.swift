@@ -26,7 +26,8 @@ struct CommandTests {
         process.executableURL = Self.folder.appending(path: program)
         process.arguments = arguments
         // ArgumentParser leaves a few bytes behind when it exits with an error; that is not for these tests.
-        process.environment = ProcessInfo.processInfo.environment.merging(["ASAN_OPTIONS": "detect_leaks=0"]) { $1 }
+        process.environment = ProcessInfo.processInfo.environment.merging(["ASAN_OPTIONS": "detect_leaks=0"])
+        { $1 }
         let (output, error, stdin) = (Pipe(), Pipe(), Pipe())
         process.standardOutput = output
         process.standardError = error
