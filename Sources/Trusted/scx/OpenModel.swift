@@ -1,6 +1,5 @@
 import ArgumentParser
 import Foundation
-import SCXEncoding
 import SCXInference
 import SCXLink
 import SCXLinkTLS
@@ -26,7 +25,7 @@ struct OpenModel {
     var configuration: DecoderConfiguration { checkpoint.configuration }
 
     /// Tokens that end an answer.
-    var stopTokens: Set<Int32> { Set(checkpoint.generation.endOfSequence.map { Int32($0) }) }
+    var stopTokens: Set<Int32> { Set(checkpoint.generation.endOfSequence.compactMap { Int32(exactly: $0) }) }
 
     /// Loads what the options name, with progress on standard error when that is a terminal.
     init(_ options: ModelOptions) throws {

@@ -25,7 +25,7 @@ public final class WorkerServer: Sendable {
     private let limits: Limits
     private let recorder: Recorder?
     private let batcher: Batcher
-    private let connections = Mutex<(next: UInt64, open: [UInt64: any ByteStream])>((1, [:]))
+    private let connections = Mutex<(next: UInt64, open: Int)>((1, 0))
 
     /// - Parameters:
     ///   - worker: Computes.
@@ -52,7 +52,7 @@ public final class WorkerServer: Sendable {
         defer { bytes.close() }
         let stream = MessageStream(bytes, patience: limits.patience)
         var link = WorkerProtocol(hello: hello, largestTensor: limits.tensorBytes)
-        guard let connection = open(bytes) else {
+        guard let connection = open() else {
             let error = LinkError.workerFull("it serves \(limits.connections) connections already")
             refuse(stream, &link, error)
             return error
@@ -94,30 +94,26 @@ public final class WorkerServer: Sendable {
         }
     }
 
-    /// Ends all connections.
-    public func closeAll() {
-        for stream in connections.withLock({ Array($0.open.values) }) { stream.close() }
-    }
-
     private func answer(_ request: Request, _ connection: UInt64) -> Result<Answer, LinkError> {
         guard case .stats = request.operation else { return batcher.answer(request, connection: connection) }
         var statistics = worker.statistics
-        statistics.connections = connections.withLock { $0.open.count }
+        statistics.connections = connections.withLock { $0.open }
         (statistics.requests, statistics.batches) = batcher.counts
         return .success(.statistics(statistics))
     }
 
-    private func open(_ stream: any ByteStream) -> UInt64? {
+    /// A number for one more connection, or nil when there is no place.
+    private func open() -> UInt64? {
         connections.withLock { connections in
-            guard connections.open.count < limits.connections else { return nil }
+            guard connections.open < limits.connections else { return nil }
             defer { connections.next += 1 }
-            connections.open[connections.next] = stream
+            connections.open += 1
             return connections.next
         }
     }
 
     private func close(_ connection: UInt64) {
-        connections.withLock { _ = $0.open.removeValue(forKey: connection) }
+        connections.withLock { $0.open -= 1 }
         batcher.remove(connection: connection)
         worker.release(connection: connection)
     }

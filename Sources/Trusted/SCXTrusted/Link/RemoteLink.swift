@@ -43,7 +43,6 @@ package final class RemoteLink: WorkerLink {
     private struct State {
         var connection: Connection?
         var traffic = Traffic()
-        var isClosed = false
     }
 
     private let connect: Connect
