@@ -35,7 +35,7 @@ def check(name):
 def check_cuts():
     """A message of three frames, whole, cut and changed."""
     tensor = struct.pack("<600000f", *range(600000))
-    message = Message("linear", False, 9, {"layer": 1, "site": "down"}, "float32", 2, 300000, tensor)
+    message = Message("linear", False, 9, {"layer": 1, "site": "down", "exact": False}, "float32", 2, 300000, tensor)
     data = message.frames()
     heads = [head for _, head, _ in scx_link.parse_frames(data)]
     assert [head.kind for head in heads] == ["linear", "more", "more"]
@@ -56,14 +56,14 @@ def samples():
     big, layer = 0xFFFFFFFF, 0xFFFF
     rows = ("float32", 2, 3, struct.pack("<6f", 1, -2.5, 0.1, 3.4e38, 1e-45, -0.0))
     requests = [
-        ("linear", {"layer": 0, "site": site}, rows) for site in scx_link.SITES
+        ("linear", {"layer": 0, "site": site, "exact": site == "down"}, rows) for site in scx_link.SITES
     ] + [
-        ("linear", {"layer": layer, "site": "queryKeyValue", "slot": big - 1}, rows),
+        ("linear", {"layer": layer, "site": "queryKeyValue", "slot": big - 1, "exact": True}, rows),
         ("attention", {"layer": 5, "position": 0, "queries": 7, "keys": 9}, rows),
         ("attention", {"layer": layer, "slot": 0, "position": big, "queries": big, "keys": big}, rows),
         ("feedForward", {"layer": 21}, rows),
         ("headTopK", {"count": big}, rows),
-        ("unlock", {"slot": big, "layer": layer}, ("uint32", 1, 4, struct.pack("<4I", 3, 0, 2, big))),
+        ("unlock", {"slot": big, "layer": layer, "position": big}, ("uint32", 1, 4, struct.pack("<4I", 3, 0, 2, big))),
         ("lockTail", {"slot": 1, "layer": 2}, rows),
         ("middle", {"blocks": [0, 1], "segments": []}, rows),
         ("middle", {"blocks": [1, layer], "segments": [[big, big, big], [0, 0, 0], [1, 2, 3]]}, rows),

@@ -35,11 +35,11 @@ STATISTICS = ["connections", "slots", "slotBytes", "requests", "batches", "rows"
 
 # The fields of each kind: names, and how struct packs them. Slots named "slot?" may be none.
 REQUESTS = {
-    "linear": (["layer", "site", "slot?"], "<HHI"),
+    "linear": (["layer", "site", "slot?", "exact"], "<HHIB"),
     "attention": (["layer", "slot?", "position", "queries", "keys"], "<HIIII"),
     "feedForward": (["layer"], "<H"),
     "headTopK": (["count"], "<I"),
-    "unlock": (["slot", "layer"], "<IH"),
+    "unlock": (["slot", "layer", "position"], "<IHI"),
     "lockTail": (["slot", "layer"], "<IH"),
     "tailScores": (["slot", "layer", "position"], "<IHI"),
     "release": (["slot"], "<I"),
@@ -181,6 +181,10 @@ def parse_fields(kind, is_answer, data):
             if fields["site"] not in SITE_NAMES:
                 raise LinkError(f"unknown site {fields['site']}")
             fields["site"] = SITE_NAMES[fields["site"]]
+        if "exact" in fields:
+            if fields["exact"] > 1:
+                raise LinkError(f"an exactness of {fields['exact']}")
+            fields["exact"] = fields["exact"] == 1
     else:
         raise LinkError(f"'{kind}' is no request")
     if at != len(data):

@@ -47,7 +47,7 @@ enum LinkSamples {
         }
         let first = Int.random(in: 0..<Int(UInt16.max), using: &chance)
         var operations: [Request.Operation] = Site.allCases.flatMap { site in
-            optional.map { .linear(layer: 7, site: site, slot: $0) }
+            optional.map { .linear(layer: 7, site: site, slot: $0, exact: $0 == nil) }
         }
         for slot in optional {
             operations.append(
@@ -65,7 +65,9 @@ enum LinkSamples {
         ]
         let permutation = (0..<UInt32(Int.random(in: 1...20, using: &chance))).shuffled(using: &chance)
         return operations.map { Request($0, tensor(&chance)) } + [
-            Request(.unlock(slot: slot(&chance), layer: layer(&chance)), permutation: permutation),
+            Request(
+                .unlock(slot: slot(&chance), layer: layer(&chance), position: count(&chance)),
+                permutation: permutation),
             Request(.release(slot: slot(&chance))), Request(.stats),
         ]
     }
@@ -90,7 +92,7 @@ enum LinkSamples {
             (Request(.headTopK(count: count), tensor(&chance, rows: rows)), .topK(logits)),
             (Request(.stats), .statistics(statistics)),
             (Request(.release(slot: slot(&chance))), .done),
-            (Request(.unlock(slot: slot(&chance), layer: 0), permutation: [1, 0]), .done),
+            (Request(.unlock(slot: slot(&chance), layer: 0, position: 0), permutation: [1, 0]), .done),
             (Request(.lockTail(slot: slot(&chance), layer: 0), tensor(&chance)), .done),
         ]
     }

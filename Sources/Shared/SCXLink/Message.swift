@@ -41,17 +41,18 @@ extension Request {
         var head = FrameHead(kind: kind, isAnswer: false, number: number)
         var fields = FieldWriter()
         switch operation {
-        case .linear(let layer, let site, let slot):
+        case .linear(let layer, let site, let slot, let exact):
             fields.add(UInt16(layer))
             fields.add(site.rawValue)
             fields.add(slot)
+            fields.add(UInt8(exact ? 1 : 0))
         case .attention(let layer, let slot, let position, let queries, let keys):
             fields.add(UInt16(layer))
             fields.add(slot)
             for number in [position, queries, keys] { fields.add(UInt32(number)) }
         case .feedForward(let layer): fields.add(UInt16(layer))
         case .headTopK(let count): fields.add(UInt32(count))
-        case .unlock(let slot, let layer), .lockTail(let slot, let layer):
+        case .lockTail(let slot, let layer):
             fields.add(slot.number)
             fields.add(UInt16(layer))
         case .middle(let blocks, let segments):
@@ -63,7 +64,7 @@ extension Request {
                 fields.add(UInt32(segment.position))
                 fields.add(UInt32(segment.rows))
             }
-        case .tailScores(let slot, let layer, let position):
+        case .unlock(let slot, let layer, let position), .tailScores(let slot, let layer, let position):
             fields.add(slot.number)
             fields.add(UInt16(layer))
             fields.add(UInt32(position))
@@ -93,7 +94,10 @@ extension Request {
             let layer = Int(try fields.take(UInt16.self))
             let code = try fields.take(UInt16.self)
             guard let site = Site(rawValue: code) else { throw .malformedFrame("unknown site \(code)") }
-            operation = .linear(layer: layer, site: site, slot: try fields.takeSlot())
+            let slot = try fields.takeSlot()
+            let exact = try fields.take(UInt8.self)
+            guard exact <= 1 else { throw .malformedFrame("an exactness of \(exact)") }
+            operation = .linear(layer: layer, site: site, slot: slot, exact: exact == 1)
         case .attention:
             operation = .attention(
                 layer: Int(try fields.take(UInt16.self)), slot: try fields.takeSlot(),
@@ -103,7 +107,8 @@ extension Request {
         case .headTopK: operation = .headTopK(count: Int(try fields.take(UInt32.self)))
         case .unlock:
             operation = .unlock(
-                slot: Slot(number: try fields.take(UInt32.self)), layer: Int(try fields.take(UInt16.self)))
+                slot: Slot(number: try fields.take(UInt32.self)), layer: Int(try fields.take(UInt16.self)),
+                position: Int(try fields.take(UInt32.self)))
         case .lockTail:
             operation = .lockTail(
                 slot: Slot(number: try fields.take(UInt32.self)), layer: Int(try fields.take(UInt16.self)))

@@ -90,8 +90,8 @@ extension TranscriptEntry {
     public var layer: Int? {
         guard case .request(let operation) = detail else { return nil }
         return switch operation {
-        case .linear(let layer, _, _), .attention(let layer, _, _, _, _), .feedForward(let layer),
-            .unlock(_, let layer), .lockTail(_, let layer), .tailScores(_, let layer, _):
+        case .linear(let layer, _, _, _), .attention(let layer, _, _, _, _), .feedForward(let layer),
+            .unlock(_, let layer, _), .lockTail(_, let layer), .tailScores(_, let layer, _):
             layer
         case .headTopK, .middle, .release, .stats: nil
         }
@@ -101,8 +101,8 @@ extension TranscriptEntry {
     public var slots: [Slot] {
         guard case .request(let operation) = detail else { return [] }
         switch operation {
-        case .linear(_, _, let slot), .attention(_, let slot, _, _, _): return slot.map { [$0] } ?? []
-        case .unlock(let slot, _), .lockTail(let slot, _), .tailScores(let slot, _, _), .release(let slot):
+        case .linear(_, _, let slot, _), .attention(_, let slot, _, _, _): return slot.map { [$0] } ?? []
+        case .unlock(let slot, _, _), .lockTail(let slot, _), .tailScores(let slot, _, _), .release(let slot):
             return [slot]
         case .middle(_, let segments): return segments.map(\.slot)
         case .feedForward, .headTopK, .stats: return []

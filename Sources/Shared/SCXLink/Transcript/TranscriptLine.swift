@@ -39,6 +39,13 @@ struct TranscriptLine {
         }
     }
 
+    func bool(_ name: String) throws(TranscriptError) -> Bool {
+        guard let value = self[name]?.bool else {
+            throw fault("'\(name)' is missing or neither true nor false")
+        }
+        return value
+    }
+
     func text(_ name: String) throws(TranscriptError) -> String {
         guard let value = self[name]?.string else { throw fault("'\(name)' is missing or no text") }
         return value
@@ -139,14 +146,15 @@ extension Request.Operation {
         }
         func member(_ layer: Int) -> JSON.Member { .init("layer", .int(layer)) }
         switch self {
-        case .linear(let layer, let site, let slot):
+        case .linear(let layer, let site, let slot, let exact):
             return [member(layer), .init("site", .string("\(site)"))] + member(slot)
+                + [.init("exact", .bool(exact))]
         case .attention(let layer, let slot, let position, let queries, let keys):
             let counts = [("position", position), ("queries", queries), ("keys", keys)]
             return [member(layer)] + member(slot) + counts.map { .init($0.0, .int($0.1)) }
         case .feedForward(let layer): return [member(layer)]
         case .headTopK(let count): return [.init("count", .int(count))]
-        case .unlock(let slot, let layer), .lockTail(let slot, let layer):
+        case .lockTail(let slot, let layer):
             return member(slot) + [member(layer)]
         case .middle(let blocks, let segments):
             return [
@@ -156,7 +164,7 @@ extension Request.Operation {
                     .array(
                         segments.map { [.int(Int($0.slot.number)), .int($0.position), .int($0.rows)] })),
             ]
-        case .tailScores(let slot, let layer, let position):
+        case .unlock(let slot, let layer, let position), .tailScores(let slot, let layer, let position):
             return member(slot) + [member(layer), .init("position", .int(position))]
         case .release(let slot): return member(slot)
         case .stats: return []
@@ -168,14 +176,16 @@ extension Request.Operation {
         case .linear:
             self = .linear(
                 layer: try line.layer(), site: try line.choice("site", of: Site.allCases),
-                slot: try line.slotIfAny())
+                slot: try line.slotIfAny(), exact: try line.bool("exact"))
         case .attention:
             self = .attention(
                 layer: try line.layer(), slot: try line.slotIfAny(), position: try line.count("position"),
                 queries: try line.count("queries"), keys: try line.count("keys"))
         case .feedForward: self = .feedForward(layer: try line.layer())
         case .headTopK: self = .headTopK(count: try line.count("count"))
-        case .unlock: self = .unlock(slot: try line.slot(), layer: try line.layer())
+        case .unlock:
+            self = .unlock(
+                slot: try line.slot(), layer: try line.layer(), position: try line.count("position"))
         case .lockTail: self = .lockTail(slot: try line.slot(), layer: try line.layer())
         case .middle:
             let blocks = try line.ints("blocks", atMost: Int(UInt16.max))
