@@ -57,7 +57,7 @@ let package = Package(
 
         // Trusted: sees text and keys. Nothing here is `public`, all of it is `package`.
         .target(
-            name: "SCXEncoding", dependencies: ["SCXInference", "SCXLink"],
+            name: "SCXEncoding", dependencies: ["SCXInference", "SCXLink", crypto],
             path: "Sources/Trusted/SCXEncoding", swiftSettings: settings),
         .target(
             name: "SCXTrusted", dependencies: ["SCXEncoding", "SCXInference", "SCXLink"],
@@ -105,6 +105,9 @@ let package = Package(
                 "SCXLinkTLS", "SCXLink", "SCXCertificates", crypto, nioCore, nioPosix, nioSSL, swiftASN1,
                 x509,
             ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SCXEncodingTests", dependencies: ["SCXEncoding", "SCXInference", "SCXLink"],
             swiftSettings: settings),
         .testTarget(
             name: "SCXTrustedTests",

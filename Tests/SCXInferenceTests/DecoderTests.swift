@@ -76,7 +76,7 @@ struct DecoderTests {
         var rows = model.product(normed.span, .queryKeyValue(block: 1))
         var span = rows.mutableSpan
         let heads = model.configuration.headCount
-        model.rotate(&span, block: 1, queryHeads: heads, positions: 41..<42)
+        model.rotate(&span, block: 1, queryHeads: heads, table: model.rotaryTable(positions: 41..<42))
         #expect(rows == expected)
     }
 

@@ -53,20 +53,23 @@ extension Decoder {
         rmsNorm(hidden, weight: weight.span, epsilon: configuration.normEpsilon, into: &out, pool: pool)
     }
 
+    /// Cosines and sines for these positions of one sequence.
+    public func rotaryTable(positions: Range<Int>) -> RotaryTable { RotaryTable(rope, positions: positions) }
+
     /// The norm of each query and key head where the family has one, then the rotation, in place.
     ///
     /// - Parameters:
-    ///   - rows: One for each position: its query heads, its key heads, its value heads, which stay as they are.
+    ///   - rows: One for each row of the table: its query heads, its key heads, its value heads, which stay as they are.
     ///   - block: Its number.
-    ///   - queryHeads: In a row; 0 for rows of keys and values.
-    ///   - positions: Of the rows, in one sequence; dynamic scaling takes the last as the sequence's end.
-    /// - Precondition: The block exists and `rows` has a row for each position.
+    ///   - queryHeads: Query heads in a row.
+    ///   - table: From ``rotaryTable(positions:)``.
+    /// - Precondition: The block exists and there are as many rows.
     public func rotate(
-        _ rows: inout MutableSpan<Float>, block: Int, queryHeads: Int, positions: Range<Int>
+        _ rows: inout MutableSpan<Float>, block: Int, queryHeads: Int, table: RotaryTable
     ) {
         let stride = (queryHeads + 2 * configuration.keyValueHeadCount) * configuration.headSize
-        precondition(rows.count == positions.count * stride, "Decoder: not a row for each position")
-        rotate(block, &rows, queryHeads: queryHeads, RotaryTable(rope, positions: positions))
+        precondition(rows.count == table.tokens * stride, "Decoder: not a row for each position")
+        rotate(block, &rows, queryHeads: queryHeads, table)
     }
 
     /// The bare product of rows with a site's weights, and its bias: no norm before, no activation after.
@@ -87,6 +90,16 @@ extension Decoder {
         return floats(tokens * weights.rows) { out in
             linear(rows, weights, bias: site.bias.span, into: &out, tokens: tokens, pool: pool)
         }
+    }
+
+    /// The bare product of rows with a site's weights, and its bias, into memory of the caller's.
+    ///
+    /// - Precondition: As ``product(_:_:exact:)``, and `out` has room for exactly the result.
+    public func product(_ rows: Span<Float>, _ site: DecoderSite, into out: inout MutableSpan<Float>) {
+        let site = weights(site)
+        linear(
+            rows, site.weights, bias: site.bias.span, into: &out, tokens: rows.count / site.weights.columns,
+            pool: pool)
     }
 
     /// What a block's feed-forward network, its norm included, adds to hidden states.
