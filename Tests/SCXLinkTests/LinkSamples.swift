@@ -25,6 +25,14 @@ enum LinkSamples {
         return EncodedTensor(encodedRows: rows, channels: channels, values: values)
     }
 
+    /// A row in groups, with some values before them that are not.
+    static func grouped(_ chance: inout Chance, _ precision: TensorPrecision, count: Int) -> EncodedTensor {
+        let values = (0..<count).map { _ in Float.random(in: -99...99, using: &chance) }
+        return EncodedTensor(
+            encodedRows: 1, channels: count, values: values, precision: precision,
+            exactPrefix: Int.random(in: 0...count, using: &chance))
+    }
+
     static func slot(_ chance: inout Chance) -> Slot {
         // The largest number stands for none.
         Slot(
@@ -63,8 +71,13 @@ enum LinkSamples {
                 segments: segments),
             .tailScores(slot: slot(&chance), layer: layer(&chance), position: count(&chance)),
         ]
+        let attention = Request.Operation.attention(
+            layer: layer(&chance), slot: nil, position: 0, queries: 1, keys: count(&chance))
+        let inGroups = [TensorPrecision.int8, .int4].map {
+            Request(attention, grouped(&chance, $0, count: Int.random(in: 1...150, using: &chance)))
+        }
         let permutation = (0..<UInt32(Int.random(in: 1...20, using: &chance))).shuffled(using: &chance)
-        return operations.map { Request($0, tensor(&chance)) } + [
+        return operations.map { Request($0, tensor(&chance)) } + inGroups + [
             Request(
                 .unlock(slot: slot(&chance), layer: layer(&chance), position: count(&chance)),
                 permutation: permutation),

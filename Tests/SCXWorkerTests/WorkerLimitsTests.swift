@@ -68,7 +68,7 @@ struct WorkerLimitsTests {
                 .middle(blocks: 0..<1, segments: [Segment(slot: slot, position: 0, rows: 2)]), 2, hidden + 1),
             rows(.headTopK(count: 0), 1, hidden), rows(.headTopK(count: -1), 1, hidden),
             rows(.headTopK(count: vocabulary + 1), 1, hidden), rows(.headTopK(count: .max), 1, hidden),
-            rows(.headTopK(count: 1), 0, hidden), rows(.headTopK(count: 1), 1, 1),
+            rows(.headTopK(count: 1), 1, 1),
             rows(.linear(layer: blocks, site: .queryKeyValue, slot: nil, exact: false), 1, hidden),
             rows(.linear(layer: -1, site: .queryKeyValue, slot: nil, exact: false), 1, hidden),
             rows(.linear(layer: .max, site: .output, slot: nil, exact: false), 1, query),
@@ -76,9 +76,8 @@ struct WorkerLimitsTests {
             rows(.linear(layer: 0, site: .head, slot: slot, exact: false), 1, hidden),
             rows(.linear(layer: 1, site: .head, slot: nil, exact: false), 1, hidden),
             rows(.linear(layer: 0, site: .down, slot: nil, exact: false), 1, hidden),
-            rows(.linear(layer: 0, site: .queryKeyValue, slot: none, exact: false), 0, hidden),
             rows(.feedForward(layer: blocks), 1, hidden), rows(.feedForward(layer: .min), 1, hidden),
-            rows(.feedForward(layer: 0), 1, hidden - 1), rows(.feedForward(layer: 0), 0, hidden),
+            rows(.feedForward(layer: 0), 1, hidden - 1),
             attention(blocks, nil, 0, 1, 1, one), attention(-1, nil, 0, 1, 1, one),
             attention(0, nil, 1, 1, 1, one), attention(0, slot, 3, 1, 1, one),
             attention(0, none, 1, 1, 1, one),
@@ -91,7 +90,7 @@ struct WorkerLimitsTests {
             rows(.attention(layer: 0, slot: nil, position: 0, queries: 2, keys: 2), 2, one),
             rows(.lockTail(slot: slot, layer: blocks), 1, key),
             rows(.lockTail(slot: none, layer: 0), 1, key + 1),
-            rows(.lockTail(slot: none, layer: 0), 0, key), rows(.lockTail(slot: none, layer: -1), 1, key),
+            rows(.lockTail(slot: none, layer: -1), 1, key),
             rows(.tailScores(slot: slot, layer: 0, position: 1), 1, hidden),
             rows(.tailScores(slot: none, layer: 1, position: 1), 1, hidden),
             rows(.tailScores(slot: slot, layer: blocks, position: 1), 1, hidden),
@@ -101,7 +100,7 @@ struct WorkerLimitsTests {
             rows(.tailScores(slot: slot, layer: 1, position: 1), 2, hidden),
             rows(.tailScores(slot: slot, layer: 1, position: 1), 1, hidden + 1),
         ]
-        for permutation: [UInt32] in [[], [5], [0, 1, .max], [UInt32](repeating: 0, count: length - 2)] {
+        for permutation: [UInt32] in [[5], [0, 1, .max], [UInt32](repeating: 0, count: length - 2)] {
             requests.append(Request(.unlock(slot: slot, layer: 0, position: 3), permutation: permutation))
         }
         for position in [4, -1, .max, .min] {

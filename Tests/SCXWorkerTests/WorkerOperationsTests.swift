@@ -51,6 +51,21 @@ struct WorkerOperationsTests {
         return attended
     }
 
+    @Test("attention in groups is attention of the rounded values", arguments: [TensorPrecision.int8, .int4])
+    func groups(_ precision: TensorPrecision) throws {
+        let fixture = try WorkerFixture()
+        let count = 3 * fixture.queryWidth + 5 * 2 * fixture.keyWidth
+        let operation = Request.Operation.attention(layer: 0, slot: nil, position: 0, queries: 3, keys: 5)
+        let tensor = EncodedTensor(
+            encodedRows: 1, channels: count, values: noise(count, seed: 13), precision: precision,
+            exactPrefix: fixture.queryWidth)
+        guard case .tensor(let answer) = try fixture.worker.answer(Request(operation, tensor)) else {
+            Issue.record("not a tensor")
+            return
+        }
+        #expect(try fixture.tensor(operation, tensor.values, channels: count) == answer.values)
+    }
+
     @Test("every site is its bare product with its bias")
     func sites() throws {
         let fixture = try WorkerFixture("llama-biases")

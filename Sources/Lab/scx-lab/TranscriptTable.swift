@@ -67,7 +67,8 @@ enum TranscriptTable {
 
     static func values(of entry: TranscriptEntry, in transcript: Transcript) throws -> String? {
         let indent = String(repeating: " ", count: 22)
-        switch entry.elements {
+        let isGrouped = entry.layout.map { $0.precision != .float32 } ?? false
+        switch isGrouped ? .float32 : entry.elements {
         case .none: return nil
         case .uint32:
             let words = try transcript.words(of: entry)

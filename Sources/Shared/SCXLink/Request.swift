@@ -46,8 +46,8 @@ public struct Request: Equatable, Sendable {
         /// The tensor is one row: `queries` rows of all query heads, then `keys` rows of keys and values side by
         /// side. The queries are those of the last positions, scores are scaled by 1 / √headSize, and the layer's
         /// sliding window applies. With a slot the keys are appended to the encoded ones that it holds for the layer,
-        /// which are first cut at `position`; without one `position` is 0 and nothing is kept. Answered by a tensor
-        /// `[1, queries · heads · headSize]`.
+        /// which are first cut at `position`; without one `position` is 0 and nothing is kept. Only this tensor may
+        /// travel in groups. Answered by a tensor `[1, queries · heads · headSize]`.
         case attention(layer: Int, slot: Slot?, position: Int, queries: Int, keys: Int)
 
         /// Norm, gate, up, activation and down of one block, without the residual. Answered by `[rows, hidden]`.
@@ -114,12 +114,21 @@ public struct Request: Equatable, Sendable {
         }
     }
 
+    /// - Precondition: There are rows, and only those of an attention may be in groups.
     package init(_ operation: Operation, _ rows: EncodedTensor) {
+        precondition(!rows.values.isEmpty, "Request: an empty tensor")
+        if rows.precision != .float32 {
+            guard case .attention = operation else {
+                preconditionFailure("Request: only attention takes rows in groups")
+            }
+        }
         self.operation = operation
         payload = .rows(rows)
     }
 
+    /// - Precondition: There are rows.
     package init(_ operation: Operation, permutation: [UInt32]) {
+        precondition(!permutation.isEmpty, "Request: an empty permutation")
         self.operation = operation
         payload = .permutation(permutation)
     }

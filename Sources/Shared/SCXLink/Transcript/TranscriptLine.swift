@@ -63,6 +63,16 @@ struct TranscriptLine {
 
     func count(_ name: String) throws(TranscriptError) -> Int { try int(name, atMost: Int(UInt32.max)) }
 
+    func layout() throws(TranscriptError) -> TensorLayout {
+        let precision = try choice("precision", of: TensorPrecision.allCases)
+        let (prefix, channels) = (try count("exactPrefix"), try count("channels"))
+        guard
+            let layout = TensorLayout(
+                precision: precision.rawValue, exactPrefix: UInt32(prefix), channels: UInt32(channels))
+        else { throw fault("'exactPrefix' is out of range") }
+        return layout
+    }
+
     func slot() throws(TranscriptError) -> Slot { Slot(number: UInt32(try count("slot"))) }
 
     func slotIfAny() throws(TranscriptError) -> Slot? { self["slot"] == nil ? nil : try slot() }
@@ -77,6 +87,12 @@ extension TranscriptEntry {
             .init("number", .int(Int(clamping: number))), .init("kind", .string("\(kind)")),
         ]
         members += detail.members
+        if let layout {
+            members += [
+                .init("precision", .string("\(layout.precision)")),
+                .init("exactPrefix", .int(layout.exactPrefix)), .init("channels", .int(layout.channels)),
+            ]
+        }
         if elements != .none {
             members += [
                 .init("dtype", .string("\(elements)")), .init("shape", [.int(rows), .int(channels)]),
