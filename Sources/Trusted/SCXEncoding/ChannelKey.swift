@@ -43,7 +43,7 @@ package struct HeadRows: ~Escapable {
 
 /// The secret of one attention exchange: a permutation of the channels inside each head.
 ///
-/// Consumed by ``encode(queries:keyValues:)``; the answer is opened by what is left of it, once.
+/// Consumed by ``encode(queries:keyValues:compression:)``; the answer is opened by what is left of it, once.
 package struct OneTimeChannelKey: ~Copyable, Sendable {
     private let order: ChannelOrder
 
@@ -56,9 +56,13 @@ package struct OneTimeChannelKey: ~Copyable, Sendable {
     /// - Parameters:
     ///   - queries: After the rotation.
     ///   - keyValues: All keys and values that they see, side by side.
-    package consuming func encode(queries: HeadRows, keyValues: HeadRows) -> AttentionExchange {
-        let tensor = order.encode(queries: queries, keyValues: keyValues)
-        return AttentionExchange(tensor: tensor, queries: queries.count, order: order)
+    ///   - compression: How keys and values are rounded; nil not at all.
+    package consuming func encode(
+        queries: HeadRows, keyValues: HeadRows, compression: KeyValueCompression? = nil
+    ) -> AttentionExchange {
+        let tensor = order.encode(queries: queries, keyValues: keyValues, compression)
+        return AttentionExchange(
+            tensor: tensor, queries: queries.count, order: order, scaling: compression?.scaling)
     }
 }
 
@@ -67,11 +71,15 @@ package struct AttentionExchange: ~Copyable, Sendable {
     package let tensor: EncodedTensor
     private let queries: Int
     private let order: ChannelOrder
+    private let scaling: ChannelScaling?
 
-    fileprivate init(tensor: EncodedTensor, queries: Int, order: consuming ChannelOrder) {
+    fileprivate init(
+        tensor: EncodedTensor, queries: Int, order: consuming ChannelOrder, scaling: ChannelScaling?
+    ) {
         self.tensor = tensor
         self.queries = queries
         self.order = order
+        self.scaling = scaling
     }
 
     /// Opens the worker's answer.
@@ -79,7 +87,20 @@ package struct AttentionExchange: ~Copyable, Sendable {
     /// - Returns: `[queries, heads · headSize]`
     /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
     package consuming func open(_ answer: Answer) throws(LinkError) -> Plaintext {
-        try order.open(answer, queries: queries)
+        var attended = try order.open(answer, queries: queries)
+        scaling?.restore(&attended)
+        return attended
+    }
+}
+
+/// How the keys and values of an exchange are rounded.
+package struct KeyValueCompression: Sendable {
+    package let precision: TensorPrecision
+    package let scaling: ChannelScaling
+
+    package init(precision: TensorPrecision, scaling: ChannelScaling) {
+        self.precision = precision
+        self.scaling = scaling
     }
 }
 
@@ -96,7 +117,7 @@ package struct SessionChannelKey: ~Copyable, Sendable {
 
     /// Encodes queries with the keys and values of the same tokens.
     package borrowing func encodeReusing(queries: HeadRows, keyValues: HeadRows) -> EncodedTensor {
-        order.encode(queries: queries, keyValues: keyValues)
+        order.encode(queries: queries, keyValues: keyValues, nil)
     }
 
     /// Opens the answer to the queries.
@@ -137,14 +158,50 @@ struct ChannelOrder: ~Copyable, Sendable {
     }
 
     /// One row: the queries, then keys and values of each token.
-    borrowing func encode(queries rows: HeadRows, keyValues tokens: HeadRows) -> EncodedTensor {
+    borrowing func encode(
+        queries rows: HeadRows, keyValues tokens: HeadRows, _ compression: KeyValueCompression?
+    ) -> EncodedTensor {
         let (queryWidth, pairWidth) = (shape.queryWidth, 2 * shape.keyWidth)
         let prefix = rows.count * queryWidth
-        let values = encodedRows(1, prefix + tokens.count * pairWidth) { out in
+        var values = encodedRows(1, prefix + tokens.count * pairWidth) { out in
             gather(rows, queries.span, into: &out, at: 0)
             gather(tokens, keyValues.span, into: &out, at: prefix)
         }
-        return EncodedTensor(encodedRows: 1, channels: values.count, values: values)
+        guard let compression else {
+            return EncodedTensor(encodedRows: 1, channels: values.count, values: values)
+        }
+        scale(&values, queries: rows.count, by: compression.scaling)
+        return EncodedTensor(
+            encodedRows: 1, channels: values.count, values: values, precision: compression.precision,
+            exactPrefix: prefix)
+    }
+
+    /// Scales encoded rows: each channel by what belongs to the channel that it was.
+    private borrowing func scale(_ values: inout [Float], queries count: Int, by scaling: ChannelScaling) {
+        let (queryWidth, pairWidth) = (shape.queryWidth, 2 * shape.keyWidth)
+        let (size, group) = (shape.headSize, shape.heads / shape.keyValueHeads)
+        var factors = SecretBuffer<Float>(repeating: 0, count: queryWidth)
+        var shifts = SecretBuffer<Float>(repeating: 0, count: pairWidth)
+        var inverses = SecretBuffer<Float>(repeating: 0, count: pairWidth)
+        var factor = factors.mutableSpan
+        var shift = shifts.mutableSpan
+        var inverse = inverses.mutableSpan
+        for c in 0..<queryWidth {
+            // The key channel that this query channel meets.
+            let plain = Int(queries.span[c])
+            factor[c] = scaling.deviation(plain / size / group * size + plain % size)
+        }
+        for c in 0..<pairWidth {
+            shift[c] = scaling.mean(Int(keyValues.span[c]))
+            inverse[c] = 1 / scaling.deviation(Int(keyValues.span[c]))
+        }
+        var out = values.mutableSpan
+        for row in 0..<count { for c in 0..<queryWidth { out[row * queryWidth + c] *= factor[c] } }
+        let start = count * queryWidth
+        for row in 0..<(out.count - start) / pairWidth {
+            let from = start + row * pairWidth
+            for c in 0..<pairWidth { out[from + c] = (out[from + c] - shift[c]) * inverse[c] }
+        }
     }
 
     /// Undoes the order of the values in what attention gives.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import SCXLink
 import SCXTrusted
 
 /// How profile `scx` hides what it hides.
@@ -23,6 +24,22 @@ struct ScxFlags: ParsableArguments {
             How long the first blocks' permutation of channels lives: oneTime, or session, which is faster and weaker.
             """)
     var scxReuse = ScxOptions.Reuse.oneTime
+
+    @Option(
+        help: "What the first blocks' keys and values are rounded to that travel for each token; float32: not at all.")
+    var scxCompress = Compression.float32
+
+    enum Compression: String, CaseIterable, ExpressibleByArgument {
+        case float32, int8, int4
+
+        var precision: TensorPrecision {
+            switch self {
+            case .float32: .float32
+            case .int8: .int8
+            case .int4: .int4
+            }
+        }
+    }
 
     struct Redundancy: Equatable, ExpressibleByArgument {
         let policy: ScxOptions.Redundancy
@@ -67,7 +84,7 @@ struct ScxFlags: ParsableArguments {
     /// Whether none of them was given.
     var isDefault: Bool {
         scxLs == 1 && scxLe == 1 && scxRedundancy.policy == .auto && scxNoise.scale == nil
-            && scxReuse == .oneTime
+            && scxReuse == .oneTime && scxCompress == .float32
     }
 
     /// The options for a model of so many blocks.
@@ -78,6 +95,7 @@ struct ScxFlags: ParsableArguments {
         options.redundancy = scxRedundancy.policy
         options.noiseScale = scxNoise.scale
         options.reuse = scxReuse
+        options.compression = scxCompress.precision
         if let problem = options.problem(blockCount: blockCount) {
             throw ValidationError("'--scx-ls \(scxLs) --scx-le \(scxLe)': \(problem).")
         }

@@ -49,7 +49,8 @@ extension ScxForwardPass {
         for index in 0..<options.lastBlocks {
             let block = middle.upperBound + index
             hidden.add(product(try attendLast(steps.map(\.session), index, hidden), .output(block: block)))
-            let scalar = OneTimeScalar(rows: hidden.rows, random: &random)
+            let scalar = OneTimeScalar(
+                for: hidden, epsilon: configuration.normEpsilon, random: &random)
             hidden.add(try feedForward(scalar.encode(hidden), block))
         }
         for step in steps { step.session.count += 1 }
@@ -93,7 +94,9 @@ extension ScxForwardPass {
                 attended.set(row, to: try attendReusing(state, session, block, own))
                 continue
             }
-            let exchange = encode(OneTimeChannelKey(shape, random: &random), own, state.cache)
+            let exchange = encode(
+                OneTimeChannelKey(shape, random: &random), own, state.cache,
+                state.compression(options.compression, shape))
             let answer = try link.exchange(
                 Request(
                     .attention(layer: block, slot: nil, position: 0, queries: 1, keys: state.cache.count),

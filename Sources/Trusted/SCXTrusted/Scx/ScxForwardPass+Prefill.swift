@@ -77,14 +77,15 @@ extension ScxForwardPass {
 
     /// Encodes queries with all keys and values of a cache.
     func encode(
-        _ key: consuming OneTimeChannelKey, _ projected: borrowing Plaintext, _ cache: ProtectedCache
+        _ key: consuming OneTimeChannelKey, _ projected: borrowing Plaintext, _ cache: ProtectedCache,
+        _ compression: KeyValueCompression? = nil
     ) -> AttentionExchange {
         var key = Optional(key)
         return cache.withRows { pairs in
             let queries = HeadRows(projected.span, offset: 0, stride: projected.channels, count: projected.rows)
             let keyValues = HeadRows(pairs, offset: 0, stride: 2 * shape.keyWidth, count: cache.count)
             guard let key = key.take() else { preconditionFailure("ScxForwardPass: the key is used") }
-            return key.encode(queries: queries, keyValues: keyValues)
+            return key.encode(queries: queries, keyValues: keyValues, compression: compression)
         }
     }
 

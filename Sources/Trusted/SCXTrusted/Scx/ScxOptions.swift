@@ -1,3 +1,5 @@
+package import SCXLink
+
 /// What profile `scx` can be told.
 package struct ScxOptions: Equatable, Sendable {
     /// Blocks at the beginning whose keys and values stay on the trusted side, at least 1 (`ls` in the paper).
@@ -8,6 +10,8 @@ package struct ScxOptions: Equatable, Sendable {
     /// Scale of the Laplace noise; nil for the model's own, from its profile.
     package var noiseScale: Float?
     package var reuse = Reuse.oneTime
+    /// What keys and values are rounded to that travel for each generated token.
+    package var compression = TensorPrecision.float32
 
     package init() {}
 

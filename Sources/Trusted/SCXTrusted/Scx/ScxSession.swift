@@ -18,10 +18,23 @@ final class ScxSession {
         let cache: ProtectedCache
         /// With `reuse: session`, the key of all the session's attentions.
         var key: SessionChannelKey?
+        /// Measured again when the cache has grown by a quarter.
+        private var scaling: ChannelScaling?
 
         init(width: Int, key: consuming SessionChannelKey?) {
             cache = ProtectedCache(width: width)
             self.key = key
+        }
+
+        /// How the keys and values of the next exchange are rounded.
+        func compression(_ precision: TensorPrecision, _ shape: HeadShape) -> KeyValueCompression? {
+            guard precision != .float32 else { return nil }
+            if let scaling, scaling.count * 5 / 4 >= cache.count, scaling.count <= cache.count {
+                return KeyValueCompression(precision: precision, scaling: scaling)
+            }
+            let measured = ChannelScaling(cache, shape)
+            scaling = measured
+            return KeyValueCompression(precision: precision, scaling: measured)
         }
     }
 
