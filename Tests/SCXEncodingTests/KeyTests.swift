@@ -95,7 +95,8 @@ struct KeyTests {
     @Test("noise is added to what travels and taken from what comes back")
     func noise() throws {
         var random = SecureRandom()
-        let noise = OneTimeNoise(rows: 9, inputs: 5, outputs: 2, scale: 3, random: &random) { noise, product in
+        let noise = OneTimeNoise(rows: 9, inputs: 5, outputs: 2, scale: 3, random: &random) {
+            noise, product in
             for row in 0..<9 { for c in 0..<2 { product[row * 2 + c] = 2 * noise[row * 5 + c] } }
         }
         let key = OneTimeRowKey(
@@ -124,7 +125,8 @@ struct KeyTests {
         var seen: Set<Float> = []
         for rows in [2, 7, 6] {
             let key = OneTimeRowKey(
-                rows: rows, redundant: Plaintext(rows: 0, channels: 4), noise: stock.take(rows), random: &random)
+                rows: rows, redundant: Plaintext(rows: 0, channels: 4), noise: stock.take(rows),
+                random: &random)
             let tensor = key.encode(Plaintext(rows: rows, channels: 4)).tensor
             // Numbers of 32 bits seldom repeat by chance; zeros would be noise handed out before.
             #expect(!tensor.values.contains(0))
@@ -160,7 +162,9 @@ struct KeyTests {
             let opened = try exchange.open(answer)
             var plain: [Float] = []
             for t in 0..<tokens { for c in 0..<shape.queryWidth { plain.append(rows.span[t * width + c]) } }
-            for t in 0..<tokens { for c in shape.queryWidth..<width { plain.append(rows.span[t * width + c]) } }
+            for t in 0..<tokens {
+                for c in shape.queryWidth..<width { plain.append(rows.span[t * width + c]) }
+            }
             let expected = Self.attention(plain, shape, tokens)
             var largest: Float = 0
             for i in expected.indices { largest = max(largest, abs(expected[i] - opened.span[i])) }
@@ -190,7 +194,9 @@ struct KeyTests {
         }
     }
 
-    @Test("a secret scalar keeps the norm's result, also where ε counts", arguments: [1e-3, 0.02, 1, 40] as [Float])
+    @Test(
+        "a secret scalar keeps the norm's result, also where ε counts",
+        arguments: [1e-3, 0.02, 1, 40] as [Float])
     func scalar(size: Float) throws {
         var random = SecureRandom()
         let rows = try Self.random(40, 64, &random, scale: size)
@@ -233,7 +239,9 @@ struct KeyTests {
                 let start = head / group * size
                 var weights = (0...t).map { s in
                     exp(
-                        (0..<size).reduce(0) { $0 + Double(row[t * width + head * size + $1]) * pair(s, start + $1) }
+                        (0..<size).reduce(0) {
+                            $0 + Double(row[t * width + head * size + $1]) * pair(s, start + $1)
+                        }
                             / Double(size).squareRoot())
                 }
                 let sum = weights.reduce(0, +)

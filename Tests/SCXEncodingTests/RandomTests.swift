@@ -87,7 +87,7 @@ struct RandomTests {
     func redundantRows() throws {
         // Rows as transformers have them: few strong channels, channels that depend on each other, norms that vary.
         var random = SecureRandom()
-        let channels = 96, count = 400
+        let channels = 96, count = 1_000
         let offsets = (0..<channels).map { $0 % 31 == 5 ? Float(20) : random.normalPair().0 * 0.3 }
         let mix = (0..<6 * channels).map { _ in random.normalPair().0 }
         func real(_ rows: Int) -> [Float] {
@@ -108,7 +108,7 @@ struct RandomTests {
         var redundant: [Float] = []
         for i in drawn.span.indices { redundant.append(drawn.span[i]) }
         let accuracy = Self.classify(real(count), redundant, channels: channels)
-        #expect(accuracy < 0.62, "a classifier is right in \(accuracy) of the cases")
+        #expect(accuracy < 0.66, "a classifier is right in \(accuracy) of the cases")
         // It is no weak classifier: rows of independent channels with the same means and variances do not pass.
         var naive: [Float] = []
         for _ in 0..<count {
@@ -143,7 +143,8 @@ struct RandomTests {
         for f in 0..<width {
             let column = rows.map { $0.0[f] }
             let mean = column.reduce(0, +) / Double(rows.count)
-            let deviation = max((column.reduce(0) { $0 + pow($1 - mean, 2) } / Double(rows.count)).squareRoot(), 1e-9)
+            let deviation = max(
+                (column.reduce(0) { $0 + pow($1 - mean, 2) } / Double(rows.count)).squareRoot(), 1e-9)
             for i in rows.indices { rows[i].0[f] = (rows[i].0[f] - mean) / deviation }
         }
         // Squares too, so that rows which vary too little are found.

@@ -57,6 +57,7 @@ package struct OneTimeChannelKey: ~Copyable, Sendable {
     ///   - queries: After the rotation.
     ///   - keyValues: All keys and values that they see, side by side.
     ///   - compression: How keys and values are rounded; nil not at all.
+    /// - Returns: What travels, with what opens the answer.
     package consuming func encode(
         queries: HeadRows, keyValues: HeadRows, compression: KeyValueCompression? = nil
     ) -> AttentionExchange {
@@ -104,7 +105,7 @@ package struct KeyValueCompression: Sendable {
     }
 }
 
-/// Permutations of channels that serve a session for as long as it lasts. NOT one-time.
+/// Permutations of channels for a whole session: NOT one-time.
 ///
 /// The paper's relaxed variant: the worker keeps encoded keys and values, and only those of new tokens travel. All
 /// that it ever receives of the session is then under the same permutations, and a known token tells them.

@@ -15,6 +15,7 @@ package struct OneTimeNoise: ~Copyable, Sendable {
     ///   - inputs: Channels of a row.
     ///   - outputs: Channels of its product.
     ///   - scale: Of the distribution; the standard deviation is √2 times it.
+    ///   - random: The generator of keys.
     ///   - multiply: Writes αW.
     package init(
         rows: Int, inputs: Int, outputs: Int, scale: Float, random: inout SecureRandom,

@@ -17,6 +17,7 @@ package struct OneTimeScalar: ~Copyable, Sendable {
     /// - Parameters:
     ///   - rows: What will be encoded.
     ///   - epsilon: ε of the norm.
+    ///   - random: The generator of keys.
     package init(for rows: borrowing Plaintext, epsilon: Float, random: inout SecureRandom) {
         var factors = SecretBuffer<Float>(repeating: 1, count: rows.rows)
         var span = factors.mutableSpan

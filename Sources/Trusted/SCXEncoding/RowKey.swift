@@ -15,6 +15,7 @@ package struct OneTimeRowKey: ~Copyable, Sendable {
     ///   - rows: Rows that it will hide.
     ///   - redundant: Rows to hide them among.
     ///   - noise: For as many rows, or nil for none. Redundant rows get noise of the same scale.
+    ///   - random: The generator of keys.
     package init(
         rows: Int, redundant: consuming Plaintext, noise: consuming OneTimeNoise?, random: inout SecureRandom
     ) {
@@ -84,7 +85,10 @@ package struct RowExchange: ~Copyable, Sendable {
 
     /// Opens the worker's answer: undoes the order, drops the redundant rows, subtracts what the noise has added.
     ///
-    /// - Parameter channels: Of the answer.
+    /// - Parameters:
+    ///   - answer: The worker's.
+    ///   - channels: Of its rows.
+    /// - Returns: `[rows, channels]`
     /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
     package consuming func open(_ answer: Answer, channels: Int) throws(LinkError) -> Plaintext {
         try openRows(answer, channels)
@@ -99,9 +103,11 @@ package struct RowExchange: ~Copyable, Sendable {
     /// Opens an answer that lists the largest logits of each row.
     ///
     /// - Parameters:
+    ///   - answer: The worker's.
     ///   - vocabulary: Entries of a row.
     ///   - wanted: Which of the rows to open.
     /// - Returns: `[wanted, vocabulary]`; logits that the answer does not list are −∞.
+    /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
     package consuming func openLogits(_ answer: Answer, vocabulary: Int, wanted: Range<Int>) throws(LinkError)
         -> [Float]
     {
@@ -180,6 +186,7 @@ package struct SharedOrder: ~Copyable, Sendable {
     ///   - slot: Where the worker holds the rows.
     ///   - layer: Whose rows they are.
     ///   - position: Of the first row in its session.
+    /// - Returns: The request; its answer says nothing.
     package consuming func share(slot: Slot, layer: Int, position: Int) -> Request {
         let order = (0..<rows).map { places.places[$0] }
         return Request(.unlock(slot: slot, layer: layer, position: position), permutation: order)

@@ -9,12 +9,14 @@ package import SCXInference
 package struct RowStatistics: Sendable {
     /// Deviations that a drawn row is made of.
     package static let factorCount = 24
+    /// Rows that a measurement needs at least.
+    package static let fewestRows = 2 * factorCount
     /// Quantiles of their norms.
     package static let normCount = 33
 
     package let channels: Int
     package let mean: [Float]
-    /// `[factorCount, channels]`
+    /// The deviations, `[factorCount, channels]`.
     package let factors: [Float]
     /// Quantiles of the rows' norms, rising.
     package let norms: [Float]
@@ -25,13 +27,13 @@ package struct RowStatistics: Sendable {
     /// Rows whose norm is beyond three times the median are left out: a text has one such row, its first.
     ///
     /// - Parameters:
-    ///   - rows: `[count, channels]`, row-major, at least as many as there are factors.
+    ///   - rows: `[count, channels]`, row-major, at least ``fewestRows``.
     ///   - channels: Of a row.
     /// - Throws: ``KernelError`` when there is no memory.
     package init(measuring rows: Span<Float>, channels: Int) throws(KernelError) {
         let count = rows.count / channels
         precondition(channels > 0 && rows.count == count * channels, "RowStatistics: rows")
-        precondition(count >= 2 * Self.factorCount, "RowStatistics: too few rows")
+        precondition(count >= Self.fewestRows, "RowStatistics: too few rows")
         let lengths = (0..<count).map { row -> Float in
             var sum: Float = 0
             for c in row * channels..<(row + 1) * channels { sum += rows[c] * rows[c] }
@@ -73,7 +75,8 @@ package struct RowStatistics: Sendable {
     /// - Throws: ``KernelError`` when there is no memory.
     package init(mean: [Float], factors: [Float], norms: [Float]) throws(KernelError) {
         precondition(
-            factors.count == Self.factorCount * mean.count && norms.count == Self.normCount, "RowStatistics: sizes")
+            factors.count == Self.factorCount * mean.count && norms.count == Self.normCount,
+            "RowStatistics: sizes")
         channels = mean.count
         self.mean = mean
         self.factors = factors

@@ -12,8 +12,10 @@ package struct TailKey: ~Copyable, Sendable {
     /// Draws an order.
     ///
     /// - Parameters:
+    ///   - shape: The block's heads.
     ///   - tokens: Keys that it will hide.
     ///   - redundant: Keys to hide them among.
+    ///   - random: The generator of keys.
     package init(_ shape: HeadShape, tokens: Int, redundant: Int, random: inout SecureRandom) {
         self.shape = shape
         self.tokens = tokens
@@ -25,6 +27,7 @@ package struct TailKey: ~Copyable, Sendable {
     /// - Parameters:
     ///   - cache: Keys after the rotation, of as many tokens as the key was drawn for.
     ///   - redundant: `[redundant, keyValueHeads · headSize]`
+    /// - Returns: `[tokens + redundant, keyValueHeads · headSize]`
     package borrowing func lock(_ cache: ProtectedCache, redundant: borrowing Plaintext) -> EncodedTensor {
         let width = shape.keyWidth
         precondition(
@@ -50,6 +53,7 @@ package struct TailKey: ~Copyable, Sendable {
     /// - Parameters:
     ///   - answer: Its keys, its values, then the scores.
     ///   - generated: Tokens whose keys the worker has locked by itself since, the scores' own included.
+    /// - Returns: Keys and values of the token, and its scores in the order of the positions.
     /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
     package borrowing func open(_ answer: Answer, generated: Int) throws(LinkError) -> TailScores {
         let (heads, pairWidth) = (shape.heads, 2 * shape.keyWidth)

@@ -17,7 +17,9 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "Threads that compute. (default: one for each core)")
     var threads: Int?
 
-    @Option(help: "How the worker's view is protected: 'plain' hides nothing; 'scx' what docs/profile-scx.md says.")
+    @Option(
+        help:
+            "How the worker's view is protected: 'plain' hides nothing; 'scx' what docs/profile-scx.md says.")
     var profile: Profile = .plain
 
     @OptionGroup(title: "Profile scx") var scx: ScxFlags

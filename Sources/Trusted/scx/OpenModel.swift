@@ -44,7 +44,9 @@ struct OpenModel {
         case .scx:
             let scx = try options.scx.options(blockCount: checkpoint.configuration.blockCount)
             let pool = ThreadPool(threads: options.threads ?? systemCores())
-            let profile = try ModelProfile.cached(checkpoint, tokenizer: tokenizer, name: name, pool: pool)
+            let profile = try ModelProfile.cached(
+                checkpoint, tokenizer: tokenizer, pool: pool, progress: ProgressLine("profiling \(name)")
+            ) { standardError("warning: \($0)") }
             let layers = try Decoder(
                 checkpoint, format: options.weights, pool: pool,
                 parts: ScxForwardPass.parts(checkpoint.configuration, scx))
@@ -118,39 +120,6 @@ struct OpenModel {
             maximumLength: configuration.maximumLength,
             // A prompt that must come whole is one step.
             scheduler: forward.splitsPrompts ? Scheduler() : Scheduler(tokensPerStep: 1 << 30))
-    }
-}
-
-extension ModelProfile {
-    /// The profile of a model: from this user's cache, or measured now and kept there.
-    static func cached(
-        _ checkpoint: Checkpoint, tokenizer: Tokenizer?, name: String, pool: ThreadPool
-    ) throws -> ModelProfile {
-        let path = ModelProfile.path(digest: checkpoint.digest())
-        if unsafe access(path, F_OK) == 0 {
-            do {
-                return try ModelProfile(contentsOf: path, configuration: checkpoint.configuration)
-            } catch {
-                standardError("warning: \(error); it is measured again")
-            }
-        }
-        return try measured(checkpoint, tokenizer: tokenizer, name: name, pool: pool)
-    }
-
-    /// Measures a model and keeps the profile in this user's cache.
-    static func measured(
-        _ checkpoint: Checkpoint, tokenizer: Tokenizer?, name: String, pool: ThreadPool
-    ) throws -> ModelProfile {
-        var progress = ProgressLine("profiling \(name)")
-        let tokens =
-            tokenizer?.encode(sampleText) ?? sampleTokens(vocabulary: checkpoint.configuration.vocabularySize)
-        let profile = try ModelProfile(measuring: checkpoint, tokens: tokens, pool: pool) { progress.show($0) }
-        progress.finish()
-        let path = path(digest: checkpoint.digest())
-        do { try profile.write(to: path) } catch {
-            standardError("warning: \(error); the next run measures the model again")
-        }
-        return profile
     }
 }
 

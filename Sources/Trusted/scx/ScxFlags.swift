@@ -26,7 +26,9 @@ struct ScxFlags: ParsableArguments {
     var scxReuse = ScxOptions.Reuse.oneTime
 
     @Option(
-        help: "What the first blocks' keys and values are rounded to that travel for each token; float32: not at all.")
+        help:
+            "What the first blocks' keys and values are rounded to that travel for each token; float32: not at all."
+    )
     var scxCompress = Compression.float32
 
     enum Compression: String, CaseIterable, ExpressibleByArgument {

@@ -91,7 +91,11 @@ struct ScxEquivalenceTests {
                 history += tokens
                 // Only the first turn goes through all blocks by itself.
                 let prefill = link.exchanges[before...].filter {
-                    if case .linear(let layer, .output, _, _) = $0.request.operation { layer == 2 } else { false }
+                    if case .linear(let layer, .output, _, _) = $0.request.operation {
+                        layer == 2
+                    } else {
+                        false
+                    }
                 }
                 #expect(prefill.count == (turn == 0 ? 1 : 0))
             }
@@ -125,7 +129,8 @@ struct ScxEquivalenceTests {
     @Test("for random shapes, options, prompts and noise", arguments: 0..<12)
     func random(seed: UInt64) throws {
         var random = SplitMix(seed: seed)
-        let base = try #require(SyntheticShape.all.filter { $0.name.hasPrefix("tiny-") }.randomElement(using: &random))
+        let base = try #require(
+            SyntheticShape.all.filter { $0.name.hasPrefix("tiny-") }.randomElement(using: &random))
         var configuration = base.configuration
         configuration.keyValueHeadCount = [1, 2, 3].randomElement(using: &random) ?? 1
         configuration.headCount = configuration.keyValueHeadCount * Int.random(in: 1...3, using: &random)
@@ -142,7 +147,8 @@ struct ScxEquivalenceTests {
         let model = try ScxFixture(configuration, seed: seed)
         var options = ScxOptions()
         options.firstBlocks = Int.random(in: 1..<configuration.blockCount, using: &random)
-        options.lastBlocks = Int.random(in: 1...configuration.blockCount - options.firstBlocks, using: &random)
+        options.lastBlocks = Int.random(
+            in: 1...configuration.blockCount - options.firstBlocks, using: &random)
         options.redundancy = .fixed(Int.random(in: 0...20, using: &random))
         options.noiseScale = Float.random(in: 0...10, using: &random)
         options.reuse = Bool.random(using: &random) ? .session : .oneTime

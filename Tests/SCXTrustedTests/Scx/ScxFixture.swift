@@ -63,7 +63,8 @@ struct ScxFixture: Sendable {
         // The trusted side's own products are those of a whole decoder here: it loads parts of the same weights.
         engine(
             try ScxForwardPass(
-                embedding: try TokenEmbedding(checkpoint), layers: decoder, profile: profile, options: options,
+                embedding: try TokenEmbedding(checkpoint), layers: decoder, profile: profile,
+                options: options,
                 link: link ?? InProcessLink(Worker(model: decoder))))
     }
 

@@ -74,7 +74,9 @@ struct ScxWorkerViewTests {
         #expect(orders.count == 3 * model.blockCount + 1)
     }
 
-    @Test("orders are shared for the blocks in the middle only; keys of the others never travel in their places")
+    @Test(
+        "orders are shared for the blocks in the middle only; keys of the others never travel in their places"
+    )
     func protectedKeys() throws {
         let model = try #require(ScxFixture.families["llama"])
         let prompt = model.prompt(30)
@@ -131,7 +133,9 @@ struct ScxWorkerViewTests {
         }
     }
 
-    @Test("nothing of a first block's attention repeats when keys are one-time, and the worker keeps none of it")
+    @Test(
+        "nothing of a first block's attention repeats when keys are one-time, and the worker keeps none of it"
+    )
     func oneTimeChannels() throws {
         let model = try #require(ScxFixture.families["llama"])
         func attentions(_ reuse: ScxOptions.Reuse) throws -> [(slot: Slot?, keys: Int, values: [Float])] {

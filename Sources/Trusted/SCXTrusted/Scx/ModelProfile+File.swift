@@ -9,12 +9,54 @@ extension ModelProfile {
     /// Where the profile of a model is kept for this user.
     ///
     /// - Parameter digest: The model's.
+    /// - Returns: A file in the user's cache; it need not exist.
     package static func path(digest: String) -> String {
         let environment = ProcessInfo.processInfo.environment
         let home = environment["HOME"] ?? NSHomeDirectory()
         let cache = environment["XDG_CACHE_HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? "\(home)/.cache"
         let name = digest.filter { $0.isLetter || $0.isNumber }
         return "\(cache)/scx/\(name).profile.safetensors"
+    }
+
+    /// The profile of a model: from this user's cache, or measured now and kept there.
+    ///
+    /// - Parameters:
+    ///   - checkpoint: The model.
+    ///   - tokenizer: The model's, if it has one.
+    ///   - pool: Threads that measure.
+    ///   - progress: Shown while it is measured.
+    ///   - warn: Told why a file cannot be read or written, which is no reason to fail.
+    /// - Returns: The profile.
+    /// - Throws: When the model cannot be measured, as ``init(measuring:tokens:pool:progress:)``.
+    package static func cached(
+        _ checkpoint: Checkpoint, tokenizer: Tokenizer?, pool: ThreadPool, progress: ProgressLine,
+        warn: (_ message: String) -> Void
+    ) throws -> ModelProfile {
+        let path = path(digest: checkpoint.digest())
+        if FileManager.default.fileExists(atPath: path) {
+            do { return try ModelProfile(contentsOf: path, configuration: checkpoint.configuration) } catch {
+                warn("\(error); the model is measured again")
+            }
+        }
+        return try measured(checkpoint, tokenizer: tokenizer, pool: pool, progress: progress, warn: warn)
+    }
+
+    /// Measures a model, and keeps the profile in this user's cache; see ``cached(_:tokenizer:pool:progress:warn:)``.
+    package static func measured(
+        _ checkpoint: Checkpoint, tokenizer: Tokenizer?, pool: ThreadPool, progress: ProgressLine,
+        warn: (_ message: String) -> Void
+    ) throws -> ModelProfile {
+        var progress = progress
+        let vocabulary = checkpoint.configuration.vocabularySize
+        let tokens = tokenizer?.encode(sampleText) ?? sampleTokens(vocabulary: vocabulary)
+        let profile = try ModelProfile(measuring: checkpoint, tokens: tokens, pool: pool) {
+            progress.show($0)
+        }
+        progress.finish()
+        do { try profile.write(to: path(digest: checkpoint.digest())) } catch {
+            warn("\(error); the next run measures the model again")
+        }
+        return profile
     }
 
     /// Writes the profile, and makes its folder when it is not there.
@@ -62,7 +104,8 @@ extension ModelProfile {
                 try file.values("\(place.name).\(part)", shape)
             }
             places[place] = try RowStatistics(
-                mean: values("mean", [channels]), factors: values("factors", [RowStatistics.factorCount, channels]),
+                mean: values("mean", [channels]),
+                factors: values("factors", [RowStatistics.factorCount, channels]),
                 norms: values("norms", [RowStatistics.normCount]))
         }
         self.places = places

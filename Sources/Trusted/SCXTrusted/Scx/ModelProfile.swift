@@ -20,7 +20,9 @@ package struct ModelProfile: Sendable {
 
         /// All places of a model.
         package static func all(blocks: Int) -> [Place] {
-            (0..<blocks).flatMap { [.attentionInput($0), .outputInput($0), .feedForwardInput($0), .keys($0)] }
+            (0..<blocks).flatMap {
+                [.attentionInput($0), .outputInput($0), .feedForwardInput($0), .keys($0)]
+            }
                 + [.headInput]
         }
 
@@ -56,7 +58,7 @@ extension ModelProfile {
     ///
     /// - Parameters:
     ///   - checkpoint: The model.
-    ///   - tokens: Of a public text: at least twice ``RowStatistics/factorCount``; more than 256 are not used.
+    ///   - tokens: Of a public text: at least ``RowStatistics/fewestRows``; more than 256 are not used.
     ///   - pool: Threads that compute.
     ///   - progress: Called with the fraction done, 0 to 1.
     /// - Throws: ``LoadError``, ``CheckpointError``, ``KernelError`` or ``KVCacheError``.
@@ -66,6 +68,11 @@ extension ModelProfile {
     ) throws {
         let configuration = checkpoint.configuration
         let tokens = Array(tokens.prefix(min(Self.sampleLength, configuration.maximumLength)))
+        guard tokens.count >= RowStatistics.fewestRows else {
+            throw CheckpointError.file(
+                path: checkpoint.directory, action: "profile it",
+                reason: "\(tokens.count) tokens of text fit, \(RowStatistics.fewestRows) are needed")
+        }
         var places: [Place: RowStatistics] = [:]
         func measure(_ place: Place, _ rows: Span<Float>, channels: Int) throws {
             places[place] = try RowStatistics(measuring: rows, channels: channels)
@@ -101,7 +108,8 @@ extension ModelProfile {
             }
             try measure(.keys(block), keys.span, channels: keyWidth)
             let attended = try model.attend(
-                rows.span, queries: tokens.count, keys: tokens.count, block: block, cache: model.makeLayerCache())
+                rows.span, queries: tokens.count, keys: tokens.count, block: block,
+                cache: model.makeLayerCache())
             try measure(.outputInput(block), attended.span, channels: width)
             hidden.add(model.product(attended.span, .output(block: block)))
             try measure(.feedForwardInput(block), hidden.span, channels: hidden.channels)

@@ -8,8 +8,8 @@ package import SCXInference
 /// row y with each: the attack that noise has to withstand. For weak signals the best filter is Σ sign(y) · x_t, for
 /// strong ones the nearest row by Euclid; the best few of both are compared by the exact likelihood, −|y − x_t|₁ / s.
 package struct NoiseCalibration {
-    /// Tokens that are tried at one scale.
-    package static let trials = 256
+    /// Tokens that are tried at one scale: 256 at least, up to 8,192 with small models.
+    package let trials: Int
     private static let finalists = 32
 
     private let rows: PackedMatrix
@@ -25,7 +25,7 @@ package struct NoiseCalibration {
     /// What a scale does.
     package struct Measurement: Sendable {
         package let scale: Float
-        /// Tokens that the filter names right, of ``trials``.
+        /// Tokens that the filter names right, of ``NoiseCalibration/trials``.
         package let hits: Int
         /// Mean rank of the right token, 0 for first to 1 for last; 0.5 is chance.
         package let meanRank: Double
@@ -45,6 +45,7 @@ package struct NoiseCalibration {
         let embedding = try TokenEmbedding(checkpoint)
         vocabulary = embedding.vocabularySize
         hidden = embedding.channels
+        trials = min(max(20_000_000_000 / (vocabulary * hidden), 256), 8_192)
         let norms = try Decoder(checkpoint, format: .bf16, pool: pool, parts: DecoderParts())
         rows = try PackedMatrix(rows: vocabulary, columns: hidden, format: .f32)
         var exact = [Float](repeating: 0, count: vocabulary * hidden)
@@ -79,7 +80,7 @@ package struct NoiseCalibration {
         var random = SecureRandom()
         var hits = 0
         var rankSum = 0.0
-        let tokens = (0..<Self.trials).map { _ in Int(random.number(below: UInt32(vocabulary))) }
+        let tokens = (0..<trials).map { _ in Int(random.number(below: UInt32(vocabulary))) }
         let part = 32
         for first in stride(from: 0, to: tokens.count, by: part) {
             let batch = tokens[first..<min(first + part, tokens.count)]
@@ -100,9 +101,10 @@ package struct NoiseCalibration {
                 let likeliest = candidates.min { distance(row, $0) < distance(row, $1) }
                 if likeliest == token { hits += 1 }
                 // The better of both filters counts.
-                let rank = [signScores, distanceScores].map { scores in
-                    scores.reduce(0) { $0 + ($1 > scores[token] ? 1 : 0) }
-                }.min() ?? 0
+                let rank =
+                    [signScores, distanceScores].map { scores in
+                        scores.reduce(0) { $0 + ($1 > scores[token] ? 1 : 0) }
+                    }.min() ?? 0
                 rankSum += Double(rank) / Double(max(vocabulary - 1, 1))
             }
         }
@@ -113,12 +115,48 @@ package struct NoiseCalibration {
             isAtChance: Double(hits) <= Self.mostChanceHits(tokens.count, vocabulary))
     }
 
+    /// What float32 loses when noise of a scale is added before a product and taken away after it.
+    ///
+    /// - Parameters:
+    ///   - scale: Of the noise.
+    ///   - weights: Of the first block's queries, keys and values, in float32.
+    /// - Returns: The root mean square of the error over that of the product.
+    package func numericError(_ scale: Float, weights: PackedMatrix) -> Double {
+        precondition(weights.columns == hidden, "NoiseCalibration: weights of another model")
+        var random = SecureRandom()
+        let count = 64
+        var plain = [Float](repeating: 0, count: count * hidden)
+        var noise = plain
+        for row in 0..<count {
+            let token = Int(random.number(below: UInt32(vocabulary)))
+            for c in 0..<hidden {
+                plain[row * hidden + c] = exact[token * hidden + c]
+                noise[row * hidden + c] = random.laplace(scale: scale)
+            }
+        }
+        let noised = zip(plain, noise).map { $0 + $1 }
+        let products = [plain, noise, noised].map { rows in
+            var result = [Float](repeating: 0, count: count * weights.rows)
+            var span = result.mutableSpan
+            linear(rows.span, weights, into: &span, tokens: count, pool: pool)
+            return result
+        }
+        var (error, size) = (0.0, 0.0)
+        for i in products[0].indices {
+            error += pow(Double(products[2][i] - products[1][i] - products[0][i]), 2)
+            size += pow(Double(products[0][i]), 2)
+        }
+        return (error / size).squareRoot()
+    }
+
     /// The smallest scale, to a factor of √2, at which the filters are at chance.
     package func smallestScaleAtChance() -> Float {
         var scale = max(meanMagnitude, 1e-6)
-        while !measure(scale).isAtChance, scale < 1e4 { scale *= 2 }
+        // Twice, so that one lucky draw does not end the search.
+        func isAtChance(_ scale: Float) -> Bool { measure(scale).isAtChance && measure(scale).isAtChance }
+        while !isAtChance(scale), scale < 1e4 { scale *= 2 }
         let between = scale / Float(2).squareRoot()
-        return measure(between).isAtChance ? between : scale
+        return isAtChance(between) ? between : scale
     }
 
     /// Hits that guessing exceeds in less than 1 of 100 tries: a quantile of Poisson's distribution.
@@ -156,7 +194,8 @@ package struct NoiseCalibration {
         var sum = 0.0, maximum = 0.0
         let pairs = 2_000
         for _ in 0..<pairs {
-            let a = Int(random.number(below: UInt32(vocabulary))), b = Int(random.number(below: UInt32(vocabulary)))
+            let a = Int(random.number(below: UInt32(vocabulary))),
+                b = Int(random.number(below: UInt32(vocabulary)))
             let value = Double(distance(exact[a * hidden..<(a + 1) * hidden], b))
             sum += value
             maximum = max(maximum, value)

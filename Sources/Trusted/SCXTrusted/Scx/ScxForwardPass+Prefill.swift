@@ -20,7 +20,8 @@ extension ScxForwardPass {
         var block = 0
         while block < blockCount {
             if !isFirst, block == middle.lowerBound, !middle.isEmpty {
-                hidden = try runMiddle(hidden, [Segment(slot: session.slot, position: segment.position, rows: rows)])
+                hidden = try runMiddle(
+                    hidden, [Segment(slot: session.slot, position: segment.position, rows: rows)])
                 block = middle.upperBound
                 continue
             }
@@ -39,7 +40,8 @@ extension ScxForwardPass {
 
     /// What a block's heads give for the rows: norm, product, rotation and attention.
     private func attend(
-        _ session: ScxSession, _ block: Int, _ hidden: borrowing Plaintext, _ table: RotaryTable, isFirst: Bool
+        _ session: ScxSession, _ block: Int, _ hidden: borrowing Plaintext, _ table: RotaryTable,
+        isFirst: Bool
     ) throws(LinkError) -> Plaintext {
         let rows = hidden.rows
         var projected = try project(session, block, hidden, isFirst: isFirst)
@@ -82,7 +84,8 @@ extension ScxForwardPass {
     ) -> AttentionExchange {
         var key = Optional(key)
         return cache.withRows { pairs in
-            let queries = HeadRows(projected.span, offset: 0, stride: projected.channels, count: projected.rows)
+            let queries = HeadRows(
+                projected.span, offset: 0, stride: projected.channels, count: projected.rows)
             let keyValues = HeadRows(pairs, offset: 0, stride: 2 * shape.keyWidth, count: cache.count)
             guard let key = key.take() else { preconditionFailure("ScxForwardPass: the key is used") }
             return key.encode(queries: queries, keyValues: keyValues, compression: compression)
@@ -163,25 +166,37 @@ extension ScxForwardPass {
 
     /// The logits of hidden states that left the last block.
     ///
-    /// The worker computes those of all rows, since it is not to know which row is the last. Of each it answers with
-    /// all logits where these are few in all, with the largest otherwise.
+    /// For the last row alone the worker computes those of all rows, since it is not to know which row is the last. Of
+    /// each it answers with all logits where these are few in all, with the largest otherwise.
     private func logits(of hidden: borrowing Plaintext, _ rows: LogitRows) throws(LinkError) -> [Float] {
-        let wanted: Range<Int>
+        let vocabulary = embedding.vocabularySize
         switch rows {
         case .none: return []
-        case .last: wanted = hidden.rows - 1..<hidden.rows
-        case .all: wanted = 0..<hidden.rows
+        case .last:
+            let exchange = rowKey(hidden.rows, .headInput).encode(hidden)
+            let sent = exchange.tensor.rows
+            let most = max(Self.fewestCandidates, Self.mostCandidates / sent)
+            let count = sent * vocabulary <= Self.mostLogits ? vocabulary : min(vocabulary, most)
+            let answer = try link.exchange(Request(.headTopK(count: count), exchange.tensor))
+            return try exchange.openLogits(
+                answer, vocabulary: vocabulary, wanted: hidden.rows - 1..<hidden.rows)
+        case .all:
+            // All logits of many rows are more than one answer holds.
+            var logits: [Float] = []
+            let part = max(1, 4 * Self.mostLogits / vocabulary)
+            for first in stride(from: 0, to: hidden.rows, by: part) {
+                let group = hidden.selecting(first..<min(first + part, hidden.rows))
+                let exchange = rowKey(group.rows, .headInput).encode(group)
+                let answer = try link.exchange(Request(.headTopK(count: vocabulary), exchange.tensor))
+                logits += try exchange.openLogits(answer, vocabulary: vocabulary, wanted: 0..<group.rows)
+            }
+            return logits
         }
-        let vocabulary = embedding.vocabularySize
-        let exchange = rowKey(hidden.rows, .headInput).encode(hidden)
-        let isSmall = exchange.tensor.rows * vocabulary <= Self.mostLogits
-        let count = rows == .all || isSmall ? vocabulary : min(vocabulary, Self.candidates)
-        let answer = try link.exchange(Request(.headTopK(count: count), exchange.tensor))
-        return try exchange.openLogits(answer, vocabulary: vocabulary, wanted: wanted)
     }
 
-    /// Logits of one answer above which only the largest of each row are asked for: 64 MiB of them.
+    /// Logits of one answer up to which all are asked for: 64 MiB of them.
     private static var mostLogits: Int { 1 << 24 }
-    /// How many then: the first token after such a prompt is drawn from as many.
-    private static var candidates: Int { 4096 }
+    /// Otherwise so many in all, but not fewer than these of a row: the first token after the prompt is drawn from them.
+    private static var mostCandidates: Int { 1 << 22 }
+    private static var fewestCandidates: Int { 256 }
 }
