@@ -2,7 +2,7 @@
 import SCXEncoding
 
 func leak(_ random: consuming SecureRandom) {
-    let same = random
-    let again = random
-    _ = (same.self, again.self)
+    var same = random
+    var again = random
+    _ = same.word() ^ again.word()
 }
