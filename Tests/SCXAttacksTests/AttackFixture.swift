@@ -46,6 +46,16 @@ enum AttackFixture {
         return try Views(directory: directory, configuration: model.configuration)
     }
 
+    /// What an attack finds; nil when the session has nothing that it works on.
+    static func findings(_ attack: any Attack, _ target: Target) throws -> Findings? {
+        do throws(AttackError) {
+            return try attack.execute(on: target)
+        } catch {
+            guard case .nothingToAttack = error else { throw error }
+            return nil
+        }
+    }
+
     /// The share of positions whose most likely token is right, known ones apart.
     static func recovered(
         _ findings: Findings, _ tokens: [Int32], from first: Int = 0, known: [Int: Int32] = [0: 0]

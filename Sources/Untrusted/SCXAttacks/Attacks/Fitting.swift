@@ -31,7 +31,8 @@ public struct Fitting: Attack {
         let x = Matrix(columns: width, values: encoded)
         let pairs = x.rows
         // (XᵀX + λ) M = XᵀY, or by rows of X where those are fewer.
-        let gram = try pairs < width ? x.multiplied(by: x, pool) : x.transposed.multiplied(by: x.transposed, pool)
+        let gram =
+            try pairs < width ? x.multiplied(by: x, pool) : x.transposed.multiplied(by: x.transposed, pool)
         guard let factor = Cholesky(gram.values.map { Double($0) }, size: gram.rows, ridge: 1e-5) else {
             throw .nothingToAttack("the rows to learn from are not independent")
         }
@@ -49,10 +50,12 @@ public struct Fitting: Attack {
                 weights += try solution.multiplied(by: x, pool).values
             }
         }
-        let guesses = try Matrix(rows: fresh.rows, columns: pairs, values: weights).multiplied(by: y.transposed, pool)
+        let guesses = try Matrix(rows: fresh.rows, columns: pairs, values: weights).multiplied(
+            by: y.transposed, pool)
         var findings = Findings()
         findings.add(
-            try target.model.normedIndex().nearest(to: guesses, count: ranks), positions: observed.map(\.position))
+            try target.model.normedIndex().nearest(to: guesses, count: ranks),
+            positions: observed.map(\.position))
         findings.candidatesTried = fresh.rows * vocabulary.rows
         findings.measures = [Measure("pairs learnt from", Double(pairs))]
         return findings

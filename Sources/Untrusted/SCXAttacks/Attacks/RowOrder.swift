@@ -90,7 +90,8 @@ public struct JoinedViews: Attack {
         var findings: Findings
         do throws(AttackError) {
             findings = try VocabularyMatching(.joinedInputs).run(on: target)
-        } catch .nothingToAttack {
+        } catch {
+            guard case .nothingToAttack = error else { throw error }
             findings = Findings()
         }
         findings.measures = [

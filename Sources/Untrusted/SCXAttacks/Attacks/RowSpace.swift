@@ -31,7 +31,8 @@ public struct RowSpace: Attack {
                     .normed(layer), zero, step.positions, ordered: true, outside: space)
                 let isWhole = try search.run(observation)
                 findings = search.findings
-                if isWhole { continue } else { break }
+                guard isWhole else { break }
+                continue
             }
             let vocabulary = target.model.normedVocabulary()
             let inside = try vocabulary.multiplied(by: space, target.model.pool).squares

@@ -49,12 +49,14 @@ public struct Unscrambling: Attack {
         let free = best.indices.filter { target.known[$0] == nil }
         for round in 0..<swaps where free.count > 1 {
             var other = best
-            other.swapAt(free[Int(random.next() % UInt64(free.count))], free[Int(random.next() % UInt64(free.count))])
+            other.swapAt(
+                free[Int(random.next() % UInt64(free.count))], free[Int(random.next() % UInt64(free.count))])
             let value = try scorer.score(other)
             findings.candidatesTried += 1
             let temperature = 2 * Float(swaps - round) / Float(swaps)
             let luck = Double(random.next() >> 11) / Double(1 << 53)
-            if value > score || round < swaps / 2 && luck < exponential(Double((value - score) / temperature)) {
+            if value > score || round < swaps / 2 && luck < exponential(Double((value - score) / temperature))
+            {
                 (best, score) = (other, value)
             }
         }

@@ -97,7 +97,9 @@ struct VocabularySearch {
             if let space = observation.outside {
                 // A repeated beginning makes the rows of the beginning again, which lie in the space too: what counts
                 // is what a row has outside the space, compared with what is new in it.
-                let new = try found.matrix.map { basis throws(AttackError) in try made.outside(basis, model.pool) } ?? made
+                let new =
+                    try found.matrix.map { basis throws(AttackError) in try made.outside(basis, model.pool) }
+                    ?? made
                 made = try made.outside(space, model.pool).dividing(by: new.squares)
             }
             let distances = index.distances(to: made)

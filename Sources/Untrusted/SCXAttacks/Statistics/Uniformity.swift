@@ -43,7 +43,8 @@ public struct IntegerTests: Sendable {
             if let last {
                 neighbours += 1
                 pairs[Int((last >> 28) << 4 | word >> 28)] += 1
-                products += Double(Int32(bitPattern: last)) * 0x1p-31 * Double(Int32(bitPattern: word)) * 0x1p-31
+                products +=
+                    Double(Int32(bitPattern: last)) * 0x1p-31 * Double(Int32(bitPattern: word)) * 0x1p-31
             }
             last = word
         }
@@ -78,7 +79,9 @@ public struct IntegerTests: Sendable {
 extension Views {
     /// The integers of a message.
     public func words(of entry: TranscriptEntry) throws(AttackError) -> [UInt32] {
-        do throws(TranscriptError) { return try transcript.words(of: entry) } catch { throw .transcript(error) }
+        do throws(TranscriptError) { return try transcript.words(of: entry) } catch {
+            throw .transcript(error)
+        }
     }
 }
 
@@ -120,7 +123,8 @@ public struct PadReuse: Attack {
         }
         // A pair of independent rows passes with a chance of 2⁻⁶ in each of eight channels, at the usual bound.
         findings.measures = [
-            Measure("rows", Double(rows.count)), Measure("pairs of rows under one pad", Double(found), chance: 0...0),
+            Measure("rows", Double(rows.count)),
+            Measure("pairs of rows under one pad", Double(found), chance: 0...0),
         ]
         return findings
     }

@@ -101,9 +101,9 @@ struct SessionSorter {
         let session: Int
         if let index {
             session = index
-        } else if step.positions.isEmpty || step.positions.lowerBound == 0 {
-            session = self.session(connection, nil, new: true)
-        } else if step.positions.lowerBound > 0, let last = lastSession(connection) {
+        } else if let last = lastSession(connection),
+            step.positions.isEmpty ? first.rows.count == 1 : step.positions.lowerBound > 0
+        {
             session = last
         } else {
             session = self.session(connection, nil, new: true)
