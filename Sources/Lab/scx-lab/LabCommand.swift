@@ -7,6 +7,6 @@ struct LabCommand: ParsableCommand {
         abstract: "Makes test models, measures speed, and studies what workers see.",
         subcommands: [
             SynthCommand.self, BenchCommand.self, LinkBenchCommand.self, LinkBenchEchoCommand.self,
-            TranscriptCommand.self,
+            TranscriptCommand.self, ControlCommand.self, AttackCommand.self,
         ])
 }

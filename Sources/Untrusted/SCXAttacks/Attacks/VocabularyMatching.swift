@@ -135,7 +135,9 @@ public struct VocabularyMatching: Attack {
         }
     }
 
-    /// The exchange of the wished layer, or of the lowest. The first block's inputs carry noise, so those of `inputs`
+    /// The exchange of the wished layer, or of the lowest.
+    ///
+    /// The first block's inputs carry noise, so those of `inputs`
     /// begin with the second where there is one.
     private func exchange(_ step: Step, _ kind: MessageKind, site: Site? = nil) -> Exchange? {
         if let layer { return step.first(kind, layer: layer, site: site) }

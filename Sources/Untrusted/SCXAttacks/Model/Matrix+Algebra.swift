@@ -32,7 +32,9 @@ struct Basis {
 
     /// Adds a vector's part outside the space spanned so far.
     ///
-    /// - Parameter tolerance: A part smaller than this share of the vector counts as none.
+    /// - Parameters:
+    ///   - vector: What is added.
+    ///   - tolerance: A part smaller than this share of the vector counts as none.
     /// - Returns: Whether it had such a part.
     @discardableResult
     mutating func add(_ vector: ArraySlice<Float>, tolerance: Double = 1e-5) -> Bool {

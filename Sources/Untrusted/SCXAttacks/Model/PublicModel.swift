@@ -33,6 +33,7 @@ public final class PublicModel: Sendable {
     ///   - directory: Of Hugging Face.
     ///   - format: As the attacked worker holds its weights; its hello tells.
     ///   - pool: Threads that compute.
+    /// - Throws: ``AttackError/model(_:)`` that names the file.
     public convenience init(
         directory: String, format: WeightFormat, pool: ThreadPool
     ) throws(AttackError) {

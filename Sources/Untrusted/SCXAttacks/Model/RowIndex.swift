@@ -13,7 +13,7 @@ public final class RowIndex: Sendable {
     public let rows: Matrix
     private let centre: [Float]
     private let packed: PackedMatrix
-    /// `−‖r‖²`
+    /// `−‖r‖²` of each row.
     private let negativeSquares: [Float]
     private let pool: ThreadPool
 

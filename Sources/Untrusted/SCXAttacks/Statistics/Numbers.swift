@@ -9,7 +9,7 @@
 /// The natural logarithm.
 func logarithm(_ x: Float) -> Float { Float(log(Double(x))) }
 
-/// `e^x`
+/// The exponential, `e^x`.
 func exponential(_ x: Double) -> Double { exp(x) }
 
 /// A share of successes with the interval in which it lies with 95 % confidence (Wilson 1927).

@@ -6,9 +6,9 @@ public struct AttentionRows: Sendable {
     public let layer: Int
     public let queryPositions: Range<Int>
     public let keyPositions: Range<Int>
-    /// `[queries, heads · headSize]`
+    /// Of all heads, `[queries, heads · headSize]`.
     public let queries: Matrix
-    /// `[keys, keyValueHeads · headSize]`
+    /// Of all heads, `[keys, keyValueHeads · headSize]`.
     public let keys: Matrix
     public let values: Matrix
 }
