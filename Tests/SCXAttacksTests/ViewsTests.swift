@@ -96,30 +96,32 @@ struct ViewsTests {
         }
     }
 
-    @Test("Values that are no numbers are refused with the message's number")
-    func refusesNumbers() throws {
+    @Test(
+        "Values that are no numbers are refused with the message's number, huge ones are attacked",
+        arguments: [Float.nan, .infinity, .greatestFiniteMagnitude])
+    func refusesNumbers(_ value: Float) throws {
         try withTranscript { directory, model in
             let path = URL(filePath: "\(directory)/transcript.bin")
-            var bytes = try Data(contentsOf: path)
-            for i in stride(from: 0, to: bytes.count, by: 4) {
-                bytes.replaceSubrange(i..<i + 4, with: [0, 0, 0xC0, 0x7F])
-            }
-            try bytes.write(to: path)
-            try attackAll(directory, model)
+            let count = try Data(contentsOf: path).count / 4
+            let bits = value.bitPattern
+            let bytes = (0..<4).map { UInt8(truncatingIfNeeded: bits >> (8 * UInt32($0))) }
+            try Data((0..<count).flatMap { _ in bytes }).write(to: path)
+            try attackAll(directory, model, all: true)
             let views = try Views(directory: directory, configuration: model.configuration)
             let target = Target(model: model, views: views, session: views.sessions[0])
+            guard !value.isFinite else { return }
             let error = #expect(throws: AttackError.self) { try SortedValues().execute(on: target) }
             #expect(error?.description.hasPrefix("message ") == true)
         }
     }
 
     /// Runs the quick attacks on all sessions: each gives findings or an error of one line.
-    private func attackAll(_ directory: String, _ model: PublicModel) throws {
+    private func attackAll(_ directory: String, _ model: PublicModel, all: Bool = false) throws {
         do throws(AttackError) {
             let views = try Views(directory: directory, configuration: model.configuration)
             for session in views.sessions {
                 let target = Target(model: model, views: views, session: session)
-                for attack in Attacks.all(blocks: 5) where !Self.slow.contains(attack.name) {
+                for attack in Attacks.all(blocks: 5) where all || !Self.slow.contains(attack.name) {
                     do throws(AttackError) {
                         _ = try attack.execute(on: target)
                     } catch {

@@ -12,6 +12,8 @@ package enum KnownText {
     /// - Parameters:
     ///   - directory: Of the model.
     ///   - length: Tokens of the first prompt, which the worker saw.
+    /// - Returns: Tokens by position; none when the prompt is shorter than the template.
+    /// - Throws: When a file is there but cannot be used.
     package static func template(directory: String, promptLength length: Int) throws -> [Int: Int32] {
         guard FileManager.default.fileExists(atPath: "\(directory)/tokenizer.json"),
             let format = try ChatFormat.load(directory: URL(filePath: directory))

@@ -41,7 +41,7 @@ public struct ScoreWalk: Attack {
                 to: reordered(observed, keys: i + 1, heads: heads), count: ranks)[0]
             findings.candidatesTried += model.vocabularySize
             findings.positions[position] = matches.map { Int32($0.row) }
-            let best = target.known[position].map { Int($0) } ?? matches[0].row
+            let best = target.known[position].map { Int($0) } ?? matches.first?.row ?? 0
             found += candidates[best].dropFirst(model.queryWidth).prefix(model.keyWidth)
         }
         return findings

@@ -30,7 +30,10 @@ public struct SecondMoment: Attack {
         var findings = Findings()
         findings.candidatesTried = tokens.count
         for i in counts.indices.sorted(by: { counts[$0] > counts[$1] }) {
-            let count = Int(min(max(0, counts[i].rounded()), Float(rows.rows)))
+            // The rows are as many as the tokens that made them, redundant ones included.
+            let left = rows.rows - findings.bag.count
+            let count = Int(min(max(0, counts[i].rounded()), Float(left)))
+            guard count > 0 else { break }
             findings.bag += [[Int32]](repeating: [Int32(tokens[i])], count: count)
         }
         return findings

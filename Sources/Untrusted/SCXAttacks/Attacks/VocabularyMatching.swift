@@ -41,6 +41,9 @@ public struct VocabularyMatching: Attack {
         for observation in observations {
             guard try search.run(observation) else { break }
         }
+        guard !search.findings.positions.isEmpty else {
+            throw .nothingToAttack("its rows begin where the tokens before are unknown")
+        }
         return search.findings
     }
 
