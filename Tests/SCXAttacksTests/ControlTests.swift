@@ -43,7 +43,6 @@ struct ControlTests {
     func recoversInOrder(_ test: Case) throws {
         let target = try AttackFixture.target(test.encoding, generated: test.generated, known: test.known)
         let findings = try test.attack.execute(on: target)
-        print(test.testDescription, findings.candidatesTried, findings.seconds)
         let tokens = AttackFixture.prompt + AttackFixture.answer.prefix(test.generated)
         #expect(AttackFixture.recovered(findings, tokens, known: test.known) >= 0.99)
     }
@@ -59,7 +58,6 @@ struct ControlTests {
     func recoversTheSet(_ test: Case) throws {
         let target = try AttackFixture.target(test.encoding, generated: test.generated)
         let findings = try test.attack.execute(on: target)
-        print(test.testDescription, findings.candidatesTried, findings.seconds, findings.tokens.count)
         // A space tells which tokens there are, and not how often.
         let tokens = test.attack is RowSpace ? Array(Set(AttackFixture.prompt)) : AttackFixture.prompt
         #expect(AttackFixture.inBag(findings, tokens) >= 0.99)
@@ -77,7 +75,6 @@ struct ControlTests {
     @Test("Keys and values of a shared block tell most tokens without a search")
     func invertsKeysAndValues() throws {
         let findings = try KeyValueInversion().execute(on: AttackFixture.target(Self.scx))
-        print("kv-inversion", findings.seconds, AttackFixture.recovered(findings, AttackFixture.prompt))
         #expect(AttackFixture.recovered(findings, AttackFixture.prompt) >= 0.5)
     }
 

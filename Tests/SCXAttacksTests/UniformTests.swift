@@ -19,7 +19,6 @@ struct UniformTests {
         for attack in Attacks.all(blocks: 5) where attack.name != "traffic" && attack.name != "unscrambling" {
             guard let findings = try AttackFixture.findings(attack, target) else { continue }
             seen += 1
-            print(attack.name, findings.seconds)
             // Nine tokens of 4,096: two by chance happen in one of 100,000 tests.
             #expect(
                 AttackFixture.recovered(findings, tokens, known: known) < guessed + 2.0 / 9, "\(attack.name)")
@@ -90,7 +89,6 @@ struct UniformTests {
         var target = Target(model: model, views: noisy, session: noisy.sessions[0], known: [0: 0])
         let one = AttackFixture.recovered(try NearestInput().execute(on: target), prompt)
         let many = AttackFixture.recovered(try NoiseAveraging().execute(on: target), prompt)
-        print("averaging", one, many)
         #expect(many >= 0.99 && one < many)
 
         var random = LabRandom(seed: 3)
@@ -115,7 +113,6 @@ struct UniformTests {
         let text = Array(AttackFixture.prompt.prefix(10))
         let target = try AttackFixture.target(.permuted(), prompt: text, known: [0: 0])
         let findings = try Unscrambling(beam: 8, swaps: 20).execute(on: target)
-        print("unscrambling", findings.text(length: 10), text, findings.seconds)
         #expect(AttackFixture.recovered(findings, text) >= 0.5)
     }
 

@@ -10,7 +10,7 @@ import scx_lab
 struct ViewsTests {
     /// Records a session and keeps its directory while `body` works on it.
     private func withTranscript(
-        _ encoding: ControlEncoding = .permuted(redundant: 3, noise: 1), generated: Int = 2,
+        _ encoding: ControlEncoding = .permuted(redundant: 3, noise: 1), tokens: Int = 6, generated: Int = 2,
         _ body: (String, PublicModel) throws -> Void
     ) throws {
         let model = try AttackFixture.model.get()
@@ -19,7 +19,7 @@ struct ViewsTests {
         defer { try? FileManager.default.removeItem(atPath: directory) }
         let recorder = try Recorder(directory: directory)
         let session = ControlSession(model, encoding: encoding, recorder: recorder, seed: 1)
-        try session.prompt(Array(AttackFixture.prompt.prefix(6)))
+        try session.prompt(Array(AttackFixture.prompt.prefix(tokens)))
         for token in AttackFixture.answer.prefix(generated) { try session.generate(token) }
         try body(directory, model)
     }
@@ -100,7 +100,7 @@ struct ViewsTests {
         "Values that are no numbers are refused with the message's number, huge ones are attacked",
         arguments: [Float.nan, .infinity, .greatestFiniteMagnitude])
     func refusesNumbers(_ value: Float) throws {
-        try withTranscript { directory, model in
+        try withTranscript(tokens: 2, generated: 1) { directory, model in
             let path = URL(filePath: "\(directory)/transcript.bin")
             let count = try Data(contentsOf: path).count / 4
             let bits = value.bitPattern

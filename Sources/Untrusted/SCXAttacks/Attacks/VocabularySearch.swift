@@ -13,6 +13,8 @@ struct VocabularySearch {
     private var found = Basis()
     /// A candidate is taken at once when its distance is below this share of the median candidate's.
     private var tolerance: Float = 0.01
+    /// By stage: what each token would make of it without any before it, roughly.
+    private var tables: [Stage: RowIndex] = [:]
 
     init(_ model: PublicModel, known: [Int: Int32]) {
         self.model = model
@@ -70,6 +72,22 @@ struct VocabularySearch {
         return tokens
     }
 
+    /// Tokens whose rows, without any context, are among the nearest to these observed ones.
+    private mutating func hints(_ observation: Observation, _ rows: [Int]) throws(AttackError) -> Set<Int32> {
+        guard observation.sortedBy == nil, observation.outside == nil else { return [] }
+        let table: RowIndex
+        if let ready = tables[observation.stage] {
+            table = ready
+        } else if let rows = model.withoutContext(observation.stage) {
+            table = try RowIndex(rows, pool: model.pool)
+            tables[observation.stage] = table
+        } else {
+            return []
+        }
+        let near = table.nearest(to: observation.rows.selecting(rows), count: rows.count == 1 ? 256 : 8)
+        return Set(near.joined().map { Int32($0.row) })
+    }
+
     private struct Best {
         var ranked: [Int32]
         var row: Int
@@ -79,14 +97,16 @@ struct VocabularySearch {
 
     /// The candidates whose rows come nearest to the observed row, or to any unused one.
     private mutating func best(
-        _ candidates: [Int32], _ observation: Observation, _ index: RowIndex, row: Int?, _ unused: Set<Int>
+        _ order: [Int32], _ observation: Observation, _ index: RowIndex, row: Int?, _ unused: Set<Int>
     ) throws(AttackError) -> Best {
+        var candidates = order
         var all: [(token: Int32, row: Int, distance: Float, ratio: Float)] = []
         var medians: [Int: Float] = [:]
         var start = 0
         var size = 64
         // Order does not matter, but two runs shall find the same.
         let rows = row.map { [$0] } ?? unused.sorted()
+        guard !rows.isEmpty else { return Best(ranked: [candidates[0]], row: 0, ratio: 1) }
         while start < candidates.count {
             let batch = Array(candidates[start..<min(start + size, candidates.count)])
             start += batch.count
@@ -119,6 +139,12 @@ struct VocabularySearch {
                 }
             }
             if all.contains(where: { $0.ratio < tolerance }) { break }
+            if start == batch.count {
+                // What the model expects comes first, then what the rows themselves look like, then all others.
+                let near = try hints(observation, rows).subtracting(batch)
+                let first = candidates.prefix(batch.count)
+                candidates = first + near.sorted() + candidates[batch.count...].filter { !near.contains($0) }
+            }
         }
         all.sort { $0.ratio < $1.ratio }
         var ranked: [Int32] = []

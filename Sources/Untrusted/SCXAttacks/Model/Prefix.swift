@@ -1,7 +1,7 @@
 import SCXInference
 
 /// Where in the model rows are that an attacker compares with.
-public enum Stage: Equatable, Sendable {
+public enum Stage: Hashable, Sendable {
     /// The residual stream that enters a block; that of the block after the last leaves the model.
     case hidden(Int)
     /// Its norm: what a block's queries, keys and values are computed from.

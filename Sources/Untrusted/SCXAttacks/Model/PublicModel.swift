@@ -99,6 +99,23 @@ public final class PublicModel: Sendable {
         return table
     }
 
+    /// What each token would make of a stage if no block before it added anything: a guess that costs no search.
+    ///
+    /// Nil where that is no guess at all.
+    func withoutContext(_ stage: Stage) -> Matrix? {
+        switch stage {
+        case .hidden, .afterAttention: return embedding
+        case .normed(let block): return normed(embedding, block: block)
+        case .keysAndValues(let block):
+            let rows = Matrix(
+                columns: queryWidth + 2 * keyWidth,
+                values: decoder.product(
+                    normed(embedding, block: block).values.span, .queryKeyValue(block: block)))
+            return rows.columns(queryWidth..<rows.columns)
+        case .rotated, .attended: return nil
+        }
+    }
+
     /// An index of ``normedVocabulary()``.
     func normedIndex() throws(AttackError) -> RowIndex {
         if let index = tables.withLock({ $0.normedIndex }) { return index }

@@ -111,7 +111,7 @@ struct SessionSorter {
         if step.positions.isEmpty {
             // Nobody told: then its rows are taken for the tokens after those before, redundant ones included.
             let start = sessions[session].length
-            step.positions = start..<start + first.rows.count
+            step.positions = start..<max(start, min(start + first.rows.count, configuration.maximumLength))
         }
         sessions[session].steps.append(step)
     }
