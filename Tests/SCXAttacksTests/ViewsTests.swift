@@ -10,7 +10,7 @@ import scx_lab
 struct ViewsTests {
     /// Records a session and keeps its directory while `body` works on it.
     private func withTranscript(
-        _ encoding: ControlEncoding = .permuted(redundant: 3, noise: 1), tokens: Int = 6, generated: Int = 2,
+        _ encoding: ControlEncoding = .permuted(redundant: 3, noise: 1), tokens: Int = 4, generated: Int = 2,
         _ body: (String, PublicModel) throws -> Void
     ) throws {
         let model = try AttackFixture.model.get()
@@ -29,14 +29,14 @@ struct ViewsTests {
         try withTranscript { directory, model in
             let views = try Views(directory: directory, configuration: model.configuration)
             let session = try #require(views.sessions.first)
-            #expect(views.sessions.count == 1 && session.steps.count == 3 && session.length == 8)
-            #expect(session.steps.map(\.positions) == [0..<6, 6..<7, 7..<8])
+            #expect(views.sessions.count == 1 && session.steps.count == 3 && session.length == 6)
+            #expect(session.steps.map(\.positions) == [0..<4, 4..<5, 5..<6])
             #expect(session.steps.map(\.isGeneration) == [false, true, true])
             let exchange = try #require(session.steps[0].first(.linear, layer: 2, site: .queryKeyValue))
-            #expect(try views.rows(of: exchange).rows == 9)
+            #expect(try views.rows(of: exchange).rows == 7)
             let attention = try #require(session.steps[2].first(.attention, layer: 0))
             let rows = try #require(try views.attention(of: attention))
-            #expect(rows.queryPositions == 7..<8 && rows.keyPositions == 0..<8 && rows.keys.rows == 8)
+            #expect(rows.queryPositions == 5..<6 && rows.keyPositions == 0..<6 && rows.keys.rows == 6)
         }
     }
 
@@ -69,14 +69,14 @@ struct ViewsTests {
     @Test(
         "A line that was tampered with is read, or refused in one line",
         arguments: [
-            ("\"layer\":1", "\"layer\":77"), ("\"keys\":6", "\"keys\":5"),
-            ("\"position\":6", "\"position\":4000000"),
-            ("\"kind\":\"unlock\"", "\"kind\":\"stats\""), ("\"shape\":[9,192]", "\"shape\":[192,9]"),
-            ("\"shape\":[9,192]", "\"shape\":[1,1728]"), ("\"number\":4,", "\"number\":5,"),
+            ("\"layer\":1", "\"layer\":77"), ("\"keys\":4", "\"keys\":3"),
+            ("\"position\":4", "\"position\":4000000"),
+            ("\"kind\":\"unlock\"", "\"kind\":\"stats\""), ("\"shape\":[7,192]", "\"shape\":[192,7]"),
+            ("\"shape\":[7,192]", "\"shape\":[1,1344]"), ("\"number\":4,", "\"number\":5,"),
             ("\"direction\":\"sent\"", "\"direction\":\"received\""),
             ("\"blocks\":[1,4]", "\"blocks\":[4,1]"),
             ("\"blocks\":[1,4]", "\"blocks\":[1,4000]"), ("\"site\":\"queryKeyValue\"", "\"site\":\"down\""),
-            ("\"segments\":[[7,6,1]]", "\"segments\":[[7,6,2]]"), ("\"connection\":1", "\"connection\":2"),
+            ("\"segments\":[[7,4,1]]", "\"segments\":[[7,4,2]]"), ("\"connection\":1", "\"connection\":2"),
         ])
     func survivesTampering(_ change: (from: String, to: String)) throws {
         try withTranscript { directory, model in

@@ -41,13 +41,23 @@ public struct LogitLens: Attack {
     private func states(
         _ step: Step, _ target: Target, _ workspace: inout Workspace
     ) throws(AttackError) -> Matrix? {
-        guard let middle = step.exchanges.last(where: { $0.kind == .middle }),
-            let state = try target.views.answer(of: middle), state.rows == step.positions.count,
-            state.columns == target.configuration.hiddenSize
-        else { return nil }
         let last = target.configuration.blockCount - 1
+        let state: Matrix
+        if let middle = step.exchanges.last(where: { $0.kind == .middle }),
+            let answer = try target.views.answer(of: middle), answer.rows == step.positions.count,
+            answer.columns == target.configuration.hiddenSize
+        {
+            state = answer
+        } else if let latest = step.exchanges.last(where: { $0.kind == .feedForward && $0.layer != last }),
+            let layer = latest.layer, latest.request.rows == 1, step.positions.count == 1
+        {
+            // Without shared blocks the rows of feed-forward networks are in clear, up to the protected last ones.
+            state = finished(try target.views.rows(of: latest), target, block: layer, &workspace)
+        } else {
+            return nil
+        }
         guard let exchange = step.exchanges.last(where: { $0.kind == .feedForward && $0.layer == last }),
-            exchange.message > middle.message, state.rows == 1
+            state.rows == 1
         else { return state }
         let row = try target.views.rows(of: exchange)
         guard row.rows == 1 else { return state }
@@ -58,10 +68,16 @@ public struct LogitLens: Attack {
             square += m * m
         }
         guard product != 0, square != 0 else { return state }
-        var hidden = row.values.map { $0 * (square / product) }
-        let update = target.model.decoder.feedForward(hidden.span, block: last, workspace: &workspace)
-        for i in hidden.indices { hidden[i] += update[i] }
-        return Matrix(rows: 1, columns: row.columns, values: hidden)
+        let hidden = Matrix(columns: row.columns, values: row.values.map { $0 * (square / product) })
+        return finished(hidden, target, block: last, &workspace)
+    }
+
+    /// Rows with what a block's feed-forward network adds.
+    private func finished(
+        _ rows: Matrix, _ target: Target, block: Int, _ workspace: inout Workspace
+    ) -> Matrix {
+        let update = target.model.decoder.feedForward(rows.values.span, block: block, workspace: &workspace)
+        return Matrix(columns: rows.columns, values: zip(rows.values, update).map { $0 + $1 })
     }
 
     private func ranked(_ rows: Matrix, _ target: Target, _ workspace: inout Workspace) -> [[Int32]] {
