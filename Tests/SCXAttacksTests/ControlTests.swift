@@ -86,4 +86,11 @@ struct ControlTests {
         #expect(measures["rows linked"] == Double(4 * AttackFixture.prompt.count))
         #expect(measures["rows found redundant"] == Double(5 * 10 + AttackFixture.prompt.count))
     }
+    @Test("A prompt without the chat template is recovered though the template is taken for known")
+    func doubtsWhatIsKnown() throws {
+        let prompt: [Int32] = [0, 363, 393, 281, 596, 316, 1304, 35]
+        let target = try AttackFixture.target(Self.scx, prompt: prompt, known: [0: 0, 1: 3, 2: 203, 7: 203])
+        let findings = try VocabularyMatching(.inputs).execute(on: target)
+        #expect(AttackFixture.recovered(findings, prompt) >= 0.99)
+    }
 }

@@ -44,7 +44,7 @@ public struct SecondMoment: Attack {
         let n = b.count
         var counts = [Float](repeating: 0, count: n)
         var rest = b
-        for _ in 0..<200 {
+        for _ in 0..<60 {
             var largest: Float = 0
             for j in 0..<n {
                 let diagonal = k[j * n + j]

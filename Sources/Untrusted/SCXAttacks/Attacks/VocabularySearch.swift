@@ -39,15 +39,17 @@ struct VocabularySearch {
             // Where only a space was seen, nobody says where the text ends: nothing new fits any more.
             if observation.outside != nil, known[position] == nil, match.ratio > 0.3 { return false }
             if !observation.isOrdered { unused.remove(match.row) }
-            // A token that everybody knows goes on with the prefix, whatever fits better.
-            let token = known[position] ?? match.ranked[0]
-            if let known = known[position] {
-                findings.positions[position] = [known]
+            var ranked = match.ranked
+            if let known = known[position], ranked[0] != known, match.ratio > tolerance {
+                // What everybody knows counts more than what fits badly, and less than what fits well: a prompt
+                // need not be written with the template.
+                ranked = [known]
+            } else if ranked[0] == known[position] {
                 // How near the right token comes tells what rounding and noise do.
-                if match.ranked[0] == known { tolerance = min(0.3, max(tolerance, 4 * match.ratio)) }
-            } else {
-                findings.positions[position] = match.ranked
+                tolerance = min(0.3, max(tolerance, 4 * match.ratio))
             }
+            findings.positions[position] = ranked
+            let token = ranked[0]
             if observation.outside != nil {
                 found.add(try prefix.rows(of: [token], at: observation.stage)[0])
             }
