@@ -57,7 +57,7 @@ let package = Package(
 
         // Trusted: sees text and keys. Nothing here is `public`, all of it is `package`.
         .target(
-            name: "SCXEncoding", dependencies: ["SCXInference", "SCXLink"],
+            name: "SCXEncoding", dependencies: ["SCXInference", "SCXLink", crypto],
             path: "Sources/Trusted/SCXEncoding", swiftSettings: settings),
         .target(
             name: "SCXTrusted", dependencies: ["SCXEncoding", "SCXInference", "SCXLink"],
@@ -114,6 +114,9 @@ let package = Package(
         .testTarget(
             name: "SCXAttacksTests",
             dependencies: ["scx-lab", "SCXAttacks", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SCXEncodingTests", dependencies: ["SCXEncoding", "SCXInference", "SCXLink"],
             swiftSettings: settings),
         .testTarget(
             name: "SCXTrustedTests",

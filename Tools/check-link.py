@@ -29,13 +29,14 @@ def check(name):
     assert not transcript.ends_early
     kinds = {message.kind for message in messages}
     assert kinds == set(scx_link.KINDS) - {"more", "linearRing"}, kinds
-    print(f"{name}: {len(messages)} messages of {len(kinds)} kinds")
+    numbers = sum(len(message.floats()) for message in messages if message.kind == "attention")
+    print(f"{name}: {len(messages)} messages of {len(kinds)} kinds, {numbers} numbers of attention")
 
 
 def check_cuts():
     """A message of three frames, whole, cut and changed."""
     tensor = struct.pack("<600000f", *range(600000))
-    message = Message("linear", False, 9, {"layer": 1, "site": "down"}, "float32", 2, 300000, tensor)
+    message = Message("linear", False, 9, {"layer": 1, "site": "down", "exact": False}, "float32", 2, 300000, tensor)
     data = message.frames()
     heads = [head for _, head, _ in scx_link.parse_frames(data)]
     assert [head.kind for head in heads] == ["linear", "more", "more"]
@@ -51,19 +52,38 @@ def check_cuts():
             pass
 
 
+def grouped(precision):
+    """A row of 3 numbers in float32 and 70 in groups; MessageFixtureTests knows what they are."""
+    bits = scx_link.PRECISIONS[precision]
+    tensor = struct.pack("<3f", 0.1, -2, 3.4e38)
+    for minimum, step in [(-1.5, 0.25), (8, 2)]:
+        codes = [37 * i % 2**bits for i in range(scx_link.GROUP)]
+        if bits == 4:
+            codes = [low | high << 4 for low, high in zip(codes[::2], codes[1::2])]
+        tensor += struct.pack("<2e", minimum, step) + bytes(codes)
+    fields = {"layer": 1, "position": 0, "queries": 1, "keys": 2}
+    fields |= {"precision": precision, "exactPrefix": 3, "channels": 73}
+    numbers = scx_link.read_groups(tensor, precision, 3, 73)
+    assert numbers[1:6] == [-2, numbers[2], -1.5, -1.5 + 0.25 * (37 % 2**bits), -1.5 + 0.25 * (74 % 2**bits)]
+    assert numbers[67:] == [8 + 2 * (37 * i % 2**bits) for i in range(6)]
+    return ("attention", fields, ("uint32", 1, len(tensor) // 4, tensor))
+
+
 def samples():
     """Messages of every kind, both ways, at the edges of their fields."""
     big, layer = 0xFFFFFFFF, 0xFFFF
     rows = ("float32", 2, 3, struct.pack("<6f", 1, -2.5, 0.1, 3.4e38, 1e-45, -0.0))
+    in_float32 = {"precision": "float32", "exactPrefix": 0, "channels": 3}
     requests = [
-        ("linear", {"layer": 0, "site": site}, rows) for site in scx_link.SITES
+        ("linear", {"layer": 0, "site": site, "exact": site == "down"}, rows) for site in scx_link.SITES
     ] + [
-        ("linear", {"layer": layer, "site": "queryKeyValue", "slot": big - 1}, rows),
-        ("attention", {"layer": 5, "position": 0, "queries": 7, "keys": 9}, rows),
-        ("attention", {"layer": layer, "slot": 0, "position": big, "queries": big, "keys": big}, rows),
+        ("linear", {"layer": layer, "site": "queryKeyValue", "slot": big - 1, "exact": True}, rows),
+        ("attention", {"layer": 5, "position": 0, "queries": 7, "keys": 9} | in_float32, rows),
+        ("attention", {"layer": layer, "slot": 0, "position": big, "queries": big, "keys": big} | in_float32, rows),
+        grouped("int8"), grouped("int4"),
         ("feedForward", {"layer": 21}, rows),
         ("headTopK", {"count": big}, rows),
-        ("unlock", {"slot": big, "layer": layer}, ("uint32", 1, 4, struct.pack("<4I", 3, 0, 2, big))),
+        ("unlock", {"slot": big, "layer": layer, "position": big}, ("uint32", 1, 4, struct.pack("<4I", 3, 0, 2, big))),
         ("lockTail", {"slot": 1, "layer": 2}, rows),
         ("middle", {"blocks": [0, 1], "segments": []}, rows),
         ("middle", {"blocks": [1, layer], "segments": [[big, big, big], [0, 0, 0], [1, 2, 3]]}, rows),

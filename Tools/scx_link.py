@@ -5,12 +5,13 @@
     python3 Tools/scx_link.py frames FILE   the frames in a file of bytes that crossed the link
 
 As a module it builds and reads the same; it needs Python 3.11 or later and nothing else. Tensors are bytes,
-little-endian: array.array("f", message.tensor) or numpy.frombuffer(message.tensor, "<f4") gives numbers.
+little-endian: message.floats() gives its numbers, numpy.frombuffer(message.tensor, "<f4") those of float32 faster.
 """
 
 import argparse
 import dataclasses
 import json
+import math
 import os
 import struct
 import sys
@@ -31,15 +32,19 @@ DTYPES = {None: 0, "float32": 1, "uint32": 2}
 DTYPE_NAMES = {code: name for name, code in DTYPES.items()}
 SITES = {"queryKeyValue": 1, "output": 2, "gateUp": 3, "down": 4, "head": 5}
 SITE_NAMES = {code: name for name, code in SITES.items()}
+PRECISIONS = {"float32": 0, "int4": 4, "int8": 8}
+PRECISION_NAMES = {code: name for name, code in PRECISIONS.items()}
+GROUP = 64
 STATISTICS = ["connections", "slots", "slotBytes", "requests", "batches", "rows"]
 
 # The fields of each kind: names, and how struct packs them. Slots named "slot?" may be none.
 REQUESTS = {
-    "linear": (["layer", "site", "slot?"], "<HHI"),
-    "attention": (["layer", "slot?", "position", "queries", "keys"], "<HIIII"),
+    "linear": (["layer", "site", "slot?", "exact"], "<HHIB"),
+    "attention": (
+        ["layer", "slot?", "position", "queries", "keys", "precision", "exactPrefix", "channels"], "<HIIIIBII"),
     "feedForward": (["layer"], "<H"),
     "headTopK": (["count"], "<I"),
-    "unlock": (["slot", "layer"], "<IH"),
+    "unlock": (["slot", "layer", "position"], "<IHI"),
     "lockTail": (["slot", "layer"], "<IH"),
     "tailScores": (["slot", "layer", "position"], "<IHI"),
     "release": (["slot"], "<I"),
@@ -84,8 +89,31 @@ class Message:
                 slot = fields.get("slot")
                 values.append(NO_SLOT if slot is None else slot)
             else:
-                values.append(SITES[fields[name]] if name == "site" else fields[name])
+                codes = {"site": SITES, "precision": PRECISIONS}.get(name)
+                values.append(codes[fields[name]] if codes else fields[name])
         return struct.pack(layout, *values)
+
+    def floats(self):
+        """The tensor's numbers, those that travelled in groups as the worker has them."""
+        precision = self.fields.get("precision", "float32")
+        if precision == "float32":
+            if self.dtype != "float32":
+                raise LinkError("a tensor without numbers")
+            return list(struct.unpack(f"<{len(self.tensor) // 4}f", self.tensor))
+        return read_groups(self.tensor, precision, self.fields["exactPrefix"], self.fields["channels"])
+
+    def check(self):
+        """Refuses an attention whose precision does not fit its tensor."""
+        if self.kind != "attention" or self.is_answer:
+            return
+        precision, channels = self.fields["precision"], self.fields["channels"]
+        expected = ("float32", self.rows, channels)
+        if precision != "float32":
+            expected = ("uint32", 1, word_count(precision, self.fields["exactPrefix"], channels))
+        elif self.fields["exactPrefix"] != 0:
+            raise LinkError("values before the groups of a tensor without groups")
+        if self.fields["exactPrefix"] > channels or (self.dtype, self.rows, self.channels) != expected:
+            raise LinkError(f"{channels} values in {precision} do not make a tensor of {self.rows} x {self.channels}")
 
     def frames(self):
         """The message as it travels: one frame, or as many as its tensor needs."""
@@ -105,6 +133,29 @@ class Message:
 def text_bytes(text):
     utf8 = text.encode()
     return struct.pack("<H", len(utf8)) + utf8
+
+
+def word_count(precision, exact_prefix, channels):
+    """32-bit words of a row in groups."""
+    return exact_prefix + -(-(channels - exact_prefix) // GROUP) * (1 + 2 * PRECISIONS[precision])
+
+
+def read_groups(tensor, precision, exact_prefix, channels):
+    """The numbers of a row: the first in float32, the others in groups of a minimum, a step and codes."""
+    bits = PRECISIONS[precision]
+    if len(tensor) != 4 * word_count(precision, exact_prefix, channels):
+        raise LinkError(f"{len(tensor)} bytes for {channels} values in {precision}")
+    values = list(struct.unpack_from(f"<{exact_prefix}f", tensor))
+    for at in range(4 * exact_prefix, len(tensor), 4 + GROUP * bits // 8):
+        minimum, step = struct.unpack_from("<2e", tensor, at)
+        if not (math.isfinite(minimum) and math.isfinite(step)):
+            raise LinkError("a group without numbers")
+        codes = tensor[at + 4:at + 4 + GROUP * bits // 8]
+        if bits == 4:
+            codes = [code for pair in codes for code in (pair & 15, pair >> 4)]
+        group = [minimum + step * code for code in codes]  # Exact: to be rounded once.
+        values += struct.unpack(f"<{GROUP}f", struct.pack(f"<{GROUP}f", *group))
+    return values[:channels]
 
 
 @dataclasses.dataclass
@@ -181,6 +232,14 @@ def parse_fields(kind, is_answer, data):
             if fields["site"] not in SITE_NAMES:
                 raise LinkError(f"unknown site {fields['site']}")
             fields["site"] = SITE_NAMES[fields["site"]]
+        if "precision" in fields:
+            if fields["precision"] not in PRECISION_NAMES:
+                raise LinkError(f"unknown precision {fields['precision']}")
+            fields["precision"] = PRECISION_NAMES[fields["precision"]]
+        if "exact" in fields:
+            if fields["exact"] > 1:
+                raise LinkError(f"an exactness of {fields['exact']}")
+            fields["exact"] = fields["exact"] == 1
     else:
         raise LinkError(f"'{kind}' is no request")
     if at != len(data):
@@ -211,6 +270,7 @@ def parse_messages(data):
             message = Message(
                 head.kind, head.is_answer, head.number, fields, head.dtype, head.rows, head.channels,
                 payload[head.field_bytes:])
+            message.check()
         else:
             whole = (message.is_answer, message.dtype, message.number, message.rows, message.channels)
             if head.kind != "more" or head.field_bytes != 0 or head.payload_bytes == 0 \
@@ -281,6 +341,8 @@ class Transcript:
                     or count > 4 * ELEMENT_LIMIT or line["bytes"] != count or offset < end:
                 raise LinkError("a tensor out of range")
             end = offset + count
+        if "fields" not in line:
+            message.check()
         self.entries.append(
             Entry(len(self.starts) - 1, line["microseconds"], line["connection"], message, offset, count))
         return end

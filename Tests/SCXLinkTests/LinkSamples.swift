@@ -25,6 +25,14 @@ enum LinkSamples {
         return EncodedTensor(encodedRows: rows, channels: channels, values: values)
     }
 
+    /// A row in groups, with some values before them that are not.
+    static func grouped(_ chance: inout Chance, _ precision: TensorPrecision, count: Int) -> EncodedTensor {
+        let values = (0..<count).map { _ in Float.random(in: -99...99, using: &chance) }
+        return EncodedTensor(
+            encodedRows: 1, channels: count, values: values, precision: precision,
+            exactPrefix: Int.random(in: 0...count, using: &chance))
+    }
+
     static func slot(_ chance: inout Chance) -> Slot {
         // The largest number stands for none.
         Slot(
@@ -47,7 +55,7 @@ enum LinkSamples {
         }
         let first = Int.random(in: 0..<Int(UInt16.max), using: &chance)
         var operations: [Request.Operation] = Site.allCases.flatMap { site in
-            optional.map { .linear(layer: 7, site: site, slot: $0) }
+            optional.map { .linear(layer: 7, site: site, slot: $0, exact: $0 == nil) }
         }
         for slot in optional {
             operations.append(
@@ -63,9 +71,16 @@ enum LinkSamples {
                 segments: segments),
             .tailScores(slot: slot(&chance), layer: layer(&chance), position: count(&chance)),
         ]
+        let attention = Request.Operation.attention(
+            layer: layer(&chance), slot: nil, position: 0, queries: 1, keys: count(&chance))
+        let inGroups = [TensorPrecision.int8, .int4].map {
+            Request(attention, grouped(&chance, $0, count: Int.random(in: 1...150, using: &chance)))
+        }
         let permutation = (0..<UInt32(Int.random(in: 1...20, using: &chance))).shuffled(using: &chance)
-        return operations.map { Request($0, tensor(&chance)) } + [
-            Request(.unlock(slot: slot(&chance), layer: layer(&chance)), permutation: permutation),
+        return operations.map { Request($0, tensor(&chance)) } + inGroups + [
+            Request(
+                .unlock(slot: slot(&chance), layer: layer(&chance), position: count(&chance)),
+                permutation: permutation),
             Request(.release(slot: slot(&chance))), Request(.stats),
         ]
     }
@@ -90,7 +105,7 @@ enum LinkSamples {
             (Request(.headTopK(count: count), tensor(&chance, rows: rows)), .topK(logits)),
             (Request(.stats), .statistics(statistics)),
             (Request(.release(slot: slot(&chance))), .done),
-            (Request(.unlock(slot: slot(&chance), layer: 0), permutation: [1, 0]), .done),
+            (Request(.unlock(slot: slot(&chance), layer: 0, position: 0), permutation: [1, 0]), .done),
             (Request(.lockTail(slot: slot(&chance), layer: 0), tensor(&chance)), .done),
         ]
     }

@@ -61,11 +61,26 @@ struct MessageFixtureTests {
             case .floats(let values): #expect(try transcript.floats(of: entry) == values)
             case .words(let words): #expect(try transcript.words(of: entry) == words)
             }
+            if entry.layout != nil, case .rows(let rows) = try Request(message).payload {
+                #expect(try transcript.floats(of: entry) == rows.values)
+            }
         }
         #expect(stream.unread == 0)
         #expect(copy.bytes == bytes)
         let kinds = Set(transcript.entries.map(\.kind))
         #expect(kinds == Set(MessageKind.allCases).subtracting([.linearRing, .more]))
+    }
+
+    @Test(
+        "numbers in groups that Python wrote are those that it meant",
+        arguments: [TensorPrecision.int8, .int4])
+    func groups(precision: TensorPrecision) throws {
+        let transcript = try Transcript(directory: Self.folder("python").path)
+        let entry = try #require(transcript.entries.first { $0.layout?.precision == precision })
+        let codes = (0..<64).map { Float(37 * $0 % (1 << Int(precision.rawValue))) }
+        #expect(
+            try transcript.floats(of: entry)
+                == [0.1, -2, 3.4e38] + codes.map { -1.5 + 0.25 * $0 } + codes.prefix(6).map { 8 + 2 * $0 })
     }
 
     /// The worked example of `docs/protocol.md`.

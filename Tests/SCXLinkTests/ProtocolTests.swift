@@ -101,6 +101,19 @@ struct ProtocolTests {
         #expect(throws: error) { _ = try client.receive(reply) }
     }
 
+    @Test("a request that comes too early ends the connection, and the answer being computed says so")
+    func pipelined() throws {
+        var (client, worker) = try Self.open()
+        let message = try client.ask(Self.request)
+        _ = try Self.take(message, &worker)
+        var early = message.head
+        early.number += 1
+        let error = LinkError.malformedFrame("'feedForward' may not come now")
+        #expect(throws: error) { try worker.begin(early) }
+        #expect(worker.answer(.success(Self.answer)) == worker.failure(error))
+        #expect(throws: error) { try worker.begin(early) }
+    }
+
     @Test("a request replayed after its answer closes the worker's side")
     func replay() throws {
         var (client, worker) = try Self.open()

@@ -26,11 +26,11 @@ struct TranscriptFaultTests {
     @Test("lines written by others may have other order, spaces and members")
     func lenient() throws {
         let line = """
-            { "kind" : "unlock", "more": {"a": [null]}, "layer": 3.0, "slot": 4, "number": 2, "connection": 1, \
-            "direction": "received", "microseconds": 7, "dtype": null }
+            { "kind" : "unlock", "more": {"a": [null]}, "layer": 3.0, "slot": 4, "position": 5, \
+            "number": 2, "connection": 1, "direction": "received", "microseconds": 7, "dtype": null }
             """
         let entry = try #require(try Self.read([Self.start, line]).entries.first)
-        #expect(entry.detail == .request(.unlock(slot: Slot(number: 4), layer: 3)))
+        #expect(entry.detail == .request(.unlock(slot: Slot(number: 4), layer: 3, position: 5)))
         #expect(entry.layer == 3)
         #expect(entry.slots == [Slot(number: 4)])
     }

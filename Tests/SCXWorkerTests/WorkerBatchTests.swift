@@ -20,10 +20,14 @@ struct WorkerBatchTests {
         return [
             Request(.middle(blocks: all, segments: segments), rows(n, 1)),
             Request(.middle(blocks: all, segments: both), rows(3, 2)),
-            Request(.linear(layer: 1, site: .queryKeyValue, slot: connection == 2 ? nil : slot), rows(n, 3)),
+            Request(
+                .linear(layer: 1, site: .queryKeyValue, slot: connection == 2 ? nil : slot, exact: false),
+                rows(n, 3)),
             connection == 2
                 ? Request(.stats)
-                : Request(.unlock(slot: slot, layer: 1), permutation: [UInt32](0..<UInt32(n)).reversed()),
+                : Request(
+                    .unlock(slot: slot, layer: 1, position: n),
+                    permutation: [UInt32](0..<UInt32(n)).reversed()),
             Request(.feedForward(layer: 0), rows(n, 4)),
             Request(
                 .headTopK(count: connection == 1 ? fixture.configuration.vocabularySize : n), rows(n, 5)),
@@ -62,6 +66,20 @@ struct WorkerBatchTests {
         #expect(statistics.0.batches == 18 && statistics.1.batches == 6)
         #expect(statistics.0.requests == 21 && statistics.1.requests == 21)
         #expect(statistics.0.rows == statistics.1.rows && statistics.0.slotBytes == statistics.1.slotBytes)
+    }
+
+    @Test("exact products and others share no batch")
+    func exact() throws {
+        let fixture = try WorkerFixture()
+        let rows = fixture.rows(noise(fixture.hidden, seed: 1), fixture.hidden)
+        let answers = fixture.worker.answer(
+            batch: [false, true, false, true].enumerated().map { connection, exact in
+                let operation = Request.Operation.linear(
+                    layer: 0, site: .queryKeyValue, slot: nil, exact: exact)
+                return (UInt64(connection), Request(operation, rows))
+            })
+        #expect(answers.allSatisfy { (try? $0.get()) != nil })
+        #expect(fixture.worker.statistics.batches == 2)
     }
 
     @Test("a refused request leaves the others of its batch alone")

@@ -11,7 +11,8 @@ struct WorkerLimitsTests {
     private func fill(_ fixture: WorkerFixture, connection: UInt64 = 0) throws {
         _ = try fixture.middle(noise(3 * fixture.hidden, seed: 1), connection: connection)
         _ = try fixture.tensor(
-            .linear(layer: 0, site: .queryKeyValue, slot: Self.slot), noise(5 * fixture.hidden, seed: 2),
+            .linear(layer: 0, site: .queryKeyValue, slot: Self.slot, exact: false),
+            noise(5 * fixture.hidden, seed: 2),
             connection: connection)
         let attention = fixture.queryWidth + 4 * fixture.keyWidth
         _ = try fixture.tensor(
@@ -67,17 +68,16 @@ struct WorkerLimitsTests {
                 .middle(blocks: 0..<1, segments: [Segment(slot: slot, position: 0, rows: 2)]), 2, hidden + 1),
             rows(.headTopK(count: 0), 1, hidden), rows(.headTopK(count: -1), 1, hidden),
             rows(.headTopK(count: vocabulary + 1), 1, hidden), rows(.headTopK(count: .max), 1, hidden),
-            rows(.headTopK(count: 1), 0, hidden), rows(.headTopK(count: 1), 1, 1),
-            rows(.linear(layer: blocks, site: .queryKeyValue, slot: nil), 1, hidden),
-            rows(.linear(layer: -1, site: .queryKeyValue, slot: nil), 1, hidden),
-            rows(.linear(layer: .max, site: .output, slot: nil), 1, query),
-            rows(.linear(layer: 0, site: .output, slot: slot), 1, query),
-            rows(.linear(layer: 0, site: .head, slot: slot), 1, hidden),
-            rows(.linear(layer: 1, site: .head, slot: nil), 1, hidden),
-            rows(.linear(layer: 0, site: .down, slot: nil), 1, hidden),
-            rows(.linear(layer: 0, site: .queryKeyValue, slot: none), 0, hidden),
+            rows(.headTopK(count: 1), 1, 1),
+            rows(.linear(layer: blocks, site: .queryKeyValue, slot: nil, exact: false), 1, hidden),
+            rows(.linear(layer: -1, site: .queryKeyValue, slot: nil, exact: false), 1, hidden),
+            rows(.linear(layer: .max, site: .output, slot: nil, exact: false), 1, query),
+            rows(.linear(layer: 0, site: .output, slot: slot, exact: false), 1, query),
+            rows(.linear(layer: 0, site: .head, slot: slot, exact: false), 1, hidden),
+            rows(.linear(layer: 1, site: .head, slot: nil, exact: false), 1, hidden),
+            rows(.linear(layer: 0, site: .down, slot: nil, exact: false), 1, hidden),
             rows(.feedForward(layer: blocks), 1, hidden), rows(.feedForward(layer: .min), 1, hidden),
-            rows(.feedForward(layer: 0), 1, hidden - 1), rows(.feedForward(layer: 0), 0, hidden),
+            rows(.feedForward(layer: 0), 1, hidden - 1),
             attention(blocks, nil, 0, 1, 1, one), attention(-1, nil, 0, 1, 1, one),
             attention(0, nil, 1, 1, 1, one), attention(0, slot, 3, 1, 1, one),
             attention(0, none, 1, 1, 1, one),
@@ -90,7 +90,7 @@ struct WorkerLimitsTests {
             rows(.attention(layer: 0, slot: nil, position: 0, queries: 2, keys: 2), 2, one),
             rows(.lockTail(slot: slot, layer: blocks), 1, key),
             rows(.lockTail(slot: none, layer: 0), 1, key + 1),
-            rows(.lockTail(slot: none, layer: 0), 0, key), rows(.lockTail(slot: none, layer: -1), 1, key),
+            rows(.lockTail(slot: none, layer: -1), 1, key),
             rows(.tailScores(slot: slot, layer: 0, position: 1), 1, hidden),
             rows(.tailScores(slot: none, layer: 1, position: 1), 1, hidden),
             rows(.tailScores(slot: slot, layer: blocks, position: 1), 1, hidden),
@@ -100,16 +100,20 @@ struct WorkerLimitsTests {
             rows(.tailScores(slot: slot, layer: 1, position: 1), 2, hidden),
             rows(.tailScores(slot: slot, layer: 1, position: 1), 1, hidden + 1),
         ]
-        for permutation: [UInt32] in [[], [5], [0, 1, .max], [UInt32](repeating: 0, count: length - 2)] {
-            requests.append(Request(.unlock(slot: slot, layer: 0), permutation: permutation))
+        for permutation: [UInt32] in [[5], [0, 1, .max], [UInt32](repeating: 0, count: length - 2)] {
+            requests.append(Request(.unlock(slot: slot, layer: 0, position: 3), permutation: permutation))
+        }
+        for position in [4, -1, .max, .min] {
+            requests.append(Request(.unlock(slot: slot, layer: 0, position: position), permutation: [0]))
         }
         for (slot, layer) in [(slot, 1), (none, 0), (slot, -1), (slot, blocks), (slot, .max)] {
-            requests.append(Request(.unlock(slot: slot, layer: layer), permutation: [0]))
+            requests.append(Request(.unlock(slot: slot, layer: layer, position: 0), permutation: [0]))
         }
         for operation: Request.Operation in [
-            .linear(layer: 0, site: .queryKeyValue, slot: nil), .feedForward(layer: 0), .headTopK(count: 1),
+            .linear(layer: 0, site: .queryKeyValue, slot: nil, exact: false), .feedForward(layer: 0),
+            .headTopK(count: 1),
             .attention(layer: 0, slot: nil, position: 0, queries: 1, keys: 1),
-            .unlock(slot: slot, layer: 0), .lockTail(slot: slot, layer: 0),
+            .unlock(slot: slot, layer: 0, position: 0), .lockTail(slot: slot, layer: 0),
             .tailScores(slot: slot, layer: 1, position: 0),
         ] { requests.append(Request(operation)) }
 
@@ -127,8 +131,8 @@ struct WorkerLimitsTests {
         _ = try fixture.tensor(.tailScores(slot: slot, layer: 1, position: 4), noise(hidden, seed: 9))
         _ = try fixture.worker.answer(attention(0, slot, 2, 1, 1, one))
         #expect(
-            try fixture.worker.answer(Request(.unlock(slot: slot, layer: 0), permutation: [4, 0, 4])) == .done
-        )
+            try fixture.worker.answer(
+                Request(.unlock(slot: slot, layer: 0, position: 3), permutation: [4, 0, 4])) == .done)
     }
 
     @Test("releasing gives all memory back")
@@ -154,9 +158,11 @@ struct WorkerLimitsTests {
         _ = try fixture.middle(noise(70 * fixture.hidden, seed: 1))
         #expect(fixture.worker.statistics.slotBytes == 2 * small)
         _ = try fixture.tensor(
-            .linear(layer: 0, site: .queryKeyValue, slot: Self.slot), noise(5 * fixture.hidden, seed: 2))
+            .linear(layer: 0, site: .queryKeyValue, slot: Self.slot, exact: false),
+            noise(5 * fixture.hidden, seed: 2))
         #expect(fixture.worker.statistics.slotBytes > 2 * small)
-        _ = try fixture.worker.answer(Request(.unlock(slot: Self.slot, layer: 0), permutation: [0]))
+        _ = try fixture.worker.answer(
+            Request(.unlock(slot: Self.slot, layer: 0, position: 70), permutation: [0]))
         #expect(fixture.worker.statistics.slotBytes == 2 * small)
         _ = try fixture.middle(noise(2 * fixture.hidden, seed: 1))
         #expect(fixture.worker.statistics.slotBytes == small)
@@ -191,7 +197,7 @@ struct WorkerLimitsTests {
                 .middle(blocks: 0..<2, segments: [Segment(slot: Self.slot, position: 3, rows: 70)]),
                 small.rows(noise(70 * hidden, seed: 1), hidden)),
             Request(
-                .linear(layer: 1, site: .queryKeyValue, slot: Self.slot),
+                .linear(layer: 1, site: .queryKeyValue, slot: Self.slot, exact: false),
                 small.rows(noise(hidden, seed: 1), hidden)),
             Request(
                 .attention(layer: 1, slot: Self.slot, position: 0, queries: 1, keys: 1),

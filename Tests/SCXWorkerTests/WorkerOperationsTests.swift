@@ -16,7 +16,8 @@ struct WorkerOperationsTests {
         var hidden = input
         for layer in 0..<fixture.blocks {
             var projected = try fixture.tensor(
-                .linear(layer: layer, site: .queryKeyValue, slot: nil), fixture.normed(hidden, layer))
+                .linear(layer: layer, site: .queryKeyValue, slot: nil, exact: false),
+                fixture.normed(hidden, layer))
             try fixture.rotate(&projected, layer, positions: 0..<Self.rows)
             let (queries, keys) = fixture.split(projected)
             let attended = try fixture.tensor(
@@ -24,7 +25,8 @@ struct WorkerOperationsTests {
                 queries + keys, channels: queries.count + keys.count)
             #expect(distance(try inChunks(fixture, layer, queries, keys), attended) < 1e-6)
             let update = try fixture.tensor(
-                .linear(layer: layer, site: .output, slot: nil), attended, channels: fixture.queryWidth)
+                .linear(layer: layer, site: .output, slot: nil, exact: false), attended,
+                channels: fixture.queryWidth)
             hidden = sum(hidden, update)
             hidden = sum(hidden, try fixture.tensor(.feedForward(layer: layer), hidden))
         }
@@ -47,6 +49,21 @@ struct WorkerOperationsTests {
             if scale == 1 { attended += part }
         }
         return attended
+    }
+
+    @Test("attention in groups is attention of the rounded values", arguments: [TensorPrecision.int8, .int4])
+    func groups(_ precision: TensorPrecision) throws {
+        let fixture = try WorkerFixture()
+        let count = 3 * fixture.queryWidth + 5 * 2 * fixture.keyWidth
+        let operation = Request.Operation.attention(layer: 0, slot: nil, position: 0, queries: 3, keys: 5)
+        let tensor = EncodedTensor(
+            encodedRows: 1, channels: count, values: noise(count, seed: 13), precision: precision,
+            exactPrefix: fixture.queryWidth)
+        guard case .tensor(let answer) = try fixture.worker.answer(Request(operation, tensor)) else {
+            Issue.record("not a tensor")
+            return
+        }
+        #expect(try fixture.tensor(operation, tensor.values, channels: count) == answer.values)
     }
 
     @Test("every site is its bare product with its bias")
@@ -75,8 +92,30 @@ struct WorkerOperationsTests {
                 }
             }
             let got = try fixture.tensor(
-                .linear(layer: 1, site: site, slot: nil), input, channels: input.count)
+                .linear(layer: 1, site: site, slot: nil, exact: false), input, channels: input.count)
             #expect(distance(got, expected) < 1e-5, "\(site)")
+        }
+    }
+
+    @Test(
+        "noise that was added before an exact product can be subtracted after it",
+        arguments: [WeightFormat.f32, .bf16, .int8, .int4])
+    func exact(_ format: WeightFormat) throws {
+        let fixture = try WorkerFixture("llama-biases", format: format)
+        let clean = noise(3 * fixture.hidden, seed: 11)
+        let alpha = noise(3 * fixture.hidden, seed: 12).map { 64 * $0 }
+        let site = DecoderSite.queryKeyValue(block: 0)
+        let weights = try fixture.model.exactWeights(of: site)
+        let bias = fixture.model.product([Float](repeating: 0, count: fixture.hidden).span, site)
+        let removed = fixture.model.product(alpha.span, site, exact: weights)
+        let expected = fixture.model.product(clean.span, site, exact: weights)
+        for repetition in 0..<2 {
+            let noised = try fixture.tensor(
+                .linear(
+                    layer: 0, site: .queryKeyValue, slot: repetition == 0 ? nil : Slot(number: 1),
+                    exact: true), sum(clean, alpha))
+            let got = noised.indices.map { noised[$0] - removed[$0] + bias[$0 % bias.count] }
+            #expect(distance(got, expected) < 1e-4)
         }
     }
 
@@ -92,7 +131,7 @@ struct WorkerOperationsTests {
         rmsNorm(&span, rows: 3, weight: norm.span, epsilon: fixture.configuration.normEpsilon)
         let logits = try fixture.tensor(
             .headTopK(count: fixture.configuration.vocabularySize), input)
-        let bare = try fixture.tensor(.linear(layer: 0, site: .head, slot: nil), normed)
+        let bare = try fixture.tensor(.linear(layer: 0, site: .head, slot: nil, exact: false), normed)
         #expect(distance(bare, logits) < 1e-6)
     }
 
@@ -118,16 +157,40 @@ struct WorkerOperationsTests {
             }
             // An earlier request's rows are replaced.
             for values in [noise(sent.count, seed: 6), sent] {
-                _ = try fixture.tensor(.linear(layer: layer, site: .queryKeyValue, slot: slot), values)
+                _ = try fixture.tensor(
+                    .linear(layer: layer, site: .queryKeyValue, slot: slot, exact: false), values)
             }
             let permutation = order.prefix(Self.rows).map { UInt32($0) }
             let answer = try fixture.worker.answer(
-                Request(.unlock(slot: slot, layer: layer), permutation: permutation))
+                Request(.unlock(slot: slot, layer: layer, position: 0), permutation: permutation))
             #expect(answer == .done)
             hidden = try fixture.middle(hidden, blocks: layer..<layer + 1, slot: 3)
         }
         let got = try fixture.middle(next, slot: 2, position: Self.rows)
         #expect(distance(got, expected) < 1e-5)
+    }
+
+    @Test("rows unlocked in two parts are those unlocked at once, and what lies behind is cut")
+    func unlockInParts() throws {
+        let fixture = try WorkerFixture()
+        let input = noise(Self.rows * fixture.hidden, seed: 3)
+        let next = noise(fixture.hidden, seed: 4)
+        for (slot, parts): (UInt32, [Range<Int>]) in [(1, [0..<11]), (2, [0..<4, 4..<8, 4..<11])] {
+            for part in parts {
+                let values = Array(input[part.lowerBound * fixture.hidden..<part.upperBound * fixture.hidden])
+                _ = try fixture.tensor(
+                    .linear(
+                        layer: 0, site: .queryKeyValue, slot: Slot(number: slot), exact: false), values)
+                let request = Request(
+                    .unlock(slot: Slot(number: slot), layer: 0, position: part.lowerBound),
+                    permutation: (0..<part.count).map { UInt32($0) })
+                #expect(try fixture.worker.answer(request) == .done)
+            }
+        }
+        let got = try (1...2).map {
+            try fixture.middle(next, blocks: 0..<1, slot: $0, position: Self.rows)
+        }
+        #expect(distance(got[1], got[0]) < 1e-6)
     }
 
     @Test("scores of the tail and values give the attention", arguments: WorkerFixture.names)
@@ -138,7 +201,8 @@ struct WorkerOperationsTests {
         let total = Self.rows + steps
         let hidden = noise(total * fixture.hidden, seed: 7)
         var projected = try fixture.tensor(
-            .linear(layer: layer, site: .queryKeyValue, slot: nil), fixture.normed(hidden, layer))
+            .linear(layer: layer, site: .queryKeyValue, slot: nil, exact: false),
+            fixture.normed(hidden, layer))
         // Each step by itself, since dynamic scaling follows the length.
         let stride = fixture.queryWidth + 2 * fixture.keyWidth
         var rotated: [Float] = []
@@ -167,9 +231,10 @@ struct WorkerOperationsTests {
             let row = Array(hidden[position * fixture.hidden..<(position + 1) * fixture.hidden])
             let answer = try fixture.tensor(.tailScores(slot: slot, layer: layer, position: position), row)
             let count = order.count + position - Self.rows + 1
-            try #require(answer.count == width + fixture.configuration.headCount * count)
-            values.append(Array(answer.prefix(width)))
-            let scores = slices(Array(answer.dropFirst(width)), count).map { row in
+            try #require(answer.count == 2 * width + fixture.configuration.headCount * count)
+            #expect(distance(Array(answer.prefix(width)), keys[position]) < 1e-5)
+            values.append(Array(answer[width..<2 * width]))
+            let scores = slices(Array(answer.dropFirst(2 * width)), count).map { row in
                 // Back in order, without the redundant rows.
                 order.prefix(Self.rows).map { row[row.startIndex + $0] }
                     + row.dropFirst(order.count)

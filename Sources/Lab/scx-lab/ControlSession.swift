@@ -63,10 +63,11 @@ package final class ControlSession {
             let isMiddle = middleBlocks.contains(block)
             let normed = model.normed(hidden, block: block)
             orders[block] = try rows(
-                .linear(layer: block, site: .queryKeyValue, slot: isMiddle ? slot : nil), normed,
+                .linear(layer: block, site: .queryKeyValue, slot: isMiddle ? slot : nil, exact: block == 0),
+                normed,
                 isFirst: block == 0)
             let attended = try attention(hidden: normed, block, positions: 0..<tokens.count)
-            if sendsAll { try rows(.linear(layer: block, site: .output, slot: nil), attended) }
+            if sendsAll { try rows(.linear(layer: block, site: .output, slot: nil, exact: false), attended) }
             hidden = hidden.adding(model.decoder.product(attended.values.span, .output(block: block)))
             if sendsAll { try rows(.feedForward(layer: block), hidden) }
             hidden = hidden.adding(
@@ -78,7 +79,7 @@ package final class ControlSession {
         guard case .oneTimePad = encoding else {
             for block in middleBlocks where orders[block] != nil {
                 let order = orders[block]?.map { UInt32($0) } ?? []
-                try send(Request(.unlock(slot: slot, layer: block), permutation: order))
+                try send(Request(.unlock(slot: slot, layer: block, position: 0), permutation: order))
             }
             if c.blockCount > 1 { try lockTail(block: c.blockCount - 1) }
             return
@@ -94,7 +95,8 @@ package final class ControlSession {
         for block in 0..<c.blockCount {
             let normed = model.normed(hidden, block: block)
             if block == 0 {
-                try rows(.linear(layer: 0, site: .queryKeyValue, slot: nil), normed, isFirst: true)
+                try rows(
+                    .linear(layer: 0, site: .queryKeyValue, slot: nil, exact: true), normed, isFirst: true)
             } else if block == 1, last > 1, sendsAll {
                 try clear(
                     .middle(blocks: 1..<last, segments: [Segment(slot: slot, position: position, rows: 1)]),

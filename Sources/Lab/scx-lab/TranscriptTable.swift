@@ -44,17 +44,19 @@ enum TranscriptTable {
     private static func fields(_ operation: Request.Operation) -> String {
         func text(_ slot: Slot?) -> String { slot.map { ", slot \($0.number)" } ?? "" }
         switch operation {
-        case .linear(_, let site, let slot): return "\(site)\(text(slot))"
+        case .linear(_, let site, let slot, let exact):
+            return "\(site)\(exact ? ", exact" : "")\(text(slot))"
         case .attention(_, let slot, let position, let queries, let keys):
             return "position \(position), \(queries) queries, \(keys) keys\(text(slot))"
         case .feedForward, .stats: return ""
         case .headTopK(let count): return "count \(count)"
-        case .unlock(let slot, _), .lockTail(let slot, _), .release(let slot): return "slot \(slot.number)"
+        case .lockTail(let slot, _), .release(let slot): return "slot \(slot.number)"
         case .middle(let blocks, let segments):
             let parts = segments.prefix(4).map { "slot \($0.slot.number) @\($0.position)+\($0.rows)" }
             return "blocks \(blocks.lowerBound)-\(blocks.upperBound - 1): \(parts.joined(separator: ", "))"
                 + (segments.count > 4 ? ", … \(segments.count) segments" : "")
-        case .tailScores(let slot, _, let position): return "slot \(slot.number), position \(position)"
+        case .unlock(let slot, _, let position), .tailScores(let slot, _, let position):
+            return "slot \(slot.number), position \(position)"
         }
     }
 
@@ -65,7 +67,8 @@ enum TranscriptTable {
 
     static func values(of entry: TranscriptEntry, in transcript: Transcript) throws -> String? {
         let indent = String(repeating: " ", count: 22)
-        switch entry.elements {
+        let isGrouped = entry.layout.map { $0.precision != .float32 } ?? false
+        switch isGrouped ? .float32 : entry.elements {
         case .none: return nil
         case .uint32:
             let words = try transcript.words(of: entry)

@@ -44,3 +44,11 @@ void cscx_rotate(cscx_isa isa, float *x, size_t stride, size_t rows, size_t head
 size_t cscx_top_k(cscx_isa isa, const float *x, size_t count, size_t k, float *values, uint32_t *indices) {
     return table(isa)->top_k(x, count, k, values, indices);
 }
+
+bool cscx_quantize_groups(cscx_isa isa, const float *x, size_t count, size_t bits, uint32_t *words, float *out) {
+    return table(isa)->quantize_groups(x, count, bits, words, out);
+}
+
+bool cscx_dequantize_groups(cscx_isa isa, const uint32_t *words, size_t count, size_t bits, float *out) {
+    return table(isa)->dequantize_groups(words, count, bits, out);
+}

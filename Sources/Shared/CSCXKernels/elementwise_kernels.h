@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "elementwise_table.h"
+#include "groups_kernels.h"
 
 INLINE void rms_norm_group(const float *x, float *out, size_t channels, const float *weight, float epsilon) {
     vf sums[4] = {0, 0, 0, 0};
@@ -207,5 +208,6 @@ static size_t top_k(const float *x, size_t count, size_t k, float *values, uint3
 }
 
 const cscx_elementwise_table CSCX_NAME(cscx_elementwise) = {
-    rms_norm, layer_norm, silu_multiply, add, exp_all, softmax, log_sum_exp, rotate, top_k,
+    rms_norm, layer_norm, silu_multiply, add, exp_all, softmax, log_sum_exp, rotate, top_k, quantize_groups,
+    dequantize_groups,
 };

@@ -14,6 +14,8 @@ typedef struct cscx_elementwise_table {
     float (*log_sum_exp)(const float *, size_t);
     void (*rotate)(float *, size_t, size_t, size_t, size_t, size_t, const float *, const float *);
     size_t (*top_k)(const float *, size_t, size_t, float *, uint32_t *);
+    bool (*quantize_groups)(const float *, size_t, size_t, uint32_t *, float *);
+    bool (*dequantize_groups)(const uint32_t *, size_t, size_t, float *);
 } cscx_elementwise_table;
 
 extern const cscx_elementwise_table cscx_elementwise_baseline;

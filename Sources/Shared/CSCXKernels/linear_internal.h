@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "bits.h"
 #include "include/linear.h"
 
 // Loops over the registers of a tile must disappear.
@@ -48,18 +49,6 @@ extern const cscx_linear_kernels cscx_linear_generic, cscx_linear_neon, cscx_lin
 
 double cscx_probe_peak_avx2(cscx_format format, size_t rounds);
 double cscx_probe_peak_avx512(cscx_format format, bool bf16, size_t rounds);
-
-static inline float float_of_bits(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static inline uint32_t bits_of_float(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
 
 static inline float float_of_bf16(uint16_t value) { return float_of_bits((uint32_t)value << 16); }
 

@@ -8,14 +8,6 @@
 
 enum { pack_segment = 256 };  // columns at a time, a multiple of every group
 
-/// The value of an IEEE half.
-static inline float float_of_f16(uint16_t value) {
-    const uint32_t magnitude = value & 0x7fff;
-    // The exponents differ by 112; an exact product also makes the subnormals right.
-    const uint32_t bits = bits_of_float(float_of_bits(magnitude << 13) * 0x1p112f);
-    return float_of_bits(bits | (magnitude >= 0x7c00 ? 0x7f800000 : 0) | (uint32_t)(value & 0x8000) << 16);
-}
-
 /// Reads `count` elements from the element `start` of `source`, which need not be aligned.
 __attribute__((always_inline)) static inline void load_floats(
     const uint8_t *source, cscx_source type, size_t start, size_t count, float *out) {

@@ -109,8 +109,8 @@ extension Request {
     var answerRows: Int {
         switch (operation, payload) {
         case (.attention(_, _, _, let queries, _), _): queries
-        // Values, then a score for each head and position.
-        case (.tailScores(_, _, let position), _): position + 2
+        // A key and a value, then a score for each head and locked key: positions, and redundant ones beside them.
+        case (.tailScores(_, _, let position), _): position + 64
         case (_, .rows(let tensor)): tensor.rows
         case (_, .none), (_, .permutation): 0
         }

@@ -41,17 +41,19 @@ extension Request {
         var head = FrameHead(kind: kind, isAnswer: false, number: number)
         var fields = FieldWriter()
         switch operation {
-        case .linear(let layer, let site, let slot):
+        case .linear(let layer, let site, let slot, let exact):
             fields.add(UInt16(layer))
             fields.add(site.rawValue)
             fields.add(slot)
+            fields.add(UInt8(exact ? 1 : 0))
         case .attention(let layer, let slot, let position, let queries, let keys):
             fields.add(UInt16(layer))
             fields.add(slot)
             for number in [position, queries, keys] { fields.add(UInt32(number)) }
+            if case .rows(let tensor) = payload { fields.add(tensor.layout) }
         case .feedForward(let layer): fields.add(UInt16(layer))
         case .headTopK(let count): fields.add(UInt32(count))
-        case .unlock(let slot, let layer), .lockTail(let slot, let layer):
+        case .lockTail(let slot, let layer):
             fields.add(slot.number)
             fields.add(UInt16(layer))
         case .middle(let blocks, let segments):
@@ -63,7 +65,7 @@ extension Request {
                 fields.add(UInt32(segment.position))
                 fields.add(UInt32(segment.rows))
             }
-        case .tailScores(let slot, let layer, let position):
+        case .unlock(let slot, let layer, let position), .tailScores(let slot, let layer, let position):
             fields.add(slot.number)
             fields.add(UInt16(layer))
             fields.add(UInt32(position))
@@ -73,37 +75,49 @@ extension Request {
         switch payload {
         case .none: return Message(head: head, fields: fields.bytes)
         case .rows(let tensor):
+            guard tensor.precision == .float32 else {
+                head.setShape(tensor.words)
+                return Message(head: head, fields: fields.bytes, tensor: .words(tensor.words))
+            }
             head.setShape(tensor)
             return Message(head: head, fields: fields.bytes, tensor: .floats(tensor.values))
         case .permutation(let rows):
-            head.elements = .uint32
-            (head.rows, head.channels) = (1, rows.count)
+            head.setShape(rows)
             return Message(head: head, fields: fields.bytes, tensor: .words(rows))
         }
     }
 
     /// Reads a request from its message.
     ///
+    /// - Parameters:
+    ///   - message: What came.
+    ///   - largestTensor: Bytes of a tensor at most; one that travelled in groups is larger afterwards.
     /// - Throws: ``LinkError/malformedFrame(_:)``. Whether the numbers fit a model is for the worker to say.
-    public init(_ message: Message) throws(LinkError) {
+    public init(_ message: Message, largestTensor: Int = .max) throws(LinkError) {
         var fields = FieldReader(message.fields)
         let operation: Operation
+        var layout: TensorLayout?
         switch message.head.kind {
         case .linear:
             let layer = Int(try fields.take(UInt16.self))
             let code = try fields.take(UInt16.self)
             guard let site = Site(rawValue: code) else { throw .malformedFrame("unknown site \(code)") }
-            operation = .linear(layer: layer, site: site, slot: try fields.takeSlot())
+            let slot = try fields.takeSlot()
+            let exact = try fields.take(UInt8.self)
+            guard exact <= 1 else { throw .malformedFrame("an exactness of \(exact)") }
+            operation = .linear(layer: layer, site: site, slot: slot, exact: exact == 1)
         case .attention:
             operation = .attention(
                 layer: Int(try fields.take(UInt16.self)), slot: try fields.takeSlot(),
                 position: Int(try fields.take(UInt32.self)), queries: Int(try fields.take(UInt32.self)),
                 keys: Int(try fields.take(UInt32.self)))
+            layout = try fields.takeLayout()
         case .feedForward: operation = .feedForward(layer: Int(try fields.take(UInt16.self)))
         case .headTopK: operation = .headTopK(count: Int(try fields.take(UInt32.self)))
         case .unlock:
             operation = .unlock(
-                slot: Slot(number: try fields.take(UInt32.self)), layer: Int(try fields.take(UInt16.self)))
+                slot: Slot(number: try fields.take(UInt32.self)), layer: Int(try fields.take(UInt16.self)),
+                position: Int(try fields.take(UInt32.self)))
         case .lockTail:
             operation = .lockTail(
                 slot: Slot(number: try fields.take(UInt32.self)), layer: Int(try fields.take(UInt16.self)))
@@ -132,9 +146,23 @@ extension Request {
         switch (operation, message.tensor) {
         case (.release, .none), (.stats, .none): self.init(received: operation, .none)
         case (.unlock, .words(let rows)): self.init(received: operation, .permutation(rows))
+        case (.attention, .words(let words)):
+            guard let layout, message.head.rows == 1 else {
+                throw .malformedFrame("groups in \(message.head.rows) rows")
+            }
+            guard layout.channels <= largestTensor / 4 else {
+                throw .malformedFrame("\(layout.channels) values, the limit is \(largestTensor) bytes")
+            }
+            self.init(received: operation, .rows(try EncodedTensor(received: words, layout)))
         case (.release, _), (.stats, _), (.unlock, _), (_, .none), (_, .words):
             throw .malformedFrame("'\(message.head.kind)' with a payload of another kind")
         case (_, .floats(let values)):
+            if let layout {
+                guard layout.precision == .float32, layout.channels == message.head.channels else {
+                    throw .malformedFrame(
+                        "\(layout.channels) values in \(layout.precision), and a tensor in float32")
+                }
+            }
             self.init(
                 received: operation,
                 .rows(
@@ -227,6 +255,11 @@ extension FrameHead {
         elements = .float32
         (rows, channels) = (tensor.rows, tensor.channels)
     }
+
+    fileprivate mutating func setShape(_ words: [UInt32]) {
+        elements = .uint32
+        (rows, channels) = (1, words.count)
+    }
 }
 
 extension WorkerStatistics {
@@ -244,11 +277,26 @@ extension WorkerStatistics {
 extension FieldWriter {
     /// A slot, or none as the largest number.
     fileprivate mutating func add(_ slot: Slot?) { add(slot?.number ?? .max) }
+
+    fileprivate mutating func add(_ layout: TensorLayout) {
+        add(layout.precision.rawValue)
+        add(UInt32(layout.exactPrefix))
+        add(UInt32(layout.channels))
+    }
 }
 
 extension FieldReader {
     fileprivate mutating func takeSlot() throws(LinkError) -> Slot? {
         let number = try take(UInt32.self)
         return number == .max ? nil : Slot(number: number)
+    }
+
+    fileprivate mutating func takeLayout() throws(LinkError) -> TensorLayout {
+        let (precision, prefix) = (try take(UInt8.self), try take(UInt32.self))
+        let channels = try take(UInt32.self)
+        guard let layout = TensorLayout(precision: precision, exactPrefix: prefix, channels: channels) else {
+            throw .malformedFrame("\(prefix) of \(channels) values before precision \(precision)")
+        }
+        return layout
     }
 }

@@ -35,17 +35,19 @@ public struct Request: Equatable, Sendable {
         /// Multiply the rows by a site's weights and add its bias: no norm before, no activation after.
         ///
         /// The layer of ``Site/head``, which belongs to none, is 0. Only ``Site/queryKeyValue`` takes a slot: the keys
-        /// and values of the result then also stay there until ``unlock(slot:layer:)``, in the order of the rows and
-        /// in place of those of an earlier request. Answered by a tensor `[rows, outputs]`.
-        case linear(layer: Int, site: Site, slot: Slot?)
+        /// and values of the result then also stay there until ``unlock(slot:layer:position:)``, in the order of the rows and
+        /// in place of those of an earlier request. An exact product is one in float32 whatever precision the worker
+        /// holds its weights in: rows may carry noise that is many times larger than they are, and what rounding
+        /// takes from a product with noise cannot be subtracted. Answered by a tensor `[rows, outputs]`.
+        case linear(layer: Int, site: Site, slot: Slot?, exact: Bool)
 
         /// Causal attention over encoded queries, keys and values, which nothing is done to before.
         ///
         /// The tensor is one row: `queries` rows of all query heads, then `keys` rows of keys and values side by
         /// side. The queries are those of the last positions, scores are scaled by 1 / √headSize, and the layer's
         /// sliding window applies. With a slot the keys are appended to the encoded ones that it holds for the layer,
-        /// which are first cut at `position`; without one `position` is 0 and nothing is kept. Answered by a tensor
-        /// `[1, queries · heads · headSize]`.
+        /// which are first cut at `position`; without one `position` is 0 and nothing is kept. Only this tensor may
+        /// travel in groups. Answered by a tensor `[1, queries · heads · headSize]`.
         case attention(layer: Int, slot: Slot?, position: Int, queries: Int, keys: Int)
 
         /// Norm, gate, up, activation and down of one block, without the residual. Answered by `[rows, hidden]`.
@@ -56,12 +58,14 @@ public struct Request: Equatable, Sendable {
         /// Answered by ``Answer/topK(_:)``, or by a tensor of all logits when `count` is the vocabulary's size.
         case headTopK(count: Int)
 
-        /// Make valid keys and values of the rows that ``linear(layer:site:slot:)`` left in the slot, and free those.
+        /// Make valid keys and values of the rows that ``linear(layer:site:slot:exact:)`` left in the slot, and free
+        /// those.
         ///
-        /// The payload is the permutation: for each position the row that holds it. The positions follow those that
-        /// the layer holds for ``middle(blocks:segments:)``, which sees them from now on. Rows that no position names
-        /// are redundant; one may be named more than once. Answered by ``Answer/done``.
-        case unlock(slot: Slot, layer: Int)
+        /// The payload is the permutation: for each position, from `position` on, the row that holds it. What the
+        /// layer holds for ``middle(blocks:segments:)`` is first cut there, and ``middle(blocks:segments:)`` sees the
+        /// new ones from now on. Rows that no position names are redundant; one may be named more than once. Answered
+        /// by ``Answer/done``.
+        case unlock(slot: Slot, layer: Int, position: Int)
 
         /// Keep these encoded keys, after the rotation, for ``tailScores(slot:layer:position:)``, in place of earlier
         /// ones.
@@ -75,12 +79,13 @@ public struct Request: Equatable, Sendable {
         /// `[rows, hidden]`: the hidden states after the last of the blocks.
         case middle(blocks: Range<Int>, segments: [Segment])
 
-        /// For one hidden state, the block's input: its values, and the scores of its queries against the locked keys.
+        /// For one hidden state, the block's input: its key and value, and the scores of its queries against the locked
+        /// keys.
         ///
         /// The worker applies the block's norm, its product and the rotation at `position`. The state's own key is
-        /// locked behind the others first and stays, so each step adds one. Answered by one row: values
-        /// `[keyValueHeads, headSize]`, then scores `[heads, locked]`, scaled by 1 / √headSize, before the softmax,
-        /// without mask or sliding window, the state's own last.
+        /// locked behind the others first and stays, so each step adds one. Answered by one row: the key after the
+        /// rotation, `[keyValueHeads, headSize]`, the value likewise, then scores `[heads, locked]`, scaled by
+        /// 1 / √headSize, before the softmax, without mask or sliding window, the state's own last.
         case tailScores(slot: Slot, layer: Int, position: Int)
 
         /// Forget a session. Answered by ``Answer/done``.
@@ -109,12 +114,21 @@ public struct Request: Equatable, Sendable {
         }
     }
 
+    /// - Precondition: There are rows, and only those of an attention may be in groups.
     package init(_ operation: Operation, _ rows: EncodedTensor) {
+        precondition(!rows.values.isEmpty, "Request: an empty tensor")
+        if rows.precision != .float32 {
+            guard case .attention = operation else {
+                preconditionFailure("Request: only attention takes rows in groups")
+            }
+        }
         self.operation = operation
         payload = .rows(rows)
     }
 
+    /// - Precondition: There are rows.
     package init(_ operation: Operation, permutation: [UInt32]) {
+        precondition(!permutation.isEmpty, "Request: an empty permutation")
         self.operation = operation
         payload = .permutation(permutation)
     }

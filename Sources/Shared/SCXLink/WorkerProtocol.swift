@@ -21,6 +21,8 @@ public struct WorkerProtocol: Sendable {
     private var state = State.waiting
     private var number: UInt64 = 0
     private var kind = MessageKind.hello
+    /// Why ``begin(_:)`` closed the connection.
+    private var refusal: LinkError?
 
     /// - Parameters:
     ///   - hello: What this worker says of itself.
@@ -54,6 +56,7 @@ public struct WorkerProtocol: Sendable {
         } catch {
             state = .closed
             number = expected  // So that the client takes the failure for the answer that it waits for.
+            refusal = error
             throw error
         }
     }
@@ -68,7 +71,7 @@ public struct WorkerProtocol: Sendable {
         number += 1
         kind = message.head.kind
         guard before == .waiting else {
-            let request = try Request(message)
+            let request = try Request(message, largestTensor: largestTensor)
             state = .computing
             return .serve(request)
         }
@@ -83,8 +86,10 @@ public struct WorkerProtocol: Sendable {
         return .send(own.message(isAnswer: true, number: number))
     }
 
-    /// The message that answers the request being computed.
+    /// The message that answers the request being computed, or says why the next one, which came too early, has ended
+    /// the connection.
     public mutating func answer(_ result: Result<Answer, LinkError>) -> Message {
+        if let refusal { return failure(refusal) }
         precondition(state == .computing, "WorkerProtocol: nothing to answer")
         state = .open
         switch result {

@@ -1,67 +1,113 @@
 package import SCXLink
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Darwin)
-    import Darwin
-#endif
-
 /// Activations of a session in clear: never copied, never printed, and zeroed when done.
 ///
 /// Being noncopyable, it cannot be interpolated into a text, put into an array, or captured by an escaping closure;
 /// `Tests/Forbidden` holds the programs that try.
-@safe
-package struct Plaintext: ~Copyable, @unchecked Sendable {
+package struct Plaintext: ~Copyable, Sendable {
     package let rows: Int
     package let channels: Int
-    private let storage: UnsafeMutableBufferPointer<Float>
+    private var buffer: SecretBuffer<Float>
 
     /// Makes rows of zeros, to be filled through ``values``.
     package init(rows: Int, channels: Int) {
         self.rows = rows
         self.channels = channels
-        unsafe storage = .allocate(capacity: rows * channels)
-        unsafe storage.initialize(repeating: 0)
+        buffer = SecretBuffer(repeating: 0, count: rows * channels)
     }
 
     /// `[rows, channels]`, row-major.
+    package var span: Span<Float> {
+        @_lifetime(borrow self) get { buffer.span }
+    }
+
+    /// `[rows, channels]`, row-major, to be written.
     package var values: MutableSpan<Float> {
-        @_lifetime(&self) mutating get {
-            let span = unsafe MutableSpan(_unsafeElements: storage)
-            return unsafe _overrideLifetime(span, mutating: &self)
+        @_lifetime(&self) mutating get { buffer.mutableSpan }
+    }
+
+    /// Writes one row.
+    ///
+    /// - Precondition: There is such a row, and `body` gets its `[channels]` elements.
+    package mutating func withRow(_ index: Int, _ body: (inout MutableSpan<Float>) -> Void) {
+        precondition((0..<rows).contains(index), "Plaintext: no such row")
+        let channels = channels
+        var values = buffer.mutableSpan
+        unsafe values.withUnsafeMutableBufferPointer { values in
+            let row = values.extracting(index * channels..<(index + 1) * channels)
+            var span = unsafe MutableSpan(_unsafeElements: row)
+            body(&span)
         }
     }
 
-    /// One row, `[channels]`.
+    /// Adds other rows to these, element by element.
     ///
-    /// - Precondition: There is such a row.
-    @_lifetime(&self)
-    package mutating func row(_ index: Int) -> MutableSpan<Float> {
-        precondition((0..<rows).contains(index), "Plaintext: no such row")
-        let start = index * channels
-        let span = unsafe MutableSpan(
-            _unsafeElements: UnsafeMutableBufferPointer(rebasing: storage[start..<start + channels]))
-        return unsafe _overrideLifetime(span, mutating: &self)
+    /// - Precondition: Both have one shape.
+    package mutating func add(_ other: borrowing Plaintext) {
+        precondition(rows == other.rows && channels == other.channels, "Plaintext: other rows")
+        var values = buffer.mutableSpan
+        let update = other.span
+        for i in values.indices { unsafe values[unchecked: i] += unsafe update[unchecked: i] }
+    }
+
+    /// Copies of some rows, in this order.
+    ///
+    /// - Precondition: There are such rows.
+    package borrowing func selecting(_ indices: some Collection<Int>) -> Plaintext {
+        var selected = Plaintext(rows: indices.count, channels: channels)
+        var target = selected.values
+        let source = span
+        for (i, index) in indices.enumerated() {
+            copyRow(index, of: source, to: i, of: &target, channels: channels)
+        }
+        return selected
+    }
+
+    /// Writes one row.
+    ///
+    /// - Precondition: There is such a row, and `other` is one of as many channels.
+    package mutating func set(_ index: Int, to other: borrowing Plaintext) {
+        let channels = channels
+        precondition(other.rows == 1 && other.channels == channels, "Plaintext: not such a row")
+        var values = buffer.mutableSpan
+        copyRow(0, of: other.span, to: index, of: &values, channels: channels)
+    }
+
+    /// Takes an answer that nothing was done to.
+    package init(receivedInClear tensor: EncodedTensor) {
+        let (rows, channels) = (tensor.rows, tensor.channels)
+        self.init(rows: rows, channels: channels)
+        var span = buffer.mutableSpan
+        let source = tensor.values.span
+        for row in 0..<rows { copyRow(row, of: source, to: row, of: &span, channels: channels) }
     }
 
     /// Gives the rows away in clear: the encoding of profile `plain`, which hides nothing.
-    package consuming func sendInClear() -> EncodedTensor {
-        unsafe EncodedTensor(encodedRows: rows, channels: channels, values: Array(storage))
-    }
+    package consuming func sendInClear() -> EncodedTensor { EncodedTensor(inClear: self) }
+}
 
-    deinit {
-        if let start = unsafe storage.baseAddress {
-            unsafe zeroize(start, byteCount: storage.count * MemoryLayout<Float>.stride)
-        }
-        unsafe storage.deallocate()
+extension EncodedTensor {
+    /// Rows that the worker may see as they are: where a profile says that it hides nothing at this place.
+    package init(inClear rows: borrowing Plaintext) {
+        let values = unsafe rows.span.withUnsafeBufferPointer { unsafe Array($0) }
+        self.init(encodedRows: rows.rows, channels: rows.channels, values: values)
     }
 }
 
-/// Overwrites memory with zeros, also where the compiler knows that nobody reads it again.
-private func zeroize(_ start: UnsafeMutableRawPointer, byteCount: Int) {
-    #if canImport(Darwin)
-        unsafe _ = memset_s(start, byteCount, 0, byteCount)
-    #else
-        unsafe explicit_bzero(start, byteCount)
-    #endif
+/// Copies a row of `channels` elements.
+///
+/// - Precondition: Both have such a row.
+func copyRow(
+    _ row: Int, of source: Span<Float>, to target: Int, of out: inout MutableSpan<Float>, channels: Int
+) {
+    let (from, to) = (row * channels, target * channels)
+    precondition(
+        row >= 0 && target >= 0 && from + channels <= source.count && to + channels <= out.count,
+        "copyRow: no such row")
+    unsafe source.withUnsafeBufferPointer { source in
+        unsafe out.withUnsafeMutableBufferPointer { out in
+            guard let source = source.baseAddress, let out = out.baseAddress else { return }
+            unsafe (out + to).update(from: source + from, count: channels)
+        }
+    }
 }

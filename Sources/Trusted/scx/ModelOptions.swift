@@ -17,8 +17,12 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "Threads that compute. (default: one for each core)")
     var threads: Int?
 
-    @Option(help: "How the worker's view is protected: 'plain' hides nothing.")
+    @Option(
+        help:
+            "How the worker's view is protected: 'plain' hides nothing; 'scx' what docs/profile-scx.md says.")
     var profile: Profile = .plain
+
+    @OptionGroup(title: "Profile scx") var scx: ScxFlags
 
     @Option(
         help: "The worker: inprocess, unix:PATH, or tcp://HOST:PORT with TLS. (default: a process of its own)"
@@ -35,7 +39,7 @@ struct ModelOptions: ParsableArguments {
     var tlsCa: String?
 
     enum Profile: String, ExpressibleByArgument, CaseIterable {
-        case plain
+        case plain, scx
     }
 
     enum WorkerPlace: Equatable, ExpressibleByArgument {
@@ -67,6 +71,9 @@ struct ModelOptions: ParsableArguments {
     func validate() throws {
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("'--threads \(threads)' is not a number of threads (1 to 1024).")
+        }
+        if profile != .scx, !scx.isDefault {
+            throw ValidationError("the options '--scx-…' need '--profile scx'.")
         }
     }
 }

@@ -5,7 +5,8 @@ import SCXTrusted
 
 struct ModelsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "models", abstract: "Look at model directories.", subcommands: [Check.self])
+        commandName: "models", abstract: "Look at model directories.",
+        subcommands: [Check.self, Profile.self])
 
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(

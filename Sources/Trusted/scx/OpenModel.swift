@@ -35,9 +35,25 @@ struct OpenModel {
         name = directory.split(separator: "/").last.map(String.init) ?? directory
         checkpoint = try Checkpoint(directory: directory)
         tokenizer = try Tokenizer(ifPresentIn: directory)
-        forward = PlainForwardPass(
-            embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration,
-            link: try Self.link(options, checkpoint, name))
+        let embedding = try TokenEmbedding(checkpoint)
+        switch options.profile {
+        case .plain:
+            forward = PlainForwardPass(
+                embedding: embedding, configuration: checkpoint.configuration,
+                link: try Self.link(options, checkpoint, name))
+        case .scx:
+            let scx = try options.scx.options(blockCount: checkpoint.configuration.blockCount)
+            let pool = ThreadPool(threads: options.threads ?? systemCores())
+            let profile = try ModelProfile.cached(
+                checkpoint, tokenizer: tokenizer, pool: pool, progress: ProgressLine("profiling \(name)")
+            ) { standardError("warning: \($0)") }
+            let layers = try Decoder(
+                checkpoint, format: options.weights, pool: pool,
+                parts: ScxForwardPass.parts(checkpoint.configuration, scx))
+            forward = try ScxForwardPass(
+                embedding: embedding, layers: layers, profile: profile, options: scx,
+                link: try Self.link(options, checkpoint, name))
+        }
         loadSeconds = (clock.now - start).seconds
     }
 
@@ -101,7 +117,9 @@ struct OpenModel {
     func makeEngine() -> Engine {
         Engine(
             forward: forward, tokenizer: tokenizer, vocabularySize: configuration.vocabularySize,
-            maximumLength: configuration.maximumLength)
+            maximumLength: configuration.maximumLength,
+            // A prompt that must come whole is one step.
+            scheduler: forward.splitsPrompts ? Scheduler() : Scheduler(tokensPerStep: 1 << 30))
     }
 }
 

@@ -4,7 +4,7 @@ import SCXLink
 /// Weights that requests of several sessions can be multiplied by at once.
 enum SharedProduct: Equatable {
     case middle(Range<Int>)
-    case linear(DecoderSite)
+    case linear(DecoderSite, exact: Bool)
     case feedForward(Int)
     case head
 }
@@ -19,21 +19,21 @@ extension WorkerState {
                 throw .invalidRequest("blocks \(blocks), the model has \(configuration.blockCount)")
             }
             return .middle(blocks)
-        case .linear(let layer, let site, let slot):
+        case .linear(let layer, let site, let slot, let exact):
             guard slot == nil || site == .queryKeyValue else {
                 throw .invalidRequest("a slot for a site that is not queryKeyValue")
             }
             if site == .head {
                 guard layer == 0 else { throw .invalidRequest("layer \(layer) of the head, which has none") }
-                return .linear(.head)
+                return .linear(.head, exact: exact)
             }
             try check(layer: layer)
             switch site {
-            case .queryKeyValue: return .linear(.queryKeyValue(block: layer))
-            case .output: return .linear(.output(block: layer))
-            case .gateUp: return .linear(.gateUp(block: layer))
-            case .down: return .linear(.down(block: layer))
-            case .head: return .linear(.head)
+            case .queryKeyValue: return .linear(.queryKeyValue(block: layer), exact: exact)
+            case .output: return .linear(.output(block: layer), exact: exact)
+            case .gateUp: return .linear(.gateUp(block: layer), exact: exact)
+            case .down: return .linear(.down(block: layer), exact: exact)
+            case .head: return .linear(.head, exact: exact)
             }
         case .feedForward(let layer):
             try check(layer: layer)
@@ -50,20 +50,28 @@ extension WorkerState {
         statistics.batches += 1
         return switch product {
         case .middle(let blocks): middle(jobs, blocks)
-        case .linear(let site): linear(jobs, site)
+        case .linear(let site, let exact): linear(jobs, site, exact: exact)
         case .feedForward(let layer): feedForward(jobs, layer)
         case .head: head(jobs)
         }
     }
 
-    private mutating func linear(_ jobs: [Job], _ site: DecoderSite) -> [Result<Answer, LinkError>] {
+    private mutating func linear(
+        _ jobs: [Job], _ site: DecoderSite, exact: Bool
+    ) -> [Result<Answer, LinkError>] {
+        let weights: PackedMatrix?
+        do throws(KernelError) {
+            weights = exact ? try exactWeights(of: site) : nil
+        } catch {
+            return jobs.map { _ in .failure(.workerFull("\(error)")) }
+        }
         let (inputs, outputs) = (model.inputs(of: site), model.outputs(of: site))
         let kept = 2 * configuration.keyValueHeadCount * configuration.headSize
         // Where each request's keys and values are to stay.
         var slots: [(slot: WorkerSlot, layer: Int)?] = []
         var batch = RowBatch(jobs, channels: inputs) { job, tensor throws(LinkError) in
             try check(answerRows: tensor.rows, channels: outputs)
-            guard case .linear(let layer, _, let number?) = job.request.operation else {
+            guard case .linear(let layer, _, let number?, _) = job.request.operation else {
                 return slots.append(nil)
             }
             let key = SlotKey(connection: job.connection, number: number.number)
@@ -78,7 +86,7 @@ extension WorkerState {
             slots.append((slot, layer))
         }
         guard batch.rows > 0 else { return batch.answers }
-        let result = model.product(batch.values.span, site)
+        let result = model.product(batch.values.span, site, exact: weights)
         for (member, place) in zip(batch.members, slots) {
             guard let place else { continue }
             for row in member.rows {
@@ -87,6 +95,14 @@ extension WorkerState {
         }
         batch.answer(result, channels: outputs)
         return batch.answers
+    }
+
+    /// The weights of a site in float32, copied when they are needed first.
+    private mutating func exactWeights(of site: DecoderSite) throws(KernelError) -> PackedMatrix {
+        if let weights = exactWeights[site] { return weights }
+        let weights = try model.exactWeights(of: site)
+        exactWeights[site] = weights
+        return weights
     }
 
     private mutating func feedForward(_ jobs: [Job], _ layer: Int) -> [Result<Answer, LinkError>] {

@@ -52,7 +52,9 @@ extension WorkerState {
         return .tensor(EncodedTensor(resultOf: request, channels: attended.count, values: attended))
     }
 
-    mutating func unlock(_ key: SlotKey, _ layer: Int, _ rows: [UInt32]) throws(LinkError) -> Answer {
+    mutating func unlock(
+        _ key: SlotKey, _ layer: Int, _ position: Int, _ rows: [UInt32]
+    ) throws(LinkError) -> Answer {
         try check(layer: layer)
         guard let slot = memory[key], let stored = slot.unordered[layer] else {
             throw .invalidRequest("no rows to unlock in layer \(layer)")
@@ -62,10 +64,12 @@ extension WorkerState {
             throw .invalidRequest("a permutation that does not fit \(count) rows")
         }
         let cache = slot.cache.layers[layer]
-        guard rows.count <= configuration.maximumLength - cache.count else {
-            throw .invalidRequest("\(rows.count) rows after \(cache.count), beyond the model's length")
+        guard (0...cache.count).contains(position), rows.count <= configuration.maximumLength - position
+        else {
+            throw .invalidRequest(
+                "\(rows.count) rows to unlock at position \(position), where \(cache.count) are held")
         }
-        try memory.check(adding: cache.byteCount(tokens: cache.count + rows.count) - cache.byteCount)
+        try memory.check(adding: cache.byteCount(tokens: position + rows.count) - cache.byteCount)
         var ordered: [Float] = []
         ordered.reserveCapacity(rows.count * 2 * keyWidth)
         for row in rows {
@@ -73,9 +77,10 @@ extension WorkerState {
             ordered += stored[start..<start + 2 * keyWidth]
         }
         var span = ordered.mutableSpan
+        defer { memory.keep(slot, at: key) }
+        cache.truncate(to: position)
         do { try model.append(&span, block: layer, to: cache) } catch { throw .workerFull("\(error)") }
         slot.unordered[layer] = nil
-        memory.keep(slot, at: key)
         return .done
     }
 
@@ -121,11 +126,11 @@ extension WorkerState {
         slot.tail[layer]? += model.roundedAsCached(row[queryWidth..<queryWidth + keyWidth])
         memory.keep(slot, at: key)
 
-        var answer = Array(row[(queryWidth + keyWidth)...])
+        var answer = Array(row[queryWidth...])
         answer += [Float](repeating: 0, count: configuration.headCount * tokens)
         var span = answer.mutableSpan
         let keys = slot.tail[layer] ?? []
-        model.scores(row.span.extracting(..<queryWidth), keys.span, into: &span, at: keyWidth)
+        model.scores(row.span.extracting(..<queryWidth), keys.span, into: &span, at: 2 * keyWidth)
         return .tensor(EncodedTensor(resultOf: request, channels: answer.count, values: answer))
     }
 }

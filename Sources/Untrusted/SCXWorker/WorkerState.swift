@@ -9,6 +9,8 @@ struct WorkerState: ~Copyable {
     let answerBytes: Int
     var memory: SlotMemory
     var workspace = Workspace()
+    /// Float32 copies of weights that were once asked for exactly: never more than the model's own, and of no slot.
+    var exactWeights: [DecoderSite: PackedMatrix] = [:]
     var statistics = WorkerStatistics()
 
     init(model: Decoder, limits: Worker.Limits) {
@@ -60,8 +62,8 @@ struct WorkerState: ~Copyable {
         case (.attention(let layer, let slot, let position, let queries, let keys), .rows(let tensor)):
             let shape = AttentionShape(position: position, queries: queries, keys: keys)
             return try attention(job.request, tensor, layer, slot.map(key), shape)
-        case (.unlock(let slot, let layer), .permutation(let rows)):
-            return try unlock(key(slot), layer, rows)
+        case (.unlock(let slot, let layer, let position), .permutation(let rows)):
+            return try unlock(key(slot), layer, position, rows)
         case (.lockTail(let slot, let layer), .rows(let tensor)):
             return try lockTail(tensor, key(slot), layer)
         case (.tailScores(let slot, let layer, let position), .rows(let tensor)):

@@ -1,6 +1,7 @@
 #ifndef CSCX_ELEMENTWISE_H
 #define CSCX_ELEMENTWISE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,5 +41,13 @@ void cscx_rotate(cscx_isa isa, float *x, size_t stride, size_t rows, size_t head
 ///
 /// Returns how many there are: fewer than `k` when the input has fewer numbers.
 size_t cscx_top_k(cscx_isa isa, const float *x, size_t count, size_t k, float *values, uint32_t *indices);
+
+/// Rounds `count` numbers to codes of `bits` bits (4 or 8), in groups of 64; `out` receives the rounded numbers.
+///
+/// Returns false, with `words` and `out` in part unwritten, when a number is none that a half can hold.
+bool cscx_quantize_groups(cscx_isa isa, const float *x, size_t count, size_t bits, uint32_t *words, float *out);
+
+/// The numbers that groups stand for; false when a minimum or a step is not finite.
+bool cscx_dequantize_groups(cscx_isa isa, const uint32_t *words, size_t count, size_t bits, float *out);
 
 #endif

@@ -13,25 +13,93 @@ public enum DecoderSite: Hashable, Sendable {
 }
 
 extension Decoder {
-    /// Channels of the rows that a site takes.
-    public func inputs(of site: DecoderSite) -> Int { weights(site).weights.columns }
+    /// Channels of the rows that a site takes, loaded or not.
+    public func inputs(of site: DecoderSite) -> Int {
+        switch site {
+        case .queryKeyValue, .gateUp, .head: configuration.hiddenSize
+        case .output: configuration.headCount * configuration.headSize
+        case .down: configuration.feedForwardSize
+        }
+    }
 
     /// Channels of the rows that it gives.
-    public func outputs(of site: DecoderSite) -> Int { weights(site).weights.rows }
+    public func outputs(of site: DecoderSite) -> Int {
+        switch site {
+        case .queryKeyValue:
+            (configuration.headCount + 2 * configuration.keyValueHeadCount) * configuration.headSize
+        case .gateUp: 2 * configuration.feedForwardSize
+        case .output, .down: configuration.hiddenSize
+        case .head: configuration.vocabularySize
+        }
+    }
+
+    /// A site's weights in float32, exactly as its products multiply by them; no copy when that is their format.
+    ///
+    /// - Throws: ``KernelError`` when there is no memory for a copy.
+    /// - Precondition: The site was loaded.
+    public func exactWeights(of site: DecoderSite) throws(KernelError) -> PackedMatrix {
+        try weights(site).weights.float32(pool: pool)
+    }
+
+    /// A block's norm before its queries, keys and values.
+    ///
+    /// - Parameters:
+    ///   - hidden: `[tokens, hidden]`, row-major.
+    ///   - block: Its number.
+    ///   - out: Receives `[tokens, hidden]`.
+    /// - Precondition: The block exists, `hidden` are whole rows, and `out` is as long.
+    public func attentionNorm(_ hidden: Span<Float>, block: Int, into out: inout MutableSpan<Float>) {
+        let weight = blocks[block].attentionNorm
+        rmsNorm(hidden, weight: weight.span, epsilon: configuration.normEpsilon, into: &out, pool: pool)
+    }
+
+    /// Cosines and sines for these positions of one sequence.
+    public func rotaryTable(positions: Range<Int>) -> RotaryTable { RotaryTable(rope, positions: positions) }
+
+    /// The norm of each query and key head where the family has one, then the rotation, in place.
+    ///
+    /// - Parameters:
+    ///   - rows: One for each row of the table: its query heads, its key heads, its value heads, which stay as they are.
+    ///   - block: Its number.
+    ///   - queryHeads: Query heads in a row.
+    ///   - table: From ``rotaryTable(positions:)``.
+    /// - Precondition: The block exists and there are as many rows.
+    public func rotate(
+        _ rows: inout MutableSpan<Float>, block: Int, queryHeads: Int, table: RotaryTable
+    ) {
+        let stride = (queryHeads + 2 * configuration.keyValueHeadCount) * configuration.headSize
+        precondition(rows.count == table.tokens * stride, "Decoder: not a row for each position")
+        rotate(block, &rows, queryHeads: queryHeads, table)
+    }
 
     /// The bare product of rows with a site's weights, and its bias: no norm before, no activation after.
     ///
     /// - Parameters:
     ///   - rows: `[tokens, inputs]`, row-major.
     ///   - site: What they are multiplied by.
+    ///   - exact: ``exactWeights(of:)`` of the site, to multiply in float32 whatever the weights' format.
     /// - Returns: `[tokens, outputs]`, row-major.
-    /// - Precondition: The block exists and `rows` are whole rows.
-    public func product(_ rows: Span<Float>, _ site: DecoderSite) -> [Float] {
+    /// - Precondition: The site was loaded and `rows` are whole rows.
+    public func product(_ rows: Span<Float>, _ site: DecoderSite, exact: PackedMatrix? = nil) -> [Float] {
         let site = weights(site)
-        let tokens = rows.count / site.weights.columns
-        return floats(tokens * site.weights.rows) { out in
-            linear(rows, site.weights, bias: site.bias.span, into: &out, tokens: tokens, pool: pool)
+        let weights = exact ?? site.weights
+        precondition(
+            weights.rows == site.weights.rows && weights.columns == site.weights.columns,
+            "Decoder: exact weights of another site")
+        let tokens = rows.count / weights.columns
+        return floats(tokens * weights.rows) { out in
+            linear(rows, weights, bias: site.bias.span, into: &out, tokens: tokens, pool: pool)
         }
+    }
+
+    /// The bare product of rows with a site's weights, and its bias, into memory of the caller's.
+    ///
+    /// - Precondition: As ``product(_:_:exact:)``, and `out` has room for exactly the result.
+    public func product(_ rows: Span<Float>, _ site: DecoderSite, into out: inout MutableSpan<Float>) {
+        let site = weights(site)
+        linear(
+            rows, site.weights, bias: site.bias.span, into: &out, tokens: rows.count / site.weights.columns,
+            pool: pool)
     }
 
     /// What a block's feed-forward network, its norm included, adds to hidden states.
@@ -168,16 +236,21 @@ extension Decoder {
         }
     }
 
-    var attentionScale: Float { 1 / Float(configuration.headSize).squareRoot() }
+    /// The factor of scores: 1 / √headSize.
+    public var attentionScale: Float { 1 / Float(configuration.headSize).squareRoot() }
 
-    private func weights(_ site: DecoderSite) -> LinearSite {
-        switch site {
-        case .queryKeyValue(let block): blocks[block].queryKeyValue
-        case .output(let block): blocks[block].output
-        case .gateUp(let block): blocks[block].gateUp
-        case .down(let block): blocks[block].down
-        case .head: head
-        }
+    /// - Precondition: The site was loaded.
+    func weights(_ site: DecoderSite) -> LinearSite {
+        let loaded =
+            switch site {
+            case .queryKeyValue(let block): blocks[block].queryKeyValue
+            case .output(let block): blocks[block].output
+            case .gateUp(let block): blocks[block].gateUp
+            case .down(let block): blocks[block].down
+            case .head: head
+            }
+        guard let loaded else { preconditionFailure("Decoder: \(site) was not loaded") }
+        return loaded
     }
 }
 

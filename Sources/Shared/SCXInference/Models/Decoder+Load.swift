@@ -11,6 +11,34 @@ public enum LoadError: Error, CustomStringConvertible, Sendable {
     }
 }
 
+/// Which of a decoder's products are loaded.
+///
+/// The vectors of the norms, which are small, always are. Using a product that was not loaded stops the process.
+public struct DecoderParts: Sendable {
+    /// Blocks whose queries, keys and values can be computed.
+    public var queryKeyValue: Set<Int>
+    /// Blocks whose attention can be projected back to hidden states.
+    public var output: Set<Int>
+    /// Blocks whose feed-forward network can be computed.
+    public var feedForward: Set<Int>
+    public var head: Bool
+
+    public init(
+        queryKeyValue: Set<Int> = [], output: Set<Int> = [], feedForward: Set<Int> = [], head: Bool = false
+    ) {
+        self.queryKeyValue = queryKeyValue
+        self.output = output
+        self.feedForward = feedForward
+        self.head = head
+    }
+
+    /// Everything that a model has.
+    public static func all(_ configuration: DecoderConfiguration) -> DecoderParts {
+        let blocks = Set(0..<configuration.blockCount)
+        return DecoderParts(queryKeyValue: blocks, output: blocks, feedForward: blocks, head: true)
+    }
+}
+
 extension Decoder {
     /// Loads the weights of a checkpoint, packed for the kernels in the chosen precision.
     ///
@@ -21,30 +49,31 @@ extension Decoder {
     ///   - checkpoint: Where the weights lie.
     ///   - format: Precision of the matrices; norms and biases stay in float32.
     ///   - pool: Threads that pack now and compute later.
+    ///   - parts: What to load; nil for the whole model.
     ///   - progress: Called with the fraction done, 0 to 1, after each block.
     /// - Throws: ``LoadError`` that names the file and the tensor.
     public convenience init(
-        _ checkpoint: Checkpoint, format: WeightFormat, pool: ThreadPool,
+        _ checkpoint: Checkpoint, format: WeightFormat, pool: ThreadPool, parts: DecoderParts? = nil,
         progress: (_ fraction: Double) -> Void = { _ in }
     ) throws(LoadError) {
         let configuration = checkpoint.configuration
+        let parts = parts ?? .all(configuration)
         let loader = Loader(checkpoint: checkpoint, format: format, pool: pool)
         // Before any work, so that a missing tensor is found in a moment and not at 90 %.
         do { try checkpoint.validate() } catch { throw .checkpoint(error) }
         let steps = Double(configuration.blockCount + 1)
         var blocks: [Block] = []
         for index in 0..<configuration.blockCount {
-            blocks.append(try loader.block(index))
+            blocks.append(try loader.block(index, parts))
             progress(Double(index + 1) / steps)
         }
-        let head = try loader.site([
-            TensorPlan(
-                name: configuration.outputHeadName,
-                shape: [configuration.vocabularySize, configuration.hiddenSize])
-        ])
+        let headPlan = TensorPlan(
+            name: configuration.outputHeadName,
+            shape: [configuration.vocabularySize, configuration.hiddenSize])
+        let head = parts.head ? try loader.site([headPlan]) : nil
         progress(1)
         self.init(
-            configuration: configuration, pool: pool, blocks: blocks,
+            configuration: configuration, pool: pool, format: format, blocks: blocks,
             finalNorm: try loader.vector(DecoderConfiguration.finalNormName, configuration.hiddenSize),
             head: head)
     }
@@ -58,17 +87,18 @@ private struct Loader {
 
     var configuration: DecoderConfiguration { checkpoint.configuration }
 
-    func block(_ index: Int) throws(LoadError) -> Decoder.Block {
-        Decoder.Block(
+    func block(_ index: Int, _ parts: DecoderParts) throws(LoadError) -> Decoder.Block {
+        let feedForward = parts.feedForward.contains(index)
+        return Decoder.Block(
             attentionNorm: try vector(.attentionNorm, index),
-            queryKeyValue: try site(
-                index, [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)]),
+            queryKeyValue: try parts.queryKeyValue.contains(index)
+                ? site(index, [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)]) : nil,
             queryNorm: try vector(.queryNorm, index),
             keyNorm: try vector(.keyNorm, index),
-            output: try site(index, [(.output, .outputBias)]),
+            output: try parts.output.contains(index) ? site(index, [(.output, .outputBias)]) : nil,
             feedForwardNorm: try vector(.feedForwardNorm, index),
-            gateUp: try site(index, [(.gate, .gateBias), (.up, .upBias)]),
-            down: try site(index, [(.down, .downBias)]))
+            gateUp: try feedForward ? site(index, [(.gate, .gateBias), (.up, .upBias)]) : nil,
+            down: try feedForward ? site(index, [(.down, .downBias)]) : nil)
     }
 
     /// A fused product of a block: matrices with a common input, one above the other.

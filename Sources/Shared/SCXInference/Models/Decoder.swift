@@ -9,23 +9,23 @@
 /// Products with a common input are one fused site. Embedding and sampling are not here: they stay on the trusted
 /// side.
 public final class Decoder: Sendable {
-    /// One transformer block.
+    /// One transformer block; sites that were not loaded are nil.
     struct Block: Sendable {
         /// The weights `input_layernorm`, `[hidden]`.
         let attentionNorm: [Float]
         /// The weights `q_proj`, `k_proj` and `v_proj`, `[(heads + 2 · keyValueHeads) · headSize, hidden]`.
-        let queryKeyValue: LinearSite
+        let queryKeyValue: LinearSite?
         /// The weights `q_norm` and `k_norm`, `[headSize]`; empty where the family has none.
         let queryNorm: [Float]
         let keyNorm: [Float]
         /// The weights `o_proj`, `[hidden, heads · headSize]`.
-        let output: LinearSite
+        let output: LinearSite?
         /// The weights `post_attention_layernorm`, `[hidden]`.
         let feedForwardNorm: [Float]
         /// The weights `gate_proj` and `up_proj`, `[2 · feedForward, hidden]`.
-        let gateUp: LinearSite
+        let gateUp: LinearSite?
         /// The weights `down_proj`, `[hidden, feedForward]`.
-        let down: LinearSite
+        let down: LinearSite?
     }
 
     /// Weights and bias of one fused product.
@@ -40,29 +40,29 @@ public final class Decoder: Sendable {
     let blocks: [Block]
     /// The weights `model.norm`, `[hidden]`.
     let finalNorm: [Float]
-    /// The weights `lm_head`, `[vocabulary, hidden]`.
-    let head: LinearSite
+    /// The weights `lm_head`, `[vocabulary, hidden]`; nil when they were not loaded.
+    let head: LinearSite?
     let rope: RotaryEmbedding
     /// bfloat16 unless the weights are float32, which asks for full precision.
     let cacheFormat: LayerCache.Format
 
     init(
-        configuration: DecoderConfiguration, pool: ThreadPool, blocks: [Block], finalNorm: [Float],
-        head: LinearSite
+        configuration: DecoderConfiguration, pool: ThreadPool, format: WeightFormat, blocks: [Block],
+        finalNorm: [Float], head: LinearSite?
     ) {
         self.configuration = configuration
         self.pool = pool
         self.blocks = blocks
         self.finalNorm = finalNorm
         self.head = head
-        cacheFormat = head.weights.format == .f32 ? .f32 : .bf16
+        cacheFormat = format == .f32 ? .f32 : .bf16
         rope = RotaryEmbedding(configuration.rope)
     }
 
-    /// Bytes of all weights in memory.
+    /// Bytes of all loaded weights in memory.
     public var byteCount: Int {
         let sites = blocks.flatMap { [$0.queryKeyValue, $0.output, $0.gateUp, $0.down] } + [head]
-        return sites.reduce(0) { $0 + $1.weights.byteCount }
+        return sites.reduce(0) { $0 + ($1?.weights.byteCount ?? 0) }
     }
 
     /// An empty cache for one session of this model.
@@ -125,13 +125,13 @@ extension Decoder {
     ) throws(KVCacheError) {
         project(index, hidden, &work)
         try attend(index, &work.queryKeyValue, segments, table, &work.attended)
-        apply(blocks[index].output, work.attended, &work.update)
+        apply(.output(block: index), work.attended, &work.update)
     }
 
     /// Leaves in `work.queryKeyValue` a block's queries, keys and values, as the product gives them.
     func project(_ index: Int, _ hidden: Span<Float>, _ work: inout Workspace) {
         norm(hidden, blocks[index].attentionNorm, &work.normed)
-        apply(blocks[index].queryKeyValue, work.normed, &work.queryKeyValue)
+        apply(.queryKeyValue(block: index), work.normed, &work.queryKeyValue)
     }
 
     /// Attention of projected rows, after the norm of their heads and the rotation, which happen in place.
@@ -185,13 +185,13 @@ extension Decoder {
     /// Leaves in `work.update` what a block's feed-forward network adds to the residual stream.
     private func feedForward(_ index: Int, _ hidden: Span<Float>, _ work: inout Workspace) {
         gate(index, hidden, &work)
-        apply(blocks[index].down, work.activated, &work.update)
+        apply(.down(block: index), work.activated, &work.update)
     }
 
     /// Leaves in `work.activated` the channels that a block's gate lets through, the norm before it included.
     func gate(_ index: Int, _ hidden: Span<Float>, _ work: inout Workspace) {
         norm(hidden, blocks[index].feedForwardNorm, &work.normed)
-        apply(blocks[index].gateUp, work.normed, &work.gateUp)
+        apply(.gateUp(block: index), work.normed, &work.gateUp)
         activate(work.gateUp, &work.activated)
     }
 
@@ -218,7 +218,8 @@ extension Decoder {
         siluMultiply(gateUp.span, into: &span, features: configuration.feedForwardSize, pool: pool)
     }
 
-    private func apply(_ site: LinearSite, _ x: borrowing RowBuffer, _ out: inout RowBuffer) {
+    private func apply(_ site: DecoderSite, _ x: borrowing RowBuffer, _ out: inout RowBuffer) {
+        let site = weights(site)
         let tokens = x.count / site.weights.columns
         out.resize(to: tokens * site.weights.rows)
         var span = out.mutableSpan

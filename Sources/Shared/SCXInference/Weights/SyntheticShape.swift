@@ -29,6 +29,12 @@ public struct SyntheticShape: Sendable {
         Self("tiny-qwen3", .qwen3, 512, 64, blocks: 4, heads: 4, 2, headSize: 32, 160, length: 512),
     ]
 
+    /// Sizes of the caller's own.
+    public init(name: String, configuration: DecoderConfiguration) {
+        self.name = name
+        self.configuration = configuration
+    }
+
     private init(
         _ name: String, _ family: ModelFamily, _ vocabulary: Int, _ hidden: Int, blocks: Int, heads: Int,
         _ keyHeads: Int, headSize: Int? = nil, _ feedForward: Int, length: Int, eps: Float = 1e-6,

@@ -62,11 +62,20 @@ public struct Transcript: Sendable {
         (starts, entries, endsEarly) = (reader.starts, reader.entries, !reader.rest.isEmpty)
     }
 
-    /// The values of an entry's tensor, row by row; empty when it has none.
+    /// The values of an entry's tensor, row by row, those that travelled in groups as the worker had them; empty when it
+    /// has none.
     ///
-    /// - Throws: ``TranscriptError`` when its elements are not float32, or cannot be read.
+    /// - Throws: ``TranscriptError`` when it holds no numbers, or cannot be read.
     public func floats(of entry: TranscriptEntry) throws(TranscriptError) -> [Float] {
-        try read(entry, .float32, zero: 0)
+        guard let layout = entry.layout, layout.precision != .float32 else {
+            return try read(entry, .float32, zero: 0)
+        }
+        let words = try words(of: entry)
+        do throws(LinkError) {
+            return try EncodedTensor(received: words, layout).values
+        } catch {
+            throw .file(path: tensors.path, action: "read \(layout.precision)", reason: "\(error)")
+        }
     }
 
     /// The values of an entry's tensor; empty when it has none.

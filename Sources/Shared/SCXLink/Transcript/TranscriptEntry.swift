@@ -29,6 +29,8 @@ public struct TranscriptEntry: Equatable, Sendable {
     public let number: UInt64
     public let kind: MessageKind
     public let detail: Detail
+    /// How the values of an attention's input travelled; nil of everything else.
+    public let layout: TensorLayout?
     public let elements: ElementCode
     public let rows: Int
     public let channels: Int
@@ -52,9 +54,9 @@ public struct TranscriptEntry: Equatable, Sendable {
         channels = elements == .none ? 0 : message.head.channels
         self.offset = offset
         do throws(LinkError) {
-            detail = try Detail(message, direction)
+            (detail, layout) = try Self.decode(message, direction)
         } catch {
-            detail = .undecoded(message.fields)
+            (detail, layout) = (.undecoded(message.fields), nil)
         }
     }
 
@@ -68,6 +70,7 @@ public struct TranscriptEntry: Equatable, Sendable {
         number = UInt64(try line.int("number"))
         kind = try line.choice("kind", of: MessageKind.allCases)
         detail = try Detail(line, kind, direction)
+        if case .request(.attention) = detail { layout = try line.layout() } else { layout = nil }
         guard line["dtype"] != nil else {
             (elements, rows, channels, offset) = (.none, 0, 0, 0)
             return
@@ -82,6 +85,12 @@ public struct TranscriptEntry: Equatable, Sendable {
         }
         offset = try line.int("offset")
         guard try line.int("bytes") == byteCount else { throw line.fault("'bytes' does not fit the shape") }
+        guard let layout else { return }
+        guard
+            layout.precision == .float32
+                ? elements == .float32 && layout.channels == channels
+                : elements == .uint32 && rows == 1 && layout.wordCount == channels
+        else { throw line.fault("'channels' does not fit the shape") }
     }
 }
 
@@ -90,8 +99,8 @@ extension TranscriptEntry {
     public var layer: Int? {
         guard case .request(let operation) = detail else { return nil }
         return switch operation {
-        case .linear(let layer, _, _), .attention(let layer, _, _, _, _), .feedForward(let layer),
-            .unlock(_, let layer), .lockTail(_, let layer), .tailScores(_, let layer, _):
+        case .linear(let layer, _, _, _), .attention(let layer, _, _, _, _), .feedForward(let layer),
+            .unlock(_, let layer, _), .lockTail(_, let layer), .tailScores(_, let layer, _):
             layer
         case .headTopK, .middle, .release, .stats: nil
         }
@@ -101,8 +110,8 @@ extension TranscriptEntry {
     public var slots: [Slot] {
         guard case .request(let operation) = detail else { return [] }
         switch operation {
-        case .linear(_, _, let slot), .attention(_, let slot, _, _, _): return slot.map { [$0] } ?? []
-        case .unlock(let slot, _), .lockTail(let slot, _), .tailScores(let slot, _, _), .release(let slot):
+        case .linear(_, _, let slot, _), .attention(_, let slot, _, _, _): return slot.map { [$0] } ?? []
+        case .unlock(let slot, _, _), .lockTail(let slot, _), .tailScores(let slot, _, _), .release(let slot):
             return [slot]
         case .middle(_, let segments): return segments.map(\.slot)
         case .feedForward, .headTopK, .stats: return []
@@ -110,24 +119,30 @@ extension TranscriptEntry {
     }
 }
 
-extension TranscriptEntry.Detail {
-    fileprivate init(_ message: Message, _ direction: TranscriptEntry.Direction) throws(LinkError) {
+extension TranscriptEntry {
+    private static func decode(
+        _ message: Message, _ direction: Direction
+    ) throws(LinkError) -> (detail: Detail, layout: TensorLayout?) {
         var fields = FieldReader(message.fields)
         switch (message.head.kind, direction) {
         case (.hello, _):
-            self = .hello(try Hello(message))
+            return (.hello(try Hello(message)), nil)
         case (.failure, _):
-            self = .failure(code: try fields.take(UInt16.self), reason: try fields.takeText())
+            return (.failure(code: try fields.take(UInt16.self), reason: try fields.takeText()), nil)
         case (.stats, .sent):
             guard case .statistics(let statistics) = try Answer(message, to: Request(.stats)) else {
                 throw .unexpectedAnswer("no statistics")
             }
-            self = .statistics(statistics)
+            return (.statistics(statistics), nil)
         case (_, .received):
-            self = .request(try Request(message).operation)
+            let request = try Request(message)
+            guard case (.attention, .rows(let tensor)) = (request.operation, request.payload) else {
+                return (.request(request.operation), nil)
+            }
+            return (.request(request.operation), tensor.layout)
         case (_, .sent):
             try fields.finish()
-            self = .none
+            return (.none, nil)
         }
     }
 }

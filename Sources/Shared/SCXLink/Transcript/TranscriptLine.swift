@@ -39,6 +39,13 @@ struct TranscriptLine {
         }
     }
 
+    func bool(_ name: String) throws(TranscriptError) -> Bool {
+        guard let value = self[name]?.bool else {
+            throw fault("'\(name)' is missing or neither true nor false")
+        }
+        return value
+    }
+
     func text(_ name: String) throws(TranscriptError) -> String {
         guard let value = self[name]?.string else { throw fault("'\(name)' is missing or no text") }
         return value
@@ -56,6 +63,16 @@ struct TranscriptLine {
 
     func count(_ name: String) throws(TranscriptError) -> Int { try int(name, atMost: Int(UInt32.max)) }
 
+    func layout() throws(TranscriptError) -> TensorLayout {
+        let precision = try choice("precision", of: TensorPrecision.allCases)
+        let (prefix, channels) = (try count("exactPrefix"), try count("channels"))
+        guard
+            let layout = TensorLayout(
+                precision: precision.rawValue, exactPrefix: UInt32(prefix), channels: UInt32(channels))
+        else { throw fault("'exactPrefix' is out of range") }
+        return layout
+    }
+
     func slot() throws(TranscriptError) -> Slot { Slot(number: UInt32(try count("slot"))) }
 
     func slotIfAny() throws(TranscriptError) -> Slot? { self["slot"] == nil ? nil : try slot() }
@@ -70,6 +87,12 @@ extension TranscriptEntry {
             .init("number", .int(Int(clamping: number))), .init("kind", .string("\(kind)")),
         ]
         members += detail.members
+        if let layout {
+            members += [
+                .init("precision", .string("\(layout.precision)")),
+                .init("exactPrefix", .int(layout.exactPrefix)), .init("channels", .int(layout.channels)),
+            ]
+        }
         if elements != .none {
             members += [
                 .init("dtype", .string("\(elements)")), .init("shape", [.int(rows), .int(channels)]),
@@ -139,14 +162,15 @@ extension Request.Operation {
         }
         func member(_ layer: Int) -> JSON.Member { .init("layer", .int(layer)) }
         switch self {
-        case .linear(let layer, let site, let slot):
+        case .linear(let layer, let site, let slot, let exact):
             return [member(layer), .init("site", .string("\(site)"))] + member(slot)
+                + [.init("exact", .bool(exact))]
         case .attention(let layer, let slot, let position, let queries, let keys):
             let counts = [("position", position), ("queries", queries), ("keys", keys)]
             return [member(layer)] + member(slot) + counts.map { .init($0.0, .int($0.1)) }
         case .feedForward(let layer): return [member(layer)]
         case .headTopK(let count): return [.init("count", .int(count))]
-        case .unlock(let slot, let layer), .lockTail(let slot, let layer):
+        case .lockTail(let slot, let layer):
             return member(slot) + [member(layer)]
         case .middle(let blocks, let segments):
             return [
@@ -156,7 +180,7 @@ extension Request.Operation {
                     .array(
                         segments.map { [.int(Int($0.slot.number)), .int($0.position), .int($0.rows)] })),
             ]
-        case .tailScores(let slot, let layer, let position):
+        case .unlock(let slot, let layer, let position), .tailScores(let slot, let layer, let position):
             return member(slot) + [member(layer), .init("position", .int(position))]
         case .release(let slot): return member(slot)
         case .stats: return []
@@ -168,14 +192,16 @@ extension Request.Operation {
         case .linear:
             self = .linear(
                 layer: try line.layer(), site: try line.choice("site", of: Site.allCases),
-                slot: try line.slotIfAny())
+                slot: try line.slotIfAny(), exact: try line.bool("exact"))
         case .attention:
             self = .attention(
                 layer: try line.layer(), slot: try line.slotIfAny(), position: try line.count("position"),
                 queries: try line.count("queries"), keys: try line.count("keys"))
         case .feedForward: self = .feedForward(layer: try line.layer())
         case .headTopK: self = .headTopK(count: try line.count("count"))
-        case .unlock: self = .unlock(slot: try line.slot(), layer: try line.layer())
+        case .unlock:
+            self = .unlock(
+                slot: try line.slot(), layer: try line.layer(), position: try line.count("position"))
         case .lockTail: self = .lockTail(slot: try line.slot(), layer: try line.layer())
         case .middle:
             let blocks = try line.ints("blocks", atMost: Int(UInt16.max))

@@ -32,7 +32,8 @@ extension Engine {
     private func score(_ tokens: [Int32], _ take: (_ first: Int, _ rows: [Float]) -> Void) throws {
         try check(tokens)
         let slot = reserveSlot()
-        let part = 128
+        // A prompt that must come whole has all its logits in memory at once.
+        let part = forward.splitsPrompts ? 128 : tokens.count
         for first in stride(from: 0, to: tokens.count, by: part) {
             let segment = BatchSegment(
                 slot: slot, position: first, tokens: Array(tokens[first..<min(first + part, tokens.count)]),

@@ -34,6 +34,13 @@ package protocol ForwardPass: AnyObject {
     func end(_ slot: Slot) throws(LinkError)
 
     var traffic: Traffic { get }
+
+    /// Whether a prompt may come in several segments.
+    var splitsPrompts: Bool { get }
+}
+
+extension ForwardPass {
+    package var splitsPrompts: Bool { true }
 }
 
 /// Profile `plain`: two exchanges, nothing hidden.
@@ -90,8 +97,9 @@ package final class PlainForwardPass: ForwardPass {
         guard !wanted.isEmpty else { return nil }
         var rows = Plaintext(rows: wanted.reduce(0) { $0 + $1.count }, channels: embedding.channels)
         for (i, index) in wanted.joined().enumerated() {
-            var row = rows.row(i)
-            for c in 0..<embedding.channels { row[c] = hidden[index * embedding.channels + c] }
+            rows.withRow(i) { row in
+                for c in row.indices { row[c] = hidden[index * embedding.channels + c] }
+            }
         }
         return rows
     }

@@ -23,8 +23,7 @@ package struct TokenEmbedding: Sendable {
     package func rows(of tokens: [Int32]) -> Plaintext {
         var rows = Plaintext(rows: tokens.count, channels: channels)
         for (i, token) in tokens.enumerated() {
-            var row = rows.row(i)
-            table.row(Int(token), into: &row)
+            rows.withRow(i) { table.row(Int(token), into: &$0) }
         }
         return rows
     }

@@ -14,7 +14,7 @@ public struct Exchange: Sendable {
     public var layer: Int? { request.layer }
     /// The product that it asked for, if it asked for one.
     public var site: Site? {
-        if case .linear(_, let site, _) = operation { return site }
+        if case .linear(_, let site, _, _) = operation { return site }
         return nil
     }
 }

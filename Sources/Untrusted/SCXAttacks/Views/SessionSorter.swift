@@ -39,7 +39,7 @@ struct SessionSorter {
                 }
                 append(exchange(rows), to: connection, slot: segment.slot, positions)
             }
-        case .linear(let layer, let site, let slot):
+        case .linear(let layer, let site, let slot, _):
             if layer == 0, site == .queryKeyValue { begin(connection) }
             append(exchange(all), to: connection, slot: slot, nil)
         case .attention(_, let slot, let position, let queries, let keys):
@@ -47,7 +47,7 @@ struct SessionSorter {
             append(exchange(all), to: connection, slot: slot, end - queries..<end)
         case .tailScores(let slot, _, let position):
             append(exchange(all), to: connection, slot: slot, position..<position + 1)
-        case .unlock(let slot, _), .lockTail(let slot, _):
+        case .unlock(let slot, _, _), .lockTail(let slot, _):
             append(exchange(all), to: connection, slot: slot, nil)
         case .feedForward, .headTopK:
             append(exchange(all), to: connection, slot: nil, nil)
@@ -148,7 +148,7 @@ struct SessionSorter {
             }
         }
         switch operation {
-        case .linear(let index, let site, _):
+        case .linear(let index, let site, _, _):
             try layer(index)
             switch site {
             case .queryKeyValue, .gateUp, .head: try rows(c.hiddenSize)
@@ -162,8 +162,8 @@ struct SessionSorter {
         case .attention(let index, _, let position, let queryCount, let keyCount):
             try layer(index)
             guard position <= c.maximumLength, keyCount <= c.maximumLength - position, queryCount > 0,
-                queryCount <= position + keyCount, entry.elements == .float32, entry.rows == 1,
-                entry.channels == queryCount * queries + keyCount * 2 * keys
+                queryCount <= position + keyCount, entry.rows == 1,
+                entry.layout?.channels == queryCount * queries + keyCount * 2 * keys
             else {
                 throw .message(
                     message,
@@ -194,7 +194,7 @@ struct SessionSorter {
         case .lockTail(_, let index):
             try layer(index)
             try rows(keys)
-        case .unlock(_, let index):
+        case .unlock(_, let index, _):
             try layer(index)
             guard entry.elements == .uint32 else { throw .message(message, reason: "'unlock' without rows") }
         case .release, .stats: break

@@ -27,7 +27,10 @@ public struct Views: Sendable {
             answers[MessageKey(entry)] = entry
         }
         for (index, entry) in transcript.entries.enumerated() where entry.direction == .received {
-            if entry.elements == .uint32, entry.kind != .unlock { words.append(entry) }
+            // Integers of a permutation, or of an attention whose numbers were rounded, are no padded ones.
+            if entry.elements == .uint32, entry.kind != .unlock, entry.kind != .attention {
+                words.append(entry)
+            }
             guard case .request(let operation) = entry.detail else { continue }
             let answer = answers[MessageKey(entry)].flatMap { $0.kind == entry.kind ? $0 : nil }
             try sorter.take(entry, operation, answer: answer, message: index + 1)
@@ -46,7 +49,8 @@ public struct Views: Sendable {
     /// The rows that a request carried.
     public func rows(of exchange: Exchange) throws(AttackError) -> Matrix {
         let values = try floats(exchange.request, exchange.message)
-        let all = Matrix(rows: exchange.request.rows, columns: exchange.request.channels, values: values)
+        let channels = exchange.request.layout?.channels ?? exchange.request.channels
+        let all = Matrix(rows: exchange.request.rows, columns: channels, values: values)
         return exchange.rows == 0..<all.rows ? all : all.selecting(exchange.rows)
     }
 

@@ -1,0 +1,257 @@
+package import SCXLink
+
+/// The heads of a block's attention.
+package struct HeadShape: Equatable, Sendable {
+    package let heads: Int
+    package let keyValueHeads: Int
+    package let headSize: Int
+
+    package init(heads: Int, keyValueHeads: Int, headSize: Int) {
+        precondition(
+            keyValueHeads > 0 && headSize > 0 && heads % keyValueHeads == 0 && heads > 0, "HeadShape: heads")
+        self.heads = heads
+        self.keyValueHeads = keyValueHeads
+        self.headSize = headSize
+    }
+
+    /// Channels of a token's queries, and of what attention gives.
+    package var queryWidth: Int { heads * headSize }
+    /// Channels of a token's keys, and of its values.
+    package var keyWidth: Int { keyValueHeads * headSize }
+}
+
+/// Rows of queries, or of keys and values, within wider rows.
+package struct HeadRows: ~Escapable {
+    let values: Span<Float>
+    let offset: Int
+    let stride: Int
+    package let count: Int
+
+    /// - Parameters:
+    ///   - values: What holds them.
+    ///   - offset: Where the first row begins.
+    ///   - stride: Floats from one row to the next.
+    ///   - count: Rows.
+    @_lifetime(copy values)
+    package init(_ values: Span<Float>, offset: Int, stride: Int, count: Int) {
+        self.values = values
+        self.offset = offset
+        self.stride = stride
+        self.count = count
+    }
+}
+
+/// The secret of one attention exchange: a permutation of the channels inside each head.
+///
+/// Consumed by ``encode(queries:keyValues:compression:)``; the answer is opened by what is left of it, once.
+package struct OneTimeChannelKey: ~Copyable, Sendable {
+    private let order: ChannelOrder
+
+    package init(_ shape: HeadShape, random: inout SecureRandom) {
+        order = ChannelOrder(shape, random: &random)
+    }
+
+    /// Encodes what the worker needs for the attention of some queries: Qπ, Kπ, Vπ′.
+    ///
+    /// - Parameters:
+    ///   - queries: After the rotation.
+    ///   - keyValues: All keys and values that they see, side by side.
+    ///   - compression: How keys and values are rounded; nil not at all.
+    /// - Returns: What travels, with what opens the answer.
+    package consuming func encode(
+        queries: HeadRows, keyValues: HeadRows, compression: KeyValueCompression? = nil
+    ) -> AttentionExchange {
+        let tensor = order.encode(queries: queries, keyValues: keyValues, compression)
+        return AttentionExchange(
+            tensor: tensor, queries: queries.count, order: order, scaling: compression?.scaling)
+    }
+}
+
+/// An attention exchange on its way, with the half of the key that opens its answer once.
+package struct AttentionExchange: ~Copyable, Sendable {
+    package let tensor: EncodedTensor
+    private let queries: Int
+    private let order: ChannelOrder
+    private let scaling: ChannelScaling?
+
+    fileprivate init(
+        tensor: EncodedTensor, queries: Int, order: consuming ChannelOrder, scaling: ChannelScaling?
+    ) {
+        self.tensor = tensor
+        self.queries = queries
+        self.order = order
+        self.scaling = scaling
+    }
+
+    /// Opens the worker's answer.
+    ///
+    /// - Returns: `[queries, heads · headSize]`
+    /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
+    package consuming func open(_ answer: Answer) throws(LinkError) -> Plaintext {
+        var attended = try order.open(answer, queries: queries)
+        scaling?.restore(&attended)
+        return attended
+    }
+}
+
+/// How the keys and values of an exchange are rounded.
+package struct KeyValueCompression: Sendable {
+    package let precision: TensorPrecision
+    package let scaling: ChannelScaling
+
+    package init(precision: TensorPrecision, scaling: ChannelScaling) {
+        self.precision = precision
+        self.scaling = scaling
+    }
+}
+
+/// Permutations of channels for a whole session: NOT one-time.
+///
+/// The paper's relaxed variant: the worker keeps encoded keys and values, and only those of new tokens travel. All
+/// that it ever receives of the session is then under the same permutations, and a known token tells them.
+package struct SessionChannelKey: ~Copyable, Sendable {
+    private let order: ChannelOrder
+
+    package init(_ shape: HeadShape, random: inout SecureRandom) {
+        order = ChannelOrder(shape, random: &random)
+    }
+
+    /// Encodes queries with the keys and values of the same tokens.
+    package borrowing func encodeReusing(queries: HeadRows, keyValues: HeadRows) -> EncodedTensor {
+        order.encode(queries: queries, keyValues: keyValues, nil)
+    }
+
+    /// Opens the answer to the queries.
+    package borrowing func openReusing(_ answer: Answer, queries: Int) throws(LinkError) -> Plaintext {
+        try order.open(answer, queries: queries)
+    }
+}
+
+/// Permutations of the channels inside each head.
+///
+/// Each key-value head has two, drawn by themselves: one for its keys and for the queries that meet them, one for its
+/// values. Scores q · k stay what they are; an answer's channels come in the order of the values.
+struct ChannelOrder: ~Copyable, Sendable {
+    let shape: HeadShape
+    /// For each channel of an encoded row of queries the channel of the plain row.
+    private let queries: SecretBuffer<UInt32>
+    /// The same for keys and values side by side.
+    private let keyValues: SecretBuffer<UInt32>
+
+    init(_ shape: HeadShape, random: inout SecureRandom) {
+        self.shape = shape
+        var queries = SecretBuffer<UInt32>(repeating: 0, count: shape.queryWidth)
+        var keyValues = SecretBuffer<UInt32>(repeating: 0, count: 2 * shape.keyWidth)
+        let size = shape.headSize
+        let group = shape.heads / shape.keyValueHeads
+        var queryOrder = queries.mutableSpan
+        var keyValueOrder = keyValues.mutableSpan
+        for part in 0..<2 * shape.keyValueHeads {
+            let order = Permutation(count: size, random: &random)
+            for c in 0..<size { keyValueOrder[part * size + c] = UInt32(part * size) + order.places[c] }
+            guard part < shape.keyValueHeads else { continue }
+            for head in part * group..<(part + 1) * group {
+                for c in 0..<size { queryOrder[head * size + c] = UInt32(head * size) + order.places[c] }
+            }
+        }
+        self.queries = queries
+        self.keyValues = keyValues
+    }
+
+    /// One row: the queries, then keys and values of each token.
+    borrowing func encode(
+        queries rows: HeadRows, keyValues tokens: HeadRows, _ compression: KeyValueCompression?
+    ) -> EncodedTensor {
+        let (queryWidth, pairWidth) = (shape.queryWidth, 2 * shape.keyWidth)
+        let prefix = rows.count * queryWidth
+        var values = encodedRows(1, prefix + tokens.count * pairWidth) { out in
+            gather(rows, queries.span, into: &out, at: 0)
+            gather(tokens, keyValues.span, into: &out, at: prefix)
+        }
+        guard let compression else {
+            return EncodedTensor(encodedRows: 1, channels: values.count, values: values)
+        }
+        scale(&values, queries: rows.count, by: compression.scaling)
+        return EncodedTensor(
+            encodedRows: 1, channels: values.count, values: values, precision: compression.precision,
+            exactPrefix: prefix)
+    }
+
+    /// Scales encoded rows: each channel by what belongs to the channel that it was.
+    private borrowing func scale(_ values: inout [Float], queries count: Int, by scaling: ChannelScaling) {
+        let (queryWidth, pairWidth) = (shape.queryWidth, 2 * shape.keyWidth)
+        let (size, group) = (shape.headSize, shape.heads / shape.keyValueHeads)
+        var factors = SecretBuffer<Float>(repeating: 0, count: queryWidth)
+        var shifts = SecretBuffer<Float>(repeating: 0, count: pairWidth)
+        var inverses = SecretBuffer<Float>(repeating: 0, count: pairWidth)
+        var factor = factors.mutableSpan
+        var shift = shifts.mutableSpan
+        var inverse = inverses.mutableSpan
+        for c in 0..<queryWidth {
+            // The key channel that this query channel meets.
+            let plain = Int(queries.span[c])
+            factor[c] = scaling.deviation(plain / size / group * size + plain % size)
+        }
+        for c in 0..<pairWidth {
+            shift[c] = scaling.mean(Int(keyValues.span[c]))
+            inverse[c] = 1 / scaling.deviation(Int(keyValues.span[c]))
+        }
+        var out = values.mutableSpan
+        for row in 0..<count { for c in 0..<queryWidth { out[row * queryWidth + c] *= factor[c] } }
+        let start = count * queryWidth
+        for row in 0..<(out.count - start) / pairWidth {
+            let from = start + row * pairWidth
+            for c in 0..<pairWidth { out[from + c] = (out[from + c] - shift[c]) * inverse[c] }
+        }
+    }
+
+    /// Undoes the order of the values in what attention gives.
+    borrowing func open(_ answer: Answer, queries count: Int) throws(LinkError) -> Plaintext {
+        let width = shape.queryWidth
+        guard case .tensor(let tensor) = answer, tensor.values.count == count * width else {
+            throw .unexpectedAnswer("expected attention of \(count) queries")
+        }
+        var attended = Plaintext(rows: count, channels: width)
+        var out = attended.values
+        let values = tensor.values.span
+        let (size, group) = (shape.headSize, shape.heads / shape.keyValueHeads)
+        for head in 0..<shape.heads {
+            // The order of this head's values, which lie behind all keys.
+            let part = (shape.keyValueHeads + head / group) * size
+            for row in 0..<count {
+                let start = row * width + head * size
+                for c in 0..<size {
+                    out[start + Int(keyValues.span[part + c]) - part] = values[start + c]
+                }
+            }
+        }
+        return attended
+    }
+}
+
+/// Writes rows with their channels in another order: `out[start + row · width + c] = rows[row, order[c]]`.
+///
+/// - Precondition: The rows lie within their values and have the channels that `order` names; `out` has room.
+private func gather(
+    _ rows: HeadRows, _ order: Span<UInt32>, into out: inout MutableSpan<Float>, at start: Int
+) {
+    let width = order.count
+    guard rows.count > 0 else { return }
+    precondition(
+        rows.offset >= 0 && rows.stride >= 0
+            && rows.offset + (rows.count - 1) * rows.stride + width <= rows.values.count
+            && start >= 0 && start + rows.count * width <= out.count, "gather: rows beyond the buffer")
+    for c in order.indices { precondition(order[c] < width, "gather: no such channel") }
+    unsafe rows.values.withUnsafeBufferPointer { values in
+        unsafe order.withUnsafeBufferPointer { order in
+            unsafe out.withUnsafeMutableBufferPointer { out in
+                guard let values = values.baseAddress, let out = out.baseAddress else { return }
+                for row in 0..<rows.count {
+                    let from = unsafe values + rows.offset + row * rows.stride
+                    let to = unsafe out + start + row * width
+                    for c in 0..<width { unsafe to[c] = from[Int(order[c])] }
+                }
+            }
+        }
+    }
+}

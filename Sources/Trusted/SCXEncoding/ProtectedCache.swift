@@ -1,0 +1,58 @@
+/// The keys and values of one protected block, which the trusted side holds: `[tokens, keys | values]`.
+///
+/// Not thread-safe: one session owns it.
+package final class ProtectedCache {
+    /// Channels of one token's keys, or of its values.
+    package let width: Int
+    /// Tokens held.
+    package private(set) var count = 0
+    private var storage: SecretBuffer<Float>
+
+    /// Makes an empty cache.
+    ///
+    /// - Parameter width: Key-value heads times the size of a head.
+    package init(width: Int) {
+        precondition(width > 0, "ProtectedCache: no channels")
+        self.width = width
+        storage = SecretBuffer(repeating: 0, count: 0)
+    }
+
+    /// Lends `[count, keys | values]`, row-major.
+    package func withRows<Result: ~Copyable, Failure: Error>(
+        _ body: (Span<Float>) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try storage.withFirst(count * 2 * width, body)
+    }
+
+    /// Adds the keys and values of tokens: the last `2 · width` channels of each row.
+    ///
+    /// - Precondition: Rows have as many channels.
+    package func append(_ rows: borrowing Plaintext) {
+        precondition(rows.channels >= 2 * width, "ProtectedCache: rows without keys and values")
+        let needed = (count + rows.rows) * 2 * width
+        if needed > storage.count {
+            var larger = SecretBuffer<Float>(repeating: 0, count: max(needed, storage.count * 3 / 2))
+            var target = larger.mutableSpan
+            for i in 0..<count * 2 * width { target[i] = storage.span[i] }
+            storage = larger
+        }
+        var target = storage.mutableSpan
+        let source = rows.span
+        for row in 0..<rows.rows {
+            let from = (row + 1) * rows.channels - 2 * width
+            let to = (count + row) * 2 * width
+            for c in 0..<2 * width { target[to + c] = source[from + c] }
+        }
+        count += rows.rows
+    }
+
+    /// Forgets the tokens from `count` on.
+    ///
+    /// - Precondition: As many are held.
+    package func truncate(to count: Int) {
+        precondition((0...self.count).contains(count), "ProtectedCache: cannot truncate to a larger count")
+        var target = storage.mutableSpan
+        for i in count * 2 * width..<self.count * 2 * width { target[i] = 0 }
+        self.count = count
+    }
+}

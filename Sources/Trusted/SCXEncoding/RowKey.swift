@@ -1,0 +1,204 @@
+package import SCXLink
+
+/// The secret of one exchange whose rows the worker treats alike: π(X ⊕ R) + α.
+///
+/// The rows X travel in a secret order π among redundant rows R, with noise α where there is any. Encoding consumes
+/// the key, and opening the answer consumes what is left of it: a second use does not compile.
+package struct OneTimeRowKey: ~Copyable, Sendable {
+    private let places: Permutation
+    private let redundant: Plaintext
+    private let noise: OneTimeNoise?
+
+    /// Draws a key.
+    ///
+    /// - Parameters:
+    ///   - rows: Rows that it will hide.
+    ///   - redundant: Rows to hide them among.
+    ///   - noise: For as many rows, or nil for none. Redundant rows get noise of the same scale.
+    ///   - random: The generator of keys.
+    package init(
+        rows: Int, redundant: consuming Plaintext, noise: consuming OneTimeNoise?, random: inout SecureRandom
+    ) {
+        places = Permutation(count: rows + redundant.rows, random: &random)
+        Self.cover(&redundant, noise, random: &random)
+        self.redundant = redundant
+        self.noise = noise
+    }
+
+    /// Adds noise of the same scale to redundant rows.
+    private static func cover(
+        _ rows: inout Plaintext, _ noise: borrowing OneTimeNoise?, random: inout SecureRandom
+    ) {
+        switch noise {
+        case .some(let noise):
+            let scale = noise.scale
+            var values = rows.values
+            for i in values.indices { values[i] += random.laplace(scale: scale) }
+        case .none: break
+        }
+    }
+
+    /// Encodes rows for their journey.
+    ///
+    /// - Precondition: The key was drawn for as many rows, of as many channels.
+    package consuming func encode(_ x: borrowing Plaintext) -> RowExchange {
+        let tensor = EncodedTensor(encodedRows: places.count, channels: x.channels, values: scattered(x))
+        return RowExchange(tensor: tensor, rows: x.rows, places: places, noise: noise)
+    }
+
+    /// The rows as they travel.
+    private borrowing func scattered(_ x: borrowing Plaintext) -> [Float] {
+        let (rows, channels) = (x.rows, x.channels)
+        precondition(places.count == rows + redundant.rows, "OneTimeRowKey: drawn for other rows")
+        precondition(redundant.rows == 0 || redundant.channels == channels, "OneTimeRowKey: other channels")
+        return encodedRows(places.count, channels) { out in
+            for row in 0..<rows {
+                copyRow(row, of: x.span, to: Int(places.places[row]), of: &out, channels: channels)
+            }
+            for row in 0..<redundant.rows {
+                copyRow(
+                    row, of: redundant.span, to: Int(places.places[rows + row]), of: &out, channels: channels)
+            }
+            switch noise {
+            case .some(let noise): noise.add(to: &out, rows: rows, channels: channels, at: places.places)
+            case .none: break
+            }
+        }
+    }
+}
+
+/// An exchange on its way: what travels, and the half of the key that opens its answer once.
+package struct RowExchange: ~Copyable, Sendable {
+    package let tensor: EncodedTensor
+    private let rows: Int
+    private let places: Permutation
+    private let noise: OneTimeNoise?
+
+    fileprivate init(
+        tensor: EncodedTensor, rows: Int, places: consuming Permutation, noise: consuming OneTimeNoise?
+    ) {
+        self.tensor = tensor
+        self.rows = rows
+        self.places = places
+        self.noise = noise
+    }
+
+    /// Opens the worker's answer: undoes the order, drops the redundant rows, subtracts what the noise has added.
+    ///
+    /// - Parameters:
+    ///   - answer: The worker's.
+    ///   - channels: Of its rows.
+    /// - Returns: `[rows, channels]`
+    /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
+    package consuming func open(_ answer: Answer, channels: Int) throws(LinkError) -> Plaintext {
+        try openRows(answer, channels)
+    }
+
+    /// Opens the answer, and keeps the order so that it can be shared with the worker later.
+    package consuming func openToShare(_ answer: Answer, channels: Int) throws(LinkError) -> OpenedRows {
+        let plain = try openRows(answer, channels)
+        return OpenedRows(rows: plain, order: SharedOrder(rows: rows, places: places))
+    }
+
+    /// Opens an answer that lists the largest logits of each row.
+    ///
+    /// - Parameters:
+    ///   - answer: The worker's.
+    ///   - vocabulary: Entries of a row.
+    ///   - wanted: Which of the rows to open.
+    /// - Returns: `[wanted, vocabulary]`; logits that the answer does not list are −∞.
+    /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
+    package consuming func openLogits(_ answer: Answer, vocabulary: Int, wanted: Range<Int>) throws(LinkError)
+        -> [Float]
+    {
+        var logits: [Float] = []
+        logits.reserveCapacity(wanted.count * vocabulary)
+        switch answer {
+        case .tensor(let tensor) where tensor.rows == places.count && tensor.channels == vocabulary:
+            for row in wanted {
+                let start = Int(places.places[row]) * vocabulary
+                logits += tensor.values[start..<start + vocabulary]
+            }
+        case .topK(let lists) where lists.count == places.count:
+            for row in wanted {
+                let start = logits.count
+                logits += repeatElement(-Float.infinity, count: vocabulary)
+                for entry in lists[Int(places.places[row])] {
+                    guard (0..<vocabulary).contains(Int(entry.token)) else {
+                        throw .unexpectedAnswer("a token that is not in the vocabulary")
+                    }
+                    logits[start + Int(entry.token)] = entry.logit
+                }
+            }
+        default: throw .unexpectedAnswer("expected logits of \(places.count) rows")
+        }
+        return logits
+    }
+
+    private borrowing func openRows(_ answer: Answer, _ channels: Int) throws(LinkError) -> Plaintext {
+        guard case .tensor(let tensor) = answer, tensor.rows == places.count, tensor.channels == channels
+        else {
+            throw .unexpectedAnswer("expected \(places.count) rows of \(channels) channels")
+        }
+        var plain = Plaintext(rows: rows, channels: channels)
+        var out = plain.values
+        let values = tensor.values.span
+        for row in 0..<rows {
+            copyRow(Int(places.places[row]), of: values, to: row, of: &out, channels: channels)
+        }
+        switch noise {
+        case .some(let noise): noise.subtractProduct(from: &out, rows: rows, channels: channels)
+        case .none: break
+        }
+        return plain
+    }
+}
+
+/// Rows, and the order in which the worker holds what it kept of them.
+package struct OpenedRows: ~Copyable, Sendable {
+    private let rows: Plaintext
+    /// Taken out by who shares it.
+    package var order: SharedOrder?
+
+    fileprivate init(rows: consuming Plaintext, order: consuming SharedOrder) {
+        self.rows = rows
+        self.order = consume order
+    }
+
+    package consuming func takeRows() -> Plaintext { rows }
+}
+
+/// An order that is no secret for ever: key sharing gives it to the worker.
+///
+/// Section 4.3 of the paper: from it the worker knows which of its rows are whose, and which are redundant.
+package struct SharedOrder: ~Copyable, Sendable {
+    private let rows: Int
+    private let places: Permutation
+
+    fileprivate init(rows: Int, places: consuming Permutation) {
+        self.rows = rows
+        self.places = places
+    }
+
+    /// The message that gives it away.
+    ///
+    /// - Parameters:
+    ///   - slot: Where the worker holds the rows.
+    ///   - layer: Whose rows they are.
+    ///   - position: Of the first row in its session.
+    /// - Returns: The request; its answer says nothing.
+    package consuming func share(slot: Slot, layer: Int, position: Int) -> Request {
+        let order = (0..<rows).map { places.places[$0] }
+        return Request(.unlock(slot: slot, layer: layer, position: position), permutation: order)
+    }
+}
+
+/// An array of `[rows, channels]` that `body` writes whole.
+func encodedRows(_ rows: Int, _ channels: Int, _ body: (inout MutableSpan<Float>) -> Void) -> [Float] {
+    unsafe [Float](unsafeUninitializedCapacity: rows * channels) { buffer, count in
+        // `body` writes every element, and floats need no initialisation before.
+        var span = unsafe MutableSpan(_unsafeElements: buffer.extracting(..<(rows * channels)))
+        body(&span)
+        count = rows * channels
+    }
+}

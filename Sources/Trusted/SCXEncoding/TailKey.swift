@@ -1,0 +1,88 @@
+package import SCXLink
+
+/// The secret order in which the worker holds the keys of one of the last blocks: π(K ⊕ R).
+///
+/// Serves a session from one key sharing to the next, NOT one exchange: the scores of every generated token come in
+/// this order.
+package struct TailKey: ~Copyable, Sendable {
+    private let shape: HeadShape
+    private let places: Permutation
+    private let tokens: Int
+
+    /// Draws an order.
+    ///
+    /// - Parameters:
+    ///   - shape: The block's heads.
+    ///   - tokens: Keys that it will hide.
+    ///   - redundant: Keys to hide them among.
+    ///   - random: The generator of keys.
+    package init(_ shape: HeadShape, tokens: Int, redundant: Int, random: inout SecureRandom) {
+        self.shape = shape
+        self.tokens = tokens
+        places = Permutation(count: tokens + redundant, random: &random)
+    }
+
+    /// The keys as the worker will hold them.
+    ///
+    /// - Parameters:
+    ///   - cache: Keys after the rotation, of as many tokens as the key was drawn for.
+    ///   - redundant: `[redundant, keyValueHeads · headSize]`
+    /// - Returns: `[tokens + redundant, keyValueHeads · headSize]`
+    package borrowing func lock(_ cache: ProtectedCache, redundant: borrowing Plaintext) -> EncodedTensor {
+        let width = shape.keyWidth
+        precondition(
+            cache.count == tokens && cache.width == width && places.count == tokens + redundant.rows
+                && (redundant.rows == 0 || redundant.channels == width), "TailKey: drawn for other keys")
+        let rows = encodedRows(places.count, width) { out in
+            cache.withRows { pairs in
+                for token in 0..<tokens {
+                    // The keys of a token's pair: every second row of that width.
+                    copyRow(2 * token, of: pairs, to: Int(places.places[token]), of: &out, channels: width)
+                }
+            }
+            for row in 0..<redundant.rows {
+                copyRow(
+                    row, of: redundant.span, to: Int(places.places[tokens + row]), of: &out, channels: width)
+            }
+        }
+        return EncodedTensor(encodedRows: places.count, channels: width, values: rows)
+    }
+
+    /// Opens the scores of one generated token.
+    ///
+    /// - Parameters:
+    ///   - answer: Its keys, its values, then the scores.
+    ///   - generated: Tokens whose keys the worker has locked by itself since, the scores' own included.
+    /// - Returns: Keys and values of the token, and its scores in the order of the positions.
+    /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
+    package borrowing func open(_ answer: Answer, generated: Int) throws(LinkError) -> TailScores {
+        let (heads, pairWidth) = (shape.heads, 2 * shape.keyWidth)
+        let locked = places.count + generated
+        guard case .tensor(let tensor) = answer, tensor.values.count == pairWidth + heads * locked else {
+            throw .unexpectedAnswer("expected the scores of \(locked) keys")
+        }
+        let all = tokens + generated
+        let values = tensor.values.span
+        var pair = Plaintext(rows: 1, channels: pairWidth)
+        var scores = Plaintext(rows: heads, channels: all)
+        var pairSpan = pair.values
+        for c in 0..<pairWidth { pairSpan[c] = values[c] }
+        var out = scores.values
+        for head in 0..<heads {
+            let from = pairWidth + head * locked
+            for token in 0..<tokens { out[head * all + token] = values[from + Int(places.places[token])] }
+            for token in 0..<generated {
+                out[head * all + tokens + token] = values[from + places.count + token]
+            }
+        }
+        return TailScores(keyValues: pair, scores: scores)
+    }
+}
+
+/// What the worker computes of a generated token in one of the last blocks.
+package struct TailScores: ~Copyable, Sendable {
+    /// The token's own keys and values, side by side.
+    package let keyValues: Plaintext
+    /// `[heads, tokens]`: scaled, before the softmax, in the order of the positions, its own last.
+    package var scores: Plaintext
+}

@@ -1,0 +1,205 @@
+import Foundation
+import SCXEncoding
+package import SCXInference
+
+/// How much Laplace noise hides which token a row is.
+///
+/// The worker knows the vocabulary, so it knows every row x_t that the first block can receive, and compares the noised
+/// row y with each: the attack that noise has to withstand. For weak signals the best filter is Σ sign(y) · x_t, for
+/// strong ones the nearest row by Euclid; the best few of both are compared by the exact likelihood, −|y − x_t|₁ / s.
+package struct NoiseCalibration {
+    /// Tokens that are tried at one scale: 256 at least, up to 8,192 with small models.
+    package let trials: Int
+    private static let finalists = 32
+
+    private let rows: PackedMatrix
+    /// `[vocabulary, hidden]`, rounded as `rows` are.
+    private let exact: [Float]
+    private let halfSquares: [Float]
+    private let pool: ThreadPool
+    package let vocabulary: Int
+    package let hidden: Int
+    /// Mean magnitude of a channel.
+    package let meanMagnitude: Float
+
+    /// What a scale does.
+    package struct Measurement: Sendable {
+        package let scale: Float
+        /// Tokens that the filter names right, of ``NoiseCalibration/trials``.
+        package let hits: Int
+        /// Mean rank of the right token, 0 for first to 1 for last; 0.5 is chance.
+        package let meanRank: Double
+        /// L1 distance of two tokens' rows over the scale: ε of the whole vector, in the mean and at most.
+        package let meanEpsilon: Double
+        package let maximumEpsilon: Double
+
+        /// No more hits than guessing explains, with a chance of error below 1 %.
+        package let isAtChance: Bool
+    }
+
+    /// Computes the rows of all tokens as the first block receives them.
+    ///
+    /// - Throws: ``LoadError`` or ``KernelError``.
+    package init(_ checkpoint: Checkpoint, pool: ThreadPool) throws {
+        self.pool = pool
+        let embedding = try TokenEmbedding(checkpoint)
+        vocabulary = embedding.vocabularySize
+        hidden = embedding.channels
+        trials = min(max(20_000_000_000 / (vocabulary * hidden), 256), 8_192)
+        let norms = try Decoder(checkpoint, format: .bf16, pool: pool, parts: DecoderParts())
+        rows = try PackedMatrix(rows: vocabulary, columns: hidden, format: .f32)
+        var exact = [Float](repeating: 0, count: vocabulary * hidden)
+        var halfSquares = [Float](repeating: 0, count: vocabulary)
+        var sum = 0.0
+        let part = 1024
+        for first in stride(from: 0, to: vocabulary, by: part) {
+            let count = min(part, vocabulary - first)
+            let embedded = embedding.rows(of: (first..<first + count).map(Int32.init))
+            var normed = Plaintext(rows: count, channels: hidden)
+            var span = normed.values
+            norms.attentionNorm(embedded.span, block: 0, into: &span)
+            for row in 0..<count {
+                var square: Float = 0
+                for c in row * hidden..<(row + 1) * hidden {
+                    let value = span[c]
+                    exact[first * hidden + c] = value
+                    square += value * value
+                    sum += Double(abs(value))
+                }
+                halfSquares[first + row] = square / 2
+            }
+            unsafe rows.pack(span.bytes, as: .f32, firstRow: first, count: count, pool: pool)
+        }
+        self.exact = exact
+        self.halfSquares = halfSquares
+        meanMagnitude = Float(sum / Double(vocabulary * hidden))
+    }
+
+    /// Tries the filters on noised rows of tokens drawn at random.
+    package func measure(_ scale: Float) -> Measurement {
+        var random = SecureRandom()
+        var hits = 0
+        var rankSum = 0.0
+        let tokens = (0..<trials).map { _ in Int(random.number(below: UInt32(vocabulary))) }
+        let part = 32
+        for first in stride(from: 0, to: tokens.count, by: part) {
+            let batch = tokens[first..<min(first + part, tokens.count)]
+            var noised = [Float](repeating: 0, count: batch.count * hidden)
+            for (i, token) in batch.enumerated() {
+                for c in 0..<hidden {
+                    noised[i * hidden + c] = exact[token * hidden + c] + random.laplace(scale: scale)
+                }
+            }
+            let signs = noised.map { Float($0 < 0 ? -1 : 1) }
+            let bySign = filter(signs), byDistance = filter(noised)
+            for (i, token) in batch.enumerated() {
+                let range = i * vocabulary..<(i + 1) * vocabulary
+                let signScores = Array(bySign[range])
+                let distanceScores = zip(byDistance[range], halfSquares).map { $0 - $1 }
+                let candidates = Set(best(signScores) + best(distanceScores))
+                let row = noised[i * hidden..<(i + 1) * hidden]
+                let likeliest = candidates.min { distance(row, $0) < distance(row, $1) }
+                if likeliest == token { hits += 1 }
+                // The better of both filters counts.
+                let rank =
+                    [signScores, distanceScores].map { scores in
+                        scores.reduce(0) { $0 + ($1 > scores[token] ? 1 : 0) }
+                    }.min() ?? 0
+                rankSum += Double(rank) / Double(max(vocabulary - 1, 1))
+            }
+        }
+        let epsilon = sensitivity(&random)
+        return Measurement(
+            scale: scale, hits: hits, meanRank: rankSum / Double(tokens.count),
+            meanEpsilon: epsilon.mean / Double(scale), maximumEpsilon: epsilon.maximum / Double(scale),
+            isAtChance: Double(hits) <= Self.mostChanceHits(tokens.count, vocabulary))
+    }
+
+    /// What float32 loses when noise of a scale is added before a product and taken away after it.
+    ///
+    /// - Parameters:
+    ///   - scale: Of the noise.
+    ///   - weights: Of the first block's queries, keys and values, in float32.
+    /// - Returns: The root mean square of the error over that of the product.
+    package func numericError(_ scale: Float, weights: PackedMatrix) -> Double {
+        precondition(weights.columns == hidden, "NoiseCalibration: weights of another model")
+        var random = SecureRandom()
+        let count = 64
+        var plain = [Float](repeating: 0, count: count * hidden)
+        var noise = plain
+        for row in 0..<count {
+            let token = Int(random.number(below: UInt32(vocabulary)))
+            for c in 0..<hidden {
+                plain[row * hidden + c] = exact[token * hidden + c]
+                noise[row * hidden + c] = random.laplace(scale: scale)
+            }
+        }
+        let noised = zip(plain, noise).map { $0 + $1 }
+        let products = [plain, noise, noised].map { rows in
+            var result = [Float](repeating: 0, count: count * weights.rows)
+            var span = result.mutableSpan
+            linear(rows.span, weights, into: &span, tokens: count, pool: pool)
+            return result
+        }
+        var (error, size) = (0.0, 0.0)
+        for i in products[0].indices {
+            error += pow(Double(products[2][i] - products[1][i] - products[0][i]), 2)
+            size += pow(Double(products[0][i]), 2)
+        }
+        return (error / size).squareRoot()
+    }
+
+    /// The smallest scale, to a factor of √2, at which the filters are at chance.
+    package func smallestScaleAtChance() -> Float {
+        var scale = max(meanMagnitude, 1e-6)
+        // Twice, so that one lucky draw does not end the search.
+        func isAtChance(_ scale: Float) -> Bool { measure(scale).isAtChance && measure(scale).isAtChance }
+        while !isAtChance(scale), scale < 1e4 { scale *= 2 }
+        let between = scale / Float(2).squareRoot()
+        return isAtChance(between) ? between : scale
+    }
+
+    /// Hits that guessing exceeds in less than 1 of 100 tries: a quantile of Poisson's distribution.
+    private static func mostChanceHits(_ trials: Int, _ vocabulary: Int) -> Double {
+        let mean = Double(trials) / Double(vocabulary)
+        var term = exp(-mean), sum = term, hits = 0.0
+        while sum < 0.99 {
+            hits += 1
+            term *= mean / hits
+            sum += term
+        }
+        return hits
+    }
+
+    private func filter(_ rows: [Float]) -> [Float] {
+        let count = rows.count / hidden
+        var scores = [Float](repeating: 0, count: count * vocabulary)
+        var span = scores.mutableSpan
+        linear(rows.span, self.rows, into: &span, tokens: count, pool: pool)
+        return scores
+    }
+
+    private func best(_ scores: [Float]) -> [Int] {
+        topK(scores.span, Self.finalists).map(\.index)
+    }
+
+    private func distance(_ row: ArraySlice<Float>, _ token: Int) -> Float {
+        var sum: Float = 0
+        for (a, b) in zip(row, exact[token * hidden..<(token + 1) * hidden]) { sum += abs(a - b) }
+        return sum
+    }
+
+    /// L1 distances of pairs of tokens drawn at random.
+    private func sensitivity(_ random: inout SecureRandom) -> (mean: Double, maximum: Double) {
+        var sum = 0.0, maximum = 0.0
+        let pairs = 2_000
+        for _ in 0..<pairs {
+            let a = Int(random.number(below: UInt32(vocabulary))),
+                b = Int(random.number(below: UInt32(vocabulary)))
+            let value = Double(distance(exact[a * hidden..<(a + 1) * hidden], b))
+            sum += value
+            maximum = max(maximum, value)
+        }
+        return (sum / Double(pairs), maximum)
+    }
+}

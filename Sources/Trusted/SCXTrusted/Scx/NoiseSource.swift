@@ -1,0 +1,97 @@
+import Foundation
+import SCXEncoding
+import SCXInference
+
+/// Noise for the rows of one site, with its product, drawn ahead of the requests that need it.
+///
+/// A thread of its own keeps some in stock, so that a generated token finds its noise ready; a prompt that needs more
+/// than there is draws the rest itself. Each row is used once.
+final class NoiseSource {
+    private let shelf: Shelf
+    private var random = SecureRandom()
+    private let pool = ThreadPool(threads: 1)
+
+    /// Starts to draw.
+    ///
+    /// - Parameters:
+    ///   - weights: What noised rows are multiplied by.
+    ///   - scale: Of the noise.
+    init(weights: PackedMatrix, scale: Float) {
+        shelf = Shelf(weights: weights, scale: scale)
+        shelf.start()
+    }
+
+    deinit { shelf.stop() }
+
+    /// Noise for some rows.
+    func take(_ rows: Int) -> OneTimeNoise {
+        if let noise = shelf.take(rows) { return noise }
+        return shelf.draw(rows, random: &random, pool: pool)
+    }
+}
+
+/// What the thread and its owner share.
+private final class Shelf: @unchecked Sendable {
+    /// Rows drawn at once, and rows kept.
+    private static let batch = 32
+    private static let capacity = 256
+
+    private let weights: PackedMatrix
+    private let scale: Float
+    // Guarded by `condition`.
+    private let condition = NSCondition()
+    private let stock: NoiseStock
+    private var isStopped = false
+
+    init(weights: PackedMatrix, scale: Float) {
+        self.weights = weights
+        self.scale = scale
+        stock = NoiseStock(inputs: weights.columns, outputs: weights.rows, scale: scale)
+    }
+
+    func start() {
+        let thread = Thread { [self] in fill() }
+        thread.name = "scx noise"
+        thread.start()
+    }
+
+    func stop() {
+        condition.withLock {
+            isStopped = true
+            condition.signal()
+        }
+    }
+
+    func take(_ rows: Int) -> OneTimeNoise? {
+        condition.lock()
+        defer { condition.unlock() }
+        guard rows <= stock.count else { return nil }
+        condition.signal()
+        return stock.take(rows)
+    }
+
+    func draw(_ rows: Int, random: inout SecureRandom, pool: ThreadPool) -> OneTimeNoise {
+        OneTimeNoise(
+            rows: rows, inputs: weights.columns, outputs: weights.rows, scale: scale, random: &random
+        ) { noise, product in
+            linear(noise, weights, into: &product, tokens: rows, pool: pool)
+        }
+    }
+
+    /// Draws until it is stopped.
+    private func fill() {
+        var random = SecureRandom()
+        let pool = ThreadPool(threads: 1)
+        while true {
+            let isNeeded = condition.withLock { () -> Bool in
+                while !isStopped, stock.count + Self.batch > Self.capacity { condition.wait() }
+                return !isStopped
+            }
+            guard isNeeded else { return }
+            let noise = draw(Self.batch, random: &random, pool: pool)
+            condition.lock()
+            stock.add(noise)
+            condition.unlock()
+        }
+    }
+}

@@ -1,0 +1,181 @@
+import SCXEncoding
+import SCXInference
+import SCXLink
+
+/// Stages 2 and 3: key sharing, then one token at a time.
+extension ScxForwardPass {
+    /// Gives the worker the order of the rows in the middle, so that it can use their keys and values.
+    func shareKeys(_ session: ScxSession) throws(LinkError) {
+        for unshared in session.unshared {
+            guard let order = unshared.order.take() else { continue }
+            _ = try link.exchange(order.share(slot: session.slot, layer: unshared.layer, position: 0))
+        }
+        session.unshared = []
+    }
+
+    /// Has the worker hold the keys of the last blocks, each in a new secret order.
+    private func lockTail(_ session: ScxSession) throws(LinkError) {
+        for (index, block) in session.last.enumerated() where block.key == nil {
+            let layer = middle.upperBound + index
+            let redundant = profile.statistics(of: .keys(layer)).draw(
+                options.redundancy.rows(for: block.cache.count), random: &random, pool: layers.pool)
+            let key = TailKey(
+                shape, tokens: block.cache.count, redundant: redundant.rows, random: &random)
+            _ = try link.exchange(
+                Request(
+                    .lockTail(slot: session.slot, layer: layer), key.lock(block.cache, redundant: redundant)))
+            block.key = consume key
+            block.generated = 0
+        }
+    }
+
+    /// Computes one token of each session.
+    ///
+    /// - Returns: `[sessions, vocabulary]`
+    func generate(_ steps: [(session: ScxSession, token: Int32)]) throws(LinkError) -> [Float] {
+        for step in steps {
+            try shareKeys(step.session)
+            try lockTail(step.session)
+        }
+        var hidden = embedding.rows(of: steps.map(\.token))
+        for block in 0..<options.firstBlocks {
+            hidden.add(product(try attendFirst(steps.map(\.session), block, hidden), .output(block: block)))
+            hidden.add(try feedForward(EncodedTensor(inClear: hidden), block))
+        }
+        if !middle.isEmpty {
+            hidden = try runMiddle(
+                hidden, steps.map { Segment(slot: $0.session.slot, position: $0.session.count, rows: 1) })
+        }
+        for index in 0..<options.lastBlocks {
+            let block = middle.upperBound + index
+            hidden.add(product(try attendLast(steps.map(\.session), index, hidden), .output(block: block)))
+            let scalar = OneTimeScalar(
+                for: hidden, epsilon: configuration.normEpsilon, random: &random)
+            hidden.add(try feedForward(scalar.encode(hidden), block))
+        }
+        for step in steps { step.session.count += 1 }
+        return layers.logits(hidden.span, workspace: &workspace)
+    }
+
+    /// Runs the blocks in the middle on hidden states, which the worker sees in clear.
+    func runMiddle(_ hidden: borrowing Plaintext, _ segments: [Segment]) throws(LinkError) -> Plaintext {
+        let answer = try link.exchange(
+            Request(.middle(blocks: middle, segments: segments), EncodedTensor(inClear: hidden)))
+        return try plain(answer, rows: hidden.rows, channels: hidden.channels)
+    }
+
+    /// The heads of a first block, for one token of each session.
+    private func attendFirst(
+        _ sessions: [ScxSession], _ block: Int, _ hidden: borrowing Plaintext
+    ) throws(LinkError) -> Plaintext {
+        var normed = Plaintext(rows: hidden.rows, channels: hidden.channels)
+        var span = normed.values
+        layers.attentionNorm(hidden.span, block: block, into: &span)
+        // The rows are of different sessions, one of each, so their order hides nothing: noise alone does.
+        let key = OneTimeRowKey(
+            rows: hidden.rows, redundant: Plaintext(rows: 0, channels: hidden.channels),
+            noise: noise[block].take(hidden.rows), random: &random)
+        let exchange = key.encode(normed)
+        let answer = try link.exchange(
+            Request(
+                .linear(layer: block, site: .queryKeyValue, slot: nil, exact: true), exchange.tensor))
+        let projected = try exchange.open(
+            answer, channels: layers.outputs(of: .queryKeyValue(block: block)))
+
+        var attended = Plaintext(rows: sessions.count, channels: shape.queryWidth)
+        for (row, session) in sessions.enumerated() {
+            var own = projected.selecting(row...row)
+            var span = own.values
+            let table = layers.rotaryTable(positions: session.count..<session.count + 1)
+            layers.rotate(&span, block: block, queryHeads: shape.heads, table: table)
+            let state = session.first[block]
+            state.cache.append(own)
+            if state.key != nil {
+                attended.set(row, to: try attendReusing(state, session, block, own))
+                continue
+            }
+            let exchange = encode(
+                OneTimeChannelKey(shape, random: &random), own, state.cache,
+                state.compression(options.compression, shape))
+            let answer = try link.exchange(
+                Request(
+                    .attention(layer: block, slot: nil, position: 0, queries: 1, keys: state.cache.count),
+                    exchange.tensor))
+            attended.set(row, to: try exchange.open(answer))
+        }
+        return attended
+    }
+
+    /// The heads of a last block: scores from the worker, softmax and values here.
+    private func attendLast(
+        _ sessions: [ScxSession], _ index: Int, _ hidden: borrowing Plaintext
+    ) throws(LinkError) -> Plaintext {
+        let block = middle.upperBound + index
+        var attended = Plaintext(rows: sessions.count, channels: shape.queryWidth)
+        for (row, session) in sessions.enumerated() {
+            let state = session.last[index]
+            let answer = try link.exchange(
+                Request(
+                    .tailScores(slot: session.slot, layer: block, position: session.count),
+                    EncodedTensor(inClear: hidden.selecting(row...row))))
+            state.generated += 1
+            let scores: TailScores
+            switch state.key {
+            case .some(let key): scores = try key.open(answer, generated: state.generated)
+            case .none: preconditionFailure("ScxForwardPass: the keys are not locked")
+            }
+            state.cache.append(scores.keyValues)
+            attended.set(row, to: weigh(scores, state.cache, window: configuration.slidingWindows[block]))
+        }
+        return attended
+    }
+
+    /// Values weighed by the softmax of scores: what attention gives for one token.
+    private func weigh(_ tail: consuming TailScores, _ cache: ProtectedCache, window: Int?) -> Plaintext {
+        var tail = tail
+        let tokens = cache.count
+        let hidden = window.map { max(0, tokens - $0) } ?? 0
+        let (width, size, group) = (shape.keyWidth, shape.headSize, shape.heads / shape.keyValueHeads)
+        var attended = Plaintext(rows: 1, channels: shape.queryWidth)
+        var out = attended.values
+        for head in 0..<shape.heads {
+            tail.scores.withRow(head) { row in
+                for token in 0..<hidden { row[token] = -.infinity }
+                softmax(&row)
+            }
+        }
+        let weights = tail.scores.span
+        cache.withRows { pairs in
+            for head in 0..<shape.heads {
+                let values = width + head / group * size
+                for token in hidden..<tokens {
+                    let weight = weights[head * tokens + token]
+                    let from = token * 2 * width + values
+                    for c in 0..<size { out[head * size + c] += weight * pairs[from + c] }
+                }
+            }
+        }
+        return attended
+    }
+
+    /// A product that the trusted side computes itself.
+    private func product(_ rows: borrowing Plaintext, _ site: DecoderSite) -> Plaintext {
+        var result = Plaintext(rows: rows.rows, channels: layers.outputs(of: site))
+        var out = result.values
+        layers.product(rows.span, site, into: &out)
+        return result
+    }
+
+    private func feedForward(_ rows: EncodedTensor, _ block: Int) throws(LinkError) -> Plaintext {
+        let answer = try link.exchange(Request(.feedForward(layer: block), rows))
+        return try plain(answer, rows: rows.rows, channels: rows.channels)
+    }
+
+    /// An answer that nothing was done to.
+    private func plain(_ answer: Answer, rows: Int, channels: Int) throws(LinkError) -> Plaintext {
+        guard case .tensor(let tensor) = answer, tensor.rows == rows, tensor.channels == channels else {
+            throw .unexpectedAnswer("expected \(rows) rows of \(channels) channels")
+        }
+        return Plaintext(receivedInClear: tensor)
+    }
+}

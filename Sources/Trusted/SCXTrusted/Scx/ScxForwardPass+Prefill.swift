@@ -1,0 +1,202 @@
+import SCXEncoding
+import SCXInference
+import SCXLink
+
+/// Stage 1: the tokens of a prompt, whole.
+extension ScxForwardPass {
+    /// Computes the tokens of a segment with more than one, or the first of a session.
+    ///
+    /// A session's first tokens go through all blocks in `4 · blocks + 1` exchanges. When tokens follow on others, the
+    /// worker holds the keys and values of the middle in clear already, and runs those blocks in one exchange on
+    /// hidden states; the blocks at both ends are computed as for the first tokens.
+    ///
+    /// - Returns: `[rows, vocabulary]` for the rows that ask for logits.
+    func prefill(_ session: ScxSession, _ segment: BatchSegment) throws(LinkError) -> [Float] {
+        let rows = segment.tokens.count
+        let isFirst = segment.position == 0
+        if !isFirst { try shareKeys(session) }
+        var hidden = embedding.rows(of: segment.tokens)
+        let table = layers.rotaryTable(positions: segment.position..<segment.position + rows)
+        var block = 0
+        while block < blockCount {
+            if !isFirst, block == middle.lowerBound, !middle.isEmpty {
+                hidden = try runMiddle(
+                    hidden, [Segment(slot: session.slot, position: segment.position, rows: rows)])
+                block = middle.upperBound
+                continue
+            }
+            let attended = try attend(session, block, hidden, table, isFirst: isFirst)
+            hidden.add(try throughWorker(attended, .output(block: block), .outputInput(block)))
+            let exchange = rowKey(rows, .feedForwardInput(block)).encode(hidden)
+            let answer = try link.exchange(Request(.feedForward(layer: block), exchange.tensor))
+            hidden.add(try exchange.open(answer, channels: hidden.channels))
+            block += 1
+        }
+        session.count = segment.position + rows
+        // The worker's locked keys lack the new tokens.
+        for block in session.last { block.key = nil }
+        return try logits(of: hidden, segment.logits)
+    }
+
+    /// What a block's heads give for the rows: norm, product, rotation and attention.
+    private func attend(
+        _ session: ScxSession, _ block: Int, _ hidden: borrowing Plaintext, _ table: RotaryTable,
+        isFirst: Bool
+    ) throws(LinkError) -> Plaintext {
+        let rows = hidden.rows
+        var projected = try project(session, block, hidden, isFirst: isFirst)
+        var span = projected.values
+        layers.rotate(&span, block: block, queryHeads: shape.heads, table: table)
+
+        let width = projected.channels
+        let owned: ProtectedCache? =
+            if block < middle.lowerBound {
+                session.first[block].cache
+            } else if block >= middle.upperBound {
+                session.last[block - middle.upperBound].cache
+            } else { nil }
+        owned?.append(projected)
+        if block < middle.lowerBound, session.first[block].key != nil {
+            return try attendReusing(session.first[block], session, block, projected)
+        }
+        // Rows that no cache holds are the first of their session, and see only each other.
+        let key = OneTimeChannelKey(shape, random: &random)
+        let exchange: AttentionExchange
+        if let owned {
+            exchange = encode(key, projected, owned)
+        } else {
+            let queries = HeadRows(projected.span, offset: 0, stride: width, count: rows)
+            let pairs = HeadRows(projected.span, offset: shape.queryWidth, stride: width, count: rows)
+            exchange = key.encode(queries: queries, keyValues: pairs)
+        }
+        let answer = try link.exchange(
+            Request(
+                .attention(
+                    layer: block, slot: nil, position: 0, queries: rows, keys: owned?.count ?? rows),
+                exchange.tensor))
+        return try exchange.open(answer)
+    }
+
+    /// Encodes queries with all keys and values of a cache.
+    func encode(
+        _ key: consuming OneTimeChannelKey, _ projected: borrowing Plaintext, _ cache: ProtectedCache,
+        _ compression: KeyValueCompression? = nil
+    ) -> AttentionExchange {
+        var key = Optional(key)
+        return cache.withRows { pairs in
+            let queries = HeadRows(
+                projected.span, offset: 0, stride: projected.channels, count: projected.rows)
+            let keyValues = HeadRows(pairs, offset: 0, stride: 2 * shape.keyWidth, count: cache.count)
+            guard let key = key.take() else { preconditionFailure("ScxForwardPass: the key is used") }
+            return key.encode(queries: queries, keyValues: keyValues, compression: compression)
+        }
+    }
+
+    /// Attention under the session's key: only the new keys and values travel.
+    func attendReusing(
+        _ state: ScxSession.FirstBlock, _ session: ScxSession, _ block: Int, _ projected: borrowing Plaintext
+    ) throws(LinkError) -> Plaintext {
+        let (rows, width) = (projected.rows, projected.channels)
+        let tensor: EncodedTensor
+        switch state.key {
+        case .some(let key):
+            tensor = key.encodeReusing(
+                queries: HeadRows(projected.span, offset: 0, stride: width, count: rows),
+                keyValues: HeadRows(projected.span, offset: shape.queryWidth, stride: width, count: rows))
+        case .none: preconditionFailure("ScxForwardPass: no key for the session")
+        }
+        let answer = try link.exchange(
+            Request(
+                .attention(
+                    layer: block, slot: session.slot, position: state.cache.count - rows, queries: rows,
+                    keys: rows),
+                tensor))
+        switch state.key {
+        case .some(let key): return try key.openReusing(answer, queries: rows)
+        case .none: preconditionFailure("ScxForwardPass: no key for the session")
+        }
+    }
+
+    /// Queries, keys and values of the rows, before the rotation.
+    ///
+    /// The worker keeps the keys and values of the blocks in the middle, for key sharing.
+    private func project(
+        _ session: ScxSession, _ block: Int, _ hidden: borrowing Plaintext, isFirst: Bool
+    ) throws(LinkError) -> Plaintext {
+        var normed = Plaintext(rows: hidden.rows, channels: hidden.channels)
+        var span = normed.values
+        layers.attentionNorm(hidden.span, block: block, into: &span)
+        let site = DecoderSite.queryKeyValue(block: block)
+        let channels = layers.outputs(of: site)
+        let isShared = isFirst && middle.contains(block)
+        let exchange = rowKey(
+            hidden.rows, .attentionInput(block), noise: block == 0 ? noise[0].take(hidden.rows) : nil
+        ).encode(normed)
+        let answer = try link.exchange(
+            Request(
+                .linear(
+                    layer: block, site: .queryKeyValue, slot: isShared ? session.slot : nil,
+                    exact: block == 0),
+                exchange.tensor))
+        guard isShared else { return try exchange.open(answer, channels: channels) }
+        var opened = try exchange.openToShare(answer, channels: channels)
+        session.unshared.append(ScxSession.Unshared(layer: block, order: opened.order.take()))
+        return opened.takeRows()
+    }
+
+    /// A product that the worker computes on permuted rows.
+    private func throughWorker(
+        _ rows: borrowing Plaintext, _ site: DecoderSite, _ place: ModelProfile.Place
+    ) throws(LinkError) -> Plaintext {
+        guard case .output(let block) = site else { preconditionFailure("ScxForwardPass: site") }
+        let exchange = rowKey(rows.rows, place).encode(rows)
+        let answer = try link.exchange(
+            Request(.linear(layer: block, site: .output, slot: nil, exact: false), exchange.tensor))
+        return try exchange.open(answer, channels: layers.outputs(of: site))
+    }
+
+    /// A new key for rows of this place.
+    private func rowKey(
+        _ rows: Int, _ place: ModelProfile.Place, noise: consuming OneTimeNoise? = nil
+    ) -> OneTimeRowKey {
+        let redundant = profile.statistics(of: place).draw(
+            options.redundancy.rows(for: rows), random: &random, pool: layers.pool)
+        return OneTimeRowKey(rows: rows, redundant: redundant, noise: noise, random: &random)
+    }
+
+    /// The logits of hidden states that left the last block.
+    ///
+    /// For the last row alone the worker computes those of all rows, since it is not to know which row is the last. Of
+    /// each it answers with all logits where these are few in all, with the largest otherwise.
+    private func logits(of hidden: borrowing Plaintext, _ rows: LogitRows) throws(LinkError) -> [Float] {
+        let vocabulary = embedding.vocabularySize
+        switch rows {
+        case .none: return []
+        case .last:
+            let exchange = rowKey(hidden.rows, .headInput).encode(hidden)
+            let sent = exchange.tensor.rows
+            let most = max(Self.fewestCandidates, Self.mostCandidates / sent)
+            let count = sent * vocabulary <= Self.mostLogits ? vocabulary : min(vocabulary, most)
+            let answer = try link.exchange(Request(.headTopK(count: count), exchange.tensor))
+            return try exchange.openLogits(
+                answer, vocabulary: vocabulary, wanted: hidden.rows - 1..<hidden.rows)
+        case .all:
+            // All logits of many rows are more than one answer holds.
+            var logits: [Float] = []
+            let part = max(1, 4 * Self.mostLogits / vocabulary)
+            for first in stride(from: 0, to: hidden.rows, by: part) {
+                let group = hidden.selecting(first..<min(first + part, hidden.rows))
+                let exchange = rowKey(group.rows, .headInput).encode(group)
+                let answer = try link.exchange(Request(.headTopK(count: vocabulary), exchange.tensor))
+                logits += try exchange.openLogits(answer, vocabulary: vocabulary, wanted: 0..<group.rows)
+            }
+            return logits
+        }
+    }
+
+    /// Logits of one answer up to which all are asked for: 64 MiB of them.
+    private static var mostLogits: Int { 1 << 24 }
+    /// Otherwise so many in all, but not fewer than these of a row: the first token after the prompt is drawn from them.
+    private static var mostCandidates: Int { 1 << 22 }
+    private static var fewestCandidates: Int { 256 }
+}

@@ -1,0 +1,137 @@
+import SCXEncoding
+package import SCXInference
+package import SCXLink
+
+/// Profile `scx`: stateless KV-cache encoding.
+///
+/// Yuan et al. 2025, "SCX: Stateless KV-Cache Encoding for Cloud-Scale Confidential Transformer Serving", SIGCOMM,
+/// <https://doi.org/10.1145/3718958.3750509>. `docs/profile-scx.md` has every message with its equation. Three stages:
+/// ``prefill(_:)`` computes a prompt in `4 · blocks + 1` exchanges whose rows or channels are permuted,
+/// ``shareKeys(_:)`` gives the worker the order of the blocks in the middle, ``generate(_:)`` computes a token with
+/// `3 · first + 1 + 2 · last` exchanges, of which one runs all blocks in the middle.
+///
+/// It hides what the paper tested, and not more: `docs/threat-model.md` has what breaks it.
+package final class ScxForwardPass: ForwardPass {
+    let embedding: TokenEmbedding
+    /// The norms and the few products that the trusted side computes itself.
+    let layers: Decoder
+    let profile: ModelProfile
+    let options: ScxOptions
+    let link: any WorkerLink
+    let shape: HeadShape
+    /// Noise for the first blocks.
+    let noise: [NoiseSource]
+    var random = SecureRandom()
+    var workspace = Workspace()
+    private var sessions: [Slot: ScxSession] = [:]
+
+    var configuration: DecoderConfiguration { layers.configuration }
+    var blockCount: Int { configuration.blockCount }
+    /// The blocks that the worker runs by itself in generation.
+    var middle: Range<Int> { options.firstBlocks..<blockCount - options.lastBlocks }
+
+    /// The products that ``init(embedding:layers:profile:options:link:)`` needs.
+    package static func parts(_ configuration: DecoderConfiguration, _ options: ScxOptions) -> DecoderParts {
+        let first = Set(0..<options.firstBlocks)
+        let last = Set(configuration.blockCount - options.lastBlocks..<configuration.blockCount)
+        return DecoderParts(queryKeyValue: first, output: first.union(last), head: true)
+    }
+
+    /// Makes a forward pass without sessions.
+    ///
+    /// - Parameters:
+    ///   - embedding: The model's.
+    ///   - layers: With ``parts(_:_:)``, in the precision of the worker's weights.
+    ///   - profile: Of the model.
+    ///   - options: Fit for the model.
+    ///   - link: The way to the worker.
+    /// - Throws: ``KernelError`` when there is no memory.
+    package init(
+        embedding: TokenEmbedding, layers: Decoder, profile: ModelProfile, options: ScxOptions,
+        link: any WorkerLink
+    ) throws(KernelError) {
+        precondition(
+            options.problem(blockCount: layers.configuration.blockCount) == nil, "ScxForwardPass: options")
+        self.embedding = embedding
+        self.layers = layers
+        self.profile = profile
+        self.options = options
+        self.link = link
+        shape = HeadShape(
+            heads: layers.configuration.headCount, keyValueHeads: layers.configuration.keyValueHeadCount,
+            headSize: layers.configuration.headSize)
+        let scale = options.noiseScale ?? profile.noiseScale
+        var noise: [NoiseSource] = []
+        for block in 0..<options.firstBlocks {
+            noise.append(
+                NoiseSource(weights: try layers.exactWeights(of: .queryKeyValue(block: block)), scale: scale))
+        }
+        self.noise = noise
+    }
+
+    package var traffic: Traffic { link.traffic }
+
+    /// The rows of a prompt are hidden among each other, so they come all at once.
+    package var splitsPrompts: Bool { false }
+
+    package func logits(_ segments: [BatchSegment]) throws(LinkError) -> [Float] {
+        var results: [[Float]] = Array(repeating: [], count: segments.count)
+        var generating: [(index: Int, session: ScxSession, token: Int32)] = []
+        do throws(LinkError) {
+            for (index, segment) in segments.enumerated() {
+                let session = try session(for: segment)
+                if segment.position > 0, segment.tokens.count == 1 {
+                    generating.append((index, session, segment.tokens[0]))
+                } else {
+                    results[index] = try prefill(session, segment)
+                }
+            }
+            if !generating.isEmpty {
+                let logits = try generate(generating.map { ($0.session, $0.token) })
+                for (row, entry) in generating.enumerated() where segments[entry.index].logits != .none {
+                    let start = row * embedding.vocabularySize
+                    results[entry.index] = Array(logits[start..<start + embedding.vocabularySize])
+                }
+            }
+        } catch {
+            // What the worker holds is no longer known: the sessions begin anew.
+            for segment in segments { sessions[segment.slot] = nil }
+            throw error
+        }
+        return results.count == 1 ? results[0] : Array(results.joined())
+    }
+
+    package func end(_ slot: Slot) throws(LinkError) {
+        sessions[slot] = nil
+        _ = try link.exchange(Request(.release(slot: slot)))
+    }
+
+    /// The session of a segment, cut where the segment begins.
+    private func session(for segment: BatchSegment) throws(LinkError) -> ScxSession {
+        if segment.position == 0 {
+            let session = makeSession(segment.slot)
+            sessions[segment.slot] = session
+            return session
+        }
+        guard let session = sessions[segment.slot], session.count >= segment.position else {
+            // The engine computes a session that is lost from its first token.
+            throw .disconnected("its session began on another connection")
+        }
+        if session.count > segment.position {
+            try shareKeys(session)
+            session.truncate(to: segment.position)
+        }
+        return session
+    }
+
+    private func makeSession(_ slot: Slot) -> ScxSession {
+        ScxSession(
+            slot: slot,
+            first: (0..<options.firstBlocks).map { _ in
+                ScxSession.FirstBlock(
+                    width: shape.keyWidth,
+                    key: options.reuse == .session ? SessionChannelKey(shape, random: &random) : nil)
+            },
+            last: (0..<options.lastBlocks).map { _ in ScxSession.LastBlock(width: shape.keyWidth) })
+    }
+}
