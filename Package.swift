@@ -78,6 +78,10 @@ let package = Package(
             name: "SCXWorker", dependencies: ["SCXInference", "SCXLink"],
             path: "Sources/Untrusted/SCXWorker", packageAccess: false, swiftSettings: settings),
 
+        .target(
+            name: "SCXAttacks", dependencies: ["SCXInference", "SCXLink"],
+            path: "Sources/Untrusted/SCXAttacks", packageAccess: false, swiftSettings: settings),
+
         .executableTarget(
             name: "scx-worker",
             dependencies: ["SCXWorker", "SCXInference", "SCXLink", "SCXLinkTLS", argumentParser],
@@ -87,7 +91,8 @@ let package = Package(
         .executableTarget(
             name: "scx-lab",
             dependencies: [
-                "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker", argumentParser,
+                "SCXAttacks", "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker",
+                argumentParser,
             ],
             path: "Sources/Lab/scx-lab", swiftSettings: settings),
 
@@ -105,6 +110,10 @@ let package = Package(
                 "SCXLinkTLS", "SCXLink", "SCXCertificates", crypto, nioCore, nioPosix, nioSSL, swiftASN1,
                 x509,
             ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SCXAttacksTests",
+            dependencies: ["scx-lab", "SCXAttacks", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker"],
             swiftSettings: settings),
         .testTarget(
             name: "SCXEncodingTests", dependencies: ["SCXEncoding", "SCXInference", "SCXLink"],

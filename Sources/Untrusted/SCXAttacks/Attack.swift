@@ -1,0 +1,93 @@
+import SCXInference
+
+/// A way to get prompts and answers back from what a worker saw.
+///
+/// It has the transcript, the public model and what everybody knows of the text, and nothing else: this module cannot
+/// name a key.
+public protocol Attack: Sendable {
+    /// As it is chosen on the command line.
+    var name: String { get }
+
+    /// Attacks one session.
+    ///
+    /// - Throws: ``AttackError/nothingToAttack(_:)`` when the session lacks what it works on.
+    func run(on target: Target) throws(AttackError) -> Findings
+}
+
+/// What an attack works on.
+public struct Target: Sendable {
+    public let model: PublicModel
+    public let views: Views
+    public var session: Session
+    /// Tokens that everybody knows: the begin of the text, the marks of the chat template.
+    public var known: [Int: Int32]
+    /// Sessions of the attacker's own, whose tokens it knows all.
+    public var own: [(session: Session, tokens: [Int32])] = []
+
+    public init(model: PublicModel, views: Views, session: Session, known: [Int: Int32] = [:]) {
+        self.model = model
+        self.views = views
+        self.session = session
+        self.known = known.filter { $0.key >= 0 && (0..<model.vocabularySize).contains(Int($0.value)) }
+        if let begin = model.configuration.beginOfSequence, self.known.isEmpty {
+            self.known[0] = Int32(clamping: begin)
+        }
+    }
+
+    var configuration: DecoderConfiguration { model.configuration }
+}
+
+/// What an attack found.
+public struct Findings: Sendable {
+    /// For a position its tokens, the most likely first.
+    public var positions: [Int: [Int32]] = [:]
+    /// For each row whose position stayed unknown its tokens, the most likely first; redundant rows included.
+    public var bag: [[Int32]] = []
+    /// Numbers that are no tokens: tests, counts, advantages.
+    public var measures: [Measure] = []
+    public var candidatesTried = 0
+    public var seconds = 0.0
+
+    public init() {}
+
+    /// The most likely token of each position, in order; nil where nothing is known.
+    public func text(length: Int) -> [Int32?] { (0..<max(0, length)).map { positions[$0]?.first } }
+
+    /// The most likely tokens whose position is unknown.
+    public var tokens: [Int32] { bag.compactMap(\.first) }
+}
+
+/// A number that an attack measured.
+public struct Measure: Equatable, Sendable {
+    public let name: String
+    public let value: Double
+    /// What it would be by chance alone, with 95 % of cases between; nil where there is no such thing.
+    public let chance: ClosedRange<Double>?
+
+    public init(_ name: String, _ value: Double, chance: ClosedRange<Double>? = nil) {
+        (self.name, self.value, self.chance) = (name, value, chance)
+    }
+
+    /// Whether it lies where chance would put it.
+    public var isChance: Bool { chance?.contains(value) ?? false }
+}
+
+extension Attack {
+    /// Runs the attack and takes the time.
+    public func execute(on target: Target) throws(AttackError) -> Findings {
+        let start = ContinuousClock.now
+        var findings = try run(on: target)
+        let elapsed = (ContinuousClock.now - start).components
+        findings.seconds = Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18
+        return findings
+    }
+}
+
+extension Findings {
+    /// Takes the tokens of rows whose positions are known.
+    mutating func add(_ matches: [[RowIndex.Match]], positions: some Collection<Int>) {
+        for (position, row) in zip(positions, matches) {
+            self.positions[position] = row.map { Int32($0.row) }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+public import SCXInference
+public import SCXLink
+
+/// Why an attack, or the reading of what it works on, came to no result.
+///
+/// Texts name messages, shapes and files, one line each.
+public enum AttackError: Error, Sendable, CustomStringConvertible {
+    case transcript(TranscriptError)
+    /// A message, counted from 1 in the transcript, does not fit the model or those around it.
+    case message(Int, reason: String)
+    case model(LoadError)
+    /// The transcript has nothing of the kind that the attack works on.
+    case nothingToAttack(String)
+    case memory(String)
+
+    public var description: String {
+        switch self {
+        case .transcript(let error): "\(error)"
+        case .message(let number, let reason): "message \(number) of the transcript: \(reason)"
+        case .model(let error): "\(error)"
+        case .nothingToAttack(let reason): "nothing to attack: \(reason)"
+        case .memory(let reason): "out of memory: \(reason)"
+        }
+    }
+}

@@ -1,0 +1,15 @@
+/// All attacks by their names.
+public enum Attacks {
+    /// Attacks on the layers of a model of this depth.
+    public static func all(blocks: Int) -> [any Attack] {
+        let matching: [any Attack] = VocabularyMatching.View.allCases.map { VocabularyMatching($0) }
+        return [
+            Guessing(), NearestInput(), SortedValues(), KeyRecovery(), JoinedViews(), NormMatching(),
+            ScoreWalk(),
+        ] + matching + [
+            KeyValueInversion(), LogitLens(), RowSpace(), RowSpace(layer: min(1, max(0, blocks - 1))),
+            SecondMoment(), MaskPool(), NoiseAveraging(), Fitting(), Unscrambling(), Uniformity(), PadReuse(),
+            TrafficAnalysis(),
+        ]
+    }
+}

@@ -1,0 +1,173 @@
+public import SCXInference
+import Synchronization
+
+/// What everybody knows of the served model: weights, embedding table, and what follows from them for each token.
+///
+/// Tables over the vocabulary are computed when they are first used, and kept.
+public final class PublicModel: Sendable {
+    public let decoder: Decoder
+    /// The embedding table, `[vocabulary, hidden]`.
+    public let embedding: Matrix
+    /// The norm before the attention of each block, and the norms of its heads where the family has them.
+    let attentionNorms: [[Float]]
+    let headNorms: [(queries: [Float], keys: [Float])]
+    /// `[outputs, hidden]` of the first block's queries, keys and values; biases apart.
+    private let checkpoint: Checkpoint
+    private let tables = Mutex(Tables())
+
+    private struct Tables {
+        var normed: Matrix?
+        var projected: Matrix?
+        var normedIndex: RowIndex?
+    }
+
+    public var configuration: DecoderConfiguration { decoder.configuration }
+    public var pool: ThreadPool { decoder.pool }
+    public var vocabularySize: Int { configuration.vocabularySize }
+    public var queryWidth: Int { configuration.headCount * configuration.headSize }
+    public var keyWidth: Int { configuration.keyValueHeadCount * configuration.headSize }
+
+    /// Opens a model directory.
+    ///
+    /// - Parameters:
+    ///   - directory: Of Hugging Face.
+    ///   - format: As the attacked worker holds its weights; its hello tells.
+    ///   - pool: Threads that compute.
+    /// - Throws: ``AttackError/model(_:)`` that names the file.
+    public convenience init(
+        directory: String, format: WeightFormat, pool: ThreadPool
+    ) throws(AttackError) {
+        let checkpoint: Checkpoint
+        do { checkpoint = try Checkpoint(directory: directory) } catch { throw .model(.checkpoint(error)) }
+        try self.init(checkpoint, format: format, pool: pool)
+    }
+
+    public init(_ checkpoint: Checkpoint, format: WeightFormat, pool: ThreadPool) throws(AttackError) {
+        let c = checkpoint.configuration
+        do throws(LoadError) { decoder = try Decoder(checkpoint, format: format, pool: pool) } catch {
+            throw .model(error)
+        }
+        func vector(_ name: String, _ shape: [Int]) throws(AttackError) -> [Float] {
+            do { return try checkpoint.tensor(name, shape: shape).values() } catch {
+                throw .model(.checkpoint(error))
+            }
+        }
+        embedding = Matrix(
+            rows: c.vocabularySize, columns: c.hiddenSize,
+            values: try vector(DecoderConfiguration.embeddingName, [c.vocabularySize, c.hiddenSize]))
+        var attentionNorms: [[Float]] = []
+        var headNorms: [(queries: [Float], keys: [Float])] = []
+        for block in 0..<c.blockCount {
+            attentionNorms.append(try vector(BlockTensor.attentionNorm.name(block: block), [c.hiddenSize]))
+            guard c.queryKeyNorm else { continue }
+            headNorms.append(
+                (
+                    try vector(BlockTensor.queryNorm.name(block: block), [c.headSize]),
+                    try vector(BlockTensor.keyNorm.name(block: block), [c.headSize])
+                ))
+        }
+        (self.attentionNorms, self.headNorms) = (attentionNorms, headNorms)
+        self.checkpoint = checkpoint
+    }
+
+    /// The input of a block's queries, keys and values for these hidden states.
+    public func normed(_ hidden: Matrix, block: Int) -> Matrix {
+        var out = [Float](repeating: 0, count: hidden.values.count)
+        var span = out.mutableSpan
+        let weight = attentionNorms[block]
+        rmsNorm(
+            hidden.values.span, weight: weight.span, epsilon: configuration.normEpsilon,
+            into: &span, pool: pool)
+        return Matrix(rows: hidden.rows, columns: hidden.columns, values: out)
+    }
+
+    /// The input of the first block's queries, keys and values for each token, `[vocabulary, hidden]`.
+    public func normedVocabulary() -> Matrix {
+        if let table = tables.withLock({ $0.normed }) { return table }
+        let table = normed(embedding, block: 0)
+        tables.withLock { $0.normed = table }
+        return table
+    }
+
+    /// The first block's queries, keys and values of each token before the rotation, `[vocabulary, q | k | v]`.
+    public func projectedVocabulary() -> Matrix {
+        if let table = tables.withLock({ $0.projected }) { return table }
+        let table = Matrix(
+            columns: queryWidth + 2 * keyWidth,
+            values: decoder.product(normedVocabulary().values.span, .queryKeyValue(block: 0)))
+        tables.withLock { $0.projected = table }
+        return table
+    }
+
+    /// What each token would make of a stage if no block before it added anything: a guess that costs no search.
+    ///
+    /// Nil where that is no guess at all.
+    func withoutContext(_ stage: Stage) -> Matrix? {
+        switch stage {
+        case .hidden, .afterAttention: return embedding
+        case .normed(let block): return normed(embedding, block: block)
+        case .keysAndValues(let block):
+            let rows = Matrix(
+                columns: queryWidth + 2 * keyWidth,
+                values: decoder.product(
+                    normed(embedding, block: block).values.span, .queryKeyValue(block: block)))
+            return rows.columns(queryWidth..<rows.columns)
+        case .rotated, .attended: return nil
+        }
+    }
+
+    /// An index of ``normedVocabulary()``.
+    func normedIndex() throws(AttackError) -> RowIndex {
+        if let index = tables.withLock({ $0.normedIndex }) { return index }
+        let index = try RowIndex(normedVocabulary(), pool: pool)
+        tables.withLock { $0.normedIndex = index }
+        return index
+    }
+
+    /// Applies norms of heads and rotation to rows of queries, keys and values of a block, as the trusted side does.
+    ///
+    /// - Parameters:
+    ///   - rows: `[rows, q | k | v]`, or `[rows, k | v]` when `queryHeads` is 0.
+    ///   - block: Whose norms apply.
+    ///   - positions: One for each row.
+    ///   - queryHeads: Heads of queries in a row.
+    public func rotate(_ rows: inout Matrix, block: Int, positions: some Collection<Int>, queryHeads: Int) {
+        let (size, kvHeads) = (configuration.headSize, configuration.keyValueHeadCount)
+        let stride = (queryHeads + 2 * kvHeads) * size
+        precondition(rows.columns == stride && rows.rows == positions.count, "PublicModel: rows to rotate")
+        let table = RotaryTable(RotaryEmbedding(configuration.rope), positions: positions)
+        var span = rows.values.mutableSpan
+        if configuration.queryKeyNorm {
+            let norms = headNorms[block]
+            if queryHeads > 0 {
+                rmsNorm(
+                    &span, stride: stride, rows: positions.count, groups: queryHeads,
+                    weight: norms.queries.span,
+                    epsilon: configuration.normEpsilon, pool: pool)
+            }
+            rmsNorm(
+                &span, offset: queryHeads * size, stride: stride, rows: positions.count, groups: kvHeads,
+                weight: norms.keys.span, epsilon: configuration.normEpsilon, pool: pool)
+        }
+        table.rotate(
+            &span, offset: 0, stride: stride, heads: queryHeads + kvHeads, headSize: size, pool: pool)
+    }
+
+    /// The weights of a block's keys and values, `[k | v, hidden]`, and their bias.
+    func keyValueWeights(block: Int) throws(AttackError) -> (weights: Matrix, bias: [Float]) {
+        var values: [Float] = []
+        var bias: [Float] = []
+        for (weight, offset) in [(BlockTensor.key, BlockTensor.keyBias), (.value, .valueBias)] {
+            do {
+                values += try checkpoint.tensor(
+                    weight.name(block: block), shape: [keyWidth, configuration.hiddenSize]
+                ).values()
+                bias +=
+                    configuration.queryKeyValueBias
+                    ? try checkpoint.tensor(offset.name(block: block), shape: [keyWidth]).values()
+                    : [Float](repeating: 0, count: keyWidth)
+            } catch { throw .model(.checkpoint(error)) }
+        }
+        return (Matrix(rows: 2 * keyWidth, columns: configuration.hiddenSize, values: values), bias)
+    }
+}

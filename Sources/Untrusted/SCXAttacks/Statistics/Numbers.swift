@@ -1,0 +1,34 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// The natural logarithm.
+func logarithm(_ x: Float) -> Float { Float(log(Double(x))) }
+
+/// The exponential, `e^x`.
+func exponential(_ x: Double) -> Double { exp(x) }
+
+/// A share of successes with the interval in which it lies with 95 % confidence (Wilson 1927).
+public struct Share: Equatable, Sendable {
+    public let successes: Int
+    public let trials: Int
+
+    public init(_ successes: Int, of trials: Int) { (self.successes, self.trials) = (successes, trials) }
+
+    public var value: Double { trials == 0 ? 0 : Double(successes) / Double(trials) }
+
+    public var interval: ClosedRange<Double> {
+        guard trials > 0 else { return 0...1 }
+        let (n, z) = (Double(trials), 1.959964)
+        let centre = (value + z * z / (2 * n)) / (1 + z * z / n)
+        let width = z / (1 + z * z / n) * (value * (1 - value) / n + z * z / (4 * n * n)).squareRoot()
+        return max(0, centre - width)...min(1, centre + width)
+    }
+}
+
+/// The cube root of a number that is not negative.
+func cubeRoot(_ x: Double) -> Double { cbrt(x) }

@@ -1,0 +1,96 @@
+public import SCXInference
+public import SCXLink
+
+/// What a transcript contains, sorted by session, step, layer and kind; tensors are read when they are asked for.
+///
+/// Transcripts come from strangers, and may be cut short: each message is checked against the model before any attack
+/// sees it, and a request without an answer is an exchange without one. Sessions of one connection that take turns
+/// between steps are told apart; exchanges of two steps that alternate inside a step are not.
+public struct Views: Sendable {
+    public let transcript: Transcript
+    public let configuration: DecoderConfiguration
+    public private(set) var sessions: [Session] = []
+    /// Requests that are no exchanges of a forward pass in float32: integers of another profile.
+    public private(set) var words: [TranscriptEntry] = []
+
+    /// Reads and sorts the transcript in a directory.
+    public init(directory: String, configuration: DecoderConfiguration) throws(AttackError) {
+        do throws(TranscriptError) {
+            transcript = try Transcript(directory: directory)
+        } catch {
+            throw .transcript(error)
+        }
+        self.configuration = configuration
+        var sorter = SessionSorter(configuration: configuration)
+        var answers: [MessageKey: TranscriptEntry] = [:]
+        for entry in transcript.entries where entry.direction == .sent && entry.kind != .failure {
+            answers[MessageKey(entry)] = entry
+        }
+        for (index, entry) in transcript.entries.enumerated() where entry.direction == .received {
+            // Integers of a permutation, or of an attention whose numbers were rounded, are no padded ones.
+            if entry.elements == .uint32, entry.kind != .unlock, entry.kind != .attention {
+                words.append(entry)
+            }
+            guard case .request(let operation) = entry.detail else { continue }
+            let answer = answers[MessageKey(entry)].flatMap { $0.kind == entry.kind ? $0 : nil }
+            try sorter.take(entry, operation, answer: answer, message: index + 1)
+        }
+        sessions = sorter.finish()
+    }
+
+    /// The weights' format that the worker told, if it said hello.
+    public var weights: String? {
+        for entry in transcript.entries {
+            if case .hello(let hello) = entry.detail, !hello.weights.isEmpty { return hello.weights }
+        }
+        return nil
+    }
+
+    /// The rows that a request carried.
+    public func rows(of exchange: Exchange) throws(AttackError) -> Matrix {
+        let values = try floats(exchange.request, exchange.message)
+        let channels = exchange.request.layout?.channels ?? exchange.request.channels
+        let all = Matrix(rows: exchange.request.rows, columns: channels, values: values)
+        return exchange.rows == 0..<all.rows ? all : all.selecting(exchange.rows)
+    }
+
+    /// The rows that were answered; nil when the transcript has no answer.
+    public func answer(of exchange: Exchange) throws(AttackError) -> Matrix? {
+        guard let answer = exchange.answer, answer.elements == .float32 else { return nil }
+        let values = try floats(answer, exchange.message)
+        let all = Matrix(rows: answer.rows, columns: answer.channels, values: values)
+        return exchange.rows.upperBound <= all.rows && all.rows == exchange.request.rows
+            ? all.selecting(exchange.rows) : all
+    }
+
+    /// The permutation of an `unlock`: for each position its row.
+    public func permutation(of exchange: Exchange) throws(AttackError) -> [Int] {
+        do throws(TranscriptError) {
+            return try transcript.words(of: exchange.request).map { Int($0) }
+        } catch {
+            throw .transcript(error)
+        }
+    }
+
+    private func floats(_ entry: TranscriptEntry, _ message: Int) throws(AttackError) -> [Float] {
+        let values: [Float]
+        do throws(TranscriptError) {
+            values = try transcript.floats(of: entry)
+        } catch {
+            throw .transcript(error)
+        }
+        guard values.allSatisfy(\.isFinite) else {
+            throw .message(message, reason: "its tensor holds values that are no numbers")
+        }
+        return values
+    }
+}
+
+/// What an answer has in common with its request.
+private struct MessageKey: Hashable {
+    let run: Int
+    let connection: UInt64
+    let number: UInt64
+
+    init(_ entry: TranscriptEntry) { (run, connection, number) = (entry.run, entry.connection, entry.number) }
+}
