@@ -97,10 +97,21 @@ struct EncodedTensorTests {
 
     @Test("are limited by what they are when they are numbers again")
     func limit() throws {
-        let message = Request(Self.attention, Self.tensor(.int4)).message(number: 1)
-        _ = try Request(message, largestTensor: 800)
-        #expect(throws: LinkError.malformedFrame("200 values, the limit is 796 bytes")) {
-            try Request(message, largestTensor: 796)
+        let request = Request(Self.attention, Self.tensor(.int4))
+        for limit in [800, 796] {
+            var client = ClientProtocol(digest: LinkSamples.digest, widestRow: 8)
+            var worker = WorkerProtocol(hello: Hello(digest: LinkSamples.digest), largestTensor: limit)
+            guard case .send(let welcome) = try worker.receive(client.hello()) else { continue }
+            _ = try client.receiveHello(welcome)
+            let message = try client.ask(request)
+            try worker.begin(message.head)
+            if limit == 800 {
+                #expect(try worker.receive(message) == .serve(request))
+            } else {
+                #expect(throws: LinkError.malformedFrame("200 values, the limit is 796 bytes")) {
+                    try worker.receive(message)
+                }
+            }
         }
     }
 

@@ -89,11 +89,11 @@ extension Request {
 
     /// Reads a request from its message.
     ///
-    /// - Parameters:
-    ///   - message: What came.
-    ///   - largestTensor: Bytes of a tensor at most; one that travelled in groups is larger afterwards.
     /// - Throws: ``LinkError/malformedFrame(_:)``. Whether the numbers fit a model is for the worker to say.
-    public init(_ message: Message, largestTensor: Int = .max) throws(LinkError) {
+    public init(_ message: Message) throws(LinkError) { try self.init(message, largestTensor: .max) }
+
+    /// Reads a request whose tensor has at most `largestTensor` bytes: one that travelled in groups is larger then.
+    init(_ message: Message, largestTensor: Int) throws(LinkError) {
         var fields = FieldReader(message.fields)
         let operation: Operation
         var layout: TensorLayout?
