@@ -54,10 +54,10 @@ struct ScxFlags: ParsableArguments {
             case ("auto", 1): policy = .auto
             case ("none", 1): policy = .none
             case ("ratio", 2):
-                guard let ratio = Double(parts[1]), (0...100).contains(ratio) else { return nil }
+                guard let ratio = Double(parts[1]), (0...10).contains(ratio) else { return nil }
                 policy = .ratio(ratio)
             case ("fixed", 2):
-                guard let rows = Int(parts[1]), (0...1_000_000).contains(rows) else { return nil }
+                guard let rows = Int(parts[1]), (0...10_000).contains(rows) else { return nil }
                 policy = .fixed(rows)
             default: return nil
             }
