@@ -16,18 +16,25 @@ struct CommandTests {
         /// Lines of the error, without the usage that follows a wrong flag and without progress.
         var errorLines: [Substring] {
             error.split(separator: "\n").filter { line in
-                !["Usage:", "  See", "Help:", "loading"].contains { line.hasPrefix($0) }
+                !["Usage:", "  See", "Help:", "loading", "profiling"].contains { line.hasPrefix($0) }
             }
         }
     }
 
-    func run(_ program: String, _ arguments: [String], input: String = "") throws -> Result {
+    /// Where the programs of these tests keep profiles of models.
+    static let cache = FileManager.default.temporaryDirectory.appending(
+        path: "scx-cache-\(UUID().uuidString)")
+
+    func run(_ program: String, _ arguments: [String], input: String = "", cache: URL = Self.cache) throws
+        -> Result
+    {
         let process = Process()
         process.executableURL = Self.folder.appending(path: program)
         process.arguments = arguments
         // ArgumentParser leaves a few bytes behind when it exits with an error; that is not for these tests.
-        process.environment = ProcessInfo.processInfo.environment.merging(["ASAN_OPTIONS": "detect_leaks=0"])
-        { $1 }
+        process.environment = ProcessInfo.processInfo.environment.merging([
+            "ASAN_OPTIONS": "detect_leaks=0", "XDG_CACHE_HOME": cache.path,
+        ]) { $1 }
         let (output, error, stdin) = (Pipe(), Pipe(), Pipe())
         process.standardOutput = output
         process.standardError = error
@@ -121,6 +128,63 @@ struct CommandTests {
         #expect(try run("scx", ["models", "check", LeakTests.bundled]).output.hasSuffix("ok\n"))
     }
 
+    @Test("profile scx gives the tokens of plain, by a worker of its own, however it is told to hide them")
+    func scxProfile() throws {
+        let prompt = [
+            "generate", "--chat", "--prompt", "What are the symptoms of asthma?", "--max-tokens", "24",
+            "--json",
+        ]
+        func tokens(_ more: [String]) throws -> (tokens: [Int], exchanges: Int) {
+            let result = try run("scx", prompt + more)
+            #expect(result.status == 0, "\(result.error)")
+            let json = try JSON(parsing: result.output.trimmingCharacters(in: .whitespacesAndNewlines))
+            return (
+                json["tokens"]?.array?.compactMap { $0.int } ?? [], json["link"]?["exchanges"]?.int ?? 0
+            )
+        }
+        let plain = try tokens([])
+        for options in [
+            [],
+            ["--scx-ls", "2", "--scx-le", "2", "--scx-redundancy", "ratio:0.5", "--scx-reuse", "session"],
+            ["--scx-noise", "3", "--scx-redundancy", "fixed:9", "--scx-compress", "int8"],
+        ] {
+            let scx = try tokens(["--profile", "scx"] + options)
+            #expect(scx.tokens == plain.tokens)
+            #expect(scx.exchanges > plain.exchanges)
+        }
+        let chat = try run(
+            "scx", ["chat", "--profile", "scx"], input: "What is asthma?\nAnd its treatment?\n/quit\n")
+        #expect(chat.status == 0)
+        #expect(
+            chat.output
+                == (try run("scx", ["chat"], input: "What is asthma?\nAnd its treatment?\n/quit\n").output))
+    }
+
+    @Test("a model's profile is measured once, kept, and measured again when the file is damaged")
+    func modelProfile() throws {
+        let cache = Self.cache.appending(path: "own")
+        let result = try run("scx", ["models", "profile", "--scale", "2", "--json"], cache: cache)
+        #expect(result.status == 0, "\(result.error)")
+        let json = try JSON(parsing: result.output.trimmingCharacters(in: .whitespacesAndNewlines))
+        let scales = json["scales"]?.array ?? []
+        #expect(scales.count == 5)
+        let auto = try #require(json["noise_scale"]?.double)
+        // At the scale found, no more tokens are named than guessing names.
+        let chosen = try #require(scales.first { $0["scale"]?.double == auto })
+        #expect((chosen["hits"]?.int ?? .max) < 20)
+        #expect((chosen["numeric_error"]?.double ?? 1) < 1e-3)
+
+        let files = try FileManager.default.contentsOfDirectory(atPath: cache.path + "/scx")
+        let path = cache.path + "/scx/" + (try #require(files.first { $0.hasSuffix(".safetensors") }))
+        try Data(contentsOf: URL(filePath: path)).prefix(1_000).write(to: URL(filePath: path))
+        let again = try run(
+            "scx", ["generate", "--profile", "scx", "--prompt", "x", "--max-tokens", "2"], cache: cache)
+        #expect(again.status == 0 && again.error.contains("warning") && again.error.contains(path))
+        let last = try run(
+            "scx", ["generate", "--profile", "scx", "--prompt", "x", "--max-tokens", "2"], cache: cache)
+        #expect(last.errorLines.isEmpty)
+    }
+
     /// What a person may get wrong, and what the answer must name.
     static let mistakes: [(arguments: [String], names: String)] = [
         (["generate", "--model", "/nowhere", "--prompt", "x"], "/nowhere"),
@@ -138,6 +202,12 @@ struct CommandTests {
         (["generate", "--prompt", "x", "--worker", "unix:/nowhere/socket"], "/nowhere/socket"),
         (["generate", "--prompt", "x", "--worker", "tcp://127.0.0.1:1"], "--tls-cert"),
         (["generate", "--prompt-file", "/nowhere.txt"], "/nowhere.txt"),
+        (["generate", "--prompt", "x", "--scx-ls", "2"], "--profile scx"),
+        (["generate", "--prompt", "x", "--profile", "scx", "--scx-ls", "5"], "5 + 1"),
+        (["generate", "--prompt", "x", "--profile", "scx", "--scx-ls", "0"], "--scx-ls 0"),
+        (["generate", "--prompt", "x", "--profile", "scx", "--scx-noise", "-2"], "--scx-noise"),
+        (["generate", "--prompt", "x", "--profile", "scx", "--scx-redundancy", "ratio:"], "ratio:"),
+        (["models", "profile", "/nowhere"], "/nowhere"),
         (
             ["generate", "--model", parity + "/qwen3", "--prompt", "x", "--worker", "inprocess"],
             "--prompt-ids"

@@ -40,7 +40,7 @@ struct ScxFixture: Sendable {
         profile = try ModelProfile(
             measuring: checkpoint,
             tokens: ModelProfile.sampleTokens(vocabulary: checkpoint.configuration.vocabularySize),
-            pool: Self.pool)
+            noiseScale: 8, pool: Self.pool)
     }
 
     var blockCount: Int { checkpoint.configuration.blockCount }

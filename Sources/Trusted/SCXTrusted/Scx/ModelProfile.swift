@@ -59,11 +59,12 @@ extension ModelProfile {
     /// - Parameters:
     ///   - checkpoint: The model.
     ///   - tokens: Of a public text: at least ``RowStatistics/fewestRows``; more than 256 are not used.
+    ///   - noiseScale: Taken as it is; nil to find it by ``NoiseCalibration``.
     ///   - pool: Threads that compute.
     ///   - progress: Called with the fraction done, 0 to 1.
     /// - Throws: ``LoadError``, ``CheckpointError``, ``KernelError`` or ``KVCacheError``.
     package init(
-        measuring checkpoint: Checkpoint, tokens: [Int32], pool: ThreadPool,
+        measuring checkpoint: Checkpoint, tokens: [Int32], noiseScale: Float? = nil, pool: ThreadPool,
         progress: (_ fraction: Double) -> Void = { _ in }
     ) throws {
         let configuration = checkpoint.configuration
@@ -118,7 +119,8 @@ extension ModelProfile {
         }
         try measure(.headInput, hidden.span, channels: hidden.channels)
         self.places = places
-        noiseScale = try NoiseCalibration(checkpoint, pool: pool).smallestScaleAtChance()
+        self.noiseScale =
+            try noiseScale ?? NoiseCalibration(checkpoint, pool: pool).smallestScaleAtChance()
         progress(1)
     }
 

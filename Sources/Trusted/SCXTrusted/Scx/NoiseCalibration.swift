@@ -8,14 +8,14 @@ package import SCXInference
 /// row y with each: the attack that noise has to withstand. For weak signals the best filter is Σ sign(y) · x_t, for
 /// strong ones the nearest row by Euclid; the best few of both are compared by the exact likelihood, −|y − x_t|₁ / s.
 package struct NoiseCalibration {
-    /// Tokens that are tried at one scale: 256 at least, up to 8,192 with small models.
+    /// Tokens that are tried at one scale: 256 at least, up to 2,048 with small models.
     package let trials: Int
     private static let finalists = 32
 
     private let rows: PackedMatrix
-    /// `[vocabulary, hidden]`, rounded as `rows` are.
+    /// The same, `[vocabulary, hidden]`.
     private let exact: [Float]
-    private let halfSquares: [Float]
+    private let minusHalfSquares: [Float]
     private let pool: ThreadPool
     package let vocabulary: Int
     package let hidden: Int
@@ -45,11 +45,11 @@ package struct NoiseCalibration {
         let embedding = try TokenEmbedding(checkpoint)
         vocabulary = embedding.vocabularySize
         hidden = embedding.channels
-        trials = min(max(20_000_000_000 / (vocabulary * hidden), 256), 8_192)
+        trials = min(max(20_000_000_000 / (vocabulary * hidden), 256), 2_048)
         let norms = try Decoder(checkpoint, format: .bf16, pool: pool, parts: DecoderParts())
         rows = try PackedMatrix(rows: vocabulary, columns: hidden, format: .f32)
         var exact = [Float](repeating: 0, count: vocabulary * hidden)
-        var halfSquares = [Float](repeating: 0, count: vocabulary)
+        var minusHalfSquares = [Float](repeating: 0, count: vocabulary)
         var sum = 0.0
         let part = 1024
         for first in stride(from: 0, to: vocabulary, by: part) {
@@ -66,24 +66,35 @@ package struct NoiseCalibration {
                     square += value * value
                     sum += Double(abs(value))
                 }
-                halfSquares[first + row] = square / 2
+                minusHalfSquares[first + row] = -square / 2
             }
             unsafe rows.pack(span.bytes, as: .f32, firstRow: first, count: count, pool: pool)
         }
         self.exact = exact
-        self.halfSquares = halfSquares
+        self.minusHalfSquares = minusHalfSquares
         meanMagnitude = Float(sum / Double(vocabulary * hidden))
     }
 
     /// Tries the filters on noised rows of tokens drawn at random.
     package func measure(_ scale: Float) -> Measurement {
         var random = SecureRandom()
+        let (hits, meanRank) = attack(scale, &random, withRanks: true)
+        let epsilon = sensitivity(&random)
+        return Measurement(
+            scale: scale, hits: hits, meanRank: meanRank, meanEpsilon: epsilon.mean / Double(scale),
+            maximumEpsilon: epsilon.maximum / Double(scale), isAtChance: isChance(hits))
+    }
+
+    /// Names the tokens of noised rows: how many right, and the mean rank of the right one.
+    private func attack(
+        _ scale: Float, _ random: inout SecureRandom, withRanks: Bool
+    ) -> (hits: Int, meanRank: Double) {
         var hits = 0
         var rankSum = 0.0
         let tokens = (0..<trials).map { _ in Int(random.number(below: UInt32(vocabulary))) }
-        let part = 32
+        let part = 64
         for first in stride(from: 0, to: tokens.count, by: part) {
-            let batch = tokens[first..<min(first + part, tokens.count)]
+            let batch = Array(tokens[first..<min(first + part, tokens.count)])
             var noised = [Float](repeating: 0, count: batch.count * hidden)
             for (i, token) in batch.enumerated() {
                 for c in 0..<hidden {
@@ -91,28 +102,27 @@ package struct NoiseCalibration {
                 }
             }
             let signs = noised.map { Float($0 < 0 ? -1 : 1) }
-            let bySign = filter(signs), byDistance = filter(noised)
+            // |y - x|² in the order of y · x - |x|² / 2, the larger the nearer.
+            let scores = [filter(signs, bias: []), filter(noised, bias: minusHalfSquares)]
             for (i, token) in batch.enumerated() {
                 let range = i * vocabulary..<(i + 1) * vocabulary
-                let signScores = Array(bySign[range])
-                let distanceScores = zip(byDistance[range], halfSquares).map { $0 - $1 }
-                let candidates = Set(best(signScores) + best(distanceScores))
+                var candidates: Set<Int> = []
+                var rank = vocabulary
+                for scores in scores {
+                    let row = scores.span.extracting(range)
+                    for entry in topK(row, Self.finalists) { candidates.insert(entry.index) }
+                    guard withRanks else { continue }
+                    var better = 0
+                    for t in row.indices where row[t] > row[token] { better += 1 }
+                    // The better of both filters counts.
+                    rank = min(rank, better)
+                }
                 let row = noised[i * hidden..<(i + 1) * hidden]
-                let likeliest = candidates.min { distance(row, $0) < distance(row, $1) }
-                if likeliest == token { hits += 1 }
-                // The better of both filters counts.
-                let rank =
-                    [signScores, distanceScores].map { scores in
-                        scores.reduce(0) { $0 + ($1 > scores[token] ? 1 : 0) }
-                    }.min() ?? 0
+                if candidates.min(by: { distance(row, $0) < distance(row, $1) }) == token { hits += 1 }
                 rankSum += Double(rank) / Double(max(vocabulary - 1, 1))
             }
         }
-        let epsilon = sensitivity(&random)
-        return Measurement(
-            scale: scale, hits: hits, meanRank: rankSum / Double(tokens.count),
-            meanEpsilon: epsilon.mean / Double(scale), maximumEpsilon: epsilon.maximum / Double(scale),
-            isAtChance: Double(hits) <= Self.mostChanceHits(tokens.count, vocabulary))
+        return (hits, rankSum / Double(tokens.count))
     }
 
     /// What float32 loses when noise of a scale is added before a product and taken away after it.
@@ -151,41 +161,42 @@ package struct NoiseCalibration {
 
     /// The smallest scale, to a factor of √2, at which the filters are at chance.
     package func smallestScaleAtChance() -> Float {
-        var scale = max(meanMagnitude, 1e-6)
+        var random = SecureRandom()
         // Twice, so that one lucky draw does not end the search.
-        func isAtChance(_ scale: Float) -> Bool { measure(scale).isAtChance && measure(scale).isAtChance }
+        func isAtChance(_ scale: Float) -> Bool {
+            isChance(attack(scale, &random, withRanks: false).hits)
+                && isChance(attack(scale, &random, withRanks: false).hits)
+        }
+        var scale = max(meanMagnitude, 1e-6)
         while !isAtChance(scale), scale < 1e4 { scale *= 2 }
         let between = scale / Float(2).squareRoot()
         return isAtChance(between) ? between : scale
     }
 
-    /// Hits that guessing exceeds in less than 1 of 100 tries: a quantile of Poisson's distribution.
-    private static func mostChanceHits(_ trials: Int, _ vocabulary: Int) -> Double {
+    /// Whether guessing has as many hits in 1 of 100 tries at least: within a quantile of Poisson's distribution.
+    private func isChance(_ hits: Int) -> Bool {
         let mean = Double(trials) / Double(vocabulary)
-        var term = exp(-mean), sum = term, hits = 0.0
+        var term = exp(-mean), sum = term, most = 0
         while sum < 0.99 {
-            hits += 1
-            term *= mean / hits
+            most += 1
+            term *= mean / Double(most)
             sum += term
         }
-        return hits
+        return hits <= most
     }
 
-    private func filter(_ rows: [Float]) -> [Float] {
+    private func filter(_ rows: [Float], bias: [Float]) -> [Float] {
         let count = rows.count / hidden
         var scores = [Float](repeating: 0, count: count * vocabulary)
         var span = scores.mutableSpan
-        linear(rows.span, self.rows, into: &span, tokens: count, pool: pool)
+        linear(rows.span, self.rows, bias: bias.span, into: &span, tokens: count, pool: pool)
         return scores
-    }
-
-    private func best(_ scores: [Float]) -> [Int] {
-        topK(scores.span, Self.finalists).map(\.index)
     }
 
     private func distance(_ row: ArraySlice<Float>, _ token: Int) -> Float {
         var sum: Float = 0
-        for (a, b) in zip(row, exact[token * hidden..<(token + 1) * hidden]) { sum += abs(a - b) }
+        let start = token * hidden - row.startIndex
+        for i in row.indices { sum += abs(row[i] - exact[start + i]) }
         return sum
     }
 
