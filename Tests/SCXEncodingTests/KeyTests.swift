@@ -149,7 +149,9 @@ struct KeyTests {
             let key = OneTimeChannelKey(shape, random: &random)
             let compression =
                 precision == .float32
-                ? nil : KeyValueCompression(precision: precision, scaling: ChannelScaling(cache, shape))
+                ? nil
+                : KeyValueCompression(
+                    precision: precision, scaling: ChannelScaling(cache, shape), exactTokens: 0)
             let queries = HeadRows(rows.span, offset: 0, stride: width, count: tokens)
             let pairs = HeadRows(rows.span, offset: shape.queryWidth, stride: width, count: tokens)
             let exchange = key.encode(queries: queries, keyValues: pairs, compression: compression)

@@ -39,6 +39,18 @@ package struct HeadRows: ~Escapable {
         self.stride = stride
         self.count = count
     }
+
+    /// All but the first rows.
+    @_lifetime(copy self)
+    package func dropping(_ first: Int) -> HeadRows {
+        HeadRows(values, offset: offset + first * stride, stride: stride, count: count - first)
+    }
+
+    /// The first rows.
+    @_lifetime(copy self)
+    package func keeping(_ first: Int) -> HeadRows {
+        HeadRows(values, offset: offset, stride: stride, count: first)
+    }
 }
 
 /// The secret of one attention exchange: a permutation of the channels inside each head.
@@ -94,14 +106,17 @@ package struct AttentionExchange: ~Copyable, Sendable {
     }
 }
 
-/// How the keys and values of an exchange are rounded.
+/// How the keys and values of an exchange with one query are rounded.
 package struct KeyValueCompression: Sendable {
     package let precision: TensorPrecision
     package let scaling: ChannelScaling
+    /// The last tokens, which a query heeds most, are not rounded.
+    package let exactTokens: Int
 
-    package init(precision: TensorPrecision, scaling: ChannelScaling) {
+    package init(precision: TensorPrecision, scaling: ChannelScaling, exactTokens: Int) {
         self.precision = precision
         self.scaling = scaling
+        self.exactTokens = exactTokens
     }
 }
 
@@ -164,9 +179,14 @@ struct ChannelOrder: ~Copyable, Sendable {
     ) -> EncodedTensor {
         let (queryWidth, pairWidth) = (shape.queryWidth, 2 * shape.keyWidth)
         let prefix = rows.count * queryWidth
+        // Rounded keys and values come last. All queries see all tokens then, so their order does not matter.
+        let exact = min(compression?.exactTokens ?? 0, tokens.count)
         var values = encodedRows(1, prefix + tokens.count * pairWidth) { out in
             gather(rows, queries.span, into: &out, at: 0)
-            gather(tokens, keyValues.span, into: &out, at: prefix)
+            gather(tokens.dropping(tokens.count - exact), keyValues.span, into: &out, at: prefix)
+            gather(
+                tokens.keeping(tokens.count - exact), keyValues.span, into: &out,
+                at: prefix + exact * pairWidth)
         }
         guard let compression else {
             return EncodedTensor(encodedRows: 1, channels: values.count, values: values)
@@ -174,7 +194,7 @@ struct ChannelOrder: ~Copyable, Sendable {
         scale(&values, queries: rows.count, by: compression.scaling)
         return EncodedTensor(
             encodedRows: 1, channels: values.count, values: values, precision: compression.precision,
-            exactPrefix: prefix)
+            exactPrefix: prefix + exact * pairWidth)
     }
 
     /// Scales encoded rows: each channel by what belongs to the channel that it was.

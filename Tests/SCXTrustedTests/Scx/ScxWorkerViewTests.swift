@@ -60,7 +60,7 @@ struct ScxWorkerViewTests {
         var orders: Set<[Int]> = []
         for (request, _) in seen {
             guard let tensor = Self.tensor(request), tensor.rows == prompt.count,
-                let plain = open[ViewKey(request.operation)]
+                let place = Self.place(request.operation), let plain = open[place]
             else { continue }
             // Which plain row each received row is.
             let order = (0..<tensor.rows).map { row in
@@ -82,7 +82,7 @@ struct ScxWorkerViewTests {
         let prompt = model.prompt(30)
         let seen = try Self.run(model, ScxOptions(), prompt: prompt, generate: 6)
         let last = model.blockCount - 1
-        let open = try Self.keyRows(model, prompt)
+        let open = try Self.plainRows(model, prompt)
         var shared: [Int] = []
         for (request, _) in seen {
             switch (request.operation, request.payload) {
@@ -91,13 +91,13 @@ struct ScxWorkerViewTests {
             case (.lockTail(_, let layer), .rows(let tensor)):
                 // Keys as they are, but among others and in an order that is not the text's.
                 #expect(layer == last && tensor.rows == prompt.count + 100)
-                let inPlace = (open[last] ?? []).enumerated().filter { row, key in
+                let inPlace = (open["keys \(last)"] ?? []).enumerated().filter { row, key in
                     distance(key, Array(tensor.values[row * key.count..<(row + 1) * key.count])) < 1e-6
                 }
                 #expect(inPlace.count < 5)
             case (_, .rows(let tensor)):
                 for layer in [0, last] {
-                    let found = (open[layer] ?? []).contains {
+                    let found = (open["keys \(layer)"] ?? []).contains {
                         contains(tensor.values, Array($0[..<model.checkpoint.configuration.headSize]))
                     }
                     #expect(!found, "\(request.operation) holds a key of block \(layer)")
@@ -173,44 +173,26 @@ struct ScxWorkerViewTests {
         }
     }
 
-    /// Places that the worker gets rows of.
-    struct ViewKey: Hashable {
-        let name: String
-
-        init?(_ operation: Request.Operation) {
-            switch operation {
-            case .linear(let layer, .queryKeyValue, _, _): name = "attention \(layer)"
-            case .linear(let layer, .output, _, _): name = "output \(layer)"
-            case .feedForward(let layer): name = "feedForward \(layer)"
-            case .headTopK: name = "head"
-            default: return nil
-            }
+    /// Where a request's rows come from, as ``plainRows(_:_:)`` names it.
+    static func place(_ operation: Request.Operation) -> String? {
+        switch operation {
+        case .linear(let layer, .queryKeyValue, _, _): "attention \(layer)"
+        case .linear(let layer, .output, _, _): "output \(layer)"
+        case .feedForward(let layer): "feedForward \(layer)"
+        case .headTopK: "head"
+        default: nil
         }
-
-        init(name: String) { self.name = name }
     }
 
-    /// The rows that each place gets, in their order, computed in clear.
-    static func plainRows(_ model: ScxFixture, _ tokens: [Int32]) throws -> [ViewKey?: [[Float]]] {
-        var views: [ViewKey?: [[Float]]] = [:]
+    /// The rows of each place in their order, computed in clear: inputs of all exchanges, and keys after the rotation.
+    static func plainRows(_ model: ScxFixture, _ tokens: [Int32]) throws -> [String: [[Float]]] {
+        var views: [String: [[Float]]] = [:]
         try compute(model, tokens) { name, rows, channels in
-            views[ViewKey(name: name)] = stride(from: 0, to: rows.count, by: channels).map {
+            views[name] = stride(from: 0, to: rows.count, by: channels).map {
                 Array(rows[$0..<$0 + channels])
             }
         }
         return views
-    }
-
-    /// The keys of each block after the rotation.
-    static func keyRows(_ model: ScxFixture, _ tokens: [Int32]) throws -> [Int: [[Float]]] {
-        var keys: [Int: [[Float]]] = [:]
-        try compute(model, tokens) { name, rows, channels in
-            guard name.hasPrefix("keys ") else { return }
-            keys[Int(name.dropFirst(5)) ?? -1] = stride(from: 0, to: rows.count, by: channels).map {
-                Array(rows[$0..<$0 + channels])
-            }
-        }
-        return keys
     }
 
     /// A forward pass in clear that shows every place.

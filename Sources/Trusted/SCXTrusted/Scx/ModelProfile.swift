@@ -1,4 +1,4 @@
-import SCXEncoding
+package import SCXEncoding
 package import SCXInference
 
 /// What profile `scx` has to know of a model: how the rows at each place look, and how much noise hides a token.
@@ -42,7 +42,8 @@ package struct ModelProfile: Sendable {
     /// The smallest scale at which the matched filter of ``NoiseCalibration`` is at chance.
     package let noiseScale: Float
 
-    func statistics(of place: Place) -> RowStatistics {
+    /// What rows at a place look like.
+    package func statistics(of place: Place) -> RowStatistics {
         guard let statistics = places[place] else { preconditionFailure("ModelProfile: no such place") }
         return statistics
     }

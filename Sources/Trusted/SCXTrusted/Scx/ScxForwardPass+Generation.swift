@@ -94,12 +94,15 @@ extension ScxForwardPass {
                 attended.set(row, to: try attendReusing(state, session, block, own))
                 continue
             }
+            // The tokens that the query sees.
+            let first = configuration.slidingWindows[block].map { max(0, state.cache.count - $0) } ?? 0
             let exchange = encode(
-                OneTimeChannelKey(shape, random: &random), own, state.cache,
+                OneTimeChannelKey(shape, random: &random), own, state.cache, from: first,
                 state.compression(options.compression, shape))
             let answer = try link.exchange(
                 Request(
-                    .attention(layer: block, slot: nil, position: 0, queries: 1, keys: state.cache.count),
+                    .attention(
+                        layer: block, slot: nil, position: 0, queries: 1, keys: state.cache.count - first),
                     exchange.tensor))
             attended.set(row, to: try exchange.open(answer))
         }

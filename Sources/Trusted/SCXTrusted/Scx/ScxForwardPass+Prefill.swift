@@ -77,16 +77,17 @@ extension ScxForwardPass {
         return try exchange.open(answer)
     }
 
-    /// Encodes queries with all keys and values of a cache.
+    /// Encodes queries with the keys and values of a cache, from a token on.
     func encode(
         _ key: consuming OneTimeChannelKey, _ projected: borrowing Plaintext, _ cache: ProtectedCache,
-        _ compression: KeyValueCompression? = nil
+        from first: Int = 0, _ compression: KeyValueCompression? = nil
     ) -> AttentionExchange {
         var key = Optional(key)
         return cache.withRows { pairs in
             let queries = HeadRows(
                 projected.span, offset: 0, stride: projected.channels, count: projected.rows)
             let keyValues = HeadRows(pairs, offset: 0, stride: 2 * shape.keyWidth, count: cache.count)
+                .dropping(first)
             guard let key = key.take() else { preconditionFailure("ScxForwardPass: the key is used") }
             return key.encode(queries: queries, keyValues: keyValues, compression: compression)
         }

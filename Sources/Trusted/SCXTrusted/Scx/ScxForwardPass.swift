@@ -96,6 +96,7 @@ package final class ScxForwardPass: ForwardPass {
         } catch {
             // What the worker holds is no longer known: the sessions begin anew.
             for segment in segments { sessions[segment.slot] = nil }
+            if error.losesWorker { sessions = [:] }
             throw error
         }
         return results.count == 1 ? results[0] : Array(results.joined())

@@ -26,15 +26,20 @@ final class ScxSession {
             self.key = key
         }
 
+        /// Tokens before a query that travel as they are.
+        private static let exactTokens = 4
+
         /// How the keys and values of the next exchange are rounded.
         func compression(_ precision: TensorPrecision, _ shape: HeadShape) -> KeyValueCompression? {
             guard precision != .float32 else { return nil }
             if let scaling, scaling.count * 5 / 4 >= cache.count, scaling.count <= cache.count {
-                return KeyValueCompression(precision: precision, scaling: scaling)
+                return KeyValueCompression(
+                    precision: precision, scaling: scaling, exactTokens: Self.exactTokens)
             }
             let measured = ChannelScaling(cache, shape)
             scaling = measured
-            return KeyValueCompression(precision: precision, scaling: measured)
+            return KeyValueCompression(
+                precision: precision, scaling: measured, exactTokens: Self.exactTokens)
         }
     }
 
