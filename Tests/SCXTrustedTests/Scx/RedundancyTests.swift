@@ -4,7 +4,8 @@ import SCXInference
 import SCXTrusted
 import Testing
 
-@Suite("redundant rows")
+/// Statistics of many rows, for optimized builds.
+@Suite("redundant rows", .enabled(if: isOptimized))
 struct RedundancyTests {
     @Test("redundant rows of the bundled model look like those of a text that it was not profiled on")
     func bundledModel() throws {

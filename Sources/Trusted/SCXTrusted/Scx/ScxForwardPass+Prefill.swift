@@ -4,7 +4,7 @@ import SCXLink
 
 /// Stage 1: the tokens of a prompt, whole.
 extension ScxForwardPass {
-    /// Computes the tokens of a segment with more than one, or the first of a session.
+    /// Computes the first tokens of a session, or several that follow on others.
     ///
     /// A session's first tokens go through all blocks in `4 · blocks + 1` exchanges. When tokens follow on others, the
     /// worker holds the keys and values of the middle in clear already, and runs those blocks in one exchange on
@@ -26,7 +26,7 @@ extension ScxForwardPass {
                 continue
             }
             let attended = try attend(session, block, hidden, table, isFirst: isFirst)
-            hidden.add(try throughWorker(attended, .output(block: block), .outputInput(block)))
+            hidden.add(try output(attended, block))
             let exchange = rowKey(rows, .feedForwardInput(block)).encode(hidden)
             let answer = try link.exchange(Request(.feedForward(layer: block), exchange.tensor))
             hidden.add(try exchange.open(answer, channels: hidden.channels))
@@ -145,15 +145,12 @@ extension ScxForwardPass {
         return opened.takeRows()
     }
 
-    /// A product that the worker computes on permuted rows.
-    private func throughWorker(
-        _ rows: borrowing Plaintext, _ site: DecoderSite, _ place: ModelProfile.Place
-    ) throws(LinkError) -> Plaintext {
-        guard case .output(let block) = site else { preconditionFailure("ScxForwardPass: site") }
-        let exchange = rowKey(rows.rows, place).encode(rows)
+    /// What the heads' results add to hidden states.
+    private func output(_ rows: borrowing Plaintext, _ block: Int) throws(LinkError) -> Plaintext {
+        let exchange = rowKey(rows.rows, .outputInput(block)).encode(rows)
         let answer = try link.exchange(
             Request(.linear(layer: block, site: .output, slot: nil, exact: false), exchange.tensor))
-        return try exchange.open(answer, channels: layers.outputs(of: site))
+        return try exchange.open(answer, channels: configuration.hiddenSize)
     }
 
     /// A new key for rows of this place.
