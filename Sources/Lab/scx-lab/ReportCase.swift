@@ -27,6 +27,8 @@ package struct ReportCase: Sendable {
     package var answer = 8
     /// How often each prompt is asked.
     package var repeats = 1
+    /// Whether prompts are what the model itself writes, instead of parts of the text.
+    package var isWritten = false
     /// Sessions of the attacker's own that are recorded beside.
     package var ownSessions = 0
     /// The curves that it is a point of, and where.
@@ -49,7 +51,7 @@ package struct ReportCase: Sendable {
     /// Most sessions of a case that slow attacks run on, and attacks that read the whole transcript at once.
     private static let limits = [
         "unscrambling": 2, "second-moment": 2, "row-space-1": 2, "scores": 4, "uniformity": 1, "pad-reuse": 1,
-        "averaging": 1,
+        "averaging": 1, "vocabulary-answers": 8,
     ]
 }
 
@@ -61,6 +63,11 @@ package struct ReportPlan: Sendable {
     let noiseScale: Float
     /// Positions that everybody knows in each prompt.
     let knownTokens: Int
+
+    package init(blocks: Int, prompts: Int, noiseScale: Float, knownTokens: Int) {
+        (self.blocks, self.prompts) = (blocks, prompts)
+        (self.noiseScale, self.knownTokens) = (noiseScale, knownTokens)
+    }
 
     /// Lengths of the prompts of whole profiles: different, so that no attack takes two prompts for one.
     private var lengths: [Int] { spread(prompts) }
@@ -175,7 +182,7 @@ package struct ReportPlan: Sendable {
         var permuted: [any Attack] = [
             SortedValues(), KeyRecovery(), JoinedViews(), VocabularyMatching(.inputs),
             VocabularyMatching(.joinedInputs), VocabularyMatching(.feedForward),
-            VocabularyMatching(.attention), KeyValueInversion(), LogitLens(),
+            VocabularyMatching(.attention), KeyValueInversion(),
         ]
         if blocks > 2 { permuted.append(VocabularyMatching(.sharedKeysAndValues)) }
         func make(
@@ -188,6 +195,10 @@ package struct ReportPlan: Sendable {
         }
         var fixed = make("one order of channels for all", .fixedChannels, [Fitting()])
         fixed.ownSessions = 3
+        var written = make(
+            "permuted rows, a text of the model's own", .permuted(), [Unscrambling(beam: 16), LogitLens()],
+            answer: 4)
+        (written.lengths, written.isWritten) = ([20, 24], true)
         var noised = make("noise, one text 40 times", .permuted(noise: 2), [NoiseAveraging()], answer: 15)
         // The prompt of one token is known; what is generated keeps its order.
         (noised.lengths, noised.repeats) = ([1], 40)
@@ -195,17 +206,15 @@ package struct ReportPlan: Sendable {
             make(
                 "unprotected", .unprotected,
                 [
-                    NearestInput(), VocabularyMatching(.middle), VocabularyMatching(.answers), LogitLens(),
+                    NearestInput(), VocabularyMatching(.middle), VocabularyMatching(.answers),
                 ], answer: 4),
             make("permuted rows and channels, noise", scx, permuted, answer: 4),
-            make(
-                "permuted rows and channels", .permuted(), [NearestInput(), SecondMoment(), Unscrambling()]),
+            make("permuted rows and channels", .permuted(), [NearestInput(), SecondMoment()]), written,
             make("rotated heads", .rotated, [NormMatching(), ScoreWalk()]),
             make("rows mixed with shields", .mixed(shields: 8, orthogonal: false), [RowSpace()]),
-            ReportCase(
-                "rows mixed with shields, second block", .controls,
-                .control(.mixed(shields: 8, orthogonal: false)), lengths: [32],
-                attacks: [Guessing(), RowSpace(layer: min(1, blocks - 1))]),
+            make(
+                "rows mixed with shields, second block", .mixed(shields: 8, orthogonal: false),
+                [RowSpace(layer: min(1, blocks - 1))]),
             make("rows mixed by an orthogonal map", .mixed(shields: 0, orthogonal: true), [SecondMoment()]),
             make("sums of few masks", .pooledMasks(count: max(1, min(4, knownTokens))), [MaskPool()]),
             make("one mask for all", .reusedMask, [MaskPool()]), fixed, noised,
@@ -215,7 +224,7 @@ package struct ReportPlan: Sendable {
 
     private var pads: [ReportCase] {
         var pad = ReportCase(
-            "one-time pad", .pad, .control(.oneTimePad()), lengths: [20, 24],
+            "one-time pad", .pad, .control(.oneTimePad()), lengths: [20, 22, 24, 26, 28],
             attacks: Attacks.all(blocks: blocks))
         pad.answer = 2
         pad.ownSessions = 3

@@ -35,7 +35,7 @@ extension ReportResult {
         if !told.isEmpty {
             parts += [
                 "### Two texts told apart",
-                "24 sessions of 16 tokens for each, half to learn from; 50 % is chance.",
+                "24 sessions of 16 tokens with each text, half to learn from; 50 % is chance.",
                 ReportTable(head: ["profile", "told right (95 %)"], rows: told).markdown,
             ]
         }

@@ -30,7 +30,10 @@ struct ReportRecorder {
         try clear(directory)
         var texts: [[Int32]] = []
         for (number, length) in one.lengths.enumerated() {
-            let prompt = try prompts.prompt(length: length, number: number)
+            let prompt =
+                try one.isWritten
+                ? written(length: length, number: number)
+                : prompts.prompt(length: length, number: number)
             texts += [[Int32]](repeating: prompt, count: one.repeats)
         }
         let own = try (0..<one.ownSessions).map { try prompts.prompt(length: 140 + $0, number: 1000) }
@@ -41,11 +44,29 @@ struct ReportRecorder {
         return sessions
     }
 
+    /// A prompt whose words the model wrote after the first of a text.
+    private func written(length: Int, number: Int) throws -> [Int32] {
+        var prompt = try prompts.prompt(length: length, number: number)
+        let known = try prompts.known(length: length)
+        let free = prompt.indices.filter { known[$0] == nil }.dropFirst()
+        guard let first = free.first else { return prompt }
+        let text = try serve([Array(prompt[..<first])], plain(), answer: free.count)[0]
+        for (position, token) in zip(free, text[first...]) { prompt[position] = token }
+        return prompt
+    }
+
+    /// What the model computes when nobody looks.
+    private func plain() throws -> PlainForwardPass {
+        PlainForwardPass(
+            embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration,
+            link: InProcessLink(Worker(model: model.decoder)))
+    }
+
     /// Records sessions with these prompts; returns what was carried through the model.
     func record(_ texts: [[Int32]], _ one: ReportCase, _ directory: String) throws -> [[Int32]] {
         let recorder = try Recorder(directory: directory)
         switch one.encoding {
-        case .control(let encoding): return try control(texts, encoding, recorder, answer: one.answer)
+        case .control(let encoding): return try control(texts, encoding, one, recorder)
         case .plain:
             let link = link(recorder)
             defer { link.close() }
@@ -100,15 +121,18 @@ struct ReportRecorder {
         }
     }
 
-    /// Controls go on with the text itself, since it does not matter who wrote an answer.
+    /// Controls go on with the text itself, but where it matters who wrote an answer.
     private func control(
-        _ texts: [[Int32]], _ encoding: ControlEncoding, _ recorder: Recorder, answer: Int
+        _ texts: [[Int32]], _ encoding: ControlEncoding, _ one: ReportCase, _ recorder: Recorder
     ) throws -> [[Int32]] {
         try texts.enumerated().map { index, prompt in
             let session = ControlSession(
                 model, encoding: encoding, recorder: recorder, connection: UInt64(index + 1),
                 seed: seed &+ UInt64(index))
-            let rest = try prompts.prompt(length: 200, number: 2000).dropFirst(100).prefix(answer)
+            let rest =
+                try one.isWritten
+                ? serve([prompt], plain(), answer: one.answer)[0].dropFirst(prompt.count)
+                : prompts.prompt(length: 200, number: 2000).dropFirst(100).prefix(one.answer)
             try session.prompt(prompt)
             for token in rest { try session.generate(token) }
             return prompt + rest

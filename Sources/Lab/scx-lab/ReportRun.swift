@@ -3,6 +3,7 @@ import SCXAttacks
 package import SCXInference
 import SCXLink
 import SCXTrusted
+import Synchronization
 
 /// Records, attacks and scores the cases of a report, one after the other.
 ///
@@ -21,9 +22,9 @@ package struct ReportRun {
     /// Opens the model and the text.
     ///
     /// - Parameters:
-    ///   - model: Its directory.
+    ///   - directory: Of the model.
     ///   - text: A file that prompts are cut from.
-    ///   - prompts: Prompts of each profile.
+    ///   - count: Prompts of each profile.
     ///   - format: How the worker holds its weights.
     ///   - seed: Chooses the prompts.
     ///   - pool: Threads that compute.
@@ -67,7 +68,12 @@ package struct ReportRun {
             let outcome = score(one, attacked, sessions)
             result.cases.append(outcome)
             if let best = outcome.best {
-                log("    \(best.attack): \(percent(best.recovered.value)) of the tokens")
+                let slowest = outcome.rows.sorted { $0.seconds > $1.seconds }.prefix(5).map {
+                    "\($0.attack) \(String(format: "%.1f", $0.seconds))"
+                }
+                log(
+                    "    \(best.attack): \(percent(best.recovered.value)) of the tokens; slowest, in seconds: "
+                        + slowest.joined(separator: ", "))
             }
             guard keeps else {
                 try FileManager.default.removeItem(atPath: directory)
@@ -130,21 +136,7 @@ package struct ReportRun {
             target.own = Array(zip(views.sessions.suffix(own.count), own).map { ($0, $1) })
             return target
         }
-        var runs: [AttackRun] = []
-        for attack in one.attacks {
-            var run = AttackRun(attack: attack.name)
-            for index in one.sessions(for: attack) {
-                do throws(AttackError) {
-                    let findings = try attack.execute(on: targets[index])
-                    run.findings.append((index, findings, Set(targets[index].known.keys)))
-                } catch {
-                    guard case .nothingToAttack(let reason) = error else { throw error }
-                    run.refusal = reason
-                }
-            }
-            if !run.findings.isEmpty { run.refusal = nil }
-            runs.append(run)
-        }
+        let runs = try run(one.attacks.map { ($0, one.sessions(for: $0)) }, on: targets)
         var outcome = ReportCaseResult(
             name: one.name, group: one.group, lengths: one.lengths, answer: one.answer, points: one.points)
         look(at: views, &outcome)
@@ -155,6 +147,38 @@ package struct ReportRun {
         return Attacked(outcome: outcome, runs: runs, values: values)
     }
 
+    /// Runs attacks on sessions, several at a time: products inside of them then take one thread each.
+    private func run(
+        _ attacks: [(attack: any Attack, sessions: [Int])], on targets: [Target]
+    ) throws(AttackError) -> [AttackRun] {
+        // The longest begin first, so that no thread ends much later than the others.
+        let jobs = attacks.indices.flatMap { i in attacks[i].sessions.map { (attack: i, session: $0) } }
+            .sorted { targets[$0.session].session.length > targets[$1.session].session.length }
+        let outcomes = Mutex([Result<Findings, AttackError>?](repeating: nil, count: jobs.count))
+        model.pool.run(jobs.count) { i in
+            let outcome = Result { () throws(AttackError) in
+                try attacks[jobs[i].attack].attack.execute(on: targets[jobs[i].session])
+            }
+            outcomes.withLock { $0[i] = outcome }
+        }
+        var runs = attacks.map { AttackRun(attack: $0.attack.name) }
+        for case (let job, let outcome?) in zip(jobs, outcomes.withLock { $0 }) {
+            do throws(AttackError) {
+                let findings = try outcome.get()
+                let known = Set(targets[job.session].known.keys)
+                runs[job.attack].findings.append((job.session, findings, known))
+            } catch {
+                guard case .nothingToAttack(let reason) = error else { throw error }
+                runs[job.attack].refusal = reason
+            }
+        }
+        for i in runs.indices {
+            runs[i].findings.sort { $0.session < $1.session }
+            if !runs[i].findings.isEmpty { runs[i].refusal = nil }
+        }
+        return runs
+    }
+
     /// What the worker saw: how many messages of each kind, and the first numbers of the first.
     private func look(at views: Views, _ outcome: inout ReportCaseResult) {
         for kind in MessageKind.allCases {
@@ -162,6 +186,7 @@ package struct ReportRun {
             guard !entries.isEmpty else { continue }
             outcome.traffic.append((kind, entries.count, entries.reduce(0) { $0 + $1.byteCount }))
         }
+        guard outcome.group == .profiles || outcome.group == .pad else { return }
         let exchange = views.sessions.first?.steps.first?.exchanges.first
         guard let rows = exchange.flatMap({ try? views.rows(of: $0) }) else { return }
         outcome.picture = (0..<min(24, rows.rows)).map { Array(rows[$0].prefix(48)) }
@@ -199,18 +224,22 @@ package struct ReportRun {
         return outcome
     }
 
-    /// Records twelve sessions with each of two texts, and has them told apart.
+    private static let gameSessions = 24
+
+    /// Records sessions with each of two texts, and has them told apart.
     private func play(_ one: ReportCase) throws -> Share {
         log("telling two texts apart under \(one.name)")
         var game = one
-        (game.lengths, game.repeats, game.ownSessions, game.answer) = ([16, 16], 12, 0, 0)
+        (game.lengths, game.repeats, game.ownSessions, game.answer) = ([16, 16], Self.gameSessions, 0, 0)
         let directory = "\(folder)/game"
         _ = try recorder.record(game, to: directory)
         let views = try Views(directory: directory, configuration: checkpoint.configuration)
         let distinguisher = Distinguisher()
         let features = try views.sessions.map { try distinguisher.features(of: $0, in: views) }
         try FileManager.default.removeItem(atPath: directory)
-        return distinguisher.play(first: Array(features.prefix(12)), second: Array(features.suffix(12)))
+        return distinguisher.play(
+            first: Array(features.prefix(Self.gameSessions)),
+            second: Array(features.suffix(Self.gameSessions)))
     }
 
     /// Tokens as text on one line; those that nobody found are a gap.
