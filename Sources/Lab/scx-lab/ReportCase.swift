@@ -63,8 +63,16 @@ package struct ReportPlan: Sendable {
     let noiseScale: Float
     /// Positions that everybody knows in each prompt.
     let knownTokens: Int
+    /// Tokens of the longest prompt.
+    let longest: Int
+    /// Whether hardened settings are left out.
+    let isBrief: Bool
 
-    package init(blocks: Int, prompts: Int, noiseScale: Float, knownTokens: Int) {
+    package init(
+        blocks: Int, prompts: Int, noiseScale: Float, knownTokens: Int, longest: Int = 128,
+        isBrief: Bool = false
+    ) {
+        (self.longest, self.isBrief) = (longest, isBrief)
         (self.blocks, self.prompts) = (blocks, prompts)
         (self.noiseScale, self.knownTokens) = (noiseScale, knownTokens)
     }
@@ -73,7 +81,7 @@ package struct ReportPlan: Sendable {
     private var lengths: [Int] { spread(prompts) }
 
     private func spread(_ count: Int) -> [Int] {
-        (0..<count).map { count == 1 ? 32 : 32 + $0 * 96 / (count - 1) }
+        (0..<count).map { count == 1 ? 32 : 32 + $0 * (longest - 32) / (count - 1) }
     }
 
     /// Cases of these profiles, `plain`, `scx` and `scx:session`, and whatever belongs to them.
@@ -103,7 +111,7 @@ package struct ReportPlan: Sendable {
             }
             cases.append(one)
         }
-        if profiles.contains("scx"), blocks >= 3 { cases += hardened + layers }
+        if !isBrief, profiles.contains("scx"), blocks >= 3 { cases += hardened + layers }
         return cases + controls + pads
     }
 
@@ -182,7 +190,7 @@ package struct ReportPlan: Sendable {
         var permuted: [any Attack] = [
             SortedValues(), KeyRecovery(), JoinedViews(), VocabularyMatching(.inputs),
             VocabularyMatching(.joinedInputs), VocabularyMatching(.feedForward),
-            VocabularyMatching(.attention), KeyValueInversion(),
+            VocabularyMatching(.attention),
         ]
         if blocks > 2 { permuted.append(VocabularyMatching(.sharedKeysAndValues)) }
         func make(
@@ -209,7 +217,9 @@ package struct ReportPlan: Sendable {
                     NearestInput(), VocabularyMatching(.middle), VocabularyMatching(.answers),
                 ], answer: 4),
             make("permuted rows and channels, noise", scx, permuted, answer: 4),
-            make("permuted rows and channels", .permuted(), [NearestInput(), SecondMoment()]), written,
+            make(
+                "permuted rows and channels", .permuted(),
+                [NearestInput(), SecondMoment(), KeyValueInversion()]), written,
             make("rotated heads", .rotated, [NormMatching(), ScoreWalk()]),
             make("rows mixed with shields", .mixed(shields: 8, orthogonal: false), [RowSpace()]),
             make(
@@ -224,7 +234,8 @@ package struct ReportPlan: Sendable {
 
     private var pads: [ReportCase] {
         var pad = ReportCase(
-            "one-time pad", .pad, .control(.oneTimePad()), lengths: [20, 22, 24, 26, 28],
+            "one-time pad", .pad, .control(.oneTimePad()),
+            lengths: Array([20, 22, 24, 26, 28].prefix(prompts)),
             attacks: Attacks.all(blocks: blocks))
         pad.answer = 2
         pad.ownSessions = 3

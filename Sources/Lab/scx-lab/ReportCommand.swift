@@ -25,8 +25,14 @@ struct ReportCommand: ParsableCommand {
     @Option(help: "Profiles, separated by commas: plain, scx, scx:session.")
     var profiles = "plain,scx,scx:session"
 
-    @Option(help: "Prompts of each profile, 32 to 128 tokens long.")
+    @Option(help: "Prompts of each profile, of different lengths from 32 tokens on.")
     var prompts = 20
+
+    @Option(help: "Tokens of the longest prompt, 32 to 128.")
+    var longest = 128
+
+    @Flag(help: "Leave hardened settings of scx out.")
+    var brief = false
 
     @Option(help: "Precision of the worker's weights: f32, bf16, int8 or int4.")
     var weights = "bf16"
@@ -50,6 +56,9 @@ struct ReportCommand: ParsableCommand {
         guard (1...96).contains(prompts), threads ?? 1 > 0 else {
             throw ValidationError("'--prompts' takes 1 to 96, '--threads' a positive number.")
         }
+        guard (32...128).contains(longest) else {
+            throw ValidationError("'--longest' takes 32 to 128.")
+        }
         guard WeightFormat(rawValue: weights) != nil else {
             throw ValidationError("'--weights \(weights)' is none of f32, bf16, int8 and int4.")
         }
@@ -59,7 +68,8 @@ struct ReportCommand: ParsableCommand {
         let pool = ThreadPool(threads: threads ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
         try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true)
         var report = try ReportRun(
-            model: model, text: text, prompts: prompts, format: WeightFormat(rawValue: weights) ?? .bf16,
+            model: model, text: text, prompts: prompts, longest: longest, isBrief: brief,
+            format: WeightFormat(rawValue: weights) ?? .bf16,
             seed: seed, pool: pool, folder: "\(out)/transcripts", keeps: keep
         ) { FileHandle.standardError.write(Data("\($0)\n".utf8)) }
         let names = profiles.split(separator: ",").map(String.init)

@@ -16,7 +16,7 @@ extension ReportResult {
             """,
             "### Profiles and attacks", ReportTable.overview(cases(.profiles) + cases(.pad)).markdown,
             """
-            The pad's prompts have \(cases(.pad).first?.lengths.map { "\($0)" }.joined(separator: " and ") ?? "no") \
+            The pad's prompts have \(cases(.pad).first?.lengths.map { "\($0)" }.joined(separator: ", ") ?? "no") \
             tokens. Attacks on fewer prompts than all, the shortest: \(fewer).
             """,
         ]
@@ -56,7 +56,9 @@ extension ReportResult {
         of `Sources/Untrusted/SCXAttacks` had those, the public model and what everybody knows of a prompt (the begin of the \
         text, the chat template), which is not counted. Shares are tokens at their right positions, or, after “set:”, tokens \
         found at all; in brackets the 95 % interval (Wilson). “guessing” is what the model alone would write, without a look \
-        at the transcript: the level of chance. A dash: the transcript has nothing of the kind that the attack works on.
+        at the transcript: the level of chance. Attacks that \
+        see the prompt alone, as `scores` and `kv-inversion`, or the answer alone, as `logit-lens`, cannot reach 100 %, since \
+        both are counted. A dash: the transcript has nothing of the kind that the attack works on.
 
 
         """

@@ -44,12 +44,12 @@ struct ReportRecorder {
         return sessions
     }
 
-    /// A prompt whose words the model wrote after the first of a text.
+    /// A prompt whose words the model wrote.
     private func written(length: Int, number: Int) throws -> [Int32] {
         var prompt = try prompts.prompt(length: length, number: number)
         let known = try prompts.known(length: length)
-        let free = prompt.indices.filter { known[$0] == nil }.dropFirst()
-        guard let first = free.first else { return prompt }
+        let free = prompt.indices.filter { known[$0] == nil }
+        guard let first = free.first, first > 0 else { return prompt }
         let text = try serve([Array(prompt[..<first])], plain(), answer: free.count)[0]
         for (position, token) in zip(free, text[first...]) { prompt[position] = token }
         return prompt

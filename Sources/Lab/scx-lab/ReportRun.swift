@@ -25,6 +25,8 @@ package struct ReportRun {
     ///   - directory: Of the model.
     ///   - text: A file that prompts are cut from.
     ///   - count: Prompts of each profile.
+    ///   - longest: Tokens of the longest.
+    ///   - isBrief: Whether hardened settings are left out.
     ///   - format: How the worker holds its weights.
     ///   - seed: Chooses the prompts.
     ///   - pool: Threads that compute.
@@ -33,10 +35,15 @@ package struct ReportRun {
     ///   - log: Told what is done.
     /// - Throws: When a file cannot be read, or the model cannot take the prompts.
     package init(
-        model directory: String, text: String, prompts count: Int, format: WeightFormat, seed: UInt64,
+        model directory: String, text: String, prompts count: Int, longest: Int = 128, isBrief: Bool = false,
+        format: WeightFormat, seed: UInt64,
         pool: ThreadPool, folder: String, keeps: Bool, log: @escaping (String) -> Void
     ) throws {
         checkpoint = try Checkpoint(directory: directory)
+        // Beside the longest prompt, the attacker's own sessions.
+        guard checkpoint.configuration.maximumLength >= 160 else {
+            throw ReportError.model(directory, length: checkpoint.configuration.maximumLength)
+        }
         prompts = try ReportPrompts(
             model: directory, checkpoint.configuration, text: text, seed: seed)
         model = try PublicModel(checkpoint, format: format, pool: pool)
@@ -49,7 +56,7 @@ package struct ReportRun {
         (self.folder, self.keeps, self.log) = (folder, keeps, log)
         plan = ReportPlan(
             blocks: checkpoint.configuration.blockCount, prompts: count, noiseScale: profile.noiseScale,
-            knownTokens: try prompts.known(length: 32).count)
+            knownTokens: try prompts.known(length: 32).count, longest: longest, isBrief: isBrief)
         result = ReportResult(
             model: URL(filePath: directory).lastPathComponent, text: URL(filePath: text).lastPathComponent,
             configuration: checkpoint.configuration, weights: format.rawValue, seed: seed,
@@ -257,10 +264,12 @@ package struct ReportRun {
 /// Why a report cannot be made.
 package enum ReportError: Error, CustomStringConvertible {
     case transcript(String, reason: String)
+    case model(String, length: Int)
 
     package var description: String {
         switch self {
         case .transcript(let directory, let reason): "the transcript in \(directory): \(reason)"
+        case .model(let directory, let length): "\(directory): a context of \(length), a report needs 160"
         }
     }
 }

@@ -58,8 +58,8 @@ struct SynthCommand: ParsableCommand {
     static let shapes: [SyntheticShape] = {
         var all = SyntheticShape.all
         guard var small = all.first(where: { $0.name == "tinyllama-1.1b" })?.configuration else { return all }
-        (small.hiddenSize, small.blockCount, small.feedForwardSize) = (128, 6, 320)
-        (small.headCount, small.keyValueHeadCount, small.headSize) = (4, 2, 32)
+        (small.hiddenSize, small.blockCount, small.feedForwardSize) = (64, 4, 160)
+        (small.headCount, small.keyValueHeadCount, small.headSize) = (4, 2, 16)
         small.rope.rotaryDimension = small.headSize
         small.slidingWindows = [Int?](repeating: nil, count: small.blockCount)
         all.append(SyntheticShape(name: "tiny-32k", configuration: small))
