@@ -60,6 +60,10 @@ extension ReportResult {
         see the prompt alone, as `scores` and `kv-inversion`, or the answer alone, as `logit-lens`, cannot reach 100 %, since \
         both are counted. A dash: the transcript has nothing of the kind that the attack works on.
 
+            scx-lab report --model Models/ward-3m --text F --out DIR --markdown FILE
+            scx-lab synth --shape tiny-32k --seed 1 --out M
+            scx-lab report --model M --text F --profiles plain,scx --prompts 2 --longest 40 --brief --out DIR --markdown FILE
+
 
         """
 
