@@ -6,6 +6,8 @@ package struct AttackScore: Equatable, Sendable {
     package let exact: Share
     /// Tokens that were found at all, each as often as it occurs, whether their position was found or not.
     package let set: Share
+    /// Different tokens that were found at all: what is left to score where nobody can tell how often each occurs.
+    package let distinct: Share
     /// ROUGE-L of the tokens found in order, as F1.
     package let rougeL: Double
     /// Levenshtein distance of the tokens found in order to the text, over the longer of both.
@@ -33,6 +35,8 @@ package struct AttackScore: Equatable, Sendable {
         // A bag has at most as many tokens as the text, the surest first: or naming all would be a success.
         let found = guesses.compactMap { $0 } + findings.tokens.prefix(truth.count)
         set = Share(commonTokens(tokens, found), of: wanted.count)
+        let different = Set(tokens)
+        distinct = Share(different.intersection(found).count, of: different.count)
         let text = guesses.compactMap { $0 }
         let common = longestCommonSubsequence(tokens, text)
         rougeL = common == 0 ? 0 : 2 * Double(common) / Double(tokens.count + text.count)

@@ -58,7 +58,7 @@ package final class ControlSession {
         if encoding == .unprotected { return try middle(hidden) }
         precondition(position == 0, "ControlSession: a second prompt")
         var orders: [Int: [Int]] = [:]
-        let middleBlocks = min(1, c.blockCount - 1)..<max(1, c.blockCount - 1)
+        let middleBlocks = (sharesFirst ? 0 : min(1, c.blockCount - 1))..<max(1, c.blockCount - 1)
         for block in 0..<c.blockCount {
             let isMiddle = middleBlocks.contains(block)
             let normed = model.normed(hidden, block: block)
@@ -119,6 +119,11 @@ package final class ControlSession {
                 model.decoder.feedForward(hidden.values.span, block: block, workspace: &workspace))
         }
         position += 1
+    }
+
+    /// Without noise on its product, keys and values of the first block are shared like those of the others.
+    private var sharesFirst: Bool {
+        if case .permuted(_, let noise) = encoding { noise == 0 } else { false }
     }
 
     /// Encodings of products alone keep everything else with the trusted side.

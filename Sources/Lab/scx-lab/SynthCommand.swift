@@ -9,7 +9,7 @@ struct SynthCommand: ParsableCommand {
             The directory looks like a published model of that shape, but the weights are random: it measures \
             speed and tests programs. The same seed gives the same files on every machine.
 
-            Shapes: \(SyntheticShape.all.map(\.name).joined(separator: ", "))
+            Shapes: \(shapes.map(\.name).joined(separator: ", "))
             """)
 
     @Option(help: ArgumentHelp("Which model's sizes.", valueName: "name"))
@@ -45,14 +45,26 @@ struct SynthCommand: ParsableCommand {
     func validate() throws {
         guard (1...1024).contains(threads) else { throw ValidationError("--threads must be in 1…1024") }
         guard Self.shape(shape) != nil else {
-            let names = SyntheticShape.all.map(\.name).joined(separator: ", ")
+            let names = Self.shapes.map(\.name).joined(separator: ", ")
             throw ValidationError("no shape '\(shape)'; there are \(names)")
         }
     }
 
     private static func shape(_ name: String) -> SyntheticShape? {
-        SyntheticShape.all.first { $0.name == name }
+        shapes.first { $0.name == name }
     }
+
+    /// Those of the package, and a small one with a large vocabulary for the laboratory.
+    static let shapes: [SyntheticShape] = {
+        var all = SyntheticShape.all
+        guard var small = all.first(where: { $0.name == "tinyllama-1.1b" })?.configuration else { return all }
+        (small.hiddenSize, small.blockCount, small.feedForwardSize) = (64, 4, 160)
+        (small.headCount, small.keyValueHeadCount, small.headSize) = (4, 2, 16)
+        small.rope.rotaryDimension = small.headSize
+        small.slidingWindows = [Int?](repeating: nil, count: small.blockCount)
+        all.append(SyntheticShape(name: "tiny-32k", configuration: small))
+        return all
+    }()
 
     func run() throws {
         guard let shape = Self.shape(shape) else { return }  // Ruled out above.

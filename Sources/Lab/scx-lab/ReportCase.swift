@@ -1,0 +1,261 @@
+package import SCXAttacks
+import SCXLink
+package import SCXTrusted
+
+/// What a report records and attacks: sessions of one profile with its options, or of a control of the laboratory.
+package struct ReportCase: Sendable {
+    package enum Encoding: Sendable {
+        case plain
+        case scx(ScxOptions)
+        case control(ControlEncoding)
+    }
+
+    /// Which table of the report has its rows.
+    package enum Group: String, CaseIterable, Sendable {
+        case profiles, hardened, layers, controls
+        /// The reference one-time pad.
+        case pad
+    }
+
+    package let name: String
+    package let group: Group
+    package let encoding: Encoding
+    /// Of the prompts, template included.
+    package var lengths: [Int]
+    package let attacks: [any Attack]
+    /// Tokens that are generated after each prompt and sent to the worker.
+    package var answer = 8
+    /// How often each prompt is asked.
+    package var repeats = 1
+    /// Whether prompts are what the model itself writes, instead of parts of the text.
+    package var isWritten = false
+    /// Sessions of the attacker's own that are recorded beside.
+    package var ownSessions = 0
+    /// The curves that it is a point of, and where.
+    package var points: [String: Double] = [:]
+
+    package init(
+        _ name: String, _ group: Group, _ encoding: Encoding, lengths: [Int], attacks: [any Attack]
+    ) {
+        (self.name, self.group, self.encoding) = (name, group, encoding)
+        (self.lengths, self.attacks) = (lengths, attacks)
+    }
+
+    /// The sessions that an attack runs on: all, or the shortest of them where it is slow.
+    func sessions(for attack: any Attack) -> [Int] {
+        let all = Array(0..<lengths.count * repeats)
+        let limit = Self.limits[attack.name] ?? all.count
+        return Array(all.sorted { lengths[$0 / repeats] < lengths[$1 / repeats] }.prefix(limit)).sorted()
+    }
+
+    /// Most sessions of a case that slow attacks run on, and attacks that read the whole transcript at once.
+    private static let limits = [
+        "unscrambling": 2, "second-moment": 2, "row-space-1": 2, "scores": 4, "uniformity": 1, "pad-reuse": 1,
+        "averaging": 1, "vocabulary-answers": 8,
+    ]
+}
+
+/// All cases of a report.
+package struct ReportPlan: Sendable {
+    let blocks: Int
+    let prompts: Int
+    /// The scale of the noise that the model's profile has.
+    let noiseScale: Float
+    /// Positions that everybody knows in each prompt.
+    let knownTokens: Int
+    /// Tokens of the longest prompt.
+    let longest: Int
+    /// Whether hardened settings are left out.
+    let isBrief: Bool
+
+    package init(
+        blocks: Int, prompts: Int, noiseScale: Float, knownTokens: Int, longest: Int = 128,
+        isBrief: Bool = false
+    ) {
+        (self.longest, self.isBrief) = (longest, isBrief)
+        (self.blocks, self.prompts) = (blocks, prompts)
+        (self.noiseScale, self.knownTokens) = (noiseScale, knownTokens)
+    }
+
+    /// Lengths of the prompts of whole profiles: different, so that no attack takes two prompts for one.
+    private var lengths: [Int] { spread(prompts) }
+
+    private func spread(_ count: Int) -> [Int] {
+        (0..<count).map { count == 1 ? 32 : 32 + $0 * (longest - 32) / (count - 1) }
+    }
+
+    /// Cases of these profiles, `plain`, `scx` and `scx:session`, and whatever belongs to them.
+    ///
+    /// - Returns: Nil when a profile is none of these.
+    package func cases(profiles: [String]) -> [ReportCase]? {
+        var cases: [ReportCase] = []
+        for profile in profiles {
+            var options = ScxOptions()
+            let encoding: ReportCase.Encoding
+            switch profile {
+            case "plain": encoding = .plain
+            case "scx": encoding = .scx(options)
+            case "scx:session":
+                options.reuse = .session
+                encoding = .scx(options)
+            default: return nil
+            }
+            var one = ReportCase(
+                profile, .profiles, encoding, lengths: lengths, attacks: Attacks.all(blocks: blocks))
+            one.ownSessions = 3
+            if profile == "scx" {
+                one.points = [
+                    "noise scale": Double(noiseScale), "protected blocks at each end": 1,
+                    "redundant rows": 100, "generated tokens": 8,
+                ]
+            }
+            cases.append(one)
+        }
+        if !isBrief, profiles.contains("scx"), blocks >= 3 { cases += hardened + layers }
+        return cases + controls + pads
+    }
+
+    private var hardened: [ReportCase] {
+        func make(_ name: String, _ change: (inout ScxOptions) -> Void) -> ReportCase {
+            var options = ScxOptions()
+            change(&options)
+            return ReportCase(
+                "scx, \(name)", .hardened, .scx(options), lengths: spread(min(prompts, 3)),
+                attacks: Self.quick)
+        }
+        var cases: [ReportCase] = []
+        for factor in [0, 4, 16] as [Float] {
+            let scale = factor * noiseScale
+            var one = make(factor == 0 ? "no noise" : "noise times \(Int(factor))") { $0.noiseScale = scale }
+            one.points = ["noise scale": Double(scale)]
+            cases.append(one)
+        }
+        let deepest = blocks / 2
+        for ends in Set([2, (deepest + 1) / 2, deepest]).sorted() where ends > 1 && ends <= deepest {
+            var one = make("ls and le \(ends)") { ($0.firstBlocks, $0.lastBlocks) = (ends, ends) }
+            one.points = ["protected blocks at each end": Double(ends)]
+            cases.append(one)
+        }
+        for rows in [0, 400] {
+            var one = make(rows == 0 ? "no redundant rows" : "\(rows) redundant rows") {
+                $0.redundancy = rows == 0 ? .none : .fixed(rows)
+            }
+            one.points = ["redundant rows": Double(rows)]
+            cases.append(one)
+        }
+        cases.append(make("compressed to int4") { $0.compression = .int4 })
+        for tokens in [0, 2, 32] {
+            var one = make(tokens == 0 ? "prompt only, so no key sharing" : "\(tokens) generated tokens") {
+                _ in
+            }
+            one.answer = tokens
+            one.points = ["generated tokens": Double(tokens)]
+            cases.append(one)
+        }
+        var all = make("all of these at once, prompt only") {
+            ($0.firstBlocks, $0.lastBlocks) = (max(1, deepest), max(1, deepest))
+            $0.redundancy = .fixed(400)
+            $0.noiseScale = 16 * noiseScale
+            $0.compression = .int4
+        }
+        all.answer = 0
+        cases.append(all)
+        var repeated = make("one prompt asked 16 times") { $0.redundancy = .none }
+        repeated.lengths = [48]
+        repeated.repeats = 16
+        return cases + [
+            ReportCase(repeated, attacks: [Guessing(), NearestInput(), NoiseAveraging()])
+        ]
+    }
+
+    private var layers: [ReportCase] {
+        var attacks: [any Attack] = [Guessing()]
+        for layer in 0..<blocks {
+            attacks.append(VocabularyMatching(.inputs, layer: layer))
+            attacks.append(VocabularyMatching(.attention, layer: layer))
+            attacks.append(VocabularyMatching(.feedForward, layer: layer))
+            if (1..<blocks - 1).contains(layer) {
+                attacks.append(VocabularyMatching(.sharedKeysAndValues, layer: layer))
+            }
+        }
+        return [
+            ReportCase(
+                "scx, block by block", .layers, .scx(ScxOptions()), lengths: [32, 33], attacks: attacks)
+        ]
+    }
+
+    /// For every attack an encoding that must fall to it.
+    private var controls: [ReportCase] {
+        let scx = ControlEncoding.permuted(redundant: 10, noise: 5)
+        var permuted: [any Attack] = [
+            SortedValues(), KeyRecovery(), JoinedViews(), VocabularyMatching(.inputs),
+            VocabularyMatching(.joinedInputs), VocabularyMatching(.feedForward),
+            VocabularyMatching(.attention),
+        ]
+        if blocks > 2 { permuted.append(VocabularyMatching(.sharedKeysAndValues)) }
+        func make(
+            _ name: String, _ encoding: ControlEncoding, _ attacks: [any Attack], answer: Int = 0
+        ) -> ReportCase {
+            var one = ReportCase(
+                name, .controls, .control(encoding), lengths: [32, 40], attacks: [Guessing()] + attacks)
+            one.answer = answer
+            return one
+        }
+        var fixed = make("one order of channels for all", .fixedChannels, [Fitting()])
+        fixed.ownSessions = 3
+        var written = make(
+            "permuted rows, a text of the model's own", .permuted(), [Unscrambling(beam: 16), LogitLens()],
+            answer: 4)
+        (written.lengths, written.isWritten) = ([20, 24], true)
+        var noised = make("noise, one text 40 times", .permuted(noise: 2), [NoiseAveraging()], answer: 15)
+        // The prompt of one token is known; what is generated keeps its order.
+        (noised.lengths, noised.repeats) = ([1], 40)
+        return [
+            make(
+                "unprotected", .unprotected,
+                [
+                    NearestInput(), VocabularyMatching(.middle), VocabularyMatching(.answers),
+                ], answer: 4),
+            make("permuted rows and channels, noise", scx, permuted, answer: 4),
+            make(
+                "permuted rows and channels", .permuted(),
+                [NearestInput(), SecondMoment(), KeyValueInversion()]), written,
+            make("rotated heads", .rotated, [NormMatching(), ScoreWalk()]),
+            make("rows mixed with shields", .mixed(shields: 8, orthogonal: false), [RowSpace()]),
+            make(
+                "rows mixed with shields, second block", .mixed(shields: 8, orthogonal: false),
+                [RowSpace(layer: min(1, blocks - 1))]),
+            make("rows mixed by an orthogonal map", .mixed(shields: 0, orthogonal: true), [SecondMoment()]),
+            make("sums of few masks", .pooledMasks(count: max(1, min(4, knownTokens))), [MaskPool()]),
+            make("one mask for all", .reusedMask, [MaskPool()]), fixed, noised,
+            make("one-time pad with a pad used twice", .oneTimePad(reuse: 1), [PadReuse()]),
+        ]
+    }
+
+    private var pads: [ReportCase] {
+        var pad = ReportCase(
+            "one-time pad", .pad, .control(.oneTimePad()),
+            lengths: Array([20, 22, 24, 26, 28].prefix(prompts)),
+            attacks: Attacks.all(blocks: blocks))
+        pad.answer = 2
+        pad.ownSessions = 3
+        return [pad]
+    }
+
+    /// Attacks on hardened settings: those that take seconds.
+    private static let quick: [any Attack] =
+        [
+            Guessing(), NearestInput(), SortedValues(), KeyRecovery(), JoinedViews(), NormMatching(),
+            KeyValueInversion(), LogitLens(),
+        ] + VocabularyMatching.View.allCases.map { VocabularyMatching($0) }
+}
+
+extension ReportCase {
+    /// The same case with other attacks.
+    fileprivate init(_ other: ReportCase, attacks: [any Attack]) {
+        self.init(other.name, other.group, other.encoding, lengths: other.lengths, attacks: attacks)
+        (answer, repeats, ownSessions, points) = (
+            other.answer, other.repeats, other.ownSessions, other.points
+        )
+    }
+}

@@ -1,0 +1,91 @@
+import ArgumentParser
+import Foundation
+import SCXInference
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+struct ReportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "report",
+        abstract: "Records profiles, attacks what was recorded, and says what was recovered.",
+        discussion: """
+            Prompts are cut from a text and answered through a real worker's recorder; every attack has the transcript, \
+            the model directory and the marks of the chat template. Writes report.json and report.html, a page that \
+            needs nothing else. Slow attacks run on fewer prompts, and the report says on how many.
+            """)
+
+    @Option(help: "Directory of the model.")
+    var model: String
+
+    @Option(help: "A text file that prompts are cut from.")
+    var text: String
+
+    @Option(help: "Profiles, separated by commas: plain, scx, scx:session.")
+    var profiles = "plain,scx,scx:session"
+
+    @Option(help: "Prompts of each profile, of different lengths from 32 tokens on.")
+    var prompts = 20
+
+    @Option(help: "Tokens of the longest prompt, 32 to 128.")
+    var longest = 128
+
+    @Flag(help: "Leave hardened settings of scx out.")
+    var brief = false
+
+    @Option(help: "Precision of the worker's weights: f32, bf16, int8 or int4.")
+    var weights = "bf16"
+
+    @Option(help: "Chooses the prompts.")
+    var seed: UInt64 = 1
+
+    @Option(help: "Threads that compute. (default: one for each core)")
+    var threads: Int?
+
+    @Option(help: "Where to write.")
+    var out: String
+
+    @Option(help: "Also write the tables as Markdown; a file that is there is gone on with.")
+    var markdown: String?
+
+    @Flag(help: "Keep the transcripts in OUT/transcripts, with what is true in truth.txt.")
+    var keep = false
+
+    func validate() throws {
+        guard (1...96).contains(prompts), threads ?? 1 > 0 else {
+            throw ValidationError("'--prompts' takes 1 to 96, '--threads' a positive number.")
+        }
+        guard (32...128).contains(longest) else {
+            throw ValidationError("'--longest' takes 32 to 128.")
+        }
+        guard WeightFormat(rawValue: weights) != nil else {
+            throw ValidationError("'--weights \(weights)' is none of f32, bf16, int8 and int4.")
+        }
+    }
+
+    func run() throws {
+        let pool = ThreadPool(threads: threads ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+        try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true)
+        var report = try ReportRun(
+            model: model, text: text, prompts: prompts, longest: longest, isBrief: brief,
+            format: WeightFormat(rawValue: weights) ?? .bf16,
+            seed: seed, pool: pool, folder: "\(out)/transcripts", keeps: keep
+        ) { FileHandle.standardError.write(Data("\($0)\n".utf8)) }
+        let names = profiles.split(separator: ",").map(String.init)
+        guard !names.isEmpty, let cases = report.plan.cases(profiles: names) else {
+            throw ValidationError("'--profiles \(profiles)' is not a list of plain, scx and scx:session.")
+        }
+        try report.run(cases)
+        try write(report.result.json.text + "\n", "\(out)/report.json")
+        try write(report.result.html, "\(out)/report.html")
+        if let markdown {
+            let before = (try? String(contentsOfFile: markdown, encoding: .utf8)) ?? ReportResult.markdownHead
+            try write(before + report.result.markdown + "\n", markdown)
+        }
+    }
+
+    private func write(_ text: String, _ path: String) throws {
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+    }
+}
