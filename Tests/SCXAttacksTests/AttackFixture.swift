@@ -6,6 +6,13 @@ import SCXWorker
 import Testing
 import scx_lab
 
+/// Attacks search for seconds in debug builds with a sanitizer; what reads files of strangers is tested there too.
+#if DEBUG
+    let isOptimized = false
+#else
+    let isOptimized = true
+#endif
+
 /// The bundled model, prompts for it, and transcripts of sessions under the laboratory's controls.
 enum AttackFixture {
     static let pool = ThreadPool(threads: 2)

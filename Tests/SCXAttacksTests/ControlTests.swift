@@ -4,7 +4,7 @@ import SCXLink
 import Testing
 import scx_lab
 
-@Suite("Every attack recovers its control, and nothing from a one-time pad")
+@Suite("Every attack recovers its control, and nothing from a one-time pad", .enabled(if: isOptimized))
 struct ControlTests {
     struct Case: Sendable, CustomTestStringConvertible {
         let attack: any Attack

@@ -4,7 +4,7 @@ import SCXInference
 import Testing
 import scx_lab
 
-@Suite("Attacks on every family of models")
+@Suite("Attacks on every family of models", .enabled(if: isOptimized))
 struct FamilyTests {
     @Test(
         "Random weights, biases, norms of heads and shared keys make no difference",

@@ -5,7 +5,7 @@ import SCXWorker
 import Testing
 import scx_lab
 
-@Suite("One-time pads, and what breaks them")
+@Suite("One-time pads, and what breaks them", .enabled(if: isOptimized))
 struct UniformTests {
     @Test("No attack finds anything in a one-time pad")
     func staysAtChance() throws {
