@@ -5,10 +5,6 @@ import SCXInference
 import SCXLink
 import SCXTrusted
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 struct AttackCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "attack", abstract: "Tries to read prompts and answers from what a worker recorded.",
@@ -60,7 +56,7 @@ struct AttackCommand: ParsableCommand {
         }
         // Attackers hold the weights as the attacked worker does, or rounding would tell candidates apart.
         let format = views.weights.flatMap { WeightFormat(rawValue: $0) } ?? .f32
-        let pool = ThreadPool(threads: threads ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+        let pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
         let known = try PublicModel(checkpoint, format: format, pool: pool)
         let tokenizer = try? Tokenizer(directory: model)
         for (index, one) in views.sessions.enumerated() where session == nil || session == index + 1 {
@@ -114,16 +110,9 @@ struct AttackCommand: ParsableCommand {
         }
     }
 
-    /// Tokens as text, or as numbers without a tokenizer, on one line that a terminal can show.
+    /// Tokens as text, or as numbers without a tokenizer.
     private func text(_ tokens: [Int32?], _ tokenizer: Tokenizer?) -> String {
-        guard let tokenizer else { return tokens.map { $0.map { "\($0)" } ?? "·" }.joined(separator: " ") }
-        var parts: [String] = []
-        for run in tokens.split(whereSeparator: { $0 == nil }) {
-            parts.append(tokenizer.decode(run.compactMap { $0 }, skipSpecialTokens: false))
-        }
-        let text = parts.joined(separator: " … ")
-        return String(
-            text.unicodeScalars.map { $0.properties.generalCategory == .control ? "⏎" : Character($0) })
+        tokenizer?.oneLine(tokens) ?? tokens.map { $0.map { "\($0)" } ?? "·" }.joined(separator: " ")
     }
 
     private func readTruths() throws -> [[Int32]] {

@@ -22,7 +22,7 @@ struct BenchCommand: ParsableCommand {
     var model: String
 
     @Option(help: "Precision of the weights in memory: f32, bf16, int8 or int4.")
-    var weights = "bf16"
+    var weights: WeightFormat = .bf16
 
     @Option(help: "Threads that compute. (default: one for each core)")
     var threads: Int?
@@ -40,9 +40,6 @@ struct BenchCommand: ParsableCommand {
     var json = false
 
     func validate() throws {
-        guard WeightFormat(rawValue: weights) != nil else {
-            throw ValidationError("'--weights \(weights)' is none of f32, bf16, int8 and int4.")
-        }
         guard lengths.allSatisfy({ $0 ?? 0 > 0 }), !lengths.isEmpty else {
             throw ValidationError("'--prompt \(prompt)' is not a list of lengths.")
         }
@@ -54,17 +51,16 @@ struct BenchCommand: ParsableCommand {
     private var lengths: [Int?] { prompt.split(separator: ",").map { Int($0) } }
 
     func run() throws {
-        guard let format = WeightFormat(rawValue: weights) else { return }
         let checkpoint = try Checkpoint(directory: model)
-        let pool = ThreadPool(threads: threads ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+        let pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
         let clock = ContinuousClock()
         let start = clock.now
         var progress = ProgressLine("loading")
-        let decoder = try Decoder(checkpoint, format: format, pool: pool) { progress.show($0) }
+        let decoder = try Decoder(checkpoint, format: weights, pool: pool) { progress.show($0) }
         progress.finish()
         let loadSeconds = (clock.now - start) / .seconds(1)
         let bench = Bench(
-            decoder: decoder, embedding: try TokenEmbedding(checkpoint), format: format, pool: pool)
+            decoder: decoder, embedding: try TokenEmbedding(checkpoint), format: weights, pool: pool)
 
         var rows: [JSON] = []
         for length in lengths.compactMap({ $0 }) {
@@ -86,7 +82,7 @@ struct BenchCommand: ParsableCommand {
             return print("load \(rounded(loadSeconds)) s, peak memory \(peakMemory() >> 20) MiB")
         }
         let report: JSON = [
-            "model": .string(checkpoint.directory), "weights": .string(weights),
+            "model": .string(checkpoint.directory), "weights": .string(weights.rawValue),
             "threads": .int(pool.threads),
             "instructions": .string("\(InstructionSet.detected)"), "load_s": .double(loadSeconds),
             "weight_bytes": .int(decoder.byteCount), "peak_memory_bytes": .int(peakMemory()),

@@ -6,10 +6,6 @@ import SCXLink
 import SCXTrusted
 import SCXWorker
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 struct ControlCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "control",
@@ -69,7 +65,7 @@ struct ControlCommand: ParsableCommand {
 
     func run() throws {
         guard let encoding = Self.encodings[encoding] else { return }
-        let pool = ThreadPool(threads: max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+        let pool = ThreadPool(threads: ThreadPool.systemCores)
         let known = try PublicModel(directory: model, format: .f32, pool: pool)
         let longest = known.configuration.maximumLength
         var random = LabRandom(seed: seed)

@@ -20,7 +20,7 @@ struct OverheadCommand: ParsableCommand {
     var model: String
 
     @Option(help: "Precision of the weights in memory: f32, bf16, int8 or int4.")
-    var weights = "bf16"
+    var weights: WeightFormat = .bf16
 
     @Option(help: "Cases, separated by commas.")
     var cases = "8:24,128:24,512:24"
@@ -44,9 +44,6 @@ struct OverheadCommand: ParsableCommand {
     var kinds = false
 
     func validate() throws {
-        guard WeightFormat(rawValue: weights) != nil else {
-            throw ValidationError("'--weights \(weights)' is none of f32, bf16, int8 and int4.")
-        }
         guard ScxOptions.Reuse(rawValue: reuse) != nil else {
             throw ValidationError("'--reuse \(reuse)' is neither oneTime nor session.")
         }
@@ -69,7 +66,6 @@ struct OverheadCommand: ParsableCommand {
 
     func run() throws {
         let checkpoint = try Checkpoint(directory: model)
-        let format = WeightFormat(rawValue: weights) ?? .bf16
         for case (let prompt, let tokens)? in parsed
         where prompt + tokens > checkpoint.configuration.maximumLength {
             throw ValidationError("'\(prompt):\(tokens)' exceeds the model's context.")
@@ -78,19 +74,17 @@ struct OverheadCommand: ParsableCommand {
         options.redundancy = redundancy == 0 ? .none : .fixed(redundancy)
         options.reuse = ScxOptions.Reuse(rawValue: reuse) ?? .oneTime
         options.compression = bits == 32 ? .float32 : bits == 8 ? .int8 : .int4
-        let pool = ThreadPool(threads: max(1, ProcessInfo.processInfo.activeProcessorCount))
+        let pool = ThreadPool(threads: ThreadPool.systemCores)
         let profile = try ModelProfile.cached(
             checkpoint, tokenizer: nil, pool: pool, progress: ProgressLine("profiling")
-        ) { FileHandle.standardError.write(Data("warning: \($0)\n".utf8)) }
-        let layers = try Decoder(
-            checkpoint, format: format, pool: pool,
-            parts: ScxForwardPass.parts(checkpoint.configuration, options))
-        let link = TimedLink(try makeLink(checkpoint, format, pool))
-        let embedding = try TokenEmbedding(checkpoint)
+        ) { standardError("warning: \($0)") }
+        let link = TimedLink(try makeLink(checkpoint, pool))
         let forwards: [any ForwardPass] = [
-            PlainForwardPass(embedding: embedding, configuration: checkpoint.configuration, link: link),
+            PlainForwardPass(
+                embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration,
+                link: link),
             try ScxForwardPass(
-                embedding: embedding, layers: layers, profile: profile, options: options, link: link),
+                checkpoint, format: weights, pool: pool, profile: profile, options: options, link: link),
         ]
         print("prompt tokens  profile  first token s  (trusted)   a token ms  (trusted)   KiB a token")
         for case (let prompt, let tokens)? in parsed {
@@ -113,19 +107,12 @@ struct OverheadCommand: ParsableCommand {
     }
 
     private func makeLink(
-        _ checkpoint: Checkpoint, _ format: WeightFormat, _ pool: ThreadPool
+        _ checkpoint: Checkpoint, _ pool: ThreadPool
     ) throws -> any WorkerLink {
         if inprocess {
-            return InProcessLink(Worker(model: try Decoder(checkpoint, format: format, pool: pool)))
+            return InProcessLink(Worker(model: try Decoder(checkpoint, format: weights, pool: pool)))
         }
-        let folder = URL(filePath: CommandLine.arguments[0]).resolvingSymlinksInPath()
-            .deletingLastPathComponent()
-        let worker = try WorkerProcess(
-            program: folder.appending(path: "scx-worker").path,
-            arguments: ["--model", checkpoint.directory, "--weights", format.rawValue])
-        let link = RemoteLink(
-            digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, patience: .ownProcess
-        ) { deadline throws(LinkError) in try worker.connect(before: deadline) }
+        let link = try RemoteLink(ownWorkerFor: checkpoint, arguments: ["--weights", weights.rawValue])
         try link.open()
         return link
     }
@@ -148,8 +135,7 @@ struct OverheadCommand: ParsableCommand {
         let vocabulary = Int32(checkpoint.configuration.vocabularySize)
         let engine = Engine(
             forward: forward, tokenizer: nil, vocabularySize: Int(vocabulary),
-            maximumLength: checkpoint.configuration.maximumLength,
-            scheduler: forward.splitsPrompts ? Scheduler() : Scheduler(tokensPerStep: 1 << 30))
+            maximumLength: checkpoint.configuration.maximumLength)
         var sampling = SamplingParameters()
         sampling.temperature = 0
         let ids = (0..<prompt).map { _ in Int32.random(in: 0..<vocabulary) }

@@ -2,10 +2,6 @@ import ArgumentParser
 import Foundation
 import SCXInference
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 struct ReportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "report",
@@ -35,7 +31,7 @@ struct ReportCommand: ParsableCommand {
     var brief = false
 
     @Option(help: "Precision of the worker's weights: f32, bf16, int8 or int4.")
-    var weights = "bf16"
+    var weights: WeightFormat = .bf16
 
     @Option(help: "Chooses the prompts.")
     var seed: UInt64 = 1
@@ -59,19 +55,16 @@ struct ReportCommand: ParsableCommand {
         guard (32...128).contains(longest) else {
             throw ValidationError("'--longest' takes 32 to 128.")
         }
-        guard WeightFormat(rawValue: weights) != nil else {
-            throw ValidationError("'--weights \(weights)' is none of f32, bf16, int8 and int4.")
-        }
     }
 
     func run() throws {
-        let pool = ThreadPool(threads: threads ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+        let pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
         try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true)
         var report = try ReportRun(
             model: model, text: text, prompts: prompts, longest: longest, isBrief: brief,
-            format: WeightFormat(rawValue: weights) ?? .bf16,
+            format: weights,
             seed: seed, pool: pool, folder: "\(out)/transcripts", keeps: keep
-        ) { FileHandle.standardError.write(Data("\($0)\n".utf8)) }
+        ) { standardError($0) }
         let names = profiles.split(separator: ",").map(String.init)
         guard !names.isEmpty, let cases = report.plan.cases(profiles: names) else {
             throw ValidationError("'--profiles \(profiles)' is not a list of plain, scx and scx:session.")

@@ -77,11 +77,8 @@ struct ReportRecorder {
         case .scx(let options):
             let link = link(recorder)
             defer { link.close() }
-            let layers = try Decoder(
-                checkpoint, format: format, pool: model.pool,
-                parts: ScxForwardPass.parts(checkpoint.configuration, options))
             let forward = try ScxForwardPass(
-                embedding: TokenEmbedding(checkpoint), layers: layers, profile: profile, options: options,
+                checkpoint, format: format, pool: model.pool, profile: profile, options: options,
                 link: link)
             return try serve(texts, forward, answer: one.answer)
         }
@@ -103,8 +100,7 @@ struct ReportRecorder {
     private func serve(_ texts: [[Int32]], _ forward: any ForwardPass, answer: Int) throws -> [[Int32]] {
         let engine = Engine(
             forward: forward, tokenizer: nil, vocabularySize: checkpoint.configuration.vocabularySize,
-            maximumLength: checkpoint.configuration.maximumLength,
-            scheduler: forward.splitsPrompts ? Scheduler() : Scheduler(tokensPerStep: 1 << 30))
+            maximumLength: checkpoint.configuration.maximumLength)
         var sampling = SamplingParameters()
         sampling.temperature = 0
         return try texts.map { prompt in

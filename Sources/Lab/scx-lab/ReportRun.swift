@@ -217,11 +217,11 @@ package struct ReportRun {
             outcome.rows.append(row)
         }
         guard let truth = sessions.truths.first else { return outcome }
-        outcome.truth = text(truth.map { $0 })
+        outcome.truth = prompts.tokenizer.oneLine(truth.map { $0 })
         if let best = outcome.best, let run = attacked.runs.first(where: { $0.attack == best.attack }),
             let found = run.findings.first(where: { $0.session == 0 })?.findings
         {
-            outcome.recovered = text(
+            outcome.recovered = prompts.tokenizer.oneLine(
                 found.positions.isEmpty ? found.tokens.map { $0 } : found.text(length: truth.count))
         }
         if let values = attacked.values, values.rows > 1, values.rows <= truth.count {
@@ -247,17 +247,6 @@ package struct ReportRun {
         return distinguisher.play(
             first: Array(features.prefix(Self.gameSessions)),
             second: Array(features.suffix(Self.gameSessions)))
-    }
-
-    /// Tokens as text on one line; those that nobody found are a gap.
-    private func text(_ tokens: [Int32?]) -> String {
-        let parts = tokens.split(whereSeparator: { $0 == nil }).map {
-            prompts.tokenizer.decode($0.compactMap { $0 }, skipSpecialTokens: false)
-        }
-        return String(
-            parts.joined(separator: " … ").unicodeScalars.map {
-                $0.properties.generalCategory == .control ? "⏎" : Character($0)
-            })
     }
 }
 

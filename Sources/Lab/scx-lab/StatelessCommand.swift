@@ -26,7 +26,7 @@ struct StatelessCommand: ParsableCommand {
     var text: String
 
     @Option(help: "Precision of the weights in memory: f32, bf16, int8 or int4.")
-    var weights = "bf16"
+    var weights: WeightFormat = .bf16
 
     @Option(help: "Tokens of a window that profile scx computes.")
     var prompt = 192
@@ -47,9 +47,6 @@ struct StatelessCommand: ParsableCommand {
     var json = false
 
     func validate() throws {
-        guard WeightFormat(rawValue: weights) != nil else {
-            throw ValidationError("'--weights \(weights)' is none of f32, bf16, int8 and int4.")
-        }
         guard prompt > 1, rest > 1, windows > 0 else {
             throw ValidationError("'--prompt' and '--rest' need two tokens at least, '--windows' one.")
         }
@@ -72,9 +69,9 @@ struct StatelessCommand: ParsableCommand {
         guard tokens.count >= prompt + rest else {
             throw ValidationError("'\(text)' has \(tokens.count) tokens, a window has \(prompt + rest).")
         }
-        let pool = ThreadPool(threads: max(1, ProcessInfo.processInfo.activeProcessorCount))
+        let pool = ThreadPool(threads: ThreadPool.systemCores)
         let study = try CacheStudy(
-            checkpoint, format: WeightFormat(rawValue: weights) ?? .bf16, options: options, pool: pool)
+            checkpoint, format: weights, options: options, pool: pool)
         var progress = ProgressLine("windows")
         let count = min(windows, tokens.count / (prompt + rest))
         for window in 0..<count {
@@ -141,7 +138,7 @@ final class CacheStudy {
         profile = try ModelProfile.cached(
             checkpoint, tokenizer: Tokenizer(directory: checkpoint.directory), pool: pool,
             progress: ProgressLine("profiling")
-        ) { FileHandle.standardError.write(Data("warning: \($0)\n".utf8)) }
+        ) { standardError("warning: \($0)") }
         sums = Substitute.allCases.map { _ in (0, 0) }
     }
 

@@ -38,7 +38,7 @@ extension ModelsCommand {
         func run() throws {
             let directory = try directory ?? BundledModel.directory()
             let checkpoint = try Checkpoint(directory: directory)
-            let pool = ThreadPool(threads: threads ?? systemCores())
+            let pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
             let name = directory.split(separator: "/").last.map(String.init) ?? directory
             let profile = try ModelProfile.measured(
                 checkpoint, tokenizer: Tokenizer(ifPresentIn: directory), pool: pool,

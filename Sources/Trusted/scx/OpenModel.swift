@@ -35,24 +35,20 @@ struct OpenModel {
         name = directory.split(separator: "/").last.map(String.init) ?? directory
         checkpoint = try Checkpoint(directory: directory)
         tokenizer = try Tokenizer(ifPresentIn: directory)
-        let embedding = try TokenEmbedding(checkpoint)
         switch options.profile {
         case .plain:
             forward = PlainForwardPass(
-                embedding: embedding, configuration: checkpoint.configuration,
+                embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration,
                 link: try Self.link(options, checkpoint, name))
         case .scx:
             let scx = try options.scx.options(blockCount: checkpoint.configuration.blockCount)
-            let pool = ThreadPool(threads: options.threads ?? systemCores())
+            let pool = ThreadPool(threads: options.threads ?? ThreadPool.systemCores)
             let profile = try ModelProfile.cached(
                 checkpoint, tokenizer: tokenizer, pool: pool, progress: ProgressLine("profiling \(name)")
             ) { standardError("warning: \($0)") }
-            let layers = try Decoder(
-                checkpoint, format: options.weights, pool: pool,
-                parts: ScxForwardPass.parts(checkpoint.configuration, scx))
             forward = try ScxForwardPass(
-                embedding: embedding, layers: layers, profile: profile, options: scx,
-                link: try Self.link(options, checkpoint, name))
+                checkpoint, format: options.weights, pool: pool, profile: profile, options: scx,
+                link: Self.link(options, checkpoint, name))
         }
         loadSeconds = (clock.now - start).seconds
     }
@@ -62,10 +58,9 @@ struct OpenModel {
         _ options: ModelOptions, _ checkpoint: Checkpoint, _ name: String
     ) throws -> any WorkerLink {
         let connect: RemoteLink.Connect
-        var patience = RemoteLink.Patience()
         switch options.worker {
         case .inprocess:
-            let pool = ThreadPool(threads: options.threads ?? systemCores())
+            let pool = ThreadPool(threads: options.threads ?? ThreadPool.systemCores)
             var progress = ProgressLine("loading \(name)")
             let decoder = try Decoder(checkpoint, format: options.weights, pool: pool) { progress.show($0) }
             progress.finish()
@@ -81,18 +76,16 @@ struct OpenModel {
                     host: address.host, port: address.port, identity: identity, before: deadline)
             }
         case nil:
-            var arguments = ["--model", checkpoint.directory, "--weights", options.weights.rawValue]
+            var arguments = ["--weights", options.weights.rawValue]
             if let threads = options.threads { arguments += ["--threads", "\(threads)"] }
-            let worker = try WorkerProcess(
-                program: "\(executableFolder())/scx-worker", arguments: arguments)
-            patience = .ownProcess
-            connect = { deadline throws(LinkError) in try worker.connect(before: deadline) }
+            let link = try RemoteLink(ownWorkerFor: checkpoint, arguments: arguments)
+            try link.open()
+            return link
         }
         let link = RemoteLink(
-            digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, patience: patience,
-            connect: connect)
+            digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, connect: connect)
         // A worker that is not there when the program starts is a wrong address more often than a late worker.
-        try link.open(within: options.worker == nil ? nil : .seconds(3))
+        try link.open(within: .seconds(3))
         return link
     }
 
@@ -117,9 +110,7 @@ struct OpenModel {
     func makeEngine() -> Engine {
         Engine(
             forward: forward, tokenizer: tokenizer, vocabularySize: configuration.vocabularySize,
-            maximumLength: configuration.maximumLength,
-            // A prompt that must come whole is one step.
-            scheduler: forward.splitsPrompts ? Scheduler() : Scheduler(tokensPerStep: 1 << 30))
+            maximumLength: configuration.maximumLength)
     }
 }
 
@@ -149,17 +140,6 @@ enum BundledModel {
             "the bundled model 'Models/\(name)' is not beside this program: name a directory with '--model'.")
     }
 }
-
-/// The folder of this program.
-func executableFolder() -> String {
-    guard let path = unsafe realpath("/proc/self/exe", nil) else { return "" }
-    defer { unsafe free(path) }
-    let name = unsafe String(cString: path)
-    return name.lastIndex(of: "/").map { String(name[..<$0]) } ?? ""
-}
-
-/// Processor cores that this process may use.
-func systemCores() -> Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
 extension Duration {
     var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }

@@ -75,7 +75,7 @@ struct WorkerCommand: ParsableCommand {
         let checkpoint = try Checkpoint(directory: model)
         let identity = try tlsIdentity()
         let recorder = try record.map { try Recorder(directory: $0) }
-        let pool = ThreadPool(threads: threads ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+        let pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
         var progress = ProgressLine("loading \(checkpoint.directory)")
         let decoder = try Decoder(checkpoint, format: format, pool: pool) { progress.show($0) }
         progress.finish()

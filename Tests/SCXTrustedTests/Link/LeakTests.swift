@@ -75,22 +75,18 @@ struct LeakTests {
     static func forward(
         _ profile: String, _ checkpoint: Checkpoint, _ link: any WorkerLink
     ) throws -> any ForwardPass {
-        let embedding = try TokenEmbedding(checkpoint)
         guard profile == "scx" else {
             return PlainForwardPass(
-                embedding: embedding, configuration: checkpoint.configuration, link: link)
+                embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration,
+                link: link)
         }
-        let options = ScxOptions()
         return try ScxForwardPass(
-            embedding: embedding,
-            layers: Decoder(
-                checkpoint, format: .bf16, pool: ScxFixture.pool,
-                parts: ScxForwardPass.parts(checkpoint.configuration, options)),
+            checkpoint, format: .bf16, pool: ScxFixture.pool,
             profile: ModelProfile(
                 measuring: checkpoint,
                 tokens: ModelProfile.sampleTokens(vocabulary: checkpoint.configuration.vocabularySize),
                 noiseScale: 8, pool: ScxFixture.pool),
-            options: options, link: link)
+            options: ScxOptions(), link: link)
     }
 
     /// The writable memory of a process, region by region.

@@ -38,7 +38,7 @@ struct WorkerProcessTests {
         #expect(try answer(model.engine(link(model, process)), request) == here)
     }
 
-    @Test("a worker killed at random moments changes no token of 100 answers")
+    @Test("a worker killed at random moments changes no token of 100 answers and more")
     func killed() throws {
         let model = try TinyModel("llama-gqa2")
         let process = try start(model)
@@ -56,11 +56,14 @@ struct WorkerProcessTests {
         }
         killer.start()
         defer { isDone.store(true, ordering: .releasing) }
-        for round in 0..<100 {
+        var round = 0
+        // A fast machine answers all 100 before the first kill: it goes on until some have met one.
+        while round < 100 || kills.load(ordering: .relaxed) < 5 && round < 100_000 {
+            defer { round += 1 }
             let request = greedy((0...round % 9).map { Int32(($0 * 31 + round) % 90) }, 24)
             #expect(try answer(engine, request) == answer(reference, request))
         }
-        #expect(kills.load(ordering: .relaxed) > 0)
+        #expect(kills.load(ordering: .relaxed) >= 5)
     }
 
     @Test("a worker that cannot start is given up with its name")

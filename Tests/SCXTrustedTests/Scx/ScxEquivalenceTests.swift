@@ -131,7 +131,7 @@ struct ScxEquivalenceTests {
 
     @Test("for random shapes, options, prompts and noise", arguments: 0..<12)
     func random(seed: UInt64) throws {
-        var random = SplitMix(seed: seed)
+        var random = Generator(state: seed &* 0x9E37_79B9_7F4A_7C15)
         let base = try #require(
             SyntheticShape.all.filter { $0.name.hasPrefix("tiny-") }.randomElement(using: &random))
         var configuration = base.configuration
@@ -194,20 +194,5 @@ struct ScxEquivalenceTests {
         #expect(rounded.sent < exact.sent)
         let limit: Float = precision == .int8 ? 0.02 : 0.3
         #expect(zip(exact.likelihoods, rounded.likelihoods).allSatisfy { abs($0 - $1) <= limit })
-    }
-}
-
-/// Numbers that are the same in every run.
-struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

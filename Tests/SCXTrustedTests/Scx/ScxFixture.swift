@@ -48,8 +48,7 @@ struct ScxFixture: Sendable {
     func engine(_ forward: any ForwardPass) -> Engine {
         Engine(
             forward: forward, tokenizer: nil, vocabularySize: checkpoint.configuration.vocabularySize,
-            maximumLength: checkpoint.configuration.maximumLength,
-            scheduler: forward.splitsPrompts ? Scheduler() : Scheduler(tokensPerStep: 1 << 30))
+            maximumLength: checkpoint.configuration.maximumLength)
     }
 
     func plain(_ link: (any WorkerLink)? = nil) throws -> Engine {

@@ -1,5 +1,11 @@
 import CSCXKernels
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// A fixed set of threads that share the indices of one job at a time.
 ///
 /// Make one per process: two pools that spin take the cores from each other. Idle threads spin for about 50 µs,
@@ -11,6 +17,9 @@ public final class ThreadPool: Sendable {
 
     /// Threads of the pool, the caller's included.
     public var threads: Int { unsafe cscx_pool_threads(pool) }
+
+    /// Processor cores of this machine that are in use, at least 1.
+    public static var systemCores: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
     /// Starts the threads.
     ///

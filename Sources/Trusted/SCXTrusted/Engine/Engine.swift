@@ -44,16 +44,18 @@ package final class Engine {
     ///   - tokenizer: Turns tokens to text; without one, events carry no text.
     ///   - vocabularySize: Entries of the model's vocabulary.
     ///   - maximumLength: Most tokens in a session, prompt and answer.
-    ///   - scheduler: Chooses the tokens of each step.
+    ///   - scheduler: Chooses the tokens of each step; nil for one that suits the profile.
     package init(
         forward: any ForwardPass, tokenizer: Tokenizer?, vocabularySize: Int, maximumLength: Int,
-        scheduler: Scheduler = Scheduler()
+        scheduler: Scheduler? = nil
     ) {
         self.forward = forward
         self.tokenizer = tokenizer
         self.vocabularySize = vocabularySize
         self.maximumLength = maximumLength
-        self.scheduler = scheduler
+        // A prompt that must come whole is one step.
+        self.scheduler =
+            scheduler ?? (forward.splitsPrompts ? Scheduler() : Scheduler(tokensPerStep: 1 << 30))
     }
 
     package var traffic: Traffic { forward.traffic }

@@ -1,6 +1,32 @@
 import Foundation
+package import SCXInference
 package import SCXLink
 import Synchronization
+
+extension RemoteLink {
+    /// A way to a worker of this program's own: `scx-worker` beside this program.
+    ///
+    /// - Parameters:
+    ///   - checkpoint: The model that it serves.
+    ///   - arguments: More for the worker, beside model and socket.
+    /// - Throws: ``LinkError/unreachable(_:)`` when its private directory cannot be made.
+    package convenience init(ownWorkerFor checkpoint: Checkpoint, arguments: [String]) throws(LinkError) {
+        let worker = try WorkerProcess(
+            program: "\(executableFolder())/scx-worker",
+            arguments: ["--model", checkpoint.directory] + arguments)
+        self.init(
+            digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, patience: .ownProcess
+        ) { deadline throws(LinkError) in try worker.connect(before: deadline) }
+    }
+}
+
+/// The folder of this program.
+package func executableFolder() -> String {
+    guard let path = unsafe realpath("/proc/self/exe", nil) else { return "" }
+    defer { unsafe free(path) }
+    let name = unsafe String(cString: path)
+    return name.lastIndex(of: "/").map { String(name[..<$0]) } ?? ""
+}
 
 /// A worker of this program's own: a process on a private socket, which ends with this one.
 ///

@@ -9,14 +9,16 @@ import SCXInference
 final class NoiseSource {
     private let shelf: Shelf
     private var random = SecureRandom()
-    private let pool = ThreadPool(threads: 1)
+    private let pool: ThreadPool
 
     /// Starts to draw.
     ///
     /// - Parameters:
     ///   - weights: What noised rows are multiplied by.
     ///   - scale: Of the noise.
-    init(weights: PackedMatrix, scale: Float) {
+    ///   - pool: Threads that draw what the stock lacks.
+    init(weights: PackedMatrix, scale: Float, pool: ThreadPool) {
+        self.pool = pool
         shelf = Shelf(weights: weights, scale: scale)
         shelf.start()
     }

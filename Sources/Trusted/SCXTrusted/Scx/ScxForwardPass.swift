@@ -31,7 +31,7 @@ package final class ScxForwardPass: ForwardPass {
     var middle: Range<Int> { options.firstBlocks..<blockCount - options.lastBlocks }
 
     /// The products that ``init(embedding:layers:profile:options:link:)`` needs.
-    package static func parts(_ configuration: DecoderConfiguration, _ options: ScxOptions) -> DecoderParts {
+    private static func parts(_ configuration: DecoderConfiguration, _ options: ScxOptions) -> DecoderParts {
         let first = Set(0..<options.firstBlocks)
         let last = Set(configuration.blockCount - options.lastBlocks..<configuration.blockCount)
         return DecoderParts(queryKeyValue: first, output: first.union(last), head: true)
@@ -64,9 +64,32 @@ package final class ScxForwardPass: ForwardPass {
         var noise: [NoiseSource] = []
         for block in 0..<options.firstBlocks {
             noise.append(
-                NoiseSource(weights: try layers.exactWeights(of: .queryKeyValue(block: block)), scale: scale))
+                NoiseSource(
+                    weights: try layers.exactWeights(of: .queryKeyValue(block: block)), scale: scale,
+                    pool: layers.pool))
         }
         self.noise = noise
+    }
+
+    /// Loads what the trusted side needs of a model, and makes a forward pass without sessions.
+    ///
+    /// - Parameters:
+    ///   - checkpoint: The model.
+    ///   - format: Precision of the worker's weights.
+    ///   - pool: Threads that compute here.
+    ///   - profile: Of the model.
+    ///   - options: Fit for the model.
+    ///   - link: The way to the worker.
+    /// - Throws: ``LoadError``, ``CheckpointError`` or ``KernelError``.
+    package convenience init(
+        _ checkpoint: Checkpoint, format: WeightFormat, pool: ThreadPool, profile: ModelProfile,
+        options: ScxOptions, link: any WorkerLink
+    ) throws {
+        let layers = try Decoder(
+            checkpoint, format: format, pool: pool, parts: Self.parts(checkpoint.configuration, options))
+        try self.init(
+            embedding: TokenEmbedding(checkpoint), layers: layers, profile: profile, options: options,
+            link: link)
     }
 
     package var traffic: Traffic { link.traffic }
