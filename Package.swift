@@ -20,6 +20,13 @@ let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let swiftASN1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdTLS = Target.Dependency.product(name: "HummingbirdTLS", package: "hummingbird")
+let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let tracing = Target.Dependency.product(name: "Tracing", package: "swift-distributed-tracing")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
 
 let package = Package(
@@ -34,9 +41,15 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-asn1", from: "1.7.0"),
         .package(url: "https://github.com/apple/swift-certificates", from: "1.21.0"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         // Shared: code that both sides run. Everything it shows is `public`.
@@ -65,11 +78,19 @@ let package = Package(
         .target(
             name: "SCXCertificates", dependencies: [crypto, swiftASN1, x509],
             path: "Sources/Trusted/SCXCertificates", swiftSettings: settings),
+        .target(
+            name: "SCXGateway",
+            dependencies: [
+                "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXAttacks", crypto, hummingbird,
+                hummingbirdTLS, httpTypes, logging, nioCore, nioSSL, serviceLifecycle, tracing,
+            ],
+            path: "Sources/Trusted/SCXGateway", swiftSettings: settings),
         .executableTarget(
             name: "scx",
             dependencies: [
-                "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXLinkTLS", "SCXWorker",
-                "SCXCertificates", argumentParser,
+                "SCXGateway", "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXLinkTLS",
+                "SCXWorker",
+                "SCXCertificates", argumentParser, configuration, logging,
             ],
             path: "Sources/Trusted/scx", swiftSettings: settings),
 
@@ -117,6 +138,12 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "SCXEncodingTests", dependencies: ["SCXEncoding", "SCXInference", "SCXLink"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SCXGatewayTests",
+            dependencies: [
+                "SCXGateway", "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker",
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "SCXTrustedTests",

@@ -109,7 +109,7 @@ struct ReportRecorder {
             let id = try engine.submit(
                 GenerationRequest(prompt: prompt, maximumTokens: answer + 1, sampling: sampling))
             try engine.run(id) { event in
-                if tokens.count < prompt.count + answer { tokens.append(event.token.id) }
+                if let token = event.token, tokens.count < prompt.count + answer { tokens.append(token.id) }
                 return true
             }
             try engine.end(id)

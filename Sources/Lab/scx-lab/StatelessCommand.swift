@@ -176,9 +176,9 @@ final class CacheStudy {
         let forward = try ScxForwardPass(
             embedding: embedding, layers: decoder, profile: profile, options: options, link: link)
         let slot = Slot(number: 0)
-        _ = try forward.logits([BatchSegment(slot: slot, position: 0, tokens: prompt, logits: .last)])
-        _ = try forward.logits(
-            [BatchSegment(slot: slot, position: prompt.count, tokens: [next], logits: .last)])
+        _ = try forward.compute(BatchSegment(slot: slot, position: 0, tokens: prompt, output: .lastLogits))
+        _ = try forward.compute(
+            BatchSegment(slot: slot, position: prompt.count, tokens: [next], output: .lastLogits))
         return link.exchanges
     }
 

@@ -33,12 +33,13 @@ struct GenerateCommand: ParsableCommand {
         try engine.run(engine.submit(request)) { event in
             last = clock.now
             if tokens.isEmpty { first = last }
-            tokens.append(event.token)
+            guard let token = event.token else { return true }
+            tokens.append(token)
             text += event.text
             reason = event.finished ?? reason
             if !json {
                 standardOutput(
-                    model.tokenizer == nil ? (tokens.count > 1 ? " " : "") + "\(event.token.id)" : event.text)
+                    model.tokenizer == nil ? (tokens.count > 1 ? " " : "") + "\(token.id)" : event.text)
             }
             return true
         }

@@ -17,21 +17,24 @@ final class CountingForwardPass: ForwardPass {
         Int32((history.reduce(0) { $0 + Int($1) } * 7 + history.count) % vocabulary)
     }
 
-    func logits(_ segments: [BatchSegment]) throws(LinkError) -> [Float] {
+    func compute(_ segments: [BatchSegment]) throws(LinkError) -> [[Float]] {
         steps.append(segments.reduce(0) { $0 + $1.tokens.count })
-        var logits: [Float] = []
+        var results: [[Float]] = []
         for segment in segments {
             var history = histories[segment.slot] ?? []
             guard segment.position <= history.count else { throw .invalidRequest("a gap") }
             history = Array(history.prefix(segment.position))
+            var result: [Float] = []
             for token in segment.tokens {
                 history.append(token)
-                if segment.logits == .all { logits += row(Self.next(after: history)) }
+                if segment.output == .allLogits { result += row(Self.next(after: history)) }
             }
-            if segment.logits == .last { logits += row(Self.next(after: history)) }
+            if segment.output == .lastLogits { result = row(Self.next(after: history)) }
+            if segment.output == .hiddenSum { result = [Float(segment.tokens.reduce(0, +)), 1] }
             histories[segment.slot] = history
+            results.append(result)
         }
-        return logits
+        return results
     }
 
     func end(_ slot: Slot) { histories[slot] = nil }
@@ -70,7 +73,9 @@ struct EngineTests {
         var answers: [SessionID: [Int32]] = [:]
         let ids = try prompts.map { try engine.submit(greedy($0, 12)) }
         while !engine.isIdle {
-            for event in try engine.step() { answers[event.session, default: []].append(event.token.id) }
+            for event in try engine.step() {
+                answers[event.session, default: []].append(event.token?.id ?? -1)
+            }
         }
         for (id, prompt) in zip(ids, prompts) { #expect(answers[id] == expected(prompt, 12)) }
         #expect(forward.steps.allSatisfy { $0 <= max(tokensPerStep, 1) })
@@ -84,7 +89,7 @@ struct EngineTests {
         var first: [Int32] = []
         let id = try engine.submit(greedy(prompt, 5))
         try engine.run(id) {
-            first.append($0.token.id); return true
+            first.append($0.token?.id ?? -1); return true
         }
 
         let longer = prompt + first + [11, 12]
@@ -92,7 +97,7 @@ struct EngineTests {
         forward.steps = []
         let next = try engine.submit(greedy(longer, 3), continuing: id)
         try engine.run(next) {
-            second.append($0.token.id); return true
+            second.append($0.token?.id ?? -1); return true
         }
         #expect(second == expected(longer, 3))
         #expect(forward.steps == [3, 1, 1])
@@ -103,7 +108,7 @@ struct EngineTests {
         forward.steps = []
         let last = try engine.submit(greedy(changed, 2), continuing: next)
         try engine.run(last) {
-            third.append($0.token.id); return true
+            third.append($0.token?.id ?? -1); return true
         }
         #expect(third == expected(changed, 2))
         #expect(forward.steps == [2, 1])

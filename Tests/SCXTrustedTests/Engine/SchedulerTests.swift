@@ -32,7 +32,7 @@ struct SchedulerTests {
         }
     }
 
-    @Test("every prompt is computed in the end, oldest first")
+    @Test("every prompt is computed in the end, short ones without waiting for long ones")
     func progress() {
         let scheduler = Scheduler(tokensPerStep: 16)
         var left = [40, 7, 100, 1]
@@ -46,6 +46,6 @@ struct SchedulerTests {
                 if left[Int(entry.session.number)] == 0 { finished.append(Int(entry.session.number)) }
             }
         }
-        #expect(finished == [3, 0, 1, 2])
+        #expect(finished == [3, 1, 0, 2])
     }
 }

@@ -56,7 +56,7 @@ func answer(_ engine: Engine, _ request: GenerationRequest) throws -> [Int32] {
     var tokens: [Int32] = []
     let id = try engine.submit(request)
     try engine.run(id) {
-        tokens.append($0.token.id); return true
+        tokens.append($0.token?.id ?? -1); return true
     }
     try engine.end(id)
     return tokens

@@ -87,7 +87,7 @@ struct ScxEquivalenceTests {
                 session = id
                 var tokens: [Int32] = []
                 try engine.run(id) {
-                    tokens.append($0.token.id)
+                    tokens.append($0.token?.id ?? -1)
                     return true
                 }
                 #expect(tokens == (try answer(model.plain(), greedy(history, 6))), "turn \(turn), \(reuse)")
@@ -107,7 +107,7 @@ struct ScxEquivalenceTests {
             let id = try engine.submit(greedy(other, 6), continuing: session)
             var tokens: [Int32] = []
             try engine.run(id) {
-                tokens.append($0.token.id)
+                tokens.append($0.token?.id ?? -1)
                 return true
             }
             #expect(tokens == (try answer(model.plain(), greedy(other, 6))))
@@ -122,7 +122,9 @@ struct ScxEquivalenceTests {
         var answers: [SessionID: [Int32]] = [:]
         let ids = try prompts.map { try engine.submit(greedy($0, 9)) }
         while !engine.isIdle {
-            for event in try engine.step() { answers[event.session, default: []].append(event.token.id) }
+            for event in try engine.step() {
+                answers[event.session, default: []].append(event.token?.id ?? -1)
+            }
         }
         for (id, prompt) in zip(ids, prompts) {
             #expect(answers[id] == (try answer(model.plain(), greedy(prompt, 9))))
@@ -184,7 +186,7 @@ struct ScxEquivalenceTests {
             var before = 0
             try engine.run(id) {
                 if likelihoods.isEmpty { before = engine.traffic.bytesSent }
-                likelihoods.append($0.token.logprob)
+                likelihoods.append($0.token?.logprob ?? 0)
                 return true
             }
             return (engine.traffic.bytesSent - before, likelihoods)

@@ -37,8 +37,8 @@ extension Engine {
         for first in stride(from: 0, to: tokens.count, by: part) {
             let segment = BatchSegment(
                 slot: slot, position: first, tokens: Array(tokens[first..<min(first + part, tokens.count)]),
-                logits: .all)
-            take(first, try forward.logits([segment]))
+                output: .allLogits)
+            take(first, try forward.compute(segment))
         }
         try forward.end(slot)
     }

@@ -10,11 +10,14 @@ package struct SessionID: Hashable, Comparable, Sendable {
 /// Decides which tokens the next step computes.
 ///
 /// A value without a model: plain numbers in, plain numbers out. Sessions that generate have one token waiting and
-/// come first, so that a long prompt never stalls them; prompts share what is left of the step, oldest first, in
-/// chunks.
+/// come first, and beside them prompts get only as much as keeps the step short, so that a long prompt never stalls
+/// them. Of what prompts get, the oldest has half, so that it ends some time; the shortest have the rest, so that they
+/// need not wait for it.
 package struct Scheduler: Equatable, Sendable {
     /// Most tokens in one step.
     package var tokensPerStep: Int
+    /// Fewest prompt tokens in a step beside those that are generated.
+    private static let fewestPromptTokens = 16
 
     /// - Precondition: `tokensPerStep` is positive.
     package init(tokensPerStep: Int = 512) {
@@ -48,18 +51,51 @@ package struct Scheduler: Equatable, Sendable {
 
     /// Chooses the next step's tokens.
     ///
-    /// - Parameter waiting: Sessions with tokens to compute, oldest first.
+    /// - Parameters:
+    ///   - waiting: Sessions with tokens to compute, oldest first.
+    ///   - pace: How fast prompts were computed lately; nil when a step may be as long as it wants.
     /// - Returns: At most ``tokensPerStep`` tokens in all; nothing only when nothing waits.
-    package func schedule(_ waiting: [Waiting]) -> [Entry] {
+    package func schedule(_ waiting: [Waiting], pace: Pace? = nil) -> [Entry] {
         var entries: [Entry] = []
-        var room = tokensPerStep
-        for isPrompt in [false, true] {
-            for session in waiting where (session.tokens > 1) == isPrompt && room > 0 {
-                let tokens = min(session.tokens, room)
-                entries.append(Entry(session: session.session, tokens: tokens))
-                room -= tokens
-            }
+        for session in waiting.lazy.filter({ $0.tokens == 1 }).prefix(tokensPerStep) {
+            entries.append(Entry(session: session.session, tokens: 1))
+        }
+        var room = tokensPerStep - entries.count
+        if !entries.isEmpty, let pace { room = min(room, max(Self.fewestPromptTokens, pace.tokensPerStep)) }
+        let prompts = waiting.filter { $0.tokens > 1 }
+        guard let oldest = prompts.first, room > 0 else { return entries }
+        var granted = [SessionID: Int]()
+        func grant(_ tokens: Int, to session: Waiting) {
+            let more = min(tokens, room, session.tokens - granted[session.session, default: 0])
+            granted[session.session, default: 0] += more
+            room -= more
+        }
+        grant((room + 1) / 2, to: oldest)
+        for session in prompts.dropFirst().sorted(by: { $0.tokens < $1.tokens }) { grant(room, to: session) }
+        grant(room, to: oldest)
+        for session in prompts {
+            guard let tokens = granted[session.session], tokens > 0 else { continue }
+            entries.append(Entry(session: session.session, tokens: tokens))
         }
         return entries
+    }
+}
+
+/// How fast prompts are computed, so that a step can be made as long as it should be.
+package struct Pace: Equatable, Sendable {
+    /// What a step with generating sessions should take.
+    private static let seconds = 0.25
+    private var tokensPerSecond: Double?
+
+    package init() {}
+
+    /// Prompt tokens that fit into a step.
+    package var tokensPerStep: Int { tokensPerSecond.map { Int(min($0 * Self.seconds, 1e6)) } ?? 0 }
+
+    /// Learns from a step: half of the pace is that of the last one.
+    package mutating func add(tokens: Int, seconds: Double) {
+        guard tokens > 1, seconds > 0 else { return }
+        let latest = Double(tokens) / seconds
+        tokensPerSecond = tokensPerSecond.map { ($0 + latest) / 2 } ?? latest
     }
 }

@@ -1,20 +1,26 @@
 package import SCXEncoding
 package import SCXInference
 
-/// The embedding table, read from the checkpoint's file row by row.
+/// What the trusted side computes at both ends of a model: embedding before the blocks, final norm after them.
 ///
-/// It stays on the trusted side, since a token's row tells the token.
+/// The table is read from the checkpoint's file row by row. It stays on the trusted side, since a token's row tells the
+/// token.
 package struct TokenEmbedding: Sendable {
     private let table: StoredTensor
+    private let finalNorm: [Float]
+    private let normEpsilon: Float
     package let vocabularySize: Int
     package let channels: Int
 
-    /// - Throws: ``CheckpointError`` when the table is missing or has another shape than the configuration says.
+    /// - Throws: ``CheckpointError`` when a tensor is missing or has another shape than the configuration says.
     package init(_ checkpoint: Checkpoint) throws(CheckpointError) {
-        vocabularySize = checkpoint.configuration.vocabularySize
-        channels = checkpoint.configuration.hiddenSize
+        let configuration = checkpoint.configuration
+        vocabularySize = configuration.vocabularySize
+        channels = configuration.hiddenSize
         table = try checkpoint.tensor(
             DecoderConfiguration.embeddingName, shape: [vocabularySize, channels])
+        finalNorm = try checkpoint.tensor(DecoderConfiguration.finalNormName, shape: [channels]).values()
+        normEpsilon = configuration.normEpsilon
     }
 
     /// The embedded tokens, one row each.
@@ -26,5 +32,21 @@ package struct TokenEmbedding: Sendable {
             rows.withRow(i) { table.row(Int(token), into: &$0) }
         }
         return rows
+    }
+
+    /// The sum of hidden states after the final norm.
+    ///
+    /// - Parameter hidden: `[rows, channels]`, as they left the last block.
+    /// - Returns: `[channels]`
+    package func normedSum(_ hidden: Span<Float>) -> [Float] {
+        var normed = Plaintext(rows: hidden.count / channels, channels: channels)
+        var span = normed.values
+        rmsNorm(hidden, weight: finalNorm.span, epsilon: normEpsilon, into: &span)
+        var sum = [Float](repeating: 0, count: channels)
+        let rows = normed.span
+        for row in 0..<normed.rows {
+            for c in 0..<channels { sum[c] += rows[row * channels + c] }
+        }
+        return sum
     }
 }

@@ -2,44 +2,10 @@ import SCXEncoding
 import SCXInference
 import SCXLink
 
-/// Stage 1: the tokens of a prompt, whole.
+/// The exchanges of stage 1, which ``ScxPromptRun`` puts in order.
 extension ScxForwardPass {
-    /// Computes the first tokens of a session, or several that follow on others.
-    ///
-    /// A session's first tokens go through all blocks in `4 · blocks + 1` exchanges. When tokens follow on others, the
-    /// worker holds the keys and values of the middle in clear already, and runs those blocks in one exchange on
-    /// hidden states; the blocks at both ends are computed as for the first tokens.
-    ///
-    /// - Returns: `[rows, vocabulary]` for the rows that ask for logits.
-    func prefill(_ session: ScxSession, _ segment: BatchSegment) throws(LinkError) -> [Float] {
-        let rows = segment.tokens.count
-        let isFirst = segment.position == 0
-        if !isFirst { try shareKeys(session) }
-        var hidden = embedding.rows(of: segment.tokens)
-        let table = layers.rotaryTable(positions: segment.position..<segment.position + rows)
-        var block = 0
-        while block < blockCount {
-            if !isFirst, block == middle.lowerBound, !middle.isEmpty {
-                hidden = try runMiddle(
-                    hidden, [Segment(slot: session.slot, position: segment.position, rows: rows)])
-                block = middle.upperBound
-                continue
-            }
-            let attended = try attend(session, block, hidden, table, isFirst: isFirst)
-            hidden.add(try output(attended, block))
-            let exchange = rowKey(rows, .feedForwardInput(block)).encode(hidden)
-            let answer = try link.exchange(Request(.feedForward(layer: block), exchange.tensor))
-            hidden.add(try exchange.open(answer, channels: hidden.channels))
-            block += 1
-        }
-        session.count = segment.position + rows
-        // The worker's locked keys lack the new tokens.
-        for block in session.last { block.key = nil }
-        return try logits(of: hidden, segment.logits)
-    }
-
     /// What a block's heads give for the rows: norm, product, rotation and attention.
-    private func attend(
+    func attend(
         _ session: ScxSession, _ block: Int, _ hidden: borrowing Plaintext, _ table: RotaryTable,
         isFirst: Bool
     ) throws(LinkError) -> Plaintext {
@@ -146,7 +112,7 @@ extension ScxForwardPass {
     }
 
     /// What the heads' results add to hidden states.
-    private func output(_ rows: borrowing Plaintext, _ block: Int) throws(LinkError) -> Plaintext {
+    func output(_ rows: borrowing Plaintext, _ block: Int) throws(LinkError) -> Plaintext {
         let exchange = rowKey(rows.rows, .outputInput(block)).encode(rows)
         let answer = try link.exchange(
             Request(.linear(layer: block, site: .output, slot: nil, exact: false), exchange.tensor))
@@ -154,7 +120,7 @@ extension ScxForwardPass {
     }
 
     /// A new key for rows of this place.
-    private func rowKey(
+    func rowKey(
         _ rows: Int, _ place: ModelProfile.Place, noise: consuming OneTimeNoise? = nil
     ) -> OneTimeRowKey {
         let redundant = profile.statistics(of: place).draw(
@@ -162,15 +128,16 @@ extension ScxForwardPass {
         return OneTimeRowKey(rows: rows, redundant: redundant, noise: noise, random: &random)
     }
 
-    /// The logits of hidden states that left the last block.
+    /// What a segment asks for, from its hidden states as they left the last block.
     ///
     /// For the last row alone the worker computes those of all rows, since it is not to know which row is the last. Of
     /// each it answers with all logits where these are few in all, with the largest otherwise.
-    private func logits(of hidden: borrowing Plaintext, _ rows: LogitRows) throws(LinkError) -> [Float] {
+    func result(of hidden: borrowing Plaintext, _ output: SegmentOutput) throws(LinkError) -> [Float] {
         let vocabulary = embedding.vocabularySize
-        switch rows {
-        case .none: return []
-        case .last:
+        switch output {
+        case .nothing: return []
+        case .hiddenSum: return embedding.normedSum(hidden.span)
+        case .lastLogits:
             let exchange = rowKey(hidden.rows, .headInput).encode(hidden)
             let sent = exchange.tensor.rows
             let most = max(Self.fewestCandidates, Self.mostCandidates / sent)
@@ -178,7 +145,7 @@ extension ScxForwardPass {
             let answer = try link.exchange(Request(.headTopK(count: count), exchange.tensor))
             return try exchange.openLogits(
                 answer, vocabulary: vocabulary, wanted: hidden.rows - 1..<hidden.rows)
-        case .all:
+        case .allLogits:
             // All logits of many rows are more than one answer holds.
             var logits: [Float] = []
             let part = max(1, 4 * Self.mostLogits / vocabulary)

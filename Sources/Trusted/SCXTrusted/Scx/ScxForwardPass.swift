@@ -6,7 +6,7 @@ package import SCXLink
 ///
 /// Yuan et al. 2025, "SCX: Stateless KV-Cache Encoding for Cloud-Scale Confidential Transformer Serving", SIGCOMM,
 /// <https://doi.org/10.1145/3718958.3750509>. `docs/profile-scx.md` has every message with its equation. Three stages:
-/// ``prefill(_:)`` computes a prompt in `4 · blocks + 1` exchanges whose rows or channels are permuted,
+/// ``ScxPromptRun`` computes a prompt in `4 · blocks + 1` exchanges whose rows or channels are permuted,
 /// ``shareKeys(_:)`` gives the worker the order of the blocks in the middle, ``generate(_:)`` computes a token with
 /// `3 · first + 1 + 2 · last` exchanges, of which one runs all blocks in the middle.
 ///
@@ -97,32 +97,53 @@ package final class ScxForwardPass: ForwardPass {
     /// The rows of a prompt are hidden among each other, so they come all at once.
     package var splitsPrompts: Bool { false }
 
-    package func logits(_ segments: [BatchSegment]) throws(LinkError) -> [Float] {
+    package func compute(_ segments: [BatchSegment]) throws(LinkError) -> [[Float]] {
         var results: [[Float]] = Array(repeating: [], count: segments.count)
         var generating: [(index: Int, session: ScxSession, token: Int32)] = []
         do throws(LinkError) {
             for (index, segment) in segments.enumerated() {
-                let session = try session(for: segment)
-                if segment.position > 0, segment.tokens.count == 1 {
-                    generating.append((index, session, segment.tokens[0]))
-                } else {
-                    results[index] = try prefill(session, segment)
+                guard let run = try makeRun(segment) else {
+                    generating.append((index, try session(for: segment), segment.tokens[0]))
+                    continue
+                }
+                while true {
+                    guard let result = try run.advance() else { continue }
+                    results[index] = result
+                    break
                 }
             }
             if !generating.isEmpty {
                 let logits = try generate(generating.map { ($0.session, $0.token) })
-                for (row, entry) in generating.enumerated() where segments[entry.index].logits != .none {
+                for (row, entry) in generating.enumerated() where segments[entry.index].output != .nothing {
                     let start = row * embedding.vocabularySize
                     results[entry.index] = Array(logits[start..<start + embedding.vocabularySize])
                 }
             }
         } catch {
-            // What the worker holds is no longer known: the sessions begin anew.
-            for segment in segments { sessions[segment.slot] = nil }
-            if error.losesWorker { sessions = [:] }
+            forget(segments.map(\.slot), error)
             throw error
         }
-        return results.count == 1 ? results[0] : Array(results.joined())
+        return results
+    }
+
+    package func begin(_ segment: BatchSegment) throws(LinkError) -> (any PromptRun)? {
+        do throws(LinkError) { return try makeRun(segment) } catch {
+            forget([segment.slot], error)
+            throw error
+        }
+    }
+
+    /// The run of a segment that is a prompt's; nil for a token that is generated with those of other sessions.
+    private func makeRun(_ segment: BatchSegment) throws(LinkError) -> ScxPromptRun? {
+        let isGenerated =
+            segment.position > 0 && segment.tokens.count == 1 && segment.output != .hiddenSum
+        return isGenerated ? nil : try ScxPromptRun(self, session(for: segment), segment)
+    }
+
+    /// Drops what is held of sessions after a failure: what the worker holds of them is no longer known.
+    func forget(_ slots: [Slot], _ error: LinkError) {
+        for slot in slots { sessions[slot] = nil }
+        if error.losesWorker { sessions = [:] }
     }
 
     package func end(_ slot: Slot) throws(LinkError) {

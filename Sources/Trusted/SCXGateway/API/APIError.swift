@@ -1,0 +1,84 @@
+package import SCXInference
+import SCXLink
+import SCXTrusted
+
+/// Why a request gets no answer, in the words of the OpenAI interface.
+///
+/// Its text goes to the client and into no log: it may name fields and sizes, never prompts.
+package struct APIError: Error, Equatable, Sendable {
+    package var status: Int
+    package var message: String
+    package var type: String
+    /// The field at fault.
+    package var param: String?
+    package var code: String?
+    /// When to try again, in seconds.
+    package var retryAfter: Int?
+
+    package init(
+        status: Int, _ message: String, type: String, param: String? = nil, code: String? = nil,
+        retryAfter: Int? = nil
+    ) {
+        (self.status, self.message, self.type) = (status, message, type)
+        (self.param, self.code, self.retryAfter) = (param, code, retryAfter)
+    }
+
+    /// A request that can never be answered as it is.
+    package static func invalid(
+        _ message: String, param: String? = nil, code: String? = nil
+    ) -> APIError {
+        APIError(status: 400, message, type: "invalid_request_error", param: param, code: code)
+    }
+
+    /// The body of the reply: `{"error": {"message", "type", "param", "code"}}`.
+    package var json: JSON {
+        [
+            "error": [
+                "message": .string(message), "type": .string(type),
+                "param": param.map { .string($0) } ?? .null,
+                "code": code.map { .string($0) } ?? .null,
+            ]
+        ]
+    }
+
+    /// What an error of the engine means to a client.
+    package init(_ error: any Error) {
+        switch error {
+        case let error as APIError: self = error
+        case let error as AdmissionError:
+            switch error {
+            case .tooManyOfKey:
+                self.init(
+                    status: 429, "\(error)", type: "rate_limit_error", code: "rate_limit_exceeded",
+                    retryAfter: 1)
+            case .queueFull:
+                self.init(
+                    status: 503, "\(error)", type: "overloaded_error", code: "server_overloaded",
+                    retryAfter: 2)
+            case .draining:
+                self.init(
+                    status: 503, "\(error)", type: "overloaded_error", code: "server_draining", retryAfter: 5)
+            }
+        case EngineError.promptTooLong(let tokens, let limit):
+            self = .invalid(
+                "This model's maximum context length is \(limit + 1) tokens; the prompt has \(tokens).",
+                param: "messages", code: "context_length_exceeded")
+        case let error as EngineError: self = .invalid("\(error).", param: "prompt")
+        case let error as SamplingError: self = .invalid("\(error)")
+        case let error as LinkError:
+            switch error {
+            case .workerFull:
+                self.init(
+                    status: 503, "the worker has no memory left for this request", type: "overloaded_error",
+                    code: "worker_full", retryAfter: 5)
+            default:
+                // What the peer said is for the log, not for clients.
+                self.init(
+                    status: 503, "the worker cannot be used now", type: "server_error",
+                    code: "worker_unavailable", retryAfter: 5)
+            }
+        default:
+            self.init(status: 500, "internal error", type: "server_error", code: "internal_error")
+        }
+    }
+}

@@ -1,0 +1,72 @@
+package import SCXInference
+package import SCXTrusted
+
+/// The model that a server answers with.
+package struct ServedModel: Sendable {
+    package let name: String
+    /// Nil for a model without `tokenizer.json`, which takes and gives token ids only.
+    package let tokenizer: Tokenizer?
+    package let chatFormat: ChatFormat?
+    /// Tokens that end an answer.
+    package let stopTokens: Set<Int32>
+    package let configuration: DecoderConfiguration
+    /// What answers, the default first.
+    package let profiles: [ServedProfile]
+
+    package init(
+        name: String, tokenizer: Tokenizer?, chatFormat: ChatFormat?, stopTokens: Set<Int32>,
+        configuration: DecoderConfiguration, profiles: [ServedProfile]
+    ) {
+        precondition(!profiles.isEmpty, "ServedModel: no profile")
+        self.name = name
+        self.tokenizer = tokenizer
+        self.chatFormat = chatFormat
+        self.stopTokens = stopTokens
+        self.configuration = configuration
+        self.profiles = profiles
+    }
+
+    /// The profile that a client asked for, or the default.
+    ///
+    /// - Throws: ``APIError`` when this server does not serve it.
+    package func profile(named name: String?) throws(APIError) -> ServedProfile {
+        guard let name else { return profiles[0] }
+        guard let profile = profiles.first(where: { $0.name == name }) else {
+            let names = profiles.map(\.name).joined(separator: ", ")
+            throw .invalid(
+                "This server does not serve profile '\(name.prefix(40))', only: \(names).",
+                param: "x-scx-profile",
+                code: "profile_not_served")
+        }
+        return profile
+    }
+
+    /// The tokenizer, for what cannot be done without.
+    package func requireTokenizer() throws(APIError) -> Tokenizer {
+        guard let tokenizer else {
+            throw .invalid(
+                "Model '\(name)' has no tokenizer: only token ids are taken.", code: "no_tokenizer")
+        }
+        return tokenizer
+    }
+
+    /// The chat template, for what cannot be done without.
+    package func requireChatFormat() throws(APIError) -> ChatFormat {
+        guard let chatFormat else {
+            throw .invalid("Model '\(name)' has no chat template.", code: "no_chat_template")
+        }
+        return chatFormat
+    }
+}
+
+/// A profile with the engine that computes in it.
+package struct ServedProfile: Sendable {
+    package let name: String
+    package let loop: EngineLoop
+    /// What it does not protect, in one line.
+    package let warning: String
+
+    package init(name: String, loop: EngineLoop, warning: String) {
+        (self.name, self.loop, self.warning) = (name, loop, warning)
+    }
+}

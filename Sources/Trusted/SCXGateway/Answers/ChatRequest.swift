@@ -1,0 +1,160 @@
+package import SCXInference
+package import SCXTrusted
+
+/// What is asked for, whichever interface asked: the OpenAI and Anthropic routes all come down to it.
+package struct ChatRequest: Sendable {
+    package var prompt: Prompt
+    package var tools: [JSON] = []
+    package var toolChoice = ToolChoice.auto
+    package var allowsParallelCalls = true
+    package var format = AnswerFormat.text
+    package var sampling = SamplingParameters()
+    /// Nil for as many as the context has room for.
+    package var maximumTokens: Int?
+    /// Texts that end the answer and are not part of it.
+    package var stop: [String] = []
+    /// Go on after the model's end token.
+    package var ignoresEnd = false
+    /// How many answers.
+    package var count = 1
+    /// Asks for the log-probability of each prompt token, with so many of the likeliest tokens in its place.
+    package var promptAlternatives: Int?
+    /// Lets conversations of one API key that give the same text share what they begin with.
+    package var salt: String?
+    /// Further variables of the chat template (`chat_template_kwargs`).
+    package var templateVariables: [JSON.Member] = []
+    /// Nil for the server's default.
+    package var profile: String?
+    /// The name of the API key.
+    package var key = ""
+
+    package init(prompt: Prompt) { self.prompt = prompt }
+
+    package enum Prompt: Sendable {
+        /// Written with the model's chat template.
+        case messages([ChatMessage])
+        case text(String)
+        case tokens([Int32])
+    }
+
+    package enum ToolChoice: Equatable, Sendable {
+        case none, auto, required
+        case function(String)
+    }
+
+    /// What the answer's text may be.
+    package enum AnswerFormat: Equatable, Sendable {
+        case text
+        /// Any JSON object.
+        case jsonObject
+        /// What a JSON Schema allows.
+        case jsonSchema(JSON)
+    }
+}
+
+/// What happens to one of the answers.
+package struct ChatEvent: Sendable {
+    /// Which answer, from 0.
+    package let choice: Int
+    package let kind: Kind
+
+    package init(choice: Int, _ kind: Kind) { (self.choice, self.kind) = (choice, kind) }
+
+    package enum Kind: Sendable {
+        /// The prompt's tokens from the second on, where they were asked for; comes first.
+        case promptScores([SampledToken])
+        /// Text that is certain now, which may be empty, and tokens drawn since the last event.
+        case text(String, tokens: [SampledToken])
+        case callBegan(index: Int, id: String, name: String)
+        /// A piece of a call's arguments, as JSON text.
+        case callArguments(index: Int, String)
+        /// The last event of an answer.
+        case finished(ChatFinish, ChatUsage)
+    }
+}
+
+/// Why an answer ended.
+package enum ChatFinish: Equatable, Sendable {
+    /// At the model's end token.
+    case end
+    /// At a stop text of the request.
+    case stopText(String)
+    /// At its limit or the context's end.
+    case length
+    case toolCalls
+}
+
+/// What one answer cost.
+package struct ChatUsage: Equatable, Sendable {
+    package var promptTokens = 0
+    package var answerTokens = 0
+    /// Of the prompt's tokens those that an earlier request had computed.
+    package var cachedTokens = 0
+    package var exchanges = 0
+    package var bytesSent = 0
+    package var bytesReceived = 0
+    /// One-time pads used: none in the profiles of today.
+    package var pads = 0
+
+    package init() {}
+
+    /// The costs as an object: `{"profile", "exchanges", "bytes_sent", "bytes_received", "pads"}`.
+    package func costs(profile: String) -> JSON {
+        [
+            "profile": .string(profile), "exchanges": .int(exchanges), "bytes_sent": .int(bytesSent),
+            "bytes_received": .int(bytesReceived), "pads": .int(pads),
+        ]
+    }
+
+    /// What several answers to one prompt cost: the prompt counts once.
+    package static func + (a: ChatUsage, b: ChatUsage) -> ChatUsage {
+        var sum = a
+        sum.promptTokens = max(a.promptTokens, b.promptTokens)
+        sum.answerTokens += b.answerTokens
+        sum.cachedTokens = max(a.cachedTokens, b.cachedTokens)
+        sum.exchanges += b.exchanges
+        sum.bytesSent += b.bytesSent
+        sum.bytesReceived += b.bytesReceived
+        sum.pads += b.pads
+        return sum
+    }
+}
+
+/// A request that was taken: what is known at once, and what is to come.
+package struct RunningChat: Sendable {
+    /// The prompt's tokens.
+    package let prompt: [Int32]
+    package let profile: String
+    /// Events of all answers; when nobody reads on, the request is cancelled.
+    package let events: AsyncThrowingStream<ChatEvent, any Error>
+
+    package init(prompt: [Int32], profile: String, events: AsyncThrowingStream<ChatEvent, any Error>) {
+        (self.prompt, self.profile, self.events) = (prompt, profile, events)
+    }
+}
+
+/// What answers requests; a protocol so that routes can be tested without a model.
+package protocol Answering: Sendable {
+    var model: ServedModel { get }
+
+    /// Takes a request.
+    ///
+    /// - Throws: ``APIError`` for one that cannot be answered.
+    func chat(_ request: ChatRequest) async throws(APIError) -> RunningChat
+
+    /// The mean of a text's hidden states after the final norm.
+    ///
+    /// - Throws: ``APIError``.
+    func embed(_ prompt: ChatRequest.Prompt, key: String, profile: String?) async throws(APIError)
+        -> Embedding
+}
+
+/// A text as a vector.
+package struct Embedding: Equatable, Sendable {
+    package let values: [Float]
+    package let promptTokens: Int
+
+    package init(values: [Float], promptTokens: Int) {
+        (self.values, self.promptTokens) = (values, promptTokens)
+    }
+}

@@ -1,0 +1,141 @@
+import Foundation
+
+/// Where tasks leave requests and the engine's thread takes them up.
+final class EngineDesk: @unchecked Sendable {
+    /// A request with the way back to who asked.
+    struct Ticket {
+        let number: Int
+        let request: GenerationRequest
+        let owner: Owner
+        let events: EngineLoop.Events.Continuation
+    }
+
+    /// What the thread is to do before its next step.
+    struct Work {
+        var admitted: [Ticket] = []
+        var cancelled: Set<Int> = []
+        var isClosed = false
+    }
+
+    private let limits: EngineLoop.Limits
+    // Everything below is guarded by `condition`.
+    private let condition = NSCondition()
+    private var waiting: [Ticket] = []
+    private var running: [Int: Owner] = [:]
+    private var cancelled: Set<Int> = []
+    private var kept = 0
+    private var nextNumber = 0
+    private var isDraining = false
+    private var isClosed = false
+    private var drained: [CheckedContinuation<Void, Never>] = []
+
+    init(limits: EngineLoop.Limits) { self.limits = limits }
+
+    var mostKept: Int { limits.kept }
+    var idle: Duration { limits.idle }
+
+    var load: EngineLoop.Load {
+        condition.withLock {
+            EngineLoop.Load(
+                running: running.count, waiting: waiting.count, kept: kept, isDraining: isDraining)
+        }
+    }
+
+    // MARK: For tasks
+
+    func submit(_ request: GenerationRequest, _ owner: Owner) throws(AdmissionError) -> EngineLoop.Events {
+        let (events, continuation) = EngineLoop.Events.makeStream()
+        condition.lock()
+        defer { condition.unlock() }
+        guard !isDraining, !isClosed else { throw .draining }
+        guard waiting.count < limits.waiting else { throw .queueFull(limit: limits.waiting) }
+        let own = waiting.count { $0.owner.key == owner.key } + running.values.count { $0.key == owner.key }
+        guard own < limits.perKey else { throw .tooManyOfKey(limit: limits.perKey) }
+        let number = nextNumber
+        nextNumber += 1
+        continuation.onTermination = { [weak self] end in
+            if case .cancelled = end { self?.cancel(number) }
+        }
+        waiting.append(Ticket(number: number, request: request, owner: owner, events: continuation))
+        condition.signal()
+        return events
+    }
+
+    private func cancel(_ number: Int) {
+        // What a ticket holds is let go after the lock.
+        let removed = condition.withLock { () -> [Ticket] in
+            defer { waiting.removeAll { $0.number == number } }
+            if running[number] != nil { cancelled.insert(number) }
+            condition.signal()
+            return waiting.filter { $0.number == number }
+        }
+        _ = removed
+        finishDraining()
+    }
+
+    func drain() async {
+        await withCheckedContinuation { continuation in
+            condition.withLock {
+                isDraining = true
+                drained.append(continuation)
+            }
+            finishDraining()
+        }
+    }
+
+    func close() {
+        condition.withLock {
+            isClosed = true
+            condition.signal()
+        }
+    }
+
+    private func finishDraining() {
+        let done = condition.withLock { () -> [CheckedContinuation<Void, Never>] in
+            guard waiting.isEmpty, running.isEmpty else { return [] }
+            defer { drained = [] }
+            return drained
+        }
+        for continuation in done { continuation.resume() }
+    }
+
+    // MARK: For the engine's thread
+
+    /// Takes what is to be done; sleeps while there is nothing and no session runs, at most until `date`.
+    func takeWork(kept: Int, until date: Date) -> Work {
+        condition.lock()
+        defer { condition.unlock() }
+        self.kept = kept
+        while running.isEmpty, waiting.isEmpty, cancelled.isEmpty, !isClosed {
+            guard condition.wait(until: date) else { break }
+        }
+        var work = Work(isClosed: isClosed)
+        swap(&work.cancelled, &cancelled)
+        while running.count < limits.running, let index = nextWaiting() {
+            let ticket = waiting.remove(at: index)
+            running[ticket.number] = ticket.owner
+            work.admitted.append(ticket)
+        }
+        return work
+    }
+
+    /// The oldest request of the API key that has the fewest running, so that nobody is kept out by who asks much.
+    private func nextWaiting() -> Int? {
+        let running = Dictionary(grouping: running.values, by: \.key).mapValues(\.count)
+        return waiting.indices.min { a, b in
+            let (first, second) = (waiting[a].owner.key, waiting[b].owner.key)
+            if first == second { return waiting[a].number < waiting[b].number }
+            let (one, other) = (running[first] ?? 0, running[second] ?? 0)
+            return one == other ? waiting[a].number < waiting[b].number : one < other
+        }
+    }
+
+    /// Says that a request has ended.
+    func finished(_ number: Int) {
+        condition.withLock {
+            running[number] = nil
+            cancelled.remove(number)
+        }
+        finishDraining()
+    }
+}

@@ -1,0 +1,128 @@
+import Foundation
+import SCXLink
+
+/// What the engine's thread has: the engine, the requests that run, and the sessions that may be continued.
+///
+/// One thread uses it after it is made.
+final class EngineRoom: @unchecked Sendable {
+    private let engine: Engine
+    private let desk: EngineDesk
+    private var running: [SessionID: Running] = [:]
+    /// Least lately used first.
+    private var kept: [Kept] = []
+
+    private struct Running {
+        let ticket: EngineDesk.Ticket
+        /// Prompt and answer so far.
+        var tokens: [Int32]
+    }
+
+    /// A finished session.
+    private struct Kept {
+        let session: SessionID
+        let owner: Owner
+        let promptCount: Int
+        let tokens: [Int32]
+        let lastUsed = ContinuousClock.now
+    }
+
+    /// Fewest tokens that are worth taking over from another conversation.
+    private static let fewestShared = 8
+
+    init(engine: Engine, desk: EngineDesk) {
+        self.engine = engine
+        self.desk = desk
+    }
+
+    /// Works until the desk closes.
+    func run() {
+        while true {
+            let wait = kept.first.map { $0.lastUsed + desk.idle - ContinuousClock.now } ?? desk.idle
+            let work = desk.takeWork(
+                kept: kept.count, until: Date(timeIntervalSinceNow: max(0.001, wait / .seconds(1))))
+            guard !work.isClosed else { return close() }
+            for (session, entry) in running where work.cancelled.contains(entry.ticket.number) {
+                if let event = engine.cancel(session) { deliver(event) }
+            }
+            for ticket in work.admitted { admit(ticket) }
+            forgetIdle()
+            do throws(LinkError) {
+                for event in try engine.step() { deliver(event) }
+            } catch {
+                for session in running.keys { fail(session, error) }
+            }
+        }
+    }
+
+    private func admit(_ ticket: EngineDesk.Ticket) {
+        do {
+            let earlier = takeEarlier(ticket)
+            let session = try engine.submit(ticket.request, continuing: earlier)
+            running[session] = Running(ticket: ticket, tokens: ticket.request.prompt)
+        } catch {
+            ticket.events.finish(throwing: error)
+            desk.finished(ticket.number)
+        }
+    }
+
+    /// The kept session that serves a request best.
+    ///
+    /// Without a salt only a session of the same conversation does: one whose whole prompt the new one begins with. Among
+    /// conversations that share a salt the longest common beginning counts, whatever follows it.
+    private func takeEarlier(_ ticket: EngineDesk.Ticket) -> SessionID? {
+        let prompt = ticket.request.prompt
+        var best: (index: Int, common: Int)?
+        for (index, session) in kept.enumerated() where session.owner == ticket.owner {
+            let common = zip(prompt, session.tokens).prefix { $0 == $1 }.count
+            let isShared = ticket.owner.salt != nil && common >= Self.fewestShared
+            guard common >= session.promptCount || isShared, common >= best?.common ?? 1 else { continue }
+            best = (index, common)
+        }
+        return best.map { kept.remove(at: $0.index).session }
+    }
+
+    private func deliver(_ event: SessionEvent) {
+        guard var entry = running[event.session] else { return }
+        if let token = event.token { entry.tokens.append(token.id) }
+        running[event.session] = entry
+        if let failure = event.failure { return fail(event.session, failure) }
+        entry.ticket.events.yield(event)
+        guard event.finished != nil else { return }
+        running[event.session] = nil
+        kept.append(
+            Kept(
+                session: event.session, owner: entry.ticket.owner,
+                promptCount: entry.ticket.request.prompt.count, tokens: entry.tokens))
+        forgetIdle()
+        entry.ticket.events.finish()
+        desk.finished(entry.ticket.number)
+    }
+
+    private func fail(_ session: SessionID, _ error: any Error) {
+        guard let entry = running.removeValue(forKey: session) else { return }
+        engine.cancel(session)
+        end(session)
+        entry.ticket.events.finish(throwing: error)
+        desk.finished(entry.ticket.number)
+    }
+
+    /// Forgets sessions that nobody continued for long, those that are too many, and those that the worker had no memory for.
+    private func forgetIdle() {
+        kept.removeAll { !engine.keeps($0.session) }
+        let limit = ContinuousClock.now - desk.idle
+        while let oldest = kept.first, oldest.lastUsed < limit || kept.count > desk.mostKept {
+            kept.removeFirst()
+            end(oldest.session)
+        }
+    }
+
+    private func end(_ session: SessionID) {
+        // A worker that cannot be reached has forgotten the session.
+        try? engine.end(session)
+    }
+
+    private func close() {
+        for session in running.keys { fail(session, AdmissionError.draining) }
+        for session in kept { end(session.session) }
+    }
+}

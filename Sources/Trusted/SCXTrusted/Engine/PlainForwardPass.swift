@@ -1,0 +1,95 @@
+import SCXEncoding
+package import SCXInference
+package import SCXLink
+
+/// Profile `plain`: two exchanges, nothing hidden.
+///
+/// The worker runs all blocks on the embedded tokens and keeps the cache; a second exchange gives the logits of the
+/// rows that need them. It is what an ordinary server computes, split at the trust boundary, and so the baseline of
+/// every overhead.
+package final class PlainForwardPass: ForwardPass {
+    private let embedding: TokenEmbedding
+    private let blocks: Range<Int>
+    private let link: any WorkerLink
+
+    package init(embedding: TokenEmbedding, configuration: DecoderConfiguration, link: any WorkerLink) {
+        self.embedding = embedding
+        blocks = 0..<configuration.blockCount
+        self.link = link
+    }
+
+    package var traffic: Traffic { link.traffic }
+
+    package func compute(_ segments: [BatchSegment]) throws(LinkError) -> [[Float]] {
+        let hidden = try tensor(
+            link.exchange(
+                Request(
+                    .middle(
+                        blocks: blocks,
+                        segments: segments.map {
+                            Segment(slot: $0.slot, position: $0.position, rows: $0.tokens.count)
+                        }),
+                    embedding.rows(of: segments.flatMap(\.tokens)).sendInClear())),
+            rows: segments.reduce(0) { $0 + $1.tokens.count }, channels: embedding.channels)
+        var logits = try logits(of: hidden, segments)[...]
+        var results: [[Float]] = []
+        var row = 0
+        for segment in segments {
+            let rows = row..<row + segment.tokens.count
+            switch segment.output {
+            case .nothing: results.append([])
+            case .lastLogits, .allLogits:
+                let count = Self.logitRows(of: segment, at: rows).count * embedding.vocabularySize
+                results.append(Array(logits.prefix(count)))
+                logits = logits.dropFirst(count)
+            case .hiddenSum:
+                let channels = embedding.channels
+                results.append(
+                    embedding.normedSum(
+                        hidden.span.extracting(rows.lowerBound * channels..<rows.upperBound * channels)))
+            }
+            row = rows.upperBound
+        }
+        return results
+    }
+
+    package func end(_ slot: Slot) throws(LinkError) { _ = try link.exchange(Request(.release(slot: slot))) }
+
+    /// The rows of a segment whose logits are asked for.
+    private static func logitRows(of segment: BatchSegment, at rows: Range<Int>) -> Range<Int> {
+        switch segment.output {
+        case .nothing, .hiddenSum: rows.upperBound..<rows.upperBound
+        case .lastLogits: rows.upperBound - 1..<rows.upperBound
+        case .allLogits: rows
+        }
+    }
+
+    /// The logits of all rows that need them, in the order of the segments.
+    private func logits(of hidden: [Float], _ segments: [BatchSegment]) throws(LinkError) -> [Float] {
+        var wanted: [Range<Int>] = []
+        var row = 0
+        for segment in segments {
+            wanted.append(Self.logitRows(of: segment, at: row..<row + segment.tokens.count))
+            row += segment.tokens.count
+        }
+        let count = wanted.reduce(0) { $0 + $1.count }
+        guard count > 0 else { return [] }
+        var rows = Plaintext(rows: count, channels: embedding.channels)
+        for (i, index) in wanted.joined().enumerated() {
+            rows.withRow(i) { row in
+                for c in row.indices { row[c] = hidden[index * embedding.channels + c] }
+            }
+        }
+        let answer = try link.exchange(
+            Request(.headTopK(count: embedding.vocabularySize), rows.sendInClear()))
+        return try tensor(answer, rows: count, channels: embedding.vocabularySize)
+    }
+
+    /// The values of an answer of the expected shape.
+    private func tensor(_ answer: Answer, rows: Int, channels: Int) throws(LinkError) -> [Float] {
+        guard case .tensor(let tensor) = answer, tensor.rows == rows, tensor.channels == channels else {
+            throw .unexpectedAnswer("expected \(rows) rows of \(channels) channels")
+        }
+        return tensor.values
+    }
+}
