@@ -10,8 +10,26 @@ struct SchedulerTests {
     @Test("sessions that generate come before prompts, and a long prompt is cut to the room left")
     func generatingFirst() {
         let entries = Scheduler(tokensPerStep: 10).schedule(waiting([300, 1, 4, 1]))
-        #expect(entries.map(\.session.number) == [1, 3, 0])
-        #expect(entries.map(\.tokens) == [1, 1, 8])
+        #expect(entries.map(\.session.number) == [1, 3, 0, 2])
+        #expect(entries.map(\.tokens) == [1, 1, 4, 4])
+    }
+
+    @Test("beside sessions that generate, prompts get what keeps the step short; alone they get all of it")
+    func pace() {
+        var pace = Pace()
+        let scheduler = Scheduler(tokensPerStep: 512)
+        func prompt(_ tokens: [Int]) -> Int? {
+            scheduler.schedule(waiting(tokens), pace: pace).first { $0.session.number == 0 }?.tokens
+        }
+        #expect(prompt([1000, 1]) == 16)
+        pace.add(tokens: 400, seconds: 1)
+        #expect(prompt([1000, 1]) == 100)
+        pace.add(tokens: 800, seconds: 1)
+        #expect(prompt([1000, 1]) == 150)
+        #expect(prompt([1000]) == 512)
+        // A step that computed no prompt says nothing.
+        pace.add(tokens: 0, seconds: 9)
+        #expect(prompt([1000, 1]) == 150)
     }
 
     @Test("no step is larger than allowed, none is empty while somebody waits, nobody gets more than it has")
