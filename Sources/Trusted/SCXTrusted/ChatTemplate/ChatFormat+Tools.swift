@@ -47,7 +47,8 @@ extension ChatFormat {
                 text.name = nil
                 text.content = "<tool_response>\n\(message.content)\n</tool_response>"
             } else if !message.toolCalls.isEmpty {
-                text.content += (text.content.isEmpty ? "" : "\n") + toolCallFormat.text(of: message.toolCalls)
+                if !text.content.isEmpty { text.content += "\n" }
+                text.content += toolCallFormat.text(of: message.toolCalls)
             }
             if endsWithResult, text.role == "user", let last = texts.indices.last {
                 texts[last].content += "\n" + text.content

@@ -23,11 +23,12 @@ package enum ToolCallFormat: String, CaseIterable, Sendable {
     /// What a call begins with.
     var marker: String { markers[0] }
 
-    /// The format that a template teaches, nil when it writes no tools or their calls in a way not known here.
+    /// Finds the format that a template teaches.
     ///
     /// - Parameters:
     ///   - source: The template's text.
     ///   - tokens: Texts of the vocabulary's added tokens, asked when the template does not say.
+    /// - Returns: Nil when it writes no tools, or their calls in a way not known here.
     package static func detect(template source: String, tokens: [String] = []) -> ToolCallFormat? {
         guard source.contains("tools") else { return nil }
         // These put something else than JSON inside `<tool_call>`.
@@ -119,9 +120,7 @@ extension ToolCallFormat {
         guard hasShortIDs else { return messages }
         var names: [String: String] = [:]
         func fitting(_ id: String) -> String {
-            if id.utf8.count == 9, id.utf8.allSatisfy({ Self.alphabet.contains(Character(Unicode.Scalar($0))) }) {
-                return id
-            }
+            if id.utf8.count == 9, id.allSatisfy({ Self.alphabet.contains($0) }) { return id }
             if let name = names[id] { return name }
             let number = "\(names.count % 100_000)"
             let name = "call" + String(repeating: "0", count: 5 - number.utf8.count) + number

@@ -221,7 +221,8 @@ package struct ToolCallParser: Sendable {
             let parts = String(decoding: header, as: UTF8.self).split(
                 separator: "[", omittingEmptySubsequences: false)
             let tags = parts.dropFirst().map { $0.split(separator: "]", maxSplits: 1).first ?? "" }
-            guard [[], ["ARGS"], ["CALL_ID"], ["CALL_ID", "ARGS"]].contains(tags), let name = parts.first else {
+            guard [[], ["ARGS"], ["CALL_ID"], ["CALL_ID", "ARGS"]].contains(tags), let name = parts.first
+            else {
                 return giveUp(byte)
             }
             beginCall(String(name))
