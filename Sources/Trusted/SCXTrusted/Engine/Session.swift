@@ -11,6 +11,10 @@ package struct GenerationRequest: Sendable {
     package var promptAlternatives: Int?
     /// Asks for the mean of the prompt's hidden states after the final norm, and for no answer.
     package var wantsEmbedding = false
+    /// What the answer's text may be; nil for anything.
+    package var constraint: TokenConstraint?
+    /// Special tokens that are part of the answer's text, such as the marks of tool calls.
+    package var shownTokens: Set<Int32> = []
 
     package init(
         prompt: [Int32], maximumTokens: Int, sampling: SamplingParameters, stop: StopConditions = .init()
@@ -37,12 +41,14 @@ package struct SessionEvent: Sendable {
     /// Text that is now certain: whole characters that begin no stop string.
     package var text = ""
     package var finished: FinishReason?
+    /// The stop text that was found.
+    package var stopText: String?
     /// With the first event, where it was asked for: the prompt's tokens from the second on.
     package var promptScores: [SampledToken] = []
     /// `[hidden]`, where it was asked for.
     package var embedding: [Float] = []
     package var failure: (any Error)?
-    /// What the session cost, with its last event.
+    /// What the session cost so far.
     package var usage = SessionUsage()
 }
 
@@ -71,6 +77,7 @@ struct Session {
     var finished: FinishReason?
     var usage = SessionUsage()
     private var sampler: Sampler
+    private var constraint: TokenConstraint?
     private var decoder: Tokenizer.StreamDecoder?
     private var stops: StopMatcher
     private var promptScores: [SampledToken] = []
@@ -86,6 +93,7 @@ struct Session {
         sampler = try Sampler(request.sampling, prompt: request.prompt)
         self.decoder = decoder
         stops = StopMatcher(request.stop.strings)
+        constraint = request.constraint
     }
 
     /// Takes over the slot of an earlier session, as far as the prompt begins with its tokens.
@@ -170,17 +178,20 @@ struct Session {
             return event { $0.promptScores = scores }
         }
         let token: SampledToken
-        do throws(SamplingError) { token = try sampler.sample(logits) } catch {
+        do throws(SamplingError) {
+            token = try sampler.sample(logits, allowed: constraint?.allowed())
+        } catch {
             finished = .failed
             return event { $0.failure = error }
         }
         tokens.append(token.id)
+        constraint?.accept(token.id)
         var text = ""
         if request.stop.ends(with: token.id) {
             finished = .stop
         } else {
             text = stops.append(decoder?.push(token.id) ?? "")
-            if stops.found != nil {
+            if stops.found != nil || constraint?.isFinal == true {
                 finished = .stop
             } else if tokens.count - request.prompt.count >= request.maximumTokens
                 || tokens.count >= maximumLength
@@ -196,6 +207,7 @@ struct Session {
             $0.token = token
             $0.text = text
             $0.promptScores = scores
+            $0.stopText = stops.found
         }
     }
 
@@ -203,7 +215,7 @@ struct Session {
     func event(_ fill: (inout SessionEvent) -> Void = { _ in }) -> SessionEvent {
         var event = SessionEvent(session: id)
         event.finished = finished
-        if finished != nil { event.usage = usage }
+        event.usage = usage
         fill(&event)
         return event
     }

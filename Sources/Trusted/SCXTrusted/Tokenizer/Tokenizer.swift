@@ -135,17 +135,24 @@ package final class Tokenizer: Sendable {
     package struct StreamDecoder: Sendable {
         private let tokenizer: Tokenizer
         private let skipSpecialTokens: Bool
+        private let keptTokens: Set<Int32>
         private var decoding: TokenDecoding
 
-        package init(_ tokenizer: Tokenizer, skipSpecialTokens: Bool = true) {
+        /// - Parameters:
+        ///   - tokenizer: Of the tokens.
+        ///   - skipSpecialTokens: Whether special tokens give no text.
+        ///   - keptTokens: Special tokens that give theirs all the same.
+        package init(_ tokenizer: Tokenizer, skipSpecialTokens: Bool = true, keptTokens: Set<Int32> = []) {
             self.tokenizer = tokenizer
             self.skipSpecialTokens = skipSpecialTokens
+            self.keptTokens = keptTokens
             decoding = TokenDecoding(tokenizer.decoders)
         }
 
         /// Takes a token and gives the text that is certain now.
         package mutating func push(_ token: Int32) -> String {
-            guard let token = tokenizer.decodable(token, skipSpecialTokens) else { return "" }
+            let isSkipped = skipSpecialTokens && !keptTokens.contains(token)
+            guard let token = tokenizer.decodable(token, isSkipped) else { return "" }
             var text: [UInt8] = []
             decoding.push(token, into: &text)
             return String(decoding: text, as: UTF8.self)
