@@ -55,7 +55,9 @@ extension SchemaCompiler {
 
     private static func digits(_ number: Int) -> ArraySlice<UInt8> { "\(number)".utf8.map { $0 - 48 }[...] }
 
-    private static func digit(_ low: UInt8, _ high: UInt8) -> Pattern { .set(ByteSet((low + 48)...(high + 48))) }
+    private static func digit(_ low: UInt8, _ high: UInt8) -> Pattern {
+        .set(ByteSet((low + 48)...(high + 48)))
+    }
 
     /// Digits from `low` to `high`, which are equally long.
     private static func between(_ low: ArraySlice<UInt8>, _ high: ArraySlice<UInt8>) -> Pattern {

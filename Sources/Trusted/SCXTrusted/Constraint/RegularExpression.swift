@@ -182,7 +182,9 @@ struct RegularExpression {
     private mutating func hexadecimal(_ digits: Int) throws(RegularExpressionError) -> ScalarSet {
         var value: UInt32 = 0
         for _ in 0..<digits {
-            guard let digit = next.flatMap({ Character($0).hexDigitValue }) else { throw refused("an escape") }
+            guard let digit = next.flatMap({ Character($0).hexDigitValue }) else {
+                throw refused("an escape")
+            }
             value = value << 4 | UInt32(digit)
             at += 1
         }

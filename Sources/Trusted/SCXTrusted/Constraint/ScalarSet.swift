@@ -50,7 +50,9 @@ struct ScalarSet: Equatable, Sendable {
     /// The scalars as a JSON string spells them: each in one way.
     var jsonPattern: Pattern {
         var choices = [intersection(.plain).pattern]
-        for (scalar, letter) in [(0x22, "\""), (0x5C, "\\"), (8, "b"), (9, "t"), (10, "n"), (12, "f"), (13, "r")]
+        for (scalar, letter) in [
+            (0x22, "\""), (0x5C, "\\"), (8, "b"), (9, "t"), (10, "n"), (12, "f"), (13, "r"),
+        ]
         where contains(UInt32(scalar)) {
             choices.append(.text("\\" + letter))
         }

@@ -78,7 +78,9 @@ extension SchemaCompiler {
         }
         var values = [schema["const"] ?? .null]
         if let list = schema["enum"] {
-            guard let list = list.array, !list.isEmpty else { throw place.error("enum", "is no list of values") }
+            guard let list = list.array, !list.isEmpty else {
+                throw place.error("enum", "is no list of values")
+            }
             values = schema["const"].map { constant in list.filter { $0.isSame(as: constant) } } ?? list
         }
         let allowed = schema["type"] == nil ? nil : try types(schema, place)

@@ -24,8 +24,12 @@ extension SchemaCompiler {
             }
             switch name {
             case "properties", "additionalProperties", "required": continue
-            case "$ref", "anyOf", "oneOf": later.append(.object([.init(name, other)]))
-            case "allOf": later += other.array ?? []
+            case "$ref", "anyOf", "oneOf":
+                merged.append(member)
+                later.append(.object([.init(name, other)]))
+            case "allOf":
+                merged.append(member)
+                later += other.array ?? []
             case "format": merged.append(member)
             case "type": merged.append(.init(name, try commonTypes(first, second, place)))
             case "items" where member.value.array == nil && other.array == nil:
@@ -96,7 +100,9 @@ extension SchemaCompiler {
         }
         var result: [JSON.Member] = []
         if !names.isEmpty {
-            let members = names.map { JSON.Member($0, both(schema(of: $0, in: first), schema(of: $0, in: second))) }
+            let members = names.map {
+                JSON.Member($0, both(schema(of: $0, in: first), schema(of: $0, in: second)))
+            }
             result.append(.init("properties", .object(members)))
         }
         let required = (first["required"]?.array ?? []) + (second["required"]?.array ?? [])

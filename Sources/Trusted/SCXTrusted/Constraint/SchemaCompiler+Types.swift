@@ -128,10 +128,11 @@ extension SchemaCompiler {
         return names
     }
 
-    /// A member whose name is none of the listed ones; its name is not empty and has no escapes.
+    /// A member whose name is none of the listed ones; where there are some, it is not empty and has no escapes.
     private func furtherMember(
         _ names: [String], _ value: Pattern, _ place: Place
     ) throws(ConstraintError) -> Pattern {
+        if names.isEmpty { return .sequence([.json(.string), JSONPart.colon, value]) }
         let taken = names.map { $0.unicodeScalars.map(\.value) }
         guard taken.allSatisfy({ $0.count <= 100 }) else {
             throw place.error("properties", "has a name of more than 100 characters beside further members")

@@ -87,3 +87,8 @@ package struct TokenConstraint: Sendable {
         return mask
     }
 }
+
+extension TokenConstraint: CustomStringConvertible {
+    /// Says nothing of the schema or the text, which are secrets.
+    package var description: String { "constraint, complete: \(isComplete), stuck: \(isStuck)" }
+}
