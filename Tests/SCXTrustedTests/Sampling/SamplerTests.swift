@@ -166,6 +166,45 @@ struct SamplerTests {
         #expect(try tokens([4, 3.5, 0]) { $0.logitBias = [2: 100, 0: -100, 77: 5] } == [2, 2, 2, 2])
     }
 
+    @Test("only allowed tokens are chosen, and log-probabilities stay the model's", arguments: filters)
+    func allowed(parameters: SamplingParameters) throws {
+        var parameters = parameters
+        parameters.topLogprobs = 3
+        parameters.repetitionPenalty = 1.2
+        parameters.logitBias = [1: 50, 700: 2]
+        let logits = Self.logits(700, seed: 21)
+        var free = try Sampler(Self.parameters { ($0.temperature, $0.topLogprobs) = (0, 3) })
+        let likeliest = try free.sample(logits.span)
+        var mask = TokenMask(capacity: 690)
+        for id: Int32 in [0, 63, 64, 65, 200, 689, 690, -1] where id != likeliest.id { mask.insert(id) }
+        #expect(mask.count == 6 && !mask.contains(690) && !mask.contains(-1) && !mask.contains(1))
+        var sampler = try Sampler(parameters, prompt: [0])
+        var seen: Set<Int32> = []
+        for _ in 0..<60 {
+            let token = try sampler.sample(logits.span, allowed: mask)
+            #expect(mask.contains(token.id) && token.top == likeliest.top)
+            let difference = Double(token.logprob - likeliest.logprob)
+            #expect(abs(difference - Double(logits[Int(token.id)] - logits[Int(likeliest.id)])) < 1e-4)
+            seen.insert(token.id)
+        }
+        #expect(seen.count > 1 || parameters.topK == 1 || parameters.topP < 1 || parameters.minP > 0)
+        #expect(throws: SamplingError.nothingToChoose) {
+            try sampler.sample(logits.span, allowed: TokenMask(capacity: 700))
+        }
+    }
+
+    @Test("penalties and bias act among the allowed tokens")
+    func penaltiesAmongAllowed() throws {
+        var mask = TokenMask(capacity: 4)
+        for id: Int32 in [1, 2] { mask.insert(id) }
+        var sampler = try Sampler(
+            Self.parameters {
+                ($0.temperature, $0.frequencyPenalty, $0.logitBias) = (0, 1, [3: 100, 2: 0.5])
+            })
+        let tokens = try (0..<4).map { _ in try sampler.sample([9, 3, 2, 1].span, allowed: mask).id }
+        #expect(tokens == [1, 2, 1, 2])
+    }
+
     @Test("parameters out of range are named by their flag")
     func invalid() {
         let changes: [(String, (inout SamplingParameters) -> Void)] = [

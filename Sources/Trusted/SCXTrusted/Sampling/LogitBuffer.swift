@@ -48,6 +48,17 @@ struct LogitBuffer: Sendable {
         set { logits[Int(id)] = Self.cleaned(newValue) }
     }
 
+    /// Leaves only the tokens of a mask; those beyond its capacity are not in it.
+    mutating func keep(_ allowed: TokenMask) {
+        for start in stride(from: 0, to: logits.count, by: 64) {
+            let word = start < allowed.capacity ? allowed.words[start / 64] : 0
+            guard word != .max else { continue }
+            for place in start..<min(start + 64, logits.count) where word >> UInt64(place - start) & 1 == 0 {
+                logits[place] = -.infinity
+            }
+        }
+    }
+
     /// The token with the largest logit; nil when all are negative infinity.
     func best() -> (id: Int32, logit: Float)? {
         var largest = Lanes(repeating: -.infinity)

@@ -16,8 +16,8 @@ package struct SampledToken: Equatable, Sendable {
 
 /// Chooses the tokens of one answer.
 ///
-/// In this order: repetition penalty, presence and frequency penalties, bias, temperature, top-k, top-p, min-p, then a
-/// draw. Equal logits are ordered by id, the lower first, so exactly k tokens pass top-k. A logit that is no number is
+/// In this order: tokens that are not allowed are left out, repetition penalty, presence and frequency penalties, bias,
+/// temperature, top-k, top-p, min-p, then a draw. Equal logits are ordered by id, the lower first, so exactly k tokens pass top-k. A logit that is no number is
 /// never chosen. The same seed, parameters and logits give the same tokens everywhere.
 package struct Sampler: Sendable {
     package let parameters: SamplingParameters
@@ -46,10 +46,14 @@ package struct Sampler: Sendable {
 
     /// Chooses the next token and counts it as part of the answer.
     ///
-    /// - Parameter logits: One for each token of the vocabulary.
+    /// - Parameters:
+    ///   - logits: One for each token of the vocabulary.
+    ///   - allowed: The tokens to choose from; nil for all. Reported log-probabilities do not depend on it.
     /// - Returns: The token with its log-probability.
-    /// - Throws: `SamplingError.nothingToChoose` when no logit is finite.
-    package mutating func sample(_ logits: Span<Float>) throws(SamplingError) -> SampledToken {
+    /// - Throws: `SamplingError.nothingToChoose` when no logit of an allowed token is finite.
+    package mutating func sample(
+        _ logits: Span<Float>, allowed: TokenMask? = nil
+    ) throws(SamplingError) -> SampledToken {
         scratch.load(logits)
         guard let best = scratch.best() else { throw .nothingToChoose }
         let mass = scratch.weigh(relativeTo: best.logit, scale: 1)
@@ -57,8 +61,9 @@ package struct Sampler: Sendable {
         let top = scratch.largest(parameters.topLogprobs).map { id in
             TokenLogprob(id: id, logprob: scratch[id] - normalizer)
         }
-        let chosen = try choose(best)
-        // The penalties changed the buffer; the model's own logit is in the input.
+        if let allowed { scratch.keep(allowed) }
+        let chosen = try choose(best, isMasked: allowed != nil)
+        // The mask and the penalties changed the buffer; the model's own logit is in the input.
         let raw = LogitBuffer.cleaned(logits[Int(chosen)])
         if parameters.repetitionPenalty != 1 { seen.insert(chosen) }
         if parameters.presencePenalty != 0 || parameters.frequencyPenalty != 0 {
@@ -67,9 +72,11 @@ package struct Sampler: Sendable {
         return SampledToken(id: chosen, logprob: raw - normalizer, top: top)
     }
 
-    private mutating func choose(_ rawBest: (id: Int32, logit: Float)) throws(SamplingError) -> Int32 {
+    private mutating func choose(
+        _ rawBest: (id: Int32, logit: Float), isMasked: Bool
+    ) throws(SamplingError) -> Int32 {
         var best = rawBest
-        let isAdjusted = adjust()
+        let isAdjusted = adjust() || isMasked
         if isAdjusted {
             guard let adjusted = scratch.best() else { throw .nothingToChoose }
             best = adjusted

@@ -172,7 +172,7 @@ struct TokenDecoding: Sendable {
         run(ready, from: step + 1, into: &text)
     }
 
-    private static func strip(_ token: [UInt8], _ content: [UInt8], _ start: Int, _ end: Int) -> [UInt8] {
+    static func strip(_ token: [UInt8], _ content: [UInt8], _ start: Int, _ end: Int) -> [UInt8] {
         var rest = token[...]
         for _ in 0..<start where rest.starts(with: content) { rest.removeFirst(content.count) }
         for _ in 0..<end where rest.suffix(content.count).elementsEqual(content) {
@@ -182,7 +182,7 @@ struct TokenDecoding: Sendable {
     }
 
     /// The bytes that a token spells in the byte alphabet, or its own where it is written otherwise.
-    private static func alphabetBytes(_ token: [UInt8]) -> [UInt8] {
+    static func alphabetBytes(_ token: [UInt8]) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(token.count)
         let span = token.span
@@ -197,7 +197,7 @@ struct TokenDecoding: Sendable {
     }
 
     /// The byte of a token such as `<0x0A>`.
-    private static func fallbackByte(_ token: [UInt8]) -> UInt8? {
+    static func fallbackByte(_ token: [UInt8]) -> UInt8? {
         guard token.count == 6, token.starts(with: Array("<0x".utf8)), token[5] == UInt8(ascii: ">") else {
             return nil
         }

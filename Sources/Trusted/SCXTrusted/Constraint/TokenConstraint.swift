@@ -1,0 +1,94 @@
+/// Holds an answer to a grammar, token by token.
+///
+/// Before each draw, `allowed` gives the tokens that lead towards a text of the grammar, and `accept` takes the one that
+/// was drawn. There is always a token to draw: where none of the vocabulary fits, the end is allowed and `isStuck` says
+/// that the text is not complete.
+package struct TokenConstraint: Sendable {
+    private let table: TokenTable
+    private let endTokens: [Int32]
+    private var automaton: ByteAutomaton
+    private var state: ByteAutomaton.State
+    private var isAtStart: Bool
+    private var hasEnded = false
+    private var masks: [ByteAutomaton.State: TokenMask] = [:]
+
+    /// Masks kept; one takes 16 KiB for a vocabulary of 128,000.
+    private static let mostMasks = 48
+
+    /// Whether no token fitted, so that the answer ends before its text is complete.
+    package private(set) var isStuck = false
+
+    /// Prepares for an answer; to make several of the same kind, copy the value.
+    ///
+    /// - Parameters:
+    ///   - grammar: What the answer may be.
+    ///   - table: Of the tokenizer whose tokens are drawn.
+    ///   - endTokens: Tokens that end an answer; allowed only where the text may end.
+    ///   - atStart: Whether the text begins with the answer: false when other tokens of the answer came before.
+    /// - Throws: `ConstraintError` when the grammar allows nothing or is too large.
+    package init(
+        _ grammar: Grammar, table: TokenTable, endTokens: [Int32], atStart: Bool = true
+    ) throws(ConstraintError) {
+        self.table = table
+        self.endTokens = endTokens
+        automaton = ByteAutomaton(try GrammarProgram(grammar))
+        state = automaton.start
+        isAtStart = atStart
+    }
+
+    /// Whether the text so far is complete: the answer may end here, or has ended.
+    package var isComplete: Bool { hasEnded || automaton.isEnding(state) }
+
+    /// The tokens that may follow.
+    package mutating func allowed() -> TokenMask {
+        var mask = TokenMask(capacity: table.vocabularySize)
+        if !hasEnded, !automaton.isFinal(state) {
+            mask = inside()
+            if mask.isEmpty, !automaton.isEnding(state) { isStuck = true }
+        }
+        if hasEnded || isStuck || automaton.isEnding(state) {
+            for token in endTokens { mask.insert(token) }
+        }
+        return mask
+    }
+
+    /// Takes the token that was drawn. One that was not allowed leaves the constraint stuck.
+    package mutating func accept(_ token: Int32) {
+        if endTokens.contains(token) {
+            if !automaton.isEnding(state) { isStuck = true }
+            hasEnded = true
+            return
+        }
+        let bytes = table.bytes(of: token, atStart: isAtStart)
+        if hasEnded || bytes.isEmpty { state = ByteAutomaton.dead }
+        for byte in bytes { state = automaton.next(state, byte) }
+        if state == ByteAutomaton.dead { isStuck = true }
+        isAtStart = false
+    }
+
+    /// The tokens that continue the text.
+    private mutating func inside() -> TokenMask {
+        if automaton.isFull {
+            state = automaton.forget(except: state)
+            masks = [:]
+        }
+        if !isAtStart, let known = masks[state] { return known }
+        var mask = TokenMask(capacity: table.vocabularySize)
+        automaton.mark(table.tree, from: state, in: &mask)
+        if isAtStart {
+            for token in table.startTokens { mask.remove(token) }
+            automaton.mark(table.startTree, from: state, in: &mask)
+        }
+        for token in endTokens { mask.remove(token) }
+        if !isAtStart {
+            if masks.count >= Self.mostMasks { masks = [:] }
+            masks[state] = mask
+        }
+        return mask
+    }
+}
+
+extension TokenConstraint: CustomStringConvertible {
+    /// Says nothing of the schema or the text, which are secrets.
+    package var description: String { "constraint, complete: \(isComplete), stuck: \(isStuck)" }
+}

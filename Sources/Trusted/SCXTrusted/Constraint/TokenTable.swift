@@ -1,0 +1,126 @@
+/// Tokens in a tree of their bytes, laid out in the order in which a search visits it.
+struct TokenTree: Sendable {
+    struct Node: Sendable {
+        /// Where to go on when the byte does not fit: after all nodes below.
+        var skip: Int32
+        /// The first of the tokens that end here; those of the next node follow them.
+        var tokens: Int32
+        var depth: UInt16
+        var byte: UInt8
+    }
+
+    private(set) var nodes: [Node] = []
+    private(set) var tokens: [Int32] = []
+    private(set) var deepest = 0
+
+    var count: Int { nodes.count }
+
+    /// Longer tokens are left out; published vocabularies end at some 200 bytes.
+    static let longestToken = 1024
+
+    /// Builds the tree of tokens that lie one after the other in a buffer.
+    ///
+    /// - Parameters:
+    ///   - entries: The tokens and where their bytes lie; empty ones are left out.
+    ///   - bytes: The buffer.
+    init(_ entries: [(id: Int32, range: Range<Int>)], in bytes: [UInt8]) {
+        // The first eight bytes decide nearly all comparisons.
+        var keyed: [(key: UInt64, entry: Int32)] = []
+        keyed.reserveCapacity(entries.count)
+        for (index, entry) in entries.enumerated() where (1...Self.longestToken).contains(entry.range.count) {
+            var key: UInt64 = 0
+            for place in 0..<8 {
+                key = key << 8
+                if place < entry.range.count { key |= UInt64(bytes[entry.range.lowerBound + place]) }
+            }
+            keyed.append((key, Int32(index)))
+        }
+        keyed.sort { first, second in
+            guard first.key == second.key else { return first.key < second.key }
+            let (one, other) = (entries[Int(first.entry)], entries[Int(second.entry)])
+            let order = Self.compare(one.range, other.range, bytes)
+            return order == 0 ? one.id < other.id : order < 0
+        }
+        nodes.reserveCapacity(entries.count * 3)
+        tokens.reserveCapacity(keyed.count)
+        var path: [Int] = []
+        var last = 0..<0
+        for (_, index) in keyed {
+            let (id, range) = entries[Int(index)]
+            var shared = 0
+            while shared < min(last.count, range.count),
+                bytes[last.lowerBound + shared] == bytes[range.lowerBound + shared]
+            {
+                shared += 1
+            }
+            while path.count > shared { nodes[path.removeLast()].skip = Int32(nodes.count) }
+            for place in shared..<range.count {
+                path.append(nodes.count)
+                nodes.append(
+                    Node(
+                        skip: 0, tokens: Int32(tokens.count), depth: UInt16(place),
+                        byte: bytes[range.lowerBound + place]))
+            }
+            deepest = max(deepest, range.count)
+            tokens.append(id)
+            last = range
+        }
+        while let node = path.popLast() { nodes[node].skip = Int32(nodes.count) }
+    }
+
+    private static func compare(_ one: Range<Int>, _ other: Range<Int>, _ bytes: [UInt8]) -> Int {
+        for place in 0..<min(one.count, other.count) {
+            let difference = Int(bytes[one.lowerBound + place]) - Int(bytes[other.lowerBound + place])
+            if difference != 0 { return difference }
+        }
+        return one.count - other.count
+    }
+}
+
+/// The bytes that a tokenizer's tokens add to a text, ready for finding those that a grammar allows.
+///
+/// Made once for a tokenizer, and shared by all answers. Special tokens add no bytes.
+package final class TokenTable: Sendable {
+    package let vocabularySize: Int
+    private let bytes: [UInt8]
+    private let ends: [Int32]
+    /// Bytes of tokens that read differently at the start of a text.
+    private let startBytes: [Int32: [UInt8]]
+    let tree: TokenTree
+    /// Tokens that read differently at the start of a text, as they read there.
+    let startTree: TokenTree
+
+    package init(_ tokenizer: Tokenizer) {
+        let (inner, start) = tokenizer.tokenBytes()
+        var (bytes, ends): ([UInt8], [Int32]) = ([], [])
+        ends.reserveCapacity(inner.count)
+        var entries: [(id: Int32, range: Range<Int>)] = []
+        entries.reserveCapacity(inner.count)
+        for (id, token) in inner.enumerated() {
+            entries.append((Int32(id), bytes.count..<bytes.count + token.count))
+            bytes += token
+            ends.append(Int32(bytes.count))
+        }
+        var (startEntries, startBuffer): ([(id: Int32, range: Range<Int>)], [UInt8]) = ([], [])
+        for (id, token) in start {
+            startEntries.append((id, startBuffer.count..<startBuffer.count + token.count))
+            startBuffer += token
+        }
+        vocabularySize = inner.count
+        tree = TokenTree(entries, in: bytes)
+        startTree = TokenTree(startEntries, in: startBuffer)
+        self.bytes = bytes
+        self.ends = ends
+        startBytes = start
+    }
+
+    /// Tokens that read differently at the start of a text.
+    var startTokens: some Sequence<Int32> { startBytes.keys }
+
+    /// The bytes that a token adds to a text; none for special tokens and numbers without a token.
+    package func bytes(of token: Int32, atStart: Bool) -> ArraySlice<UInt8> {
+        guard token >= 0, Int(token) < ends.count else { return [] }
+        if atStart, let bytes = startBytes[token] { return bytes[...] }
+        return bytes[(token == 0 ? 0 : Int(ends[Int(token) - 1]))..<Int(ends[Int(token)])]
+    }
+}

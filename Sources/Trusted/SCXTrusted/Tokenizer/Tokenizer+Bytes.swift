@@ -1,0 +1,44 @@
+import SCXInference
+
+extension Tokenizer {
+    /// The bytes that each token adds to a decoded text.
+    ///
+    /// - Returns: Bytes by the tokens' numbers, none for special tokens; and those of the tokens that read differently
+    ///   at the start of a text, where some tokenizers drop a space.
+    func tokenBytes() -> (inner: [[UInt8]], start: [Int32: [UInt8]]) {
+        var inner: [[UInt8]] = []
+        var start: [Int32: [UInt8]] = [:]
+        inner.reserveCapacity(vocabularySize)
+        for id in 0..<Int32(vocabularySize) {
+            guard !isSpecial(id), let token = decodedForms[id] ?? vocabulary.text(of: id).map({ Array($0) })
+            else {
+                inner.append([])
+                continue
+            }
+            let bytes = decoders.reduce(token) { $1.bytes(of: $0, atStart: false) }
+            inner.append(bytes)
+            let first = decoders.reduce(token) { $1.bytes(of: $0, atStart: true) }
+            if first != bytes { start[id] = first }
+        }
+        return (inner, start)
+    }
+}
+
+extension TokenDecoder {
+    /// What the step makes of a token that stands among others; unlike the decoder it leaves half characters as they are.
+    fileprivate func bytes(of token: [UInt8], atStart: Bool) -> [UInt8] {
+        switch self {
+        case .spaced: atStart ? token : [0x20] + token
+        case .bytes: TokenDecoding.alphabetBytes(token)
+        case .byteFallback: TokenDecoding.fallbackByte(token).map { [$0] } ?? token
+        case .metaspace(let character, let dropsFirst):
+            token.span.replacing(
+                Array(String(character).utf8), with: atStart && dropsFirst ? [] : [0x20])
+        case .replace(let pattern, let content): token.span.replacing(pattern, with: content)
+        case .stripTokens(let character, let start, let end):
+            TokenDecoding.strip(token, Array(String(character).utf8), start, end)
+        case .stripText(let content, let start, _):
+            atStart ? TokenDecoding.strip(token, content, start, 0) : token
+        }
+    }
+}
