@@ -39,6 +39,9 @@ package struct TokenConstraint: Sendable {
     /// Whether the text so far is complete: the answer may end here, or has ended.
     package var isComplete: Bool { hasEnded || automaton.isEnding(state) }
 
+    /// Whether nothing can follow but the end.
+    package var isFinal: Bool { hasEnded || automaton.isFinal(state) }
+
     /// The tokens that may follow.
     package mutating func allowed() -> TokenMask {
         var mask = TokenMask(capacity: table.vocabularySize)

@@ -1,0 +1,66 @@
+import SCXInference
+import SCXTrusted
+
+extension Grammar {
+    /// What the answer to a request may be; nil for anything.
+    ///
+    /// - Parameters:
+    ///   - request: The request.
+    ///   - tools: Functions that the model is told of.
+    ///   - callFormat: How it writes calls; nil without tools.
+    /// - Throws: ``APIError`` for a schema that answers cannot be held to, and for a function that does not exist.
+    init?(of request: ChatRequest, tools: [JSON], callFormat: ToolCallFormat?) throws(APIError) {
+        let names = tools.map { $0["function"]?["name"]?.string ?? "" }
+        if let callFormat {
+            switch request.toolChoice {
+            case .none, .auto: break
+            case .required:
+                self = try Self.call(of: tools.indices.map { $0 }, tools, names, callFormat)
+                return
+            case .function(let name):
+                guard let index = names.firstIndex(of: name) else {
+                    throw .invalid("'tool_choice' names a function that is not in 'tools'.", param: "tool_choice")
+                }
+                self = try Self.call(of: [index], tools, names, callFormat)
+                return
+            }
+        }
+        let answer: Grammar
+        switch request.format {
+        case .text: return nil
+        case .jsonObject: answer = .anyObject
+        case .jsonSchema(let schema): answer = try Self.schema(schema, "response_format")
+        }
+        // A model that may call functions may do that in place of its answer.
+        guard let callFormat else {
+            self = answer
+            return
+        }
+        self = .choice([answer, try Self.call(of: tools.indices.map { $0 }, tools, names, callFormat)])
+    }
+
+    /// A call of one of some functions.
+    private static func call(
+        of indices: [Int], _ tools: [JSON], _ names: [String], _ format: ToolCallFormat
+    ) throws(APIError) -> Grammar {
+        var calls: [Grammar] = []
+        for index in indices {
+            var arguments = Grammar.anyObject
+            if let parameters = tools[index]["function"]?["parameters"], parameters.object?.isEmpty == false {
+                arguments = try schema(parameters, "tools[\(index)].function.parameters")
+            }
+            calls.append(
+                .sequence([
+                    .literal(format.forcedOpening + format.forcedPrefix(names[index])), arguments,
+                    .literal(format.forcedSuffix + format.forcedClosing),
+                ]))
+        }
+        return .choice(calls)
+    }
+
+    private static func schema(_ json: JSON, _ param: String) throws(APIError) -> Grammar {
+        do throws(ConstraintError) { return .schema(try JSONSchema(json)) } catch {
+            throw .invalid("\(error).", param: param, code: "invalid_schema")
+        }
+    }
+}

@@ -1,0 +1,173 @@
+package import SCXInference
+import SCXTrusted
+import Synchronization
+
+/// Answers requests with a model.
+package struct ModelAnswers: Answering {
+    package let model: ServedModel
+    private let table: LazyTable
+
+    package init(_ model: ServedModel) {
+        self.model = model
+        table = LazyTable(model.tokenizer)
+    }
+
+    package func chat(_ request: ChatRequest) async throws(APIError) -> RunningChat {
+        let profile = try model.profile(named: request.profile)
+        let tools = try usedTools(request)
+        let prompt = try tokens(of: request, tools: tools.isEmpty ? nil : tools)
+        try check(prompt, fits: profile)
+
+        var generation = GenerationRequest(
+            prompt: prompt,
+            maximumTokens: request.maximumTokens ?? max(1, profile.loop.maximumLength - prompt.count),
+            sampling: request.sampling,
+            stop: StopConditions(
+                tokens: model.stopTokens, ignoresTokens: request.ignoresEnd, strings: request.stop))
+        generation.promptAlternatives = request.promptAlternatives
+        let format = tools.isEmpty ? nil : model.chatFormat?.toolCallFormat
+        if let format, let tokenizer = model.tokenizer {
+            generation.shownTokens = Set(format.markers.compactMap { tokenizer.id(for: $0) })
+        }
+        if let grammar = try Grammar(of: request, tools: tools, callFormat: format) {
+            generation.constraint = try constraint(grammar)
+        }
+        var streams: [EngineLoop.Events] = []
+        for choice in 0..<request.count {
+            var one = generation
+            if let seed = request.sampling.seed { one.sampling.seed = seed &+ UInt64(choice) }
+            do throws(AdmissionError) {
+                streams.append(
+                    try profile.loop.submit(one, owner: Owner(key: request.key, salt: request.salt)))
+            } catch { throw APIError(error) }
+        }
+        let mostCalls = request.allowsParallelCalls ? Int.max : 1
+        let readers = (0..<request.count).map { choice in
+            ChoiceReader(choice: choice, promptTokens: prompt.count, format: format, mostCalls: mostCalls)
+        }
+        return RunningChat(
+            prompt: prompt, profile: profile.name, events: Self.merge(streams, readers))
+    }
+
+    package func embed(
+        _ prompt: ChatRequest.Prompt, key: String, profile: String?
+    ) async throws(APIError) -> Embedding {
+        let served = try model.profile(named: profile)
+        let tokens = try tokens(of: ChatRequest(prompt: prompt), tools: nil)
+        try check(tokens, fits: served)
+        var request = GenerationRequest(prompt: tokens, maximumTokens: 0, sampling: SamplingParameters())
+        request.wantsEmbedding = true
+        do {
+            for try await event in try served.loop.submit(request, owner: Owner(key: key))
+            where event.finished != nil {
+                return Embedding(values: event.embedding, promptTokens: tokens.count)
+            }
+        } catch { throw APIError(error) }
+        throw APIError(AdmissionError.draining)
+    }
+
+    // MARK: Prompts
+
+    /// The tokens of a prompt.
+    package func tokens(of request: ChatRequest, tools: [JSON]?) throws(APIError) -> [Int32] {
+        switch request.prompt {
+        case .tokens(let tokens): return tokens
+        case .text(let text): return try model.requireTokenizer().encode(text)
+        case .messages(let messages):
+            let format = try model.requireChatFormat()
+            let text: String
+            do throws(TemplateError) {
+                text = try format.prompt(messages, tools: tools, more: request.templateVariables)
+            } catch {
+                throw .invalid(
+                    "The model's chat template refuses these messages: \(error.reason).", param: "messages")
+            }
+            return try model.requireTokenizer().encode(text, addSpecialTokens: false)
+        }
+    }
+
+    private func check(_ prompt: [Int32], fits profile: ServedProfile) throws(APIError) {
+        let limit = profile.loop.maximumLength - 1
+        guard prompt.count <= limit else {
+            throw APIError(EngineError.promptTooLong(tokens: prompt.count, limit: limit))
+        }
+        let vocabulary = profile.loop.vocabularySize
+        guard prompt.allSatisfy({ $0 >= 0 && $0 < vocabulary }) else {
+            throw APIError(EngineError.tokenOutOfRange(vocabulary: vocabulary))
+        }
+        guard !prompt.isEmpty else { throw APIError(EngineError.emptyPrompt) }
+    }
+
+    /// The tools that the model is told of.
+    private func usedTools(_ request: ChatRequest) throws(APIError) -> [JSON] {
+        if request.toolChoice == .none { return [] }
+        if request.tools.isEmpty, request.toolChoice != .auto {
+            throw .invalid("'tool_choice' asks for a call, but there are no 'tools'.", param: "tool_choice")
+        }
+        return request.tools
+    }
+
+    // MARK: Constraints
+
+    private func constraint(_ grammar: Grammar) throws(APIError) -> TokenConstraint {
+        guard let table = table.value else {
+            throw .invalid("A model without tokenizer cannot be held to a format.", param: "response_format")
+        }
+        do throws(ConstraintError) {
+            return try TokenConstraint(grammar, table: table, endTokens: Array(model.stopTokens))
+        } catch {
+            throw .invalid("\(error).", param: "response_format", code: "invalid_schema")
+        }
+    }
+
+    // MARK: Events
+
+    /// The events of all answers as they come.
+    private static func merge(
+        _ streams: [EngineLoop.Events], _ readers: [ChoiceReader]
+    ) -> AsyncThrowingStream<ChatEvent, any Error> {
+        let (events, continuation) = AsyncThrowingStream<ChatEvent, any Error>.makeStream()
+        let task = Task {
+            do {
+                try await withThrowingTaskGroup { group in
+                    for (stream, reader) in zip(streams, readers) {
+                        group.addTask {
+                            var reader = reader
+                            for try await event in stream {
+                                for kind in reader.read(event) {
+                                    continuation.yield(ChatEvent(choice: reader.choice, kind))
+                                }
+                                // All calls that may be made are made.
+                                if reader.hasFinished { break }
+                            }
+                        }
+                    }
+                    try await group.waitForAll()
+                }
+                continuation.finish()
+            } catch {
+                continuation.finish(throwing: APIError(error))
+            }
+        }
+        continuation.onTermination = { end in
+            if case .cancelled = end { task.cancel() }
+        }
+        return events
+    }
+}
+
+/// The bytes of all tokens, made when they are first needed.
+private final class LazyTable: Sendable {
+    private let tokenizer: Tokenizer?
+    private let table = Mutex<TokenTable?>(nil)
+
+    init(_ tokenizer: Tokenizer?) { self.tokenizer = tokenizer }
+
+    /// Nil without a tokenizer.
+    var value: TokenTable? {
+        table.withLock { table in
+            if table == nil { table = tokenizer.map { TokenTable($0) } }
+            return table
+        }
+    }
+}
