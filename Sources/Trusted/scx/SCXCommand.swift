@@ -1,18 +1,38 @@
 import ArgumentParser
+import Foundation
 
 @main
-struct SCXCommand: ParsableCommand {
+struct SCXCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "scx",
         abstract: "Answers from a transformer whose worker need not be trusted.",
         discussion: """
-            This program is the trusted side: it keeps text, tokens and sampling. Profile 'plain', the only one so \
-            far, hides nothing from the worker; it runs in this process and is the baseline of every measurement.
+            This program is the trusted side: it keeps text, tokens and sampling. Profile 'plain' hides nothing from the \
+            worker and is the baseline of every measurement; docs/threat-model.md says what profile 'scx' hides.
             """,
         version: "0.1.0",
         subcommands: [
-            GenerateCommand.self, ChatCommand.self, TokenizeCommand.self, ModelsCommand.self,
-            LogitsCommand.self,
-            PerplexityCommand.self, KeysCommand.self,
+            ServeCommand.self, GenerateCommand.self, ChatCommand.self, TokenizeCommand.self,
+            ModelsCommand.self, LogitsCommand.self, PerplexityCommand.self, KeysCommand.self,
         ])
+
+    static func main() async {
+        var arguments = Array(CommandLine.arguments.dropFirst())
+        do {
+            if arguments.first == ServeCommand.configuration.commandName {
+                arguments =
+                    ["serve"]
+                    + (try await ServeArguments.filled(
+                        Array(arguments.dropFirst()), environment: ProcessInfo.processInfo.environment))
+            }
+            var command = try parseAsRoot(arguments)
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            exit(withError: error)
+        }
+    }
 }

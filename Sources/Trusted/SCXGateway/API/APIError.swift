@@ -14,13 +14,15 @@ package struct APIError: Error, Equatable, Sendable {
     package var code: String?
     /// When to try again, in seconds.
     package var retryAfter: Int?
+    /// The methods that the path takes, where that is the error.
+    package var allow: [String] = []
 
     package init(
         status: Int, _ message: String, type: String, param: String? = nil, code: String? = nil,
-        retryAfter: Int? = nil
+        retryAfter: Int? = nil, allow: [String] = []
     ) {
         (self.status, self.message, self.type) = (status, message, type)
-        (self.param, self.code, self.retryAfter) = (param, code, retryAfter)
+        (self.param, self.code, self.retryAfter, self.allow) = (param, code, retryAfter, allow)
     }
 
     /// A request that can never be answered as it is.

@@ -1,0 +1,219 @@
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+import SCXInference
+import SCXTrusted
+
+/// What Hummingbird gives with a request: here, the connection.
+struct GatewayContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+    let channel: any Channel
+
+    init(source: ApplicationRequestContextSource) {
+        coreContext = CoreRequestContextStorage(source: source)
+        channel = source.channel
+    }
+}
+
+/// Turns HTTP requests into those of the routes, and replies into responses.
+///
+/// Every error has a body of the OpenAI interface. Nothing of a request's content is logged: a line has the route, the
+/// status, the time and the name of the API key.
+struct GatewayResponder: HTTPResponder {
+    typealias Context = GatewayContext
+
+    let table: RouteTable
+    let keys: APIKeys
+    let limits: ServerLimits
+    let observer: any ServerObserver
+
+    func respond(to request: Request, context: GatewayContext) async throws -> Response {
+        let start = ContinuousClock.now
+        var path = request.head.path?.prefix { $0 != "?" } ?? "/"
+        if path.count > 1, path.hasSuffix("/") { path = path.dropLast() }
+        var routeName = "unknown"
+        var keyName = ""
+        var response: Response
+        do throws(APIError) {
+            switch table.match(request.method, path) {
+            case .nothing:
+                throw APIError(
+                    status: 404, "There is nothing at this path.", type: "invalid_request_error",
+                    code: "unknown_url")
+            case .otherMethod(let methods):
+                routeName = "other method"
+                throw APIError(
+                    status: 405, "This path does not take this method.", type: "invalid_request_error",
+                    code: "method_not_allowed", allow: methods.map(\.rawValue))
+            case .route(let route, let name):
+                routeName = route.path
+                try refuseForeignPages(request)
+                keyName = try authorize(request, route)
+                let call = APIRequest(
+                    name: name, body: try await body(of: request, route), key: keyName,
+                    profile: request.headers[.scxProfile])
+                response = try await reply(to: call, route, context)
+            }
+        } catch {
+            response = Self.response(error, path: path)
+        }
+        observer.requestEnded(
+            route: routeName, method: request.method.rawValue, status: response.status.code, key: keyName,
+            after: ContinuousClock.now - start)
+        return request.method == .head ? response.createHeadResponse() : response
+    }
+
+    // MARK: Who asks
+
+    /// The name of the API key.
+    private func authorize(_ request: Request, _ route: Route) throws(APIError) -> String {
+        guard !keys.isEmpty, !route.isOpen else { return "" }
+        var key = request.headers[.apiKey]
+        if let header = request.headers[.authorization], header.lowercased().hasPrefix("bearer ") {
+            key = String(header.dropFirst(7))
+        }
+        guard let key else {
+            throw APIError(
+                status: 401, "An API key is needed: 'Authorization: Bearer KEY'.", type: "authentication_error",
+                code: "missing_api_key")
+        }
+        guard let name = keys.name(of: key) else {
+            throw APIError(
+                status: 401, "This API key is not known.", type: "authentication_error",
+                code: "invalid_api_key")
+        }
+        return name
+    }
+
+    /// Keeps pages of other sites, open in the user's browser, from asking a server that wants no key.
+    private func refuseForeignPages(_ request: Request) throws(APIError) {
+        guard keys.isEmpty, let origin = request.headers[.origin] else { return }
+        let host = request.head.authority ?? ""
+        guard origin == "http://\(host)" || origin == "https://\(host)", limits.isOwnHost(host) else {
+            throw APIError(
+                status: 403, "Pages of other sites may not ask this server without an API key.",
+                type: "permission_error", code: "foreign_origin")
+        }
+    }
+
+    // MARK: Bodies
+
+    private func body(of request: Request, _ route: Route) async throws(APIError) -> JSON {
+        guard route.method == .post else { return .object([]) }
+        let tooLarge = APIError(
+            status: 413, "The body is larger than \(limits.bodyBytes) bytes.", type: "invalid_request_error",
+            code: "request_too_large")
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limits.bodyBytes {
+            throw tooLarge
+        }
+        let buffer: ByteBuffer
+        do {
+            buffer = try await withThrowingTaskGroup(of: ByteBuffer?.self) { [limits] group in
+                group.addTask { try await request.body.collect(upTo: limits.bodyBytes) }
+                group.addTask {
+                    try await Task.sleep(for: limits.bodyTime)
+                    return nil
+                }
+                defer { group.cancelAll() }
+                guard let body = try await group.next() ?? nil else { throw BodyTooSlow() }
+                return body
+            }
+        } catch is BodyTooSlow {
+            throw APIError(
+                status: 408, "The body did not arrive within \(limits.bodyTime.components.seconds) seconds.",
+                type: "invalid_request_error", code: "request_timeout")
+        } catch is NIOTooManyBytesError {
+            throw tooLarge
+        } catch {
+            throw .invalid("The body did not arrive.", code: "incomplete_body")
+        }
+        do throws(JSONError) {
+            let json = try JSON(parsing: Array(buffer.readableBytesView).span)
+            guard json.object != nil else { throw JSONError(reason: "not an object", offset: 0) }
+            return json
+        } catch {
+            throw .invalid("The body is \(error).", code: "invalid_json")
+        }
+    }
+
+    private struct BodyTooSlow: Error {}
+
+    // MARK: Replies
+
+    private func reply(
+        to call: APIRequest, _ route: Route, _ context: GatewayContext
+    ) async throws(APIError) -> Response {
+        let reply: APIReply
+        let watch: ConnectionWatch
+        do {
+            watch = try await context.channel.pipeline.handler(type: ConnectionWatch.self).get()
+            reply = try await watch.run { try await route.handler(call) }
+        } catch { throw APIError(error) }
+        switch reply {
+        case .json(let json, let headers):
+            return Self.response(.ok, json, headers)
+        case .text(let text, let type):
+            var fields = HTTPFields()
+            fields[.contentType] = type
+            fields[.contentSecurityPolicy] = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+            fields[.xContentTypeOptions] = "nosniff"
+            fields[.referrerPolicy] = "no-referrer"
+            return Response(
+                status: .ok, headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+        case .events(let events, let headers):
+            var fields = HTTPFields()
+            fields[.contentType] = "text/event-stream; charset=utf-8"
+            fields[.cacheControl] = "no-cache"
+            for header in headers {
+                guard let name = HTTPField.Name(header.name) else { continue }
+                fields[name] = header.value
+            }
+            let channel = context.channel
+            let patience = limits.clientTime
+            return Response(
+                status: .ok, headers: fields,
+                body: ResponseBody { writer in
+                    let progress = StreamProgress(channel: channel, patience: patience)
+                    defer { progress.stop() }
+                    for try await event in events {
+                        progress.begin()
+                        try await writer.write(ByteBuffer(string: event.text))
+                        progress.end()
+                    }
+                    try await writer.finish(nil)
+                })
+        }
+    }
+
+    static func response(
+        _ status: HTTPResponse.Status, _ json: JSON, _ headers: [APIHeader] = []
+    ) -> Response {
+        var fields = HTTPFields()
+        fields[.contentType] = "application/json"
+        for header in headers {
+            guard let name = HTTPField.Name(header.name) else { continue }
+            fields[name] = header.value
+        }
+        return Response(
+            status: status, headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(string: json.text)))
+    }
+
+    /// An error in the shape of the interface that the path belongs to.
+    static func response(_ error: APIError, path: Substring) -> Response {
+        let json = path.hasPrefix("/v1/messages") ? error.anthropicJSON : error.json
+        var response = response(HTTPResponse.Status(code: error.status), json)
+        if let seconds = error.retryAfter { response.headers[.retryAfter] = "\(seconds)" }
+        if error.status == 401 { response.headers[.wwwAuthenticate] = "Bearer" }
+        if !error.allow.isEmpty { response.headers[.allow] = error.allow.joined(separator: ", ") }
+        // What is left of a body that is not wanted would be read as the next request.
+        if error.status == 413 || error.status == 408 { response.headers[.connection] = "close" }
+        return response
+    }
+}
+
+extension HTTPField.Name {
+    fileprivate static var scxProfile: Self { Self("x-scx-profile") ?? .accept }
+    fileprivate static var apiKey: Self { Self("x-api-key") ?? .authorization }
+    fileprivate static var referrerPolicy: Self { Self("referrer-policy") ?? .accept }
+}

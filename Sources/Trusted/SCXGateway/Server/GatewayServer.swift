@@ -1,0 +1,109 @@
+import HTTPTypes
+import Hummingbird
+import HummingbirdTLS
+package import Logging
+import NIOCore
+import NIOSSL
+import SCXInference
+import SCXTrusted
+import ServiceLifecycle
+
+/// The HTTP server: an OpenAI-compatible endpoint over an ``Answering``.
+package struct GatewayServer: Sendable {
+    /// Where it listens and whom it serves.
+    package struct Options: Sendable {
+        package var host = "127.0.0.1"
+        /// 0 for any free one.
+        package var port = 8080
+        package var keys = APIKeys.none
+        /// Certificate chain and private key, PEM files; nil for plain HTTP.
+        package var tls: (certificate: String, key: String)?
+        /// Serve other machines without TLS or keys all the same.
+        package var isInsecure = false
+        package var limits = ServerLimits()
+
+        package init() {}
+
+        /// Whether only programs of this machine can connect.
+        package var isLoopback: Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
+
+        /// What other machines could read or ask, though they should not; nil when all is well.
+        package var problem: String? {
+            guard !isLoopback, !isInsecure else { return nil }
+            if tls == nil {
+                return "'--host \(host)' serves other machines: give '--https-cert' and '--https-key', or '--insecure'"
+            }
+            return keys.isEmpty
+                ? "'--host \(host)' serves other machines: give '--api-keys', or '--insecure'" : nil
+        }
+    }
+
+    private let options: Options
+    private let routes: Routes
+    private let logger: Logger
+    private let observer: any ServerObserver
+
+    /// - Parameters:
+    ///   - options: Where it listens and whom it serves.
+    ///   - routes: What it answers.
+    ///   - observer: Hears of each request.
+    ///   - logger: For what the server does.
+    package init(options: Options, routes: Routes, observer: any ServerObserver, logger: Logger) {
+        (self.options, self.routes, self.observer, self.logger) = (options, routes, observer, logger)
+    }
+
+    /// Serves until SIGTERM or SIGINT, then lets running answers end.
+    ///
+    /// - Parameter onRunning: Called with the port once it listens.
+    /// - Throws: ``ServerError`` when it cannot listen or a certificate cannot be used.
+    package func run(onRunning: @escaping @Sendable (Int) -> Void) async throws {
+        if let problem = options.problem { throw ServerError(problem) }
+        let limits = options.limits
+        let channel = HTTP1Channel.Configuration(
+            additionalChannelHandlers: [ConnectionWatch()],
+            idleTimeout: .nanoseconds(limits.clientTime.nanoseconds),
+            httpDecoderConfiguration: .init(maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 64 << 10))
+        let application = Application(
+            responder: GatewayResponder(
+                table: RouteTable(routes: routes.all), keys: options.keys, limits: limits, observer: observer),
+            server: try server(channel),
+            configuration: ApplicationConfiguration(
+                address: .hostname(options.host, port: options.port), serverName: "scx",
+                availableConnectionsDelegate: MaximumAvailableConnections(limits.connections)),
+            onServerRunning: { channel in onRunning(channel.localAddress?.port ?? 0) },
+            logger: quiet)
+        var services = ServiceGroupConfiguration(
+            services: [application], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
+        services.maximumGracefulShutdownDuration = limits.drainTime
+        do {
+            try await ServiceGroup(configuration: services).run()
+        } catch let error as IOError {
+            throw ServerError("cannot listen on \(options.host):\(options.port): \(error)")
+        }
+    }
+
+    /// What Hummingbird has to say only when something is wrong.
+    private var quiet: Logger {
+        var logger = logger
+        logger.logLevel = max(.warning, logger.logLevel)
+        return logger
+    }
+
+    private func server(_ channel: HTTP1Channel.Configuration) throws(ServerError) -> HTTPServerBuilder {
+        guard let tls = options.tls else { return .http1(configuration: channel) }
+        do {
+            let chain = try NIOSSLCertificate.fromPEMFile(tls.certificate).map { NIOSSLCertificateSource.certificate($0) }
+            let key = try NIOSSLPrivateKey(file: tls.key, format: .pem)
+            var configuration = TLSConfiguration.makeServerConfiguration(
+                certificateChain: chain, privateKey: .privateKey(key))
+            configuration.minimumTLSVersion = .tlsv12
+            return try .tls(.http1(configuration: channel), tlsConfiguration: configuration)
+        } catch {
+            throw ServerError("'--https-cert \(tls.certificate)', '--https-key \(tls.key)': no usable pair")
+        }
+    }
+}
+
+extension Duration {
+    var nanoseconds: Int64 { components.seconds * 1_000_000_000 + components.attoseconds / 1_000_000_000 }
+}

@@ -1,0 +1,29 @@
+/// What a server takes from its clients.
+package struct ServerLimits: Equatable, Sendable {
+    /// Largest body of a request.
+    package var bodyBytes = 8 << 20
+    /// How long a body may take to arrive.
+    package var bodyTime = Duration.seconds(30)
+    /// How long a client may take to read a part of its answer, and how long a connection may be idle.
+    package var clientTime = Duration.seconds(60)
+    /// Connections at once.
+    package var connections = 1024
+    /// How long running answers have to end after SIGTERM.
+    package var drainTime = Duration.seconds(60)
+    /// The host names of this server, for pages of its own.
+    package var hosts = ["localhost", "127.0.0.1", "[::1]"]
+
+    package init() {}
+
+    /// Whether a Host header names this server.
+    func isOwnHost(_ host: String) -> Bool {
+        let name = host.hasPrefix("[") ? host.prefix { $0 != "]" } + "]" : host.prefix { $0 != ":" }
+        return hosts.contains(String(name))
+    }
+}
+
+/// Hears what a server does, for metrics and logs.
+package protocol ServerObserver: Sendable {
+    /// A response's head is on its way.
+    func requestEnded(route: String, method: String, status: Int, key: String, after duration: Duration)
+}
