@@ -61,12 +61,17 @@ def grouped(precision):
         if bits == 4:
             codes = [low | high << 4 for low, high in zip(codes[::2], codes[1::2])]
         tensor += struct.pack("<2e", minimum, step) + bytes(codes)
-    fields = {"layer": 1, "position": 0, "queries": 1, "keys": 2}
-    fields |= {"precision": precision, "exactPrefix": 3, "channels": 73}
+    part = {"position": 0, "queries": 1, "keys": 2, "precision": precision, "exactPrefix": 3, "channels": 73}
     numbers = scx_link.read_groups(tensor, precision, 3, 73)
     assert numbers[1:6] == [-2, numbers[2], -1.5, -1.5 + 0.25 * (37 % 2**bits), -1.5 + 0.25 * (74 % 2**bits)]
     assert numbers[67:] == [8 + 2 * (37 * i % 2**bits) for i in range(6)]
-    return ("attention", fields, ("uint32", 1, len(tensor) // 4, tensor))
+    return part, tensor
+
+
+def attention(layer, *parts):
+    """A request of parts in groups, or of parts beside them."""
+    tensor = b"".join(tensor for _, tensor in parts)
+    return ("attention", {"layer": layer, "parts": [part for part, _ in parts]}, ("uint32", 1, len(tensor) // 4, tensor))
 
 
 def samples():
@@ -74,20 +79,23 @@ def samples():
     big, layer = 0xFFFFFFFF, 0xFFFF
     rows = ("float32", 2, 3, struct.pack("<6f", 1, -2.5, 0.1, 3.4e38, 1e-45, -0.0))
     in_float32 = {"precision": "float32", "exactPrefix": 0, "channels": 3}
+    edge = {"slot": 0, "position": big, "queries": big, "keys": big}
     requests = [
         ("linear", {"layer": 0, "site": site, "exact": site == "down"}, rows) for site in scx_link.SITES
     ] + [
         ("linear", {"layer": layer, "site": "queryKeyValue", "slot": big - 1, "exact": True}, rows),
-        ("attention", {"layer": 5, "position": 0, "queries": 7, "keys": 9} | in_float32, rows),
-        ("attention", {"layer": layer, "slot": 0, "position": big, "queries": big, "keys": big} | in_float32, rows),
-        grouped("int8"), grouped("int4"),
+        ("attention", {"layer": 5, "parts": [{"position": 0, "queries": 7, "keys": 9} | in_float32]}, rows),
+        ("attention", {"layer": layer, "parts": [edge | in_float32]}, rows),
+        ("attention", {"layer": 0, "parts": [edge | {**in_float32, "channels": n} for n in (0, 2, 1)]}, rows),
+        attention(1, grouped("int8")), attention(1, grouped("int4")),
+        attention(2, grouped("int4"), (edge | in_float32, struct.pack("<3f", 1, 2, 3)), grouped("int8")),
         ("feedForward", {"layer": 21}, rows),
         ("headTopK", {"count": big}, rows),
         ("unlock", {"slot": big, "layer": layer, "position": big}, ("uint32", 1, 4, struct.pack("<4I", 3, 0, 2, big))),
         ("lockTail", {"slot": 1, "layer": 2}, rows),
         ("middle", {"blocks": [0, 1], "segments": []}, rows),
         ("middle", {"blocks": [1, layer], "segments": [[big, big, big], [0, 0, 0], [1, 2, 3]]}, rows),
-        ("tailScores", {"slot": 8, "layer": 9, "position": 10}, rows),
+        ("tailScores", {"layer": 9, "segments": [[8, 10, 1], [big, big, 1]]}, rows),
         ("release", {"slot": 77}, None),
         ("stats", {}, None),
     ]
@@ -98,7 +106,7 @@ def samples():
         ("release", {}, None),
         ("failure", {"code": 2, "reason": "größer als erlaubt: 模型 \U0001F511"}, None),
     ]
-    hello = {"version": 1, "digest": "sha256:python", "weights": ""}
+    hello = {"version": 2, "digest": "sha256:python", "weights": ""}
     everything = [("hello", False, hello, None), ("hello", True, hello | {"weights": "int4"}, None)]
     everything += [(kind, False, fields, tensor) for kind, fields, tensor in requests]
     everything += [(kind, True, fields, tensor) for kind, fields, tensor in answers]

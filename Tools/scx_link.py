@@ -37,19 +37,25 @@ PRECISION_NAMES = {code: name for name, code in PRECISIONS.items()}
 GROUP = 64
 STATISTICS = ["connections", "slots", "slotBytes", "requests", "batches", "rows"]
 
-# The fields of each kind: names, and how struct packs them. Slots named "slot?" may be none.
+PART_LIMIT = 1 << 14
+
+# The fields of each kind: names, and how struct packs them. Slots named "slot?" may be none; a list follows the others.
 REQUESTS = {
     "linear": (["layer", "site", "slot?", "exact"], "<HHIB"),
-    "attention": (
-        ["layer", "slot?", "position", "queries", "keys", "precision", "exactPrefix", "channels"], "<HIIIIBII"),
+    "attention": (["layer"], "<H"),
     "feedForward": (["layer"], "<H"),
     "headTopK": (["count"], "<I"),
     "unlock": (["slot", "layer", "position"], "<IHI"),
     "lockTail": (["slot", "layer"], "<IH"),
-    "tailScores": (["slot", "layer", "position"], "<IHI"),
+    "middle": (["first", "end"], "<HH"),
+    "tailScores": (["layer"], "<H"),
     "release": (["slot"], "<I"),
     "stats": ([], "<"),
 }
+
+
+# The parts of an attention, one after the other in its tensor's one row.
+PART = (["slot?", "position", "queries", "keys", "precision", "exactPrefix", "channels"], "<IIIIBII")
 
 
 class LinkError(Exception):
@@ -79,41 +85,49 @@ class Message:
         if self.is_answer:
             return struct.pack("<6Q", *(fields[name] for name in STATISTICS)) if self.kind == "stats" else b""
         if self.kind == "middle":
-            segments = fields["segments"]
-            return struct.pack("<HHI", *fields["blocks"], len(segments)) + b"".join(
-                struct.pack("<III", *segment) for segment in segments)
-        names, layout = REQUESTS[self.kind]
-        values = []
-        for name in names:
-            if name == "slot?":
-                slot = fields.get("slot")
-                values.append(NO_SLOT if slot is None else slot)
-            else:
-                codes = {"site": SITES, "precision": PRECISIONS}.get(name)
-                values.append(codes[fields[name]] if codes else fields[name])
-        return struct.pack(layout, *values)
+            fields = fields | dict(zip(["first", "end"], fields["blocks"]))
+        result = pack_fields(fields, *REQUESTS[self.kind])
+        if self.kind == "attention":
+            parts = [pack_fields(part, *PART) for part in fields["parts"]]
+            result += struct.pack("<I", len(parts)) + b"".join(parts)
+        if self.kind in ("middle", "tailScores"):
+            segments = [struct.pack("<III", *segment) for segment in fields["segments"]]
+            result += struct.pack("<I", len(segments)) + b"".join(segments)
+        return result
 
     def floats(self):
         """The tensor's numbers, those that travelled in groups as the worker has them."""
-        precision = self.fields.get("precision", "float32")
-        if precision == "float32":
+        if not self.is_in_groups():
             if self.dtype != "float32":
                 raise LinkError("a tensor without numbers")
             return list(struct.unpack(f"<{len(self.tensor) // 4}f", self.tensor))
-        return read_groups(self.tensor, precision, self.fields["exactPrefix"], self.fields["channels"])
+        values, at = [], 0
+        for part in self.fields["parts"]:
+            layout = part["precision"], part["exactPrefix"], part["channels"]
+            end = at + 4 * word_count(*layout)
+            values += read_groups(self.tensor[at:end], *layout)
+            at = end
+        return values
+
+    def is_in_groups(self):
+        """Whether some of its numbers have few bits each."""
+        return any(part["precision"] != "float32" for part in self.fields.get("parts", []))
 
     def check(self):
-        """Refuses an attention whose precision does not fit its tensor."""
+        """Refuses an attention whose parts do not fit its tensor."""
         if self.kind != "attention" or self.is_answer:
             return
-        precision, channels = self.fields["precision"], self.fields["channels"]
-        expected = ("float32", self.rows, channels)
-        if precision != "float32":
-            expected = ("uint32", 1, word_count(precision, self.fields["exactPrefix"], channels))
-        elif self.fields["exactPrefix"] != 0:
-            raise LinkError("values before the groups of a tensor without groups")
-        if self.fields["exactPrefix"] > channels or (self.dtype, self.rows, self.channels) != expected:
-            raise LinkError(f"{channels} values in {precision} do not make a tensor of {self.rows} x {self.channels}")
+        parts, words = self.fields["parts"], 0
+        if not 1 <= len(parts) <= PART_LIMIT:
+            raise LinkError(f"an attention of {len(parts)} parts")
+        for part in parts:
+            precision, prefix, channels = part["precision"], part["exactPrefix"], part["channels"]
+            if prefix > channels or (precision == "float32" and prefix != 0):
+                raise LinkError(f"{prefix} of {channels} values before precision {precision}")
+            words += word_count(precision, prefix, channels)
+        expected = ("uint32", 1, words) if self.is_in_groups() else ("float32", self.rows, words)
+        if (self.dtype, self.rows, self.channels) != expected:
+            raise LinkError(f"the parts do not make a tensor of {self.rows} x {self.channels}")
 
     def frames(self):
         """The message as it travels: one frame, or as many as its tensor needs."""
@@ -130,18 +144,54 @@ class Message:
             fields, kind = b"", "more"
 
 
+def pack_fields(fields, names, layout):
+    """Fields as they travel, of those that all have one size."""
+    values = []
+    for name in names:
+        if name == "slot?":
+            slot = fields.get("slot")
+            values.append(NO_SLOT if slot is None else slot)
+        else:
+            codes = {"site": SITES, "precision": PRECISIONS}.get(name)
+            values.append(codes[fields[name]] if codes else fields[name])
+    return struct.pack(layout, *values)
+
+
+def unpack_fields(values, names):
+    """Fields by name, from their numbers."""
+    fields = dict(zip(names, values))
+    if "slot?" in fields:
+        slot = fields.pop("slot?")
+        if slot != NO_SLOT:
+            fields["slot"] = slot
+    for name, known in ("site", SITE_NAMES), ("precision", PRECISION_NAMES):
+        if name in fields:
+            if fields[name] not in known:
+                raise LinkError(f"unknown {name} {fields[name]}")
+            fields[name] = known[fields[name]]
+    if "exact" in fields:
+        if fields["exact"] > 1:
+            raise LinkError(f"an exactness of {fields['exact']}")
+        fields["exact"] = fields["exact"] == 1
+    return fields
+
+
 def text_bytes(text):
     utf8 = text.encode()
     return struct.pack("<H", len(utf8)) + utf8
 
 
 def word_count(precision, exact_prefix, channels):
-    """32-bit words of a row in groups."""
+    """32-bit words of a part."""
+    if precision == "float32":
+        return channels
     return exact_prefix + -(-(channels - exact_prefix) // GROUP) * (1 + 2 * PRECISIONS[precision])
 
 
 def read_groups(tensor, precision, exact_prefix, channels):
-    """The numbers of a row: the first in float32, the others in groups of a minimum, a step and codes."""
+    """The numbers of a part: the first in float32, the others in groups of a minimum, a step and codes."""
+    if precision == "float32":
+        exact_prefix = channels
     bits = PRECISIONS[precision]
     if len(tensor) != 4 * word_count(precision, exact_prefix, channels):
         raise LinkError(f"{len(tensor)} bytes for {channels} values in {precision}")
@@ -218,28 +268,17 @@ def parse_fields(kind, is_answer, data):
         return {"code": code, "reason": take_text()}
     if is_answer:
         fields = dict(zip(STATISTICS, take("<6Q"))) if kind == "stats" else {}
-    elif kind == "middle":
-        first, end, count = take("<HHI")
-        fields = {"blocks": [first, end], "segments": [list(take("<III")) for _ in range(count)]}
     elif kind in REQUESTS:
         names, layout = REQUESTS[kind]
-        fields = dict(zip(names, take(layout)))
-        if "slot?" in fields:
-            slot = fields.pop("slot?")
-            if slot != NO_SLOT:
-                fields["slot"] = slot
-        if "site" in fields:
-            if fields["site"] not in SITE_NAMES:
-                raise LinkError(f"unknown site {fields['site']}")
-            fields["site"] = SITE_NAMES[fields["site"]]
-        if "precision" in fields:
-            if fields["precision"] not in PRECISION_NAMES:
-                raise LinkError(f"unknown precision {fields['precision']}")
-            fields["precision"] = PRECISION_NAMES[fields["precision"]]
-        if "exact" in fields:
-            if fields["exact"] > 1:
-                raise LinkError(f"an exactness of {fields['exact']}")
-            fields["exact"] = fields["exact"] == 1
+        fields = unpack_fields(take(layout), names)
+        if kind == "middle":
+            fields = {"blocks": [fields["first"], fields["end"]]}
+        if kind == "attention":
+            (count,) = take("<I")
+            fields["parts"] = [unpack_fields(take(PART[1]), PART[0]) for _ in range(count)]
+        if kind in ("middle", "tailScores"):
+            (count,) = take("<I")
+            fields["segments"] = [list(take("<III")) for _ in range(count)]
     else:
         raise LinkError(f"'{kind}' is no request")
     if at != len(data):
@@ -323,7 +362,7 @@ class Transcript:
 
     def _take(self, line, end):
         if line["kind"] == "start":
-            if line["version"] != 1 or line["offset"] < end:
+            if line["version"] != 2 or line["offset"] < end:
                 raise LinkError("a start of another version, or out of place")
             self.starts.append(line)
             return line["offset"]
@@ -361,7 +400,7 @@ def write_transcript(directory, messages, unix_microseconds=0):
     offset = 0
     with open(os.path.join(directory, "transcript.jsonl"), "w", encoding="utf-8") as lines, \
             open(os.path.join(directory, "transcript.bin"), "wb") as tensors:
-        start = {"kind": "start", "version": 1, "unixMicroseconds": unix_microseconds, "offset": 0}
+        start = {"kind": "start", "version": 2, "unixMicroseconds": unix_microseconds, "offset": 0}
         lines.write(json.dumps(start) + "\n")
         for i, message in enumerate(messages):
             line = {

@@ -53,6 +53,80 @@ struct ViewsTests {
         #expect(views.sessions.flatMap(\.steps).count == 2)
     }
 
+    @Test("Exchanges that two sessions share are split")
+    func splitsSharedExchanges() throws {
+        let model = try AttackFixture.model.get()
+        let c = model.configuration
+        let (queryWidth, pairWidth) = (c.headCount * c.headSize, 2 * c.keyValueHeadCount * c.headSize)
+        let last = c.blockCount - 1
+        let prompts = [
+            Segment(slot: Slot(number: 3), position: 0, rows: 4),
+            Segment(slot: Slot(number: 9), position: 0, rows: 2),
+        ]
+        let next = prompts.map { Segment(slot: $0.slot, position: $0.rows, rows: 1) }
+        func tensor(_ rows: Int, _ channels: Int) -> EncodedTensor {
+            EncodedTensor(
+                encodedRows: rows, channels: channels,
+                values: (0..<rows * channels).map { Float($0 * 37 % 101) / 100 - 0.5 })
+        }
+        let heads = prompts.map { tensor(1, queryWidth + ($0.rows + 1) * pairWidth) }
+        let rows = tensor(2, c.hiddenSize)
+        let requests =
+            prompts.flatMap { prompt in
+                [
+                    Request(.middle(blocks: 0..<last, segments: [prompt]), tensor(prompt.rows, c.hiddenSize)),
+                    Request(.lockTail(slot: prompt.slot, layer: last), tensor(prompt.rows, pairWidth / 2)),
+                ]
+            } + [
+                Request(.linear(layer: 0, site: .queryKeyValue, slot: nil, exact: true), rows),
+                Request(
+                    .attention(layer: 0, parts: prompts.map { AttentionPart(queries: 1, keys: $0.rows + 1) }),
+                    EncodedTensor(joining: heads)),
+                Request(.feedForward(layer: 0), rows),
+                Request(.middle(blocks: 1..<last, segments: next), rows),
+                Request(.tailScores(layer: last, segments: next), rows),
+                Request(.feedForward(layer: last), rows),
+            ]
+        let worker = Worker(model: model.decoder)
+        var scores: [Float] = []
+        let views = try AttackFixture.record(model: model) { recorder in
+            for (i, request) in requests.enumerated() {
+                let number = UInt64(i + 1)
+                recorder.record(request.message(number: number), direction: .received, connection: 1)
+                let answer = try worker.answer(request)
+                recorder.record(
+                    answer.message(to: request.kind, number: number), direction: .sent, connection: 1)
+                if request.kind == .tailScores, case .tensor(let tensor) = answer { scores = tensor.values }
+            }
+        }
+        #expect(views.sessions.map(\.slot) == prompts.map(\.slot))
+        for (i, session) in views.sessions.enumerated() {
+            let length = prompts[i].rows
+            #expect(session.steps.map(\.positions) == [0..<length, length..<length + 1])
+            let step = session.steps[1]
+            let kinds = session.steps.map { $0.exchanges.map(\.kind) }
+            let generated: [MessageKind] = [
+                .linear, .attention, .feedForward, .middle, .tailScores, .feedForward,
+            ]
+            #expect(kinds == [[.middle, .lockTail], generated])
+            let attention = try #require(step.first(.attention))
+            #expect(try views.rows(of: attention).values == heads[i].values)
+            #expect(try views.attention(of: attention)?.keyPositions == 0..<length + 1)
+            #expect(try views.answer(of: attention)?.columns == queryWidth)
+            for exchange in step.exchanges[2...] {
+                let own = rows.values[i * c.hiddenSize..<(i + 1) * c.hiddenSize]
+                #expect(try views.rows(of: exchange).values == Array(own))
+            }
+            // Its scores are what is left when those before are taken.
+            let tail = try #require(step.first(.tailScores))
+            let own = try #require(try views.answer(of: tail))
+            #expect(own.columns == pairWidth + c.headCount * (length + 1))
+            #expect(own.values == Array(scores.prefix(own.columns)))
+            scores.removeFirst(own.columns)
+        }
+        #expect(scores.isEmpty)
+    }
+
     @Test("A transcript cut off anywhere is read, or refused in one line", arguments: [1, 5, 17, 40, 90])
     func survivesCuts(_ percent: Int) throws {
         try withTranscript { directory, model in
@@ -70,7 +144,8 @@ struct ViewsTests {
         "A line that was tampered with is read, or refused in one line",
         arguments: [
             ("\"layer\":1", "\"layer\":77"), ("\"keys\":4", "\"keys\":3"),
-            ("\"position\":4", "\"position\":4000000"),
+            ("\"segments\":[[7,4,1]]", "\"segments\":[[7,4000000,1]]"), ("\"parts\":[{", "\"parts\":[{},{"),
+            ("\"parts\":[{\"position\":0", "\"parts\":[{\"position\":4000000"),
             ("\"kind\":\"unlock\"", "\"kind\":\"stats\""), ("\"shape\":[7,192]", "\"shape\":[192,7]"),
             ("\"shape\":[7,192]", "\"shape\":[1,1344]"), ("\"number\":4,", "\"number\":5,"),
             ("\"direction\":\"sent\"", "\"direction\":\"received\""),

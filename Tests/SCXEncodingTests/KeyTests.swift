@@ -158,7 +158,7 @@ struct KeyTests {
             let sent = exchange.tensor
             let encoded = Self.attention(sent.values, shape, tokens)
             let request = Request(
-                .attention(layer: 0, slot: nil, position: 0, queries: tokens, keys: tokens), sent)
+                .attention(layer: 0, parts: [AttentionPart(queries: tokens, keys: tokens)]), sent)
             let answer = Answer.tensor(
                 EncodedTensor(resultOf: request, channels: encoded.count, values: encoded))
             let opened = try exchange.open(answer)
@@ -192,12 +192,49 @@ struct KeyTests {
         for _ in 0..<2 { values += (0..<9).map { locked.values[$0 * 4] } + [1000, 1001] }
         let request = Request(.lockTail(slot: Slot(number: 0), layer: 0), locked)
         let answer = Answer.tensor(EncodedTensor(resultOf: request, channels: values.count, values: values))
-        let opened = try key.open(answer, generated: 2)
+        var parts = try AnswerParts(answer)
+        let opened = try key.open(&parts, generated: 2)
+        try parts.finish()
         for head in 0..<2 {
             let scores = (0..<8).map { opened.scores.span[head * 8 + $0] }
             let expected: [Float] = [1, 9, 17, 25, 33, 41, 1000, 1001]
             #expect(scores == expected)
         }
+    }
+
+    @Test("an answer is opened part by part, and to its end")
+    func parts() throws {
+        /// The first number of the next part.
+        func next(_ key: borrowing TailKey, _ parts: inout AnswerParts) throws(LinkError) -> Float {
+            let opened = try key.open(&parts, generated: 1)
+            return opened.keyValues.span[0]
+        }
+        var random = SecureRandom()
+        let shape = HeadShape(heads: 2, keyValueHeads: 1, headSize: 4)
+        let key = TailKey(shape, tokens: 3, redundant: 1, random: &random)
+        let values = (0..<2 * (8 + 2 * 5)).map { Float($0) }
+        let answer = Answer.tensor(
+            EncodedTensor(resultOf: Request(.stats), channels: values.count, values: values))
+        var parts = try AnswerParts(answer)
+        let first = try next(key, &parts)
+        do throws(LinkError) {
+            var half = try AnswerParts(answer)
+            _ = try next(key, &half)
+            try half.finish()
+            Issue.record("finished before the end")
+        } catch {
+            #expect(error == .unexpectedAnswer("18 numbers more than expected"))
+        }
+        let second = try next(key, &parts)
+        do throws(LinkError) {
+            _ = try next(key, &parts)
+            Issue.record("opened a part that is not there")
+        } catch {
+            #expect(error == .unexpectedAnswer("expected the scores of 5 keys"))
+        }
+        try parts.finish()
+        #expect(first == 0 && second == 18)
+        #expect(throws: LinkError.self) { _ = try AnswerParts(.done) }
     }
 
     @Test(

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("tensors in groups")
 struct EncodedTensorTests {
-    static let attention = Request.Operation.attention(layer: 0, slot: nil, position: 0, queries: 1, keys: 1)
+    static let attention = Request.Operation.attention(layer: 0, parts: [AttentionPart(queries: 1, keys: 1)])
 
     static func tensor(_ precision: TensorPrecision, count: Int = 200, prefix: Int = 10) -> EncodedTensor {
         var chance = Chance(3)
@@ -21,14 +21,15 @@ struct EncodedTensorTests {
         ] {
             let tensor = Self.tensor(precision)
             #expect(tensor.byteCount == 4 * (10 + 3 * words))
-            #expect(tensor.precision == precision && tensor.exactPrefix == 10 && tensor.channels == 200)
+            let layout = tensor.layouts[0]
+            #expect(layout.precision == precision && layout.exactPrefix == 10 && layout.channels == 200)
             #expect(tensor.values.prefix(10) == exact.values.prefix(10))
             let farthest = zip(tensor.values, exact.values).map { abs($0 - $1) }.max()
             #expect(try #require(farthest) < error)
             let request = Request(Self.attention, tensor)
             #expect(request.byteCount == tensor.byteCount)
             let bytes = try MemoryStream.bytes(of: request.message(number: 1))
-            #expect(bytes.count == 32 + 27 + tensor.byteCount)
+            #expect(bytes.count == 32 + 31 + tensor.byteCount)
             let received = try Request(MessageStream(MemoryStream(bytes)).receiveAny())
             #expect(received == request)
             guard case .rows(let rows) = received.payload else { throw LinkError.disconnected("no rows") }
@@ -43,7 +44,7 @@ struct EncodedTensorTests {
             values[index] = value
             let tensor = EncodedTensor(
                 encodedRows: 1, channels: 200, values: values, precision: .int8, exactPrefix: 10)
-            #expect(tensor.precision == .float32 && tensor.exactPrefix == 0 && tensor.byteCount == 800)
+            #expect(!tensor.isInGroups && tensor.layouts[0].exactPrefix == 0 && tensor.byteCount == 800)
             #expect(tensor.values.map(\.bitPattern) == values.map(\.bitPattern))
         }
         // In the prefix any value may be.
@@ -51,7 +52,7 @@ struct EncodedTensorTests {
         values[9] = 1e30
         let tensor = EncodedTensor(
             encodedRows: 1, channels: 200, values: values, precision: .int4, exactPrefix: 10)
-        #expect(tensor.precision == .int4 && tensor.values[9] == 1e30)
+        #expect(tensor.layouts[0].precision == .int4 && tensor.values[9] == 1e30)
     }
 
     @Test("are alike when what travels is alike")
@@ -87,11 +88,31 @@ struct EncodedTensorTests {
         #expect(refuses { message, _ in message.head.rows = 2 })
         #expect(refuses { message, _ in message.tensor = .floats([1]) })
         #expect(refuses { message, _ in message.head.kind = .feedForward })
-        // Precision, then prefix, then channels.
+        // Precision, then prefix, then channels, then the number of parts.
         for (offset, byte): (Int, UInt8) in [
-            (18, 0), (18, 7), (18, 255), (19, 11), (22, 255), (23, 0), (26, 255),
+            (22, 0), (22, 7), (22, 255), (23, 11), (26, 255), (27, 0), (30, 255), (2, 0), (2, 2), (5, 255),
         ] {
             #expect(refuses { message, _ in message.fields[offset] = byte })
+        }
+    }
+
+    @Test("of several parts travel as one, each part as it is by itself")
+    func joined() throws {
+        let parts = [
+            Self.tensor(.int8), Self.tensor(.float32, count: 7, prefix: 0),
+            Self.tensor(.int4, count: 64, prefix: 0),
+        ]
+        for tensors in [parts, [parts[1], parts[1]], [parts[0]]] {
+            let operation = Request.Operation.attention(
+                layer: 0, parts: tensors.map { _ in AttentionPart(queries: 1, keys: 1) })
+            let request = Request(operation, EncodedTensor(joining: tensors))
+            #expect(request.byteCount == tensors.reduce(0) { $0 + $1.byteCount })
+            let bytes = try MemoryStream.bytes(of: request.message(number: 1))
+            let received = try Request(MessageStream(MemoryStream(bytes)).receiveAny())
+            #expect(received == request)
+            guard case .rows(let rows) = received.payload else { throw LinkError.disconnected("no rows") }
+            #expect(rows.values == tensors.flatMap(\.values))
+            #expect(rows.layouts == tensors.flatMap(\.layouts))
         }
     }
 
@@ -122,6 +143,9 @@ struct EncodedTensorTests {
         }
         await #expect(processExitsWith: .failure) {
             _ = Request(.feedForward(layer: 0), EncodedTensor(encodedRows: 0, channels: 4, values: []))
+        }
+        await #expect(processExitsWith: .failure) {
+            _ = Request(.attention(layer: 0, parts: []), EncodedTensorTests.tensor(.float32))
         }
         await #expect(processExitsWith: .failure) {
             _ = Request(.unlock(slot: Slot(number: 1), layer: 0, position: 0), permutation: [])

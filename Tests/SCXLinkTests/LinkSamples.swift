@@ -60,8 +60,12 @@ enum LinkSamples {
         for slot in optional {
             operations.append(
                 .attention(
-                    layer: layer(&chance), slot: slot, position: count(&chance), queries: count(&chance),
-                    keys: count(&chance)))
+                    layer: layer(&chance),
+                    parts: [
+                        AttentionPart(
+                            slot: slot, position: count(&chance), queries: count(&chance),
+                            keys: count(&chance))
+                    ]))
         }
         operations += [
             .feedForward(layer: layer(&chance)), .headTopK(count: count(&chance)),
@@ -69,15 +73,26 @@ enum LinkSamples {
             .middle(
                 blocks: first..<Int.random(in: first + 1...Int(UInt16.max), using: &chance),
                 segments: segments),
-            .tailScores(slot: slot(&chance), layer: layer(&chance), position: count(&chance)),
+            .tailScores(layer: layer(&chance), segments: segments),
         ]
         let attention = Request.Operation.attention(
-            layer: layer(&chance), slot: nil, position: 0, queries: 1, keys: count(&chance))
+            layer: layer(&chance), parts: [AttentionPart(queries: 1, keys: count(&chance))])
         let inGroups = [TensorPrecision.int8, .int4].map {
             Request(attention, grouped(&chance, $0, count: Int.random(in: 1...150, using: &chance)))
         }
+        let shapes = [nil, slot(&chance), nil].map {
+            AttentionPart(slot: $0, position: count(&chance), queries: 1, keys: count(&chance))
+        }
+        let several = [TensorPrecision.float32, .int4].map { precision in
+            Request(
+                .attention(layer: 9, parts: shapes),
+                EncodedTensor(
+                    joining: [1, 100, 65].map {
+                        grouped(&chance, $0 == 1 ? .float32 : precision, count: $0)
+                    }))
+        }
         let permutation = (0..<UInt32(Int.random(in: 1...20, using: &chance))).shuffled(using: &chance)
-        return operations.map { Request($0, tensor(&chance)) } + inGroups + [
+        return operations.map { Request($0, tensor(&chance)) } + inGroups + several + [
             Request(
                 .unlock(slot: slot(&chance), layer: layer(&chance), position: count(&chance)),
                 permutation: permutation),

@@ -61,7 +61,7 @@ struct MessageFixtureTests {
             case .floats(let values): #expect(try transcript.floats(of: entry) == values)
             case .words(let words): #expect(try transcript.words(of: entry) == words)
             }
-            if entry.layout != nil, case .rows(let rows) = try Request(message).payload {
+            if !entry.layouts.isEmpty, case .rows(let rows) = try Request(message).payload {
                 #expect(try transcript.floats(of: entry) == rows.values)
             }
         }
@@ -76,7 +76,7 @@ struct MessageFixtureTests {
         arguments: [TensorPrecision.int8, .int4])
     func groups(precision: TensorPrecision) throws {
         let transcript = try Transcript(directory: Self.folder("python").path)
-        let entry = try #require(transcript.entries.first { $0.layout?.precision == precision })
+        let entry = try #require(transcript.entries.first { $0.layouts.map(\.precision) == [precision] })
         let codes = (0..<64).map { Float(37 * $0 % (1 << Int(precision.rawValue))) }
         #expect(
             try transcript.floats(of: entry)

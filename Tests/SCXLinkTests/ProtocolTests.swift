@@ -158,11 +158,11 @@ struct ProtocolTests {
             var worker = Self.worker
             var client = ClientProtocol(digest: isVersion ? LinkSamples.digest : "other", widestRow: 4)
             var hello = client.hello()
-            if isVersion { hello.fields[0] = 2 }
+            if isVersion { hello.fields[0] = 3 }
             try worker.begin(hello.head)
             let reason =
                 isVersion
-                ? "it speaks version 2 of the link, this worker 1"
+                ? "it speaks version 3 of the link, this worker 2"
                 : "the worker serves another model (digest \(LinkSamples.digest))"
             #expect(throws: LinkError.incompatible(reason)) { _ = try worker.receive(hello) }
             let reply = worker.failure(.incompatible(reason))
@@ -175,7 +175,7 @@ struct ProtocolTests {
     @Test("another version or model is refused by the client")
     func incompatibleWorker() throws {
         for (field, value, reason) in [
-            (0, 2, "it speaks version 2 of the link, this program 1"),
+            (0, 3, "it speaks version 3 of the link, this program 2"),
             (
                 4, UInt8(ascii: "S"),
                 "it serves another model (digest S\(LinkSamples.digest.dropFirst()), "
@@ -202,6 +202,40 @@ struct ProtocolTests {
         }
         #expect(throws: LinkError.malformedFrame("'feedForward' may not come now")) {
             try worker.begin(Self.request.message(number: 3).head)
+        }
+    }
+
+    @Test("the answer for several sessions is limited by what was asked for each")
+    func batchedAnswers() throws {
+        let slots = (0..<3).map { Slot(number: $0) }
+        let rows = EncodedTensor(encodedRows: 3, channels: 2, values: [1, 2, 3, 4, 5, 6])
+        let part = EncodedTensor(encodedRows: 1, channels: 2, values: [1, 2])
+        let parts = [2, 5, 1].map { AttentionPart(queries: $0, keys: 9) }
+        for (request, limit) in [
+            (Request(.attention(layer: 0, parts: parts), EncodedTensor(joining: [part, part, part])), 8 * 4),
+            (
+                Request(
+                    .tailScores(
+                        layer: 0, segments: slots.map { Segment(slot: $0, position: 10, rows: 1) }), rows),
+                3 * 74 * 4
+            ),
+        ] {
+            for excess in 0...1 {
+                var (client, worker) = try Self.open()
+                _ = try Self.take(try client.ask(request), &worker)
+                var head = FrameHead(kind: request.kind, isAnswer: true, number: 2)
+                (head.elements, head.rows, head.channels) = (.float32, 1, limit + excess)
+                do throws(LinkError) {
+                    try client.begin(head)
+                    #expect(excess == 0)
+                } catch {
+                    #expect(
+                        excess == 1
+                            && error
+                                == .unexpectedAnswer("1 x \(limit + 1) elements, at most \(limit) were asked")
+                    )
+                }
+            }
         }
     }
 

@@ -3,7 +3,7 @@ import Testing
 
 @Suite("transcripts with faults")
 struct TranscriptFaultTests {
-    static let start = #"{"kind":"start","version":1,"unixMicroseconds":5,"offset":0}"#
+    static let start = #"{"kind":"start","version":2,"unixMicroseconds":5,"offset":0}"#
     static let message =
         #"{"microseconds":1,"direction":"received","connection":1,"number":2,"kind":"feedForward","layer":3,"#
         + #""dtype":"float32","shape":[1,2],"offset":0,"bytes":8}"#
@@ -72,7 +72,7 @@ struct TranscriptFaultTests {
         #expect(again.reason == "its tensor lies over one before it")
         let cut = try #require(Self.fault([Self.start, Self.message, Self.start]))
         #expect(cut.reason == "its tensor lies over one before it")
-        let version = try #require(Self.fault([Self.start.replacing("version\":1", with: "version\":2")]))
+        let version = try #require(Self.fault([Self.start.replacing("version\":2", with: "version\":1")]))
         #expect(version.reason == "another version")
         #expect(try #require(Self.fault(["[1]"])).reason == "not an object")
     }

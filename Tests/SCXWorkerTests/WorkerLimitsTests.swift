@@ -16,7 +16,7 @@ struct WorkerLimitsTests {
             connection: connection)
         let attention = fixture.queryWidth + 4 * fixture.keyWidth
         _ = try fixture.tensor(
-            .attention(layer: 0, slot: Self.slot, position: 0, queries: 1, keys: 2),
+            .attention(layer: 0, parts: [AttentionPart(slot: Self.slot, queries: 1, keys: 2)]),
             noise(attention, seed: 3),
             channels: attention, connection: connection)
         _ = try fixture.worker.answer(
@@ -46,11 +46,29 @@ struct WorkerLimitsTests {
             -> Request
         {
             Request(
-                .attention(layer: layer, slot: slot, position: position, queries: queries, keys: keys),
+                .attention(
+                    layer: layer,
+                    parts: [AttentionPart(slot: slot, position: position, queries: queries, keys: keys)]),
                 fixture.rows(noise(count, seed: 6), count))
         }
         func rows(_ operation: Request.Operation, _ rows: Int, _ channels: Int) -> Request {
             Request(operation, fixture.rows(noise(rows * channels, seed: 7), channels))
+        }
+        func tail(
+            _ layer: Int, _ segments: [(Slot, Int, Int)], rows count: Int? = nil, _ channels: Int? = nil
+        )
+            -> Request
+        {
+            rows(
+                .tailScores(
+                    layer: layer,
+                    segments: segments.map { Segment(slot: $0.0, position: $0.1, rows: $0.2) }),
+                count ?? segments.count, channels ?? hidden)
+        }
+        func attentions(_ parts: [AttentionPart], _ counts: [Int]) -> Request {
+            Request(
+                .attention(layer: 0, parts: parts),
+                EncodedTensor(joining: counts.map { fixture.rows(noise($0, seed: 6), $0) }))
         }
         let length = fixture.configuration.maximumLength
         let vocabulary = fixture.configuration.vocabularySize
@@ -87,18 +105,37 @@ struct WorkerLimitsTests {
             attention(0, slot, 2, .min, .min, one), attention(0, nil, 0, 1, length + 1, one),
             attention(0, slot, 2, 1, 1, one - 1), attention(0, slot, 0, 1, 0, query),
             attention(0, slot, 2, 2, -1, 2 * query - 2 * key),
-            rows(.attention(layer: 0, slot: nil, position: 0, queries: 2, keys: 2), 2, one),
+            rows(.attention(layer: 0, parts: [AttentionPart(queries: 2, keys: 2)]), 2, one),
             rows(.lockTail(slot: slot, layer: blocks), 1, key),
             rows(.lockTail(slot: none, layer: 0), 1, key + 1),
             rows(.lockTail(slot: none, layer: -1), 1, key),
-            rows(.tailScores(slot: slot, layer: 0, position: 1), 1, hidden),
-            rows(.tailScores(slot: none, layer: 1, position: 1), 1, hidden),
-            rows(.tailScores(slot: slot, layer: blocks, position: 1), 1, hidden),
-            rows(.tailScores(slot: slot, layer: 1, position: -1), 1, hidden),
-            rows(.tailScores(slot: slot, layer: 1, position: length), 1, hidden),
-            rows(.tailScores(slot: slot, layer: 1, position: .max), 1, hidden),
-            rows(.tailScores(slot: slot, layer: 1, position: 1), 2, hidden),
-            rows(.tailScores(slot: slot, layer: 1, position: 1), 1, hidden + 1),
+            tail(0, [(slot, 1, 1)]), tail(1, [(none, 1, 1)]), tail(blocks, [(slot, 1, 1)]),
+            tail(-1, [(slot, 1, 1)]), tail(1, [(slot, -1, 1)]), tail(1, [(slot, length, 1)]),
+            tail(1, [(slot, .max, 1)]), tail(1, [(slot, 1, 1)], rows: 2), tail(1, [(slot, 1, 2)], rows: 2),
+            tail(1, [(slot, 1, 1)], hidden + 1), tail(1, [], rows: 1), tail(1, [(slot, 1, 0)]),
+            // The first would do, the second not.
+            tail(1, [(slot, 4, 1), (none, 1, 1)]), tail(1, [(slot, 4, 1), (slot, 5, 1)]),
+            tail(1, [(slot, 4, 1), (slot, length, 1)]), tail(1, [(slot, 4, 1), (none, 1, .max)]),
+            attentions(
+                [
+                    AttentionPart(slot: slot, position: 2, queries: 1, keys: 1),
+                    AttentionPart(position: 1, queries: 1, keys: 1),
+                ], [one, one]),
+            attentions(
+                [
+                    AttentionPart(slot: slot, position: 0, queries: 1, keys: 1),
+                    AttentionPart(slot: slot, position: 1, queries: 1, keys: 1),
+                ], [one, one]),
+            attentions(
+                [
+                    AttentionPart(slot: slot, position: 0, queries: 1, keys: 1),
+                    AttentionPart(slot: none, queries: 1, keys: 2),
+                ], [one, one]),
+            attentions(
+                [
+                    AttentionPart(slot: slot, position: 0, queries: 1, keys: 1),
+                    AttentionPart(queries: .max, keys: .max),
+                ], [one, one]),
         ]
         for permutation: [UInt32] in [[5], [0, 1, .max], [UInt32](repeating: 0, count: length - 2)] {
             requests.append(Request(.unlock(slot: slot, layer: 0, position: 3), permutation: permutation))
@@ -112,9 +149,9 @@ struct WorkerLimitsTests {
         for operation: Request.Operation in [
             .linear(layer: 0, site: .queryKeyValue, slot: nil, exact: false), .feedForward(layer: 0),
             .headTopK(count: 1),
-            .attention(layer: 0, slot: nil, position: 0, queries: 1, keys: 1),
+            .attention(layer: 0, parts: [AttentionPart(queries: 1, keys: 1)]),
             .unlock(slot: slot, layer: 0, position: 0), .lockTail(slot: slot, layer: 0),
-            .tailScores(slot: slot, layer: 1, position: 0),
+            .tailScores(layer: 1, segments: [Segment(slot: slot, position: 0, rows: 1)]),
         ] { requests.append(Request(operation)) }
 
         for request in requests {
@@ -128,7 +165,7 @@ struct WorkerLimitsTests {
         #expect(after.slots == before.slots && after.slotBytes == before.slotBytes)
         // And everything that was held still serves.
         _ = try fixture.middle(noise(fixture.hidden, seed: 8), position: 3)
-        _ = try fixture.tensor(.tailScores(slot: slot, layer: 1, position: 4), noise(hidden, seed: 9))
+        _ = try fixture.worker.answer(tail(1, [(slot, 4, 1)]))
         _ = try fixture.worker.answer(attention(0, slot, 2, 1, 1, one))
         #expect(
             try fixture.worker.answer(
@@ -202,11 +239,11 @@ struct WorkerLimitsTests {
                 .linear(layer: 1, site: .queryKeyValue, slot: Self.slot, exact: false),
                 small.rows(noise(hidden, seed: 1), hidden)),
             Request(
-                .attention(layer: 1, slot: Self.slot, position: 0, queries: 1, keys: 1),
+                .attention(layer: 1, parts: [AttentionPart(slot: Self.slot, queries: 1, keys: 1)]),
                 small.rows(noise(query + 2 * key, seed: 1), query + 2 * key)),
             Request(.lockTail(slot: Self.slot, layer: 0), small.rows(noise(key, seed: 1), key)),
             Request(
-                .tailScores(slot: Self.slot, layer: 1, position: 4),
+                .tailScores(layer: 1, segments: [Segment(slot: Self.slot, position: 4, rows: 1)]),
                 small.rows(noise(hidden, seed: 1), hidden)),
         ]
         let before = small.worker.statistics

@@ -21,7 +21,7 @@ struct WorkerOperationsTests {
             try fixture.rotate(&projected, layer, positions: 0..<Self.rows)
             let (queries, keys) = fixture.split(projected)
             let attended = try fixture.tensor(
-                .attention(layer: layer, slot: nil, position: 0, queries: Self.rows, keys: Self.rows),
+                .attention(layer: layer, parts: [AttentionPart(queries: Self.rows, keys: Self.rows)]),
                 queries + keys, channels: queries.count + keys.count)
             #expect(distance(try inChunks(fixture, layer, queries, keys), attended) < 1e-6)
             let update = try fixture.tensor(
@@ -44,8 +44,12 @@ struct WorkerOperationsTests {
             let key = keys[range.lowerBound * width..<range.upperBound * width].map { $0 * scale }
             let part = try fixture.tensor(
                 .attention(
-                    layer: layer, slot: Slot(number: 7), position: range.lowerBound, queries: range.count,
-                    keys: range.count), query + key, channels: query.count + key.count)
+                    layer: layer,
+                    parts: [
+                        AttentionPart(
+                            slot: Slot(number: 7), position: range.lowerBound, queries: range.count,
+                            keys: range.count)
+                    ]), query + key, channels: query.count + key.count)
             if scale == 1 { attended += part }
         }
         return attended
@@ -55,7 +59,7 @@ struct WorkerOperationsTests {
     func groups(_ precision: TensorPrecision) throws {
         let fixture = try WorkerFixture()
         let count = 3 * fixture.queryWidth + 5 * 2 * fixture.keyWidth
-        let operation = Request.Operation.attention(layer: 0, slot: nil, position: 0, queries: 3, keys: 5)
+        let operation = Request.Operation.attention(layer: 0, parts: [AttentionPart(queries: 3, keys: 5)])
         let tensor = EncodedTensor(
             encodedRows: 1, channels: count, values: noise(count, seed: 13), precision: precision,
             exactPrefix: fixture.queryWidth)
@@ -229,7 +233,9 @@ struct WorkerOperationsTests {
 
         for position in Self.rows..<total {
             let row = Array(hidden[position * fixture.hidden..<(position + 1) * fixture.hidden])
-            let answer = try fixture.tensor(.tailScores(slot: slot, layer: layer, position: position), row)
+            let answer = try fixture.tensor(
+                .tailScores(
+                    layer: layer, segments: [Segment(slot: slot, position: position, rows: 1)]), row)
             let count = order.count + position - Self.rows + 1
             try #require(answer.count == 2 * width + fixture.configuration.headCount * count)
             #expect(distance(Array(answer.prefix(width)), keys[position]) < 1e-5)
@@ -242,7 +248,7 @@ struct WorkerOperationsTests {
             let query = queries[position * fixture.queryWidth..<(position + 1) * fixture.queryWidth]
             let whole = query + keysAndValues.prefix((position + 1) * 2 * width)
             let expected = try fixture.tensor(
-                .attention(layer: layer, slot: nil, position: 0, queries: 1, keys: position + 1),
+                .attention(layer: layer, parts: [AttentionPart(queries: 1, keys: position + 1)]),
                 Array(whole), channels: whole.count)
             #expect(distance(attend(fixture, scores, values, layer), expected) < 1e-5)
         }

@@ -103,7 +103,9 @@ package final class ControlSession {
                     hidden)
             }
             if block == last, block > 0, sendsAll {
-                try clear(.tailScores(slot: slot, layer: last, position: position), hidden)
+                try clear(
+                    .tailScores(layer: last, segments: [Segment(slot: slot, position: position, rows: 1)]),
+                    hidden)
             }
             let attended = try attention(
                 hidden: normed, block, positions: position..<position + 1, isSent: block == 0 && sendsAll)
@@ -231,7 +233,7 @@ package final class ControlSession {
         if isSent ?? sendsAll {
             let all = block == 0 ? Matrix(columns: others.columns, values: firstBlock) : others
             let operation = Request.Operation.attention(
-                layer: block, slot: nil, position: 0, queries: positions.count, keys: all.rows)
+                layer: block, parts: [AttentionPart(queries: positions.count, keys: all.rows)])
             if case .oneTimePad = encoding {
                 try noise(operation, 1, queries.values.count + all.values.count)
             } else {

@@ -249,11 +249,11 @@ final class CacheStudy {
         _ seen: [(request: Request, answer: Answer)], _ layer: Int
     ) throws -> (rows: [Float], offset: Int) {
         for (request, _) in seen {
-            if case .attention(layer, _, _, let queries, _) = request.operation,
+            if case .attention(layer, let parts) = request.operation, parts.count == 1,
                 case .rows(let tensor) = request.payload
             {
                 let width = checkpoint.configuration.headCount * checkpoint.configuration.headSize
-                return (tensor.values, queries * width)
+                return (tensor.values, parts[0].queries * width)
             }
         }
         return ([], 0)

@@ -43,19 +43,26 @@ enum TranscriptTable {
 
     private static func fields(_ operation: Request.Operation) -> String {
         func text(_ slot: Slot?) -> String { slot.map { ", slot \($0.number)" } ?? "" }
+        func text(_ segments: [Segment]) -> String {
+            let parts = segments.prefix(4).map { "slot \($0.slot.number) @\($0.position)+\($0.rows)" }
+            return parts.joined(separator: ", ")
+                + (segments.count > 4 ? ", … \(segments.count) segments" : "")
+        }
         switch operation {
         case .linear(_, let site, let slot, let exact):
             return "\(site)\(exact ? ", exact" : "")\(text(slot))"
-        case .attention(_, let slot, let position, let queries, let keys):
-            return "position \(position), \(queries) queries, \(keys) keys\(text(slot))"
+        case .attention(_, let all):
+            let parts = all.prefix(4).map {
+                "position \($0.position), \($0.queries) queries, \($0.keys) keys\(text($0.slot))"
+            }
+            return parts.joined(separator: "; ") + (all.count > 4 ? "; … \(all.count) parts" : "")
         case .feedForward, .stats: return ""
         case .headTopK(let count): return "count \(count)"
         case .lockTail(let slot, _), .release(let slot): return "slot \(slot.number)"
         case .middle(let blocks, let segments):
-            let parts = segments.prefix(4).map { "slot \($0.slot.number) @\($0.position)+\($0.rows)" }
-            return "blocks \(blocks.lowerBound)-\(blocks.upperBound - 1): \(parts.joined(separator: ", "))"
-                + (segments.count > 4 ? ", … \(segments.count) segments" : "")
-        case .unlock(let slot, _, let position), .tailScores(let slot, _, let position):
+            return "blocks \(blocks.lowerBound)-\(blocks.upperBound - 1): \(text(segments))"
+        case .tailScores(_, let segments): return text(segments)
+        case .unlock(let slot, _, let position):
             return "slot \(slot.number), position \(position)"
         }
     }
@@ -67,8 +74,7 @@ enum TranscriptTable {
 
     static func values(of entry: TranscriptEntry, in transcript: Transcript) throws -> String? {
         let indent = String(repeating: " ", count: 22)
-        let isGrouped = entry.layout.map { $0.precision != .float32 } ?? false
-        switch isGrouped ? .float32 : entry.elements {
+        switch entry.isInGroups ? .float32 : entry.elements {
         case .none: return nil
         case .uint32:
             let words = try transcript.words(of: entry)

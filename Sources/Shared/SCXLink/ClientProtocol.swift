@@ -108,9 +108,9 @@ extension Request {
     /// Rows of the model's widest that its answer can fill at most.
     var answerRows: Int {
         switch (operation, payload) {
-        case (.attention(_, _, _, let queries, _), _): queries
+        case (.attention(_, let parts), _): parts.reduce(0) { $0 + $1.queries }
         // A key and a value, then a score for each head and locked key: positions, and redundant ones beside them.
-        case (.tailScores(_, _, let position), _): position + 64
+        case (.tailScores(_, let segments), _): segments.reduce(0) { $0 + $1.position + 64 }
         case (_, .rows(let tensor)): tensor.rows
         case (_, .none), (_, .permutation): 0
         }

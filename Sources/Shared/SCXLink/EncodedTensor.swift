@@ -7,22 +7,18 @@ import SCXInference
 public struct EncodedTensor: Sendable {
     public let rows: Int
     public let channels: Int
-    /// `[rows, channels]`, row-major; rounded if ``precision`` is not float32, on both sides alike.
+    /// `[rows, channels]`, row-major; rounded where ``layouts`` say so, on both sides alike.
     public let values: [Float]
-    /// What the values were rounded to.
-    public let precision: TensorPrecision
-    /// The first values, which were not.
-    public let exactPrefix: Int
-    /// The bits of the exact values, then groups; empty in float32.
+    /// How a row travels, part by part.
+    public let layouts: [TensorLayout]
+    /// Of each part the bits of the exact values, then groups; empty when all parts travel in float32.
     let words: [UInt32]
 
-    /// Bytes that travel.
-    public var byteCount: Int { 4 * (precision == .float32 ? values.count : words.count) }
+    /// Whether some values travel with few bits each.
+    public var isInGroups: Bool { !words.isEmpty }
 
-    /// How a row of it travels.
-    var layout: TensorLayout {
-        TensorLayout(precision: precision, exactPrefix: exactPrefix, channels: channels)
-    }
+    /// Bytes that travel.
+    public var byteCount: Int { 4 * (isInGroups ? words.count : values.count) }
 
     /// What the trusted side sends, after its profile has encoded it.
     ///
@@ -64,7 +60,29 @@ public struct EncodedTensor: Sendable {
             self.init(received: values, rows: rows, channels: channels)
             return
         }
-        self.init(layout, words, rounded)
+        self.init([layout], words, rounded)
+    }
+
+    /// Rows that travel as one, each a part of it as it was.
+    ///
+    /// - Precondition: There are some, of one row each.
+    package init(joining tensors: [EncodedTensor]) {
+        precondition(
+            !tensors.isEmpty && tensors.allSatisfy { $0.rows == 1 }, "EncodedTensor: parts are not rows")
+        guard tensors.count > 1 else {
+            self = tensors[0]
+            return
+        }
+        var values: [Float] = []
+        values.reserveCapacity(tensors.reduce(0) { $0 + $1.channels })
+        for tensor in tensors { values += tensor.values }
+        var words: [UInt32] = []
+        if tensors.contains(where: \.isInGroups) {
+            for tensor in tensors {
+                words += tensor.isInGroups ? tensor.words : tensor.values.map(\.bitPattern)
+            }
+        }
+        self.init(tensors.flatMap(\.layouts), words, values)
     }
 
     /// What the worker sends back.
@@ -79,39 +97,56 @@ public struct EncodedTensor: Sendable {
         self.init(received: values, rows: values.count / channels, channels: channels)
     }
 
-    /// The codec's way in: rows that came over the wire.
-    init(received values: [Float], rows: Int, channels: Int) {
+    /// The codec's way in: rows that came over the wire, of one part unless `layouts` say otherwise.
+    init(received values: [Float], rows: Int, channels: Int, layouts: [TensorLayout] = []) {
         precondition(values.count == rows * channels, "EncodedTensor: values are not rows x channels")
         self.rows = rows
         self.channels = channels
         self.values = values
-        (precision, exactPrefix, words) = (.float32, 0, [])
+        self.layouts = layouts.isEmpty ? [TensorLayout(inFloat32: channels)] : layouts
+        words = []
     }
 
     /// The codec's way in: a row that came over the wire in groups.
     ///
-    /// - Throws: ``LinkError/malformedFrame(_:)`` when the words are not as the layout has them.
-    init(received words: [UInt32], _ layout: TensorLayout) throws(LinkError) {
-        guard layout.precision != .float32, words.count == layout.wordCount else {
+    /// - Throws: ``LinkError/malformedFrame(_:)`` when the words are not as the layouts have them.
+    init(received words: [UInt32], _ layouts: [TensorLayout]) throws(LinkError) {
+        guard layouts.contains(where: { $0.precision != .float32 }),
+            words.count == layouts.reduce(0, { $0 + $1.wordCount })
+        else {
             throw .malformedFrame(
-                "\(words.count) words for \(layout.channels) values in \(layout.precision)")
+                "\(words.count) words for \(layouts.reduce(0) { $0 + $1.channels }) values in groups")
         }
+        var values: [Float] = []
+        var next = 0
+        for layout in layouts {
+            let part = next..<next + layout.wordCount
+            next = part.upperBound
+            let own = try Self.values(words.span.extracting(part), layout)
+            // One part is not copied.
+            if values.isEmpty { values = own } else { values += own }
+        }
+        self.init(layouts, words, values)
+    }
+
+    /// The values of one part.
+    private static func values(
+        _ words: Span<UInt32>, _ layout: TensorLayout
+    ) throws(LinkError) -> [Float] {
+        guard layout.precision != .float32 else { return words.indices.map { Float(bitPattern: words[$0]) } }
         var values = [Float](repeating: 0, count: layout.channels)
         for i in 0..<layout.exactPrefix { values[i] = Float(bitPattern: words[i]) }
         var out = values.mutableSpan
-        guard
-            Groups.dequantize(
-                words.span, from: layout.exactPrefix, bits: layout.precision.bits, into: &out)
+        guard Groups.dequantize(words, from: layout.exactPrefix, bits: layout.precision.bits, into: &out)
         else { throw .malformedFrame("a group without numbers") }
-        self.init(layout, words, values)
+        return values
     }
 
-    private init(_ layout: TensorLayout, _ words: [UInt32], _ values: [Float]) {
+    private init(_ layouts: [TensorLayout], _ words: [UInt32], _ values: [Float]) {
         rows = 1
-        channels = layout.channels
+        channels = values.count
         self.values = values
-        precision = layout.precision
-        exactPrefix = layout.exactPrefix
+        self.layouts = layouts
         self.words = words
     }
 }
@@ -119,9 +154,7 @@ public struct EncodedTensor: Sendable {
 extension EncodedTensor: Equatable {
     /// Compares what travels.
     public static func == (a: Self, b: Self) -> Bool {
-        guard a.rows == b.rows, a.channels == b.channels, a.precision == b.precision,
-            a.exactPrefix == b.exactPrefix
-        else { return false }
-        return a.precision == .float32 ? a.values == b.values : a.words == b.words
+        guard a.rows == b.rows, a.channels == b.channels, a.layouts == b.layouts else { return false }
+        return a.isInGroups ? a.words == b.words : a.values == b.values
     }
 }

@@ -1,7 +1,7 @@
 /// What both sides say first.
 public struct Hello: Equatable, Sendable {
     /// The version of the link that this program speaks.
-    public static let currentVersion: UInt16 = 1
+    public static let currentVersion: UInt16 = 2
 
     public var version: UInt16
     /// The model's digest, as `Checkpoint.digest()` makes it: both sides must have the same model.

@@ -46,11 +46,15 @@ extension Request {
             fields.add(site.rawValue)
             fields.add(slot)
             fields.add(UInt8(exact ? 1 : 0))
-        case .attention(let layer, let slot, let position, let queries, let keys):
+        case .attention(let layer, let parts):
             fields.add(UInt16(layer))
-            fields.add(slot)
-            for number in [position, queries, keys] { fields.add(UInt32(number)) }
-            if case .rows(let tensor) = payload { fields.add(tensor.layout) }
+            fields.add(UInt32(parts.count))
+            guard case .rows(let tensor) = payload else { break }
+            for (part, layout) in zip(parts, tensor.layouts) {
+                fields.add(part.slot)
+                for number in [part.position, part.queries, part.keys] { fields.add(UInt32(number)) }
+                fields.add(layout)
+            }
         case .feedForward(let layer): fields.add(UInt16(layer))
         case .headTopK(let count): fields.add(UInt32(count))
         case .lockTail(let slot, let layer):
@@ -59,13 +63,11 @@ extension Request {
         case .middle(let blocks, let segments):
             fields.add(UInt16(blocks.lowerBound))
             fields.add(UInt16(blocks.upperBound))
-            fields.add(UInt32(segments.count))
-            for segment in segments {
-                fields.add(segment.slot.number)
-                fields.add(UInt32(segment.position))
-                fields.add(UInt32(segment.rows))
-            }
-        case .unlock(let slot, let layer, let position), .tailScores(let slot, let layer, let position):
+            fields.add(segments)
+        case .tailScores(let layer, let segments):
+            fields.add(UInt16(layer))
+            fields.add(segments)
+        case .unlock(let slot, let layer, let position):
             fields.add(slot.number)
             fields.add(UInt16(layer))
             fields.add(UInt32(position))
@@ -75,7 +77,7 @@ extension Request {
         switch payload {
         case .none: return Message(head: head, fields: fields.bytes)
         case .rows(let tensor):
-            guard tensor.precision == .float32 else {
+            guard !tensor.isInGroups else {
                 head.setShape(tensor.words)
                 return Message(head: head, fields: fields.bytes, tensor: .words(tensor.words))
             }
@@ -96,7 +98,7 @@ extension Request {
     init(_ message: Message, largestTensor: Int) throws(LinkError) {
         var fields = FieldReader(message.fields)
         let operation: Operation
-        var layout: TensorLayout?
+        var layouts: [TensorLayout] = []
         switch message.head.kind {
         case .linear:
             let layer = Int(try fields.take(UInt16.self))
@@ -107,11 +109,20 @@ extension Request {
             guard exact <= 1 else { throw .malformedFrame("an exactness of \(exact)") }
             operation = .linear(layer: layer, site: site, slot: slot, exact: exact == 1)
         case .attention:
-            operation = .attention(
-                layer: Int(try fields.take(UInt16.self)), slot: try fields.takeSlot(),
-                position: Int(try fields.take(UInt32.self)), queries: Int(try fields.take(UInt32.self)),
-                keys: Int(try fields.take(UInt32.self)))
-            layout = try fields.takeLayout()
+            let layer = Int(try fields.take(UInt16.self))
+            let count = Int(try fields.take(UInt32.self))
+            guard (1...AttentionPart.limit).contains(count) else {
+                throw .malformedFrame("an attention of \(count) parts")
+            }
+            var parts: [AttentionPart] = []
+            for _ in 0..<count {
+                parts.append(
+                    AttentionPart(
+                        slot: try fields.takeSlot(), position: Int(try fields.take(UInt32.self)),
+                        queries: Int(try fields.take(UInt32.self)), keys: Int(try fields.take(UInt32.self))))
+                layouts.append(try fields.takeLayout())
+            }
+            operation = .attention(layer: layer, parts: parts)
         case .feedForward: operation = .feedForward(layer: Int(try fields.take(UInt16.self)))
         case .headTopK: operation = .headTopK(count: Int(try fields.take(UInt32.self)))
         case .unlock:
@@ -125,18 +136,10 @@ extension Request {
             let first = Int(try fields.take(UInt16.self))
             let end = Int(try fields.take(UInt16.self))
             guard first < end else { throw .malformedFrame("blocks \(first) to \(end)") }
-            var segments: [Segment] = []
-            for _ in 0..<(try fields.take(UInt32.self)) {
-                segments.append(
-                    Segment(
-                        slot: Slot(number: try fields.take(UInt32.self)),
-                        position: Int(try fields.take(UInt32.self)), rows: Int(try fields.take(UInt32.self))))
-            }
-            operation = .middle(blocks: first..<end, segments: segments)
+            operation = .middle(blocks: first..<end, segments: try fields.takeSegments())
         case .tailScores:
             operation = .tailScores(
-                slot: Slot(number: try fields.take(UInt32.self)), layer: Int(try fields.take(UInt16.self)),
-                position: Int(try fields.take(UInt32.self)))
+                layer: Int(try fields.take(UInt16.self)), segments: try fields.takeSegments())
         case .release: operation = .release(slot: Slot(number: try fields.take(UInt32.self)))
         case .stats: operation = .stats
         case .hello, .linearRing, .failure, .more:
@@ -147,27 +150,26 @@ extension Request {
         case (.release, .none), (.stats, .none): self.init(received: operation, .none)
         case (.unlock, .words(let rows)): self.init(received: operation, .permutation(rows))
         case (.attention, .words(let words)):
-            guard let layout, message.head.rows == 1 else {
+            guard message.head.rows == 1 else {
                 throw .malformedFrame("groups in \(message.head.rows) rows")
             }
-            guard layout.channels <= largestTensor / 4 else {
-                throw .malformedFrame("\(layout.channels) values, the limit is \(largestTensor) bytes")
+            let channels = layouts.reduce(0) { $0 + $1.channels }
+            guard channels <= largestTensor / 4 else {
+                throw .malformedFrame("\(channels) values, the limit is \(largestTensor) bytes")
             }
-            self.init(received: operation, .rows(try EncodedTensor(received: words, layout)))
+            self.init(received: operation, .rows(try EncodedTensor(received: words, layouts)))
         case (.release, _), (.stats, _), (.unlock, _), (_, .none), (_, .words):
             throw .malformedFrame("'\(message.head.kind)' with a payload of another kind")
         case (_, .floats(let values)):
-            if let layout {
-                guard layout.precision == .float32, layout.channels == message.head.channels else {
-                    throw .malformedFrame(
-                        "\(layout.channels) values in \(layout.precision), and a tensor in float32")
-                }
-            }
+            let (rows, channels) = (message.head.rows, message.head.channels)
+            guard
+                layouts.isEmpty
+                    || layouts.allSatisfy({ $0.precision == .float32 })
+                        && layouts.reduce(0, { $0 + $1.channels }) == channels
+            else { throw .malformedFrame("parts that do not fit \(channels) values in float32") }
             self.init(
                 received: operation,
-                .rows(
-                    EncodedTensor(
-                        received: values, rows: message.head.rows, channels: message.head.channels)))
+                .rows(EncodedTensor(received: values, rows: rows, channels: channels, layouts: layouts)))
         }
     }
 }
@@ -278,6 +280,15 @@ extension FieldWriter {
     /// A slot, or none as the largest number.
     fileprivate mutating func add(_ slot: Slot?) { add(slot?.number ?? .max) }
 
+    fileprivate mutating func add(_ segments: [Segment]) {
+        add(UInt32(segments.count))
+        for segment in segments {
+            add(segment.slot.number)
+            add(UInt32(segment.position))
+            add(UInt32(segment.rows))
+        }
+    }
+
     fileprivate mutating func add(_ layout: TensorLayout) {
         add(layout.precision.rawValue)
         add(UInt32(layout.exactPrefix))
@@ -289,6 +300,17 @@ extension FieldReader {
     fileprivate mutating func takeSlot() throws(LinkError) -> Slot? {
         let number = try take(UInt32.self)
         return number == .max ? nil : Slot(number: number)
+    }
+
+    fileprivate mutating func takeSegments() throws(LinkError) -> [Segment] {
+        var segments: [Segment] = []
+        for _ in 0..<(try take(UInt32.self)) {
+            segments.append(
+                Segment(
+                    slot: Slot(number: try take(UInt32.self)), position: Int(try take(UInt32.self)),
+                    rows: Int(try take(UInt32.self))))
+        }
+        return segments
     }
 
     fileprivate mutating func takeLayout() throws(LinkError) -> TensorLayout {

@@ -27,6 +27,26 @@ public struct Segment: Equatable, Sendable {
     }
 }
 
+/// Queries, keys and values of one session in an ``Request/Operation/attention(layer:parts:)``.
+public struct AttentionPart: Equatable, Sendable {
+    /// Parts of one request at most.
+    public static let limit = 1 << 14
+
+    /// What holds earlier keys and keeps these; nil when nothing is kept.
+    public let slot: Slot?
+    /// Where the slot's keys are cut before these are appended; 0 without a slot.
+    public let position: Int
+    public let queries: Int
+    public let keys: Int
+
+    public init(slot: Slot? = nil, position: Int = 0, queries: Int, keys: Int) {
+        self.slot = slot
+        self.position = position
+        self.queries = queries
+        self.keys = keys
+    }
+}
+
 /// What the trusted side asks of the worker.
 ///
 /// Only the trusted side can make one.
@@ -43,12 +63,13 @@ public struct Request: Equatable, Sendable {
 
         /// Causal attention over encoded queries, keys and values, which nothing is done to before.
         ///
-        /// The tensor is one row: `queries` rows of all query heads, then `keys` rows of keys and values side by
-        /// side. The queries are those of the last positions, scores are scaled by 1 / √headSize, and the layer's
-        /// sliding window applies. With a slot the keys are appended to the encoded ones that it holds for the layer,
-        /// which are first cut at `position`; without one `position` is 0 and nothing is kept. Only this tensor may
-        /// travel in groups. Answered by a tensor `[1, queries · heads · headSize]`.
-        case attention(layer: Int, slot: Slot?, position: Int, queries: Int, keys: Int)
+        /// The tensor is one row, the parts one after the other, of which none sees another: `queries` rows of all
+        /// query heads, then `keys` rows of keys and values side by side. The queries are those of the last positions,
+        /// scores are scaled by 1 / √headSize, and the layer's sliding window applies. With a slot the keys are
+        /// appended to the encoded ones that it holds for the layer, which are first cut at `position`; without one
+        /// nothing is kept. No two parts have one slot. Only this tensor may travel in groups, each part in its own.
+        /// Answered by one row: `[queries · heads · headSize]` of each part.
+        case attention(layer: Int, parts: [AttentionPart])
 
         /// Norm, gate, up, activation and down of one block, without the residual. Answered by `[rows, hidden]`.
         case feedForward(layer: Int)
@@ -67,8 +88,7 @@ public struct Request: Equatable, Sendable {
         /// by ``Answer/done``.
         case unlock(slot: Slot, layer: Int, position: Int)
 
-        /// Keep these encoded keys, after the rotation, for ``tailScores(slot:layer:position:)``, in place of earlier
-        /// ones.
+        /// Keep these encoded keys, after the rotation, for ``tailScores(layer:segments:)``, in place of earlier ones.
         ///
         /// Rows of `keyValueHeads · headSize` channels. Answered by ``Answer/done``.
         case lockTail(slot: Slot, layer: Int)
@@ -79,14 +99,15 @@ public struct Request: Equatable, Sendable {
         /// `[rows, hidden]`: the hidden states after the last of the blocks.
         case middle(blocks: Range<Int>, segments: [Segment])
 
-        /// For one hidden state, the block's input: its key and value, and the scores of its queries against the locked
-        /// keys.
+        /// For one hidden state of each session, the block's input: its key and value, and the scores of its queries
+        /// against the session's locked keys.
         ///
-        /// The worker applies the block's norm, its product and the rotation at `position`. The state's own key is
-        /// locked behind the others first and stays, so each step adds one. Answered by one row: the key after the
-        /// rotation, `[keyValueHeads, headSize]`, the value likewise, then scores `[heads, locked]`, scaled by
-        /// 1 / √headSize, before the softmax, without mask or sliding window, the state's own last.
-        case tailScores(slot: Slot, layer: Int, position: Int)
+        /// Segments have one row each, and no two have one slot. The worker applies the block's norm, its product and
+        /// the rotation at a segment's position. The state's own key is locked behind the others first and stays, so
+        /// each step adds one. Answered by one row, for each segment: the key after the rotation,
+        /// `[keyValueHeads, headSize]`, the value likewise, then scores `[heads, locked]`, scaled by 1 / √headSize,
+        /// before the softmax, without mask or sliding window, the state's own last.
+        case tailScores(layer: Int, segments: [Segment])
 
         /// Forget a session. Answered by ``Answer/done``.
         case release(slot: Slot)
@@ -114,13 +135,15 @@ public struct Request: Equatable, Sendable {
         }
     }
 
-    /// - Precondition: There are rows, and only those of an attention may be in groups.
+    /// - Precondition: There are rows; only those of an attention, which are as many parts as it names, may be in
+    ///   groups.
     package init(_ operation: Operation, _ rows: EncodedTensor) {
         precondition(!rows.values.isEmpty, "Request: an empty tensor")
-        if rows.precision != .float32 {
-            guard case .attention = operation else {
-                preconditionFailure("Request: only attention takes rows in groups")
-            }
+        if case .attention(_, let parts) = operation {
+            precondition(
+                rows.layouts.count == parts.count && parts.count <= AttentionPart.limit, "Request: parts")
+        } else {
+            precondition(!rows.isInGroups, "Request: only attention takes rows in groups")
         }
         self.operation = operation
         payload = .rows(rows)

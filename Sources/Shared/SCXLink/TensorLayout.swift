@@ -10,7 +10,8 @@ public enum TensorPrecision: UInt8, CaseIterable, Sendable {
     var bits: Int { self == .float32 ? 32 : Int(rawValue) }
 }
 
-/// How the values of a row travel: in float32, or all but the first few in groups with few bits each.
+/// How the values of a row, or of a part of one, travel: in float32, or all but the first few in groups with few bits
+/// each.
 ///
 /// ``Groups`` says what a group is.
 public struct TensorLayout: Equatable, Sendable {
@@ -28,6 +29,9 @@ public struct TensorLayout: Equatable, Sendable {
         self.exactPrefix = exactPrefix
         self.channels = channels
     }
+
+    /// The layout of values that are not rounded.
+    init(inFloat32 channels: Int) { self.init(precision: .float32, exactPrefix: 0, channels: channels) }
 
     /// A layout that somebody else has written down; nil when there is none with these numbers.
     init?(precision: UInt8, exactPrefix: UInt32, channels: UInt32) {

@@ -100,7 +100,15 @@ package struct AttentionExchange: ~Copyable, Sendable {
     /// - Returns: `[queries, heads · headSize]`
     /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
     package consuming func open(_ answer: Answer) throws(LinkError) -> Plaintext {
-        var attended = try order.open(answer, queries: queries)
+        var parts = try AnswerParts(answer)
+        let attended = try open(&parts)
+        try parts.finish()
+        return attended
+    }
+
+    /// Opens its part of an answer to several exchanges that travelled as one.
+    package consuming func open(_ answer: inout AnswerParts) throws(LinkError) -> Plaintext {
+        var attended = try order.open(&answer, queries: queries)
         scaling?.restore(&attended)
         return attended
     }
@@ -136,9 +144,11 @@ package struct SessionChannelKey: ~Copyable, Sendable {
         order.encode(queries: queries, keyValues: keyValues, nil)
     }
 
-    /// Opens the answer to the queries.
-    package borrowing func openReusing(_ answer: Answer, queries: Int) throws(LinkError) -> Plaintext {
-        try order.open(answer, queries: queries)
+    /// Opens the answer to the queries, which is the next part.
+    package borrowing func openReusing(
+        _ answer: inout AnswerParts, queries: Int
+    ) throws(LinkError) -> Plaintext {
+        try order.open(&answer, queries: queries)
     }
 }
 
@@ -226,14 +236,12 @@ struct ChannelOrder: ~Copyable, Sendable {
     }
 
     /// Undoes the order of the values in what attention gives.
-    borrowing func open(_ answer: Answer, queries count: Int) throws(LinkError) -> Plaintext {
+    borrowing func open(_ answer: inout AnswerParts, queries count: Int) throws(LinkError) -> Plaintext {
         let width = shape.queryWidth
-        guard case .tensor(let tensor) = answer, tensor.values.count == count * width else {
-            throw .unexpectedAnswer("expected attention of \(count) queries")
-        }
+        let part = try answer.take(count * width, "attention of \(count) queries")
         var attended = Plaintext(rows: count, channels: width)
         var out = attended.values
-        let values = tensor.values.span
+        let values = part.span
         let (size, group) = (shape.headSize, shape.heads / shape.keyValueHeads)
         for head in 0..<shape.heads {
             // The order of this head's values, which lie behind all keys.

@@ -48,21 +48,21 @@ package struct TailKey: ~Copyable, Sendable {
         return EncodedTensor(encodedRows: places.count, channels: width, values: rows)
     }
 
-    /// Opens the scores of one generated token.
+    /// Opens the scores of one generated token, which are the next part of an answer.
     ///
     /// - Parameters:
-    ///   - answer: Its keys, its values, then the scores.
+    ///   - answer: For each token its keys, its values, then the scores.
     ///   - generated: Tokens whose keys the worker has locked by itself since, the scores' own included.
     /// - Returns: Keys and values of the token, and its scores in the order of the positions.
     /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
-    package borrowing func open(_ answer: Answer, generated: Int) throws(LinkError) -> TailScores {
+    package borrowing func open(
+        _ answer: inout AnswerParts, generated: Int
+    ) throws(LinkError) -> TailScores {
         let (heads, pairWidth) = (shape.heads, 2 * shape.keyWidth)
         let locked = places.count + generated
-        guard case .tensor(let tensor) = answer, tensor.values.count == pairWidth + heads * locked else {
-            throw .unexpectedAnswer("expected the scores of \(locked) keys")
-        }
+        let part = try answer.take(pairWidth + heads * locked, "the scores of \(locked) keys")
         let all = tokens + generated
-        let values = tensor.values.span
+        let values = part.span
         var pair = Plaintext(rows: 1, channels: pairWidth)
         var scores = Plaintext(rows: heads, channels: all)
         var pairSpan = pair.values

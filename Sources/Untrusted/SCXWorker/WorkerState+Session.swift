@@ -1,55 +1,95 @@
 import SCXInference
 import SCXLink
 
-/// The numbers of an `attention` request.
-struct AttentionShape {
-    let position: Int
-    let queries: Int
-    let keys: Int
-}
-
-/// Requests that work on one session's keys and values, or on nothing but their own rows.
+/// Requests that work on the keys and values of sessions.
 extension WorkerState {
     /// Floats of one position's keys, or values.
     private var keyWidth: Int { configuration.keyValueHeadCount * configuration.headSize }
 
+    /// What a part of an attention works on.
+    private struct AttentionPlace {
+        let part: AttentionPart
+        let cache: LayerCache
+        /// The slot that the cache is of.
+        let slot: (slot: WorkerSlot, key: SlotKey)?
+        /// Its numbers in the request's row.
+        let values: Range<Int>
+    }
+
     mutating func attention(
-        _ request: Request, _ tensor: EncodedTensor, _ layer: Int, _ key: SlotKey?, _ shape: AttentionShape
+        _ job: Job, _ tensor: EncodedTensor, _ layer: Int, _ parts: [AttentionPart]
     ) throws(LinkError) -> Answer {
-        try check(layer: layer)
-        let (position, queries, keys) = (shape.position, shape.queries, shape.keys)
-        let slot = key.map { memory[$0] ?? WorkerSlot(model) }
-        let cache = slot?.encoded[layer] ?? model.makeLayerCache()
-        let longest = configuration.maximumLength
-        guard (0...cache.count).contains(position), (0...longest - position).contains(keys),
-            queries > 0, queries <= position + keys
-        else {
-            throw .invalidRequest(
-                "\(queries) queries and \(keys) keys at position \(position), where \(cache.count) are held")
+        let places = try attentionPlaces(job.connection, tensor, layer, parts)
+        for place in places {
+            guard let (slot, key) = place.slot else { continue }
+            slot.encoded[layer] = place.cache
+            place.cache.truncate(to: place.part.position)
+            memory.keep(slot, at: key)
         }
-        let width = configuration.headCount * configuration.headSize
-        // No overflow: both counts are at most the model's length.
-        guard tensor.rows == 1, tensor.values.count == queries * width + keys * 2 * keyWidth else {
-            throw .invalidRequest("\(tensor.values.count) numbers for \(queries) queries and \(keys) keys")
-        }
-        try check(answerRows: queries, channels: width)
-        if let key, let slot {
-            try memory.check(
-                adding: cache.byteCount(tokens: position + keys) - cache.byteCount,
-                slots: memory[key] == nil ? 1 : 0)
-            slot.encoded[layer] = cache
-        }
-        defer { if let key, let slot { memory.keep(slot, at: key) } }
-        cache.truncate(to: position)
         statistics.batches += 1
-        let attended: [Float]
+        defer { for case (let slot, let key)? in places.map(\.slot) { memory.keep(slot, at: key) } }
+        var answer: [Float] = []
         do {
-            attended = try model.attend(
-                tensor.values.span, queries: queries, keys: keys, block: layer, cache: cache)
+            for place in places {
+                let attended = try model.attend(
+                    tensor.values.span.extracting(place.values), queries: place.part.queries,
+                    keys: place.part.keys, block: layer, cache: place.cache)
+                // One part is not copied.
+                if answer.isEmpty { answer = attended } else { answer += attended }
+            }
         } catch {
+            // Back to where the request began, so that it can be sent again once there is memory.
+            for place in places { place.cache.truncate(to: place.part.position) }
             throw .workerFull("\(error)")
         }
-        return .tensor(EncodedTensor(resultOf: request, channels: attended.count, values: attended))
+        return .tensor(EncodedTensor(resultOf: job.request, channels: answer.count, values: answer))
+    }
+
+    /// Finds what the parts work on, and changes nothing.
+    private func attentionPlaces(
+        _ connection: UInt64, _ tensor: EncodedTensor, _ layer: Int, _ parts: [AttentionPart]
+    ) throws(LinkError) -> [AttentionPlace] {
+        try check(layer: layer)
+        let slots = parts.compactMap(\.slot)
+        guard Set(slots).count == slots.count else { throw .invalidRequest("two parts of one slot") }
+        let (longest, width) = (
+            configuration.maximumLength, configuration.headCount * configuration.headSize
+        )
+        var places: [AttentionPlace] = []
+        var (numbers, queries, bytes, fresh) = (0, 0, 0, 0)
+        for part in parts {
+            let key = part.slot.map { SlotKey(connection: connection, number: $0.number) }
+            let held = key.flatMap { memory[$0] }
+            let slot = key.map { _ in held ?? WorkerSlot(model) }
+            let cache = slot?.encoded[layer] ?? model.makeLayerCache()
+            guard (0...cache.count).contains(part.position),
+                (0...longest - part.position).contains(part.keys),
+                part.queries > 0, part.queries <= part.position + part.keys
+            else {
+                throw .invalidRequest(
+                    "\(part.queries) queries and \(part.keys) keys at position \(part.position), "
+                        + "where \(cache.count) are held")
+            }
+            // No overflow: both counts are at most the model's length, and the parts as many as a frame names.
+            let values = numbers..<numbers + part.queries * width + part.keys * 2 * keyWidth
+            numbers = values.upperBound
+            queries += part.queries
+            if slot != nil {
+                bytes += cache.byteCount(tokens: part.position + part.keys) - cache.byteCount
+                if held == nil { fresh += 1 }
+            }
+            places.append(
+                AttentionPlace(
+                    part: part, cache: cache, slot: slot.flatMap { slot in key.map { (slot, $0) } },
+                    values: values))
+        }
+        guard tensor.rows == 1, tensor.values.count == numbers else {
+            throw .invalidRequest(
+                "\(tensor.values.count) numbers, where \(parts.count) parts of attention have \(numbers)")
+        }
+        try check(answerRows: queries, channels: width)
+        try memory.check(adding: bytes, slots: fresh)
+        return places
     }
 
     mutating func unlock(
@@ -100,37 +140,75 @@ extension WorkerState {
     }
 
     mutating func tailScores(
-        _ request: Request, _ tensor: EncodedTensor, _ key: SlotKey, _ layer: Int, _ position: Int
+        _ job: Job, _ tensor: EncodedTensor, _ layer: Int, _ segments: [Segment]
     ) throws(LinkError) -> Answer {
-        try check(layer: layer)
-        guard tensor.rows == 1, tensor.channels == configuration.hiddenSize else {
-            throw .invalidRequest("scores of the tail need one row of \(configuration.hiddenSize) channels")
-        }
-        guard (0..<configuration.maximumLength).contains(position) else {
-            throw .invalidRequest("position \(position) of \(configuration.maximumLength)")
-        }
-        guard let slot = memory[key], let locked = slot.tail[layer] else {
-            throw .invalidRequest("no keys are locked in layer \(layer)")
-        }
-        let tokens = locked.count / keyWidth + 1
-        try check(answerRows: tokens, channels: configuration.headCount)
-        // Memory for some tokens at once: growing copies.
-        let room = tokens * keyWidth > locked.capacity ? 64 * keyWidth : 0
-        try memory.check(adding: room * 4)
+        let (slots, count) = try tailSlots(job.connection, tensor, layer, segments)
+        var table = model.rotaryTable(positions: 0..<0)
+        for segment in segments { table.append(positions: segment.position..<segment.position + 1) }
+        statistics.batches += 1
+        var normed = [Float](repeating: 0, count: tensor.values.count)
+        var span = normed.mutableSpan
+        model.attentionNorm(tensor.values.span, block: layer, into: &span)
+        var rows = model.product(normed.span, .queryKeyValue(block: layer))
+        var rowSpan = rows.mutableSpan
+        model.rotate(&rowSpan, block: layer, queryHeads: configuration.headCount, table: table)
 
         let queryWidth = configuration.headCount * configuration.headSize
-        statistics.batches += 1
-        let row = model.queryKeyValue(
-            tensor.values.span, block: layer, position: position, workspace: &workspace)
-        if room > 0 { slot.tail[layer]?.reserveCapacity(locked.count + room) }
-        slot.tail[layer]? += model.roundedAsCached(row[queryWidth..<queryWidth + keyWidth])
-        memory.keep(slot, at: key)
+        var answer: [Float] = []
+        answer.reserveCapacity(count)
+        for (i, (slot, key)) in slots.enumerated() {
+            let row = i * (queryWidth + 2 * keyWidth)
+            let own = row + queryWidth
+            let held = slot.tail[layer]?.count ?? 0
+            if held + keyWidth > slot.tail[layer]?.capacity ?? 0 {
+                slot.tail[layer]?.reserveCapacity(held + Self.tailRoom * keyWidth)
+            }
+            slot.tail[layer]? += model.roundedAsCached(rows[own..<own + keyWidth])
+            memory.keep(slot, at: key)
 
-        var answer = Array(row[queryWidth...])
-        answer += [Float](repeating: 0, count: configuration.headCount * tokens)
-        var span = answer.mutableSpan
-        let keys = slot.tail[layer] ?? []
-        model.scores(row.span.extracting(..<queryWidth), keys.span, into: &span, at: 2 * keyWidth)
-        return .tensor(EncodedTensor(resultOf: request, channels: answer.count, values: answer))
+            let keys = slot.tail[layer] ?? []
+            answer += rows[own..<own + 2 * keyWidth]
+            let scores = answer.count
+            answer += repeatElement(0, count: configuration.headCount * (keys.count / keyWidth))
+            var out = answer.mutableSpan
+            model.scores(rows.span.extracting(row..<own), keys.span, into: &out, at: scores)
+        }
+        return .tensor(EncodedTensor(resultOf: job.request, channels: answer.count, values: answer))
+    }
+
+    /// Keys that a tail gets memory for at once: growing copies.
+    private static var tailRoom: Int { 64 }
+
+    /// Finds the slots of the segments and how many numbers they will be answered, and changes nothing.
+    private func tailSlots(
+        _ connection: UInt64, _ tensor: EncodedTensor, _ layer: Int, _ segments: [Segment]
+    ) throws(LinkError) -> (slots: [(slot: WorkerSlot, key: SlotKey)], count: Int) {
+        try check(layer: layer)
+        guard tensor.channels == configuration.hiddenSize, tensor.rows == segments.count,
+            segments.allSatisfy({ $0.rows == 1 })
+        else {
+            throw .invalidRequest(
+                "scores of \(segments.count) tails need as many rows of \(configuration.hiddenSize) channels")
+        }
+        guard Set(segments.map(\.slot)).count == segments.count else {
+            throw .invalidRequest("two segments of one slot")
+        }
+        var slots: [(WorkerSlot, SlotKey)] = []
+        var (count, bytes) = (0, 0)
+        for segment in segments {
+            guard (0..<configuration.maximumLength).contains(segment.position) else {
+                throw .invalidRequest("position \(segment.position) of \(configuration.maximumLength)")
+            }
+            let key = SlotKey(connection: connection, number: segment.slot.number)
+            guard let slot = memory[key], let locked = slot.tail[layer] else {
+                throw .invalidRequest("no keys are locked in layer \(layer)")
+            }
+            count += 2 * keyWidth + configuration.headCount * (locked.count / keyWidth + 1)
+            if locked.count + keyWidth > locked.capacity { bytes += 4 * Self.tailRoom * keyWidth }
+            slots.append((slot, key))
+        }
+        try check(answerRows: count, channels: 1)
+        try memory.check(adding: bytes)
+        return (slots, count)
     }
 }

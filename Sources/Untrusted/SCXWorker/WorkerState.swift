@@ -59,15 +59,14 @@ struct WorkerState: ~Copyable {
     private mutating func answerAlone(_ job: Job) throws(LinkError) -> Answer {
         func key(_ slot: Slot) -> SlotKey { SlotKey(connection: job.connection, number: slot.number) }
         switch (job.request.operation, job.request.payload) {
-        case (.attention(let layer, let slot, let position, let queries, let keys), .rows(let tensor)):
-            let shape = AttentionShape(position: position, queries: queries, keys: keys)
-            return try attention(job.request, tensor, layer, slot.map(key), shape)
+        case (.attention(let layer, let parts), .rows(let tensor)):
+            return try attention(job, tensor, layer, parts)
         case (.unlock(let slot, let layer, let position), .permutation(let rows)):
             return try unlock(key(slot), layer, position, rows)
         case (.lockTail(let slot, let layer), .rows(let tensor)):
             return try lockTail(tensor, key(slot), layer)
-        case (.tailScores(let slot, let layer, let position), .rows(let tensor)):
-            return try tailScores(job.request, tensor, key(slot), layer, position)
+        case (.tailScores(let layer, let segments), .rows(let tensor)):
+            return try tailScores(job, tensor, layer, segments)
         case (.release(let slot), _):
             memory.remove(key(slot))
             return .done

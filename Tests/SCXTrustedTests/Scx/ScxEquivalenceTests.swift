@@ -131,6 +131,36 @@ struct ScxEquivalenceTests {
         }
     }
 
+    @Test(
+        "for sessions of different lengths, whose tokens take no more exchanges than one session's",
+        arguments: [1, 4, 16], ScxOptions.Reuse.allCases)
+    func together(count: Int, reuse: ScxOptions.Reuse) throws {
+        let model = try #require(ScxFixture.families["qwen3"])
+        for (first, last, precision) in [(1, 1, .float32), (2, 2, .float32), (1, 2, .int8)]
+            as [(Int, Int, TensorPrecision)]
+        {
+            var options = Self.options(first, last, .fixed(3), reuse)
+            options.compression = precision
+            let engine = try model.scx(options)
+            let prompts = (0..<count).map { model.prompt(1 + 3 * $0, seed: $0) }
+            let ids = try prompts.map { try engine.submit(greedy($0, 7)) }
+            var answers: [SessionID: [Int32]] = [:]
+            var exchanges: [Int] = []
+            while !engine.isIdle {
+                let before = engine.traffic.exchanges
+                for event in try engine.step() { answers[event.session, default: []].append(event.token.id) }
+                exchanges.append(engine.traffic.exchanges - before)
+            }
+            // After the prompts and the first token, which shares the keys.
+            let later = Array(exchanges.dropFirst(2))
+            let expected = [Int](repeating: 3 * first + 1 + 2 * last, count: 5)
+            #expect(later == expected)
+            for (id, prompt) in zip(ids, prompts) where precision == .float32 {
+                #expect(answers[id] == (try answer(model.plain(), greedy(prompt, 7))))
+            }
+        }
+    }
+
     @Test("for random shapes, options, prompts and noise", arguments: 0..<12)
     func random(seed: UInt64) throws {
         var random = Generator(state: seed &* 0x9E37_79B9_7F4A_7C15)

@@ -142,10 +142,10 @@ struct ScxWorkerViewTests {
             var options = ScxOptions()
             options.reuse = reuse
             return try Self.run(model, options, prompt: model.prompt(10), generate: 5).compactMap { entry in
-                guard case .attention(0, let slot, _, _, let keys) = entry.request.operation,
+                guard case .attention(0, let parts) = entry.request.operation, parts.count == 1,
                     let tensor = Self.tensor(entry.request)
                 else { return nil }
-                return (slot, keys, tensor.values)
+                return (parts[0].slot, parts[0].keys, tensor.values)
             }
         }
         let oneTime = try attentions(.oneTime)

@@ -11,7 +11,7 @@
 /// Transcripts come from strangers: everything is checked, and one whose worker still writes reads up to its last
 /// whole line. Entries are held in memory, tensors are read when they are asked for.
 public struct Transcript: Sendable {
-    public static let version = 1
+    public static let version = 2
     static let lineLimit = 4 << 20
 
     /// A run of the worker.
@@ -67,14 +67,12 @@ public struct Transcript: Sendable {
     ///
     /// - Throws: ``TranscriptError`` when it holds no numbers, or cannot be read.
     public func floats(of entry: TranscriptEntry) throws(TranscriptError) -> [Float] {
-        guard let layout = entry.layout, layout.precision != .float32 else {
-            return try read(entry, .float32, zero: 0)
-        }
+        guard entry.isInGroups else { return try read(entry, .float32, zero: 0) }
         let words = try words(of: entry)
         do throws(LinkError) {
-            return try EncodedTensor(received: words, layout).values
+            return try EncodedTensor(received: words, entry.layouts).values
         } catch {
-            throw .file(path: tensors.path, action: "read \(layout.precision)", reason: "\(error)")
+            throw .file(path: tensors.path, action: "read groups", reason: "\(error)")
         }
     }
 

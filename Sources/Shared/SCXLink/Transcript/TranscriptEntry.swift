@@ -29,8 +29,8 @@ public struct TranscriptEntry: Equatable, Sendable {
     public let number: UInt64
     public let kind: MessageKind
     public let detail: Detail
-    /// How the values of an attention's input travelled; nil of everything else.
-    public let layout: TensorLayout?
+    /// How the values of each part of an attention's input travelled; empty of everything else.
+    public let layouts: [TensorLayout]
     public let elements: ElementCode
     public let rows: Int
     public let channels: Int
@@ -39,6 +39,9 @@ public struct TranscriptEntry: Equatable, Sendable {
 
     /// Bytes of its tensor.
     public var byteCount: Int { rows * channels * elements.byteCount }
+
+    /// Whether its words are values, some of which travelled with few bits each.
+    public var isInGroups: Bool { layouts.contains { $0.precision != .float32 } }
 
     /// What is to be written about a message.
     public init(
@@ -54,9 +57,9 @@ public struct TranscriptEntry: Equatable, Sendable {
         channels = elements == .none ? 0 : message.head.channels
         self.offset = offset
         do throws(LinkError) {
-            (detail, layout) = try Self.decode(message, direction)
+            (detail, layouts) = try Self.decode(message, direction)
         } catch {
-            (detail, layout) = (.undecoded(message.fields), nil)
+            (detail, layouts) = (.undecoded(message.fields), [])
         }
     }
 
@@ -70,7 +73,11 @@ public struct TranscriptEntry: Equatable, Sendable {
         number = UInt64(try line.int("number"))
         kind = try line.choice("kind", of: MessageKind.allCases)
         detail = try Detail(line, kind, direction)
-        if case .request(.attention) = detail { layout = try line.layout() } else { layout = nil }
+        if case .request(.attention) = detail {
+            layouts = try line.objects("parts").map { part throws(TranscriptError) in try part.layout() }
+        } else {
+            layouts = []
+        }
         guard line["dtype"] != nil else {
             (elements, rows, channels, offset) = (.none, 0, 0, 0)
             return
@@ -85,11 +92,10 @@ public struct TranscriptEntry: Equatable, Sendable {
         }
         offset = try line.int("offset")
         guard try line.int("bytes") == byteCount else { throw line.fault("'bytes' does not fit the shape") }
-        guard let layout else { return }
+        guard !layouts.isEmpty else { return }
         guard
-            layout.precision == .float32
-                ? elements == .float32 && layout.channels == channels
-                : elements == .uint32 && rows == 1 && layout.wordCount == channels
+            elements == (isInGroups ? .uint32 : .float32), rows == 1 || !isInGroups,
+            layouts.reduce(0, { $0 + $1.wordCount }) == channels
         else { throw line.fault("'channels' does not fit the shape") }
     }
 }
@@ -99,8 +105,8 @@ extension TranscriptEntry {
     public var layer: Int? {
         guard case .request(let operation) = detail else { return nil }
         return switch operation {
-        case .linear(let layer, _, _, _), .attention(let layer, _, _, _, _), .feedForward(let layer),
-            .unlock(_, let layer, _), .lockTail(_, let layer), .tailScores(_, let layer, _):
+        case .linear(let layer, _, _, _), .attention(let layer, _), .feedForward(let layer),
+            .unlock(_, let layer, _), .lockTail(_, let layer), .tailScores(let layer, _):
             layer
         case .headTopK, .middle, .release, .stats: nil
         }
@@ -110,10 +116,10 @@ extension TranscriptEntry {
     public var slots: [Slot] {
         guard case .request(let operation) = detail else { return [] }
         switch operation {
-        case .linear(_, _, let slot, _), .attention(_, let slot, _, _, _): return slot.map { [$0] } ?? []
-        case .unlock(let slot, _, _), .lockTail(let slot, _), .tailScores(let slot, _, _), .release(let slot):
-            return [slot]
-        case .middle(_, let segments): return segments.map(\.slot)
+        case .linear(_, _, let slot, _): return slot.map { [$0] } ?? []
+        case .attention(_, let parts): return parts.compactMap(\.slot)
+        case .unlock(let slot, _, _), .lockTail(let slot, _), .release(let slot): return [slot]
+        case .middle(_, let segments), .tailScores(_, let segments): return segments.map(\.slot)
         case .feedForward, .headTopK, .stats: return []
         }
     }
@@ -122,27 +128,27 @@ extension TranscriptEntry {
 extension TranscriptEntry {
     private static func decode(
         _ message: Message, _ direction: Direction
-    ) throws(LinkError) -> (detail: Detail, layout: TensorLayout?) {
+    ) throws(LinkError) -> (detail: Detail, layouts: [TensorLayout]) {
         var fields = FieldReader(message.fields)
         switch (message.head.kind, direction) {
         case (.hello, _):
-            return (.hello(try Hello(message)), nil)
+            return (.hello(try Hello(message)), [])
         case (.failure, _):
-            return (.failure(code: try fields.take(UInt16.self), reason: try fields.takeText()), nil)
+            return (.failure(code: try fields.take(UInt16.self), reason: try fields.takeText()), [])
         case (.stats, .sent):
             guard case .statistics(let statistics) = try Answer(message, to: Request(.stats)) else {
                 throw .unexpectedAnswer("no statistics")
             }
-            return (.statistics(statistics), nil)
+            return (.statistics(statistics), [])
         case (_, .received):
             let request = try Request(message)
             guard case (.attention, .rows(let tensor)) = (request.operation, request.payload) else {
-                return (.request(request.operation), nil)
+                return (.request(request.operation), [])
             }
-            return (.request(request.operation), tensor.layout)
+            return (.request(request.operation), tensor.layouts)
         case (_, .sent):
             try fields.finish()
-            return (.none, nil)
+            return (.none, [])
         }
     }
 }

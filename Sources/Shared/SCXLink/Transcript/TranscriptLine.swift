@@ -17,6 +17,12 @@ struct TranscriptLine {
         guard json.object != nil else { throw fault("not an object") }
     }
 
+    /// An object within a line.
+    private init(_ json: JSON, in line: TranscriptLine) {
+        self.json = json
+        (number, path) = (line.number, line.path)
+    }
+
     subscript(name: String) -> JSON? { json[name].flatMap { $0.isNull ? nil : $0 } }
 
     func fault(_ reason: String) -> TranscriptError { .line(number, path: path, reason: reason) }
@@ -27,6 +33,13 @@ struct TranscriptLine {
             throw fault("'\(name)' is missing or out of range")
         }
         return value
+    }
+
+    /// An array of objects, of which there is one at least.
+    func objects(_ name: String) throws(TranscriptError) -> [TranscriptLine] {
+        guard let objects = self[name]?.array, !objects.isEmpty, objects.allSatisfy({ $0.object != nil })
+        else { throw fault("'\(name)' is missing or holds no objects") }
+        return objects.map { TranscriptLine($0, in: self) }
     }
 
     func ints(_ name: String, atMost limit: Int = Int(UInt32.max)) throws(TranscriptError) -> [Int] {
@@ -87,11 +100,9 @@ extension TranscriptEntry {
             .init("number", .int(Int(clamping: number))), .init("kind", .string("\(kind)")),
         ]
         members += detail.members
-        if let layout {
-            members += [
-                .init("precision", .string("\(layout.precision)")),
-                .init("exactPrefix", .int(layout.exactPrefix)), .init("channels", .int(layout.channels)),
-            ]
+        if case .request(.attention(_, let parts)) = detail {
+            members.append(
+                .init("parts", .array(zip(parts, layouts).map { .object($0.members + $1.members) })))
         }
         if elements != .none {
             members += [
@@ -157,30 +168,28 @@ extension TranscriptEntry.Detail {
 
 extension Request.Operation {
     fileprivate var members: [JSON.Member] {
-        func member(_ slot: Slot?) -> [JSON.Member] {
-            slot.map { [.init("slot", .int(Int($0.number)))] } ?? []
+        func member(_ slot: Slot?) -> [JSON.Member] { slot?.members ?? [] }
+        func member(_ segments: [Segment]) -> JSON.Member {
+            .init(
+                "segments",
+                .array(segments.map { [.int(Int($0.slot.number)), .int($0.position), .int($0.rows)] }))
         }
         func member(_ layer: Int) -> JSON.Member { .init("layer", .int(layer)) }
         switch self {
         case .linear(let layer, let site, let slot, let exact):
             return [member(layer), .init("site", .string("\(site)"))] + member(slot)
                 + [.init("exact", .bool(exact))]
-        case .attention(let layer, let slot, let position, let queries, let keys):
-            let counts = [("position", position), ("queries", queries), ("keys", keys)]
-            return [member(layer)] + member(slot) + counts.map { .init($0.0, .int($0.1)) }
-        case .feedForward(let layer): return [member(layer)]
+        // The parts follow with their layouts.
+        case .attention(let layer, _), .feedForward(let layer): return [member(layer)]
         case .headTopK(let count): return [.init("count", .int(count))]
         case .lockTail(let slot, let layer):
             return member(slot) + [member(layer)]
         case .middle(let blocks, let segments):
             return [
-                .init("blocks", [.int(blocks.lowerBound), .int(blocks.upperBound)]),
-                .init(
-                    "segments",
-                    .array(
-                        segments.map { [.int(Int($0.slot.number)), .int($0.position), .int($0.rows)] })),
+                .init("blocks", [.int(blocks.lowerBound), .int(blocks.upperBound)]), member(segments),
             ]
-        case .unlock(let slot, let layer, let position), .tailScores(let slot, let layer, let position):
+        case .tailScores(let layer, let segments): return [member(layer), member(segments)]
+        case .unlock(let slot, let layer, let position):
             return member(slot) + [member(layer), .init("position", .int(position))]
         case .release(let slot): return member(slot)
         case .stats: return []
@@ -195,8 +204,12 @@ extension Request.Operation {
                 slot: try line.slotIfAny(), exact: try line.bool("exact"))
         case .attention:
             self = .attention(
-                layer: try line.layer(), slot: try line.slotIfAny(), position: try line.count("position"),
-                queries: try line.count("queries"), keys: try line.count("keys"))
+                layer: try line.layer(),
+                parts: try line.objects("parts").map { part throws(TranscriptError) in
+                    AttentionPart(
+                        slot: try part.slotIfAny(), position: try part.count("position"),
+                        queries: try part.count("queries"), keys: try part.count("keys"))
+                })
         case .feedForward: self = .feedForward(layer: try line.layer())
         case .headTopK: self = .headTopK(count: try line.count("count"))
         case .unlock:
@@ -207,14 +220,33 @@ extension Request.Operation {
             let blocks = try line.ints("blocks", atMost: Int(UInt16.max))
             guard blocks.count == 2, blocks[0] < blocks[1] else { throw line.fault("'blocks' is no range") }
             self = .middle(blocks: blocks[0]..<blocks[1], segments: try line.segments())
-        case .tailScores:
-            self = .tailScores(
-                slot: try line.slot(), layer: try line.layer(), position: try line.count("position"))
+        case .tailScores: self = .tailScores(layer: try line.layer(), segments: try line.segments())
         case .release: self = .release(slot: try line.slot())
         case .stats: self = .stats
         case .hello, .linearRing, .failure, .more:
             throw line.fault("'\(kind)' without its fields")
         }
+    }
+}
+
+extension Slot {
+    fileprivate var members: [JSON.Member] { [.init("slot", .int(Int(number)))] }
+}
+
+extension AttentionPart {
+    fileprivate var members: [JSON.Member] {
+        (slot?.members ?? []) + [
+            .init("position", .int(position)), .init("queries", .int(queries)), .init("keys", .int(keys)),
+        ]
+    }
+}
+
+extension TensorLayout {
+    fileprivate var members: [JSON.Member] {
+        [
+            .init("precision", .string("\(precision)")), .init("exactPrefix", .int(exactPrefix)),
+            .init("channels", .int(channels)),
+        ]
     }
 }
 

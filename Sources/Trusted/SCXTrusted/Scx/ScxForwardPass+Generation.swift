@@ -42,13 +42,12 @@ extension ScxForwardPass {
             hidden.add(product(try attendFirst(steps.map(\.session), block, hidden), .output(block: block)))
             hidden.add(try feedForward(EncodedTensor(inClear: hidden), block))
         }
-        if !middle.isEmpty {
-            hidden = try runMiddle(
-                hidden, steps.map { Segment(slot: $0.session.slot, position: $0.session.count, rows: 1) })
-        }
+        let segments = steps.map { Segment(slot: $0.session.slot, position: $0.session.count, rows: 1) }
+        if !middle.isEmpty { hidden = try runMiddle(hidden, segments) }
         for index in 0..<options.lastBlocks {
             let block = middle.upperBound + index
-            hidden.add(product(try attendLast(steps.map(\.session), index, hidden), .output(block: block)))
+            hidden.add(
+                product(try attendLast(steps.map(\.session), segments, index, hidden), .output(block: block)))
             let scalar = OneTimeScalar(
                 for: hidden, epsilon: configuration.normEpsilon, random: &random)
             hidden.add(try feedForward(scalar.encode(hidden), block))
@@ -83,53 +82,76 @@ extension ScxForwardPass {
             answer, channels: layers.outputs(of: .queryKeyValue(block: block)))
 
         var attended = Plaintext(rows: sessions.count, channels: shape.queryWidth)
+        var (pending, bytes): ([PendingAttention], Int) = ([], 0)
         for (row, session) in sessions.enumerated() {
             var own = projected.selecting(row...row)
             var span = own.values
             let table = layers.rotaryTable(positions: session.count..<session.count + 1)
             layers.rotate(&span, block: block, queryHeads: shape.heads, table: table)
-            let state = session.first[block]
-            state.cache.append(own)
-            if state.key != nil {
-                attended.set(row, to: try attendReusing(state, session, block, own))
-                continue
+            let next = prepare(session, block, own)
+            let isFull =
+                bytes + 4 * next.tensor.channels > Self.attentionBytes || pending.count == AttentionPart.limit
+            if isFull, !pending.isEmpty {
+                try attend(pending, block, into: &attended, from: row - pending.count)
+                (pending, bytes) = ([], 0)
             }
-            // The tokens that the query sees.
-            let first = configuration.slidingWindows[block].map { max(0, state.cache.count - $0) } ?? 0
-            let exchange = encode(
-                OneTimeChannelKey(shape, random: &random), own, state.cache, from: first,
-                state.compression(options.compression, shape))
-            let answer = try link.exchange(
-                Request(
-                    .attention(
-                        layer: block, slot: nil, position: 0, queries: 1, keys: state.cache.count - first),
-                    exchange.tensor))
-            attended.set(row, to: try exchange.open(answer))
+            pending.append(next)
+            bytes += 4 * next.tensor.channels
         }
+        try attend(pending, block, into: &attended, from: sessions.count - pending.count)
         return attended
+    }
+
+    /// Bytes of the sessions' keys and values in one exchange, which a worker takes with its usual limit; those of one
+    /// session may be more.
+    private static var attentionBytes: Int { 1 << 26 }
+
+    /// Adds a token to a first block's cache and encodes its attention.
+    private func prepare(
+        _ session: ScxSession, _ block: Int, _ projected: borrowing Plaintext
+    ) -> PendingAttention {
+        let state = session.first[block]
+        state.cache.append(projected)
+        if state.key != nil { return reusing(state, session, projected) }
+        // The tokens that the query sees.
+        let first = configuration.slidingWindows[block].map { max(0, state.cache.count - $0) } ?? 0
+        let exchange = encode(
+            OneTimeChannelKey(shape, random: &random), projected, state.cache, from: first,
+            state.compression(options.compression, shape))
+        return PendingAttention(
+            AttentionPart(queries: 1, keys: state.cache.count - first), exchange, state)
+    }
+
+    /// The heads of sessions whose attention travels as one exchange, each session in its row.
+    private func attend(
+        _ pending: [PendingAttention], _ block: Int, into attended: inout Plaintext, from row: Int
+    ) throws(LinkError) {
+        var answer = try exchange(pending, block)
+        for (i, session) in pending.enumerated() { attended.set(row + i, to: try session.open(&answer)) }
+        try answer.finish()
     }
 
     /// The heads of a last block: scores from the worker, softmax and values here.
     private func attendLast(
-        _ sessions: [ScxSession], _ index: Int, _ hidden: borrowing Plaintext
+        _ sessions: [ScxSession], _ segments: [Segment], _ index: Int, _ hidden: borrowing Plaintext
     ) throws(LinkError) -> Plaintext {
         let block = middle.upperBound + index
+        var answer = try AnswerParts(
+            link.exchange(
+                Request(.tailScores(layer: block, segments: segments), EncodedTensor(inClear: hidden))))
         var attended = Plaintext(rows: sessions.count, channels: shape.queryWidth)
         for (row, session) in sessions.enumerated() {
             let state = session.last[index]
-            let answer = try link.exchange(
-                Request(
-                    .tailScores(slot: session.slot, layer: block, position: session.count),
-                    EncodedTensor(inClear: hidden.selecting(row...row))))
             state.generated += 1
             let scores: TailScores
             switch state.key {
-            case .some(let key): scores = try key.open(answer, generated: state.generated)
+            case .some(let key): scores = try key.open(&answer, generated: state.generated)
             case .none: preconditionFailure("ScxForwardPass: the keys are not locked")
             }
             state.cache.append(scores.keyValues)
             attended.set(row, to: weigh(scores, state.cache, window: configuration.slidingWindows[block]))
         }
+        try answer.finish()
         return attended
     }
 

@@ -38,7 +38,7 @@ extension ScxForwardPass {
         let answer = try link.exchange(
             Request(
                 .attention(
-                    layer: block, slot: nil, position: 0, queries: rows, keys: owned?.count ?? rows),
+                    layer: block, parts: [AttentionPart(queries: rows, keys: owned?.count ?? rows)]),
                 exchange.tensor))
         return try exchange.open(answer)
     }
@@ -63,25 +63,37 @@ extension ScxForwardPass {
     func attendReusing(
         _ state: ScxSession.FirstBlock, _ session: ScxSession, _ block: Int, _ projected: borrowing Plaintext
     ) throws(LinkError) -> Plaintext {
+        let pending = reusing(state, session, projected)
+        var answer = try exchange([pending], block)
+        let attended = try pending.open(&answer)
+        try answer.finish()
+        return attended
+    }
+
+    /// Encodes rows, the last of the cache, under the session's key.
+    func reusing(
+        _ state: ScxSession.FirstBlock, _ session: ScxSession, _ projected: borrowing Plaintext
+    ) -> PendingAttention {
         let (rows, width) = (projected.rows, projected.channels)
-        let tensor: EncodedTensor
         switch state.key {
         case .some(let key):
-            tensor = key.encodeReusing(
+            let tensor = key.encodeReusing(
                 queries: HeadRows(projected.span, offset: 0, stride: width, count: rows),
                 keyValues: HeadRows(projected.span, offset: shape.queryWidth, stride: width, count: rows))
+            let part = AttentionPart(
+                slot: session.slot, position: state.cache.count - rows, queries: rows, keys: rows)
+            return PendingAttention(reusing: part, tensor, state)
         case .none: preconditionFailure("ScxForwardPass: no key for the session")
         }
-        let answer = try link.exchange(
-            Request(
-                .attention(
-                    layer: block, slot: session.slot, position: state.cache.count - rows, queries: rows,
-                    keys: rows),
-                tensor))
-        switch state.key {
-        case .some(let key): return try key.openReusing(answer, queries: rows)
-        case .none: preconditionFailure("ScxForwardPass: no key for the session")
-        }
+    }
+
+    /// Sends the attention of several sessions as one exchange.
+    func exchange(_ pending: [PendingAttention], _ block: Int) throws(LinkError) -> AnswerParts {
+        try AnswerParts(
+            link.exchange(
+                Request(
+                    .attention(layer: block, parts: pending.map(\.part)),
+                    EncodedTensor(joining: pending.map(\.tensor)))))
     }
 
     /// Queries, keys and values of the rows, before the rotation.

@@ -49,7 +49,7 @@ public struct LogitLens: Attack {
         {
             state = answer
         } else if let latest = step.exchanges.last(where: { $0.kind == .feedForward && $0.layer != last }),
-            let layer = latest.layer, latest.request.rows == 1, step.positions.count == 1
+            let layer = latest.layer, latest.rows.count == 1, step.positions.count == 1
         {
             // Without shared blocks the rows of feed-forward networks are in clear, up to the protected last ones.
             state = finished(try target.views.rows(of: latest), target, block: layer, &workspace)

@@ -15,7 +15,7 @@ public struct TrafficAnalysis: Attack {
             throw .nothingToAttack("no exchange")
         }
         let generated = session.steps.filter(\.isGeneration)
-        let rows = first.exchanges.reduce(0) { max($0, $1.kind == .attention ? 0 : $1.request.rows) }
+        let rows = first.exchanges.reduce(0) { max($0, $1.kind == .attention ? 0 : $1.rows.count) }
         let exchanges = session.steps.flatMap(\.exchanges)
         var findings = Findings()
         findings.measures = [

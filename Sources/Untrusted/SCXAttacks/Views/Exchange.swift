@@ -4,11 +4,16 @@ public import SCXLink
 public struct Exchange: Sendable {
     /// Number of the request among the transcript's messages, counted from 1.
     public let message: Int
+    /// What it asked for this session: of several parts or segments this one's.
     public let operation: Request.Operation
     public let request: TranscriptEntry
     public let answer: TranscriptEntry?
-    /// The rows of a request of several sessions that belong to this one.
+    /// The rows of a request of several sessions that belong to this one; all of them where nothing tells which.
     public let rows: Range<Int>
+    /// The channels of a request's one row that belong to this session; nil if all do.
+    public let channels: Range<Int>?
+    /// The channels of an answer's one row that belong to this session; nil if all do, or if nothing tells which.
+    public let answered: Range<Int>?
 
     public var kind: MessageKind { request.kind }
     public var layer: Int? { request.layer }

@@ -1,18 +1,40 @@
 import SCXInference
 import SCXLink
 
-/// Sorts requests into sessions and steps, and checks their shapes against the model.
+/// Sorts requests into sessions and steps, splits those that several sessions share, and checks their shapes against the
+/// model.
 struct SessionSorter {
     let configuration: DecoderConfiguration
     private var sessions: [Session] = []
-    /// By connection: the step that exchanges without a slot belong to, and its session if that is known.
-    private var open: [Connection: (step: Step, session: Int?)] = [:]
+    /// By connection: the steps that exchanges without a slot belong to, in the order of their rows.
+    private var open: [Connection: [OpenStep]] = [:]
     /// By connection and slot: a session that was not released.
     private var live: [Connection: [Slot?: Int]] = [:]
+    /// Keys that are locked, as far as the transcript tells.
+    private var locked: [Tail: Int] = [:]
 
     private struct Connection: Hashable {
         let run: Int
         let number: UInt64
+    }
+
+    private struct OpenStep {
+        var step = Step()
+        /// If that is known.
+        var session: Int?
+    }
+
+    private struct Tail: Hashable {
+        let connection: Connection
+        let slot: Slot
+        let layer: Int
+    }
+
+    /// What one session has of an exchange.
+    private struct Part {
+        let exchange: Exchange
+        var slot: Slot?
+        var positions: Range<Int>?
     }
 
     init(configuration: DecoderConfiguration) { self.configuration = configuration }
@@ -22,39 +44,94 @@ struct SessionSorter {
     ) throws(AttackError) {
         let connection = Connection(run: entry.run, number: entry.connection)
         try check(entry, operation, message)
-        func exchange(_ rows: Range<Int>) -> Exchange {
-            Exchange(message: message, operation: operation, request: entry, answer: answer, rows: rows)
+        func exchange(
+            _ own: Request.Operation, rows: Range<Int>? = nil, channels: Range<Int>? = nil,
+            answered: Range<Int>? = nil
+        ) -> Exchange {
+            Exchange(
+                message: message, operation: own, request: entry, answer: answer,
+                rows: rows ?? 0..<entry.rows, channels: channels, answered: answered)
         }
-        let all = 0..<entry.rows
         switch operation {
         case .middle(let blocks, let segments):
+            if blocks.lowerBound == 0 { close(connection) }
             var row = 0
-            for segment in segments {
-                let rows = row..<row + segment.rows
-                row = rows.upperBound
-                let positions = segment.position..<segment.position + segment.rows
-                if blocks.lowerBound == 0 || segments.count > 1 || open[connection] == nil {
-                    close(connection)
-                    open[connection] = (Step(), nil)
-                }
-                append(exchange(rows), to: connection, slot: segment.slot, positions)
-            }
+            append(
+                segments.map { segment in
+                    let rows = row..<row + segment.rows
+                    row = rows.upperBound
+                    return Part(
+                        exchange: exchange(.middle(blocks: blocks, segments: [segment]), rows: rows),
+                        slot: segment.slot, positions: segment.position..<segment.position + segment.rows)
+                }, to: connection)
         case .linear(let layer, let site, let slot, _):
-            if layer == 0, site == .queryKeyValue { begin(connection) }
-            append(exchange(all), to: connection, slot: slot, nil)
-        case .attention(_, let slot, let position, let queries, let keys):
-            let end = position + keys
-            append(exchange(all), to: connection, slot: slot, end - queries..<end)
-        case .tailScores(let slot, _, let position):
-            append(exchange(all), to: connection, slot: slot, position..<position + 1)
-        case .unlock(let slot, _, _), .lockTail(let slot, _):
-            append(exchange(all), to: connection, slot: slot, nil)
+            if layer == 0, site == .queryKeyValue { close(connection) }
+            if let slot {
+                append([Part(exchange: exchange(operation), slot: slot)], to: connection)
+            } else {
+                // Nothing tells which row is whose.
+                appendToAll(connection) { _, _ in exchange(operation) }
+            }
+        case .attention(let layer, let parts):
+            append(attention(layer, parts, entry, exchange), to: connection)
+        case .tailScores(let layer, let segments):
+            append(tailScores(layer, segments, connection, answer, exchange), to: connection)
+        case .unlock(let slot, let layer, _), .lockTail(let slot, let layer):
+            if case .lockTail = operation, answer != nil {
+                locked[Tail(connection: connection, slot: slot, layer: layer)] = entry.rows
+            }
+            append(exchange(operation), of: slot, on: connection)
         case .feedForward, .headTopK:
-            append(exchange(all), to: connection, slot: nil, nil)
+            appendToAll(connection) { index, count in
+                exchange(operation, rows: count > 1 && count == entry.rows ? index..<index + 1 : nil)
+            }
         case .release(let slot):
             close(connection)
             live[connection]?[slot] = nil
         case .stats: break
+        }
+    }
+
+    /// An attention's parts, each with its numbers of the row and of the answer.
+    private func attention(
+        _ layer: Int, _ parts: [AttentionPart], _ entry: TranscriptEntry,
+        _ exchange: (Request.Operation, Range<Int>?, Range<Int>?, Range<Int>?) -> Exchange
+    ) -> [Part] {
+        let width = configuration.headCount * configuration.headSize
+        var (sent, answered) = (0, 0)
+        return zip(parts, entry.layouts).map { part, layout in
+            let channels = sent..<sent + layout.channels
+            let result = answered..<answered + part.queries * width
+            (sent, answered) = (channels.upperBound, result.upperBound)
+            let end = part.position + part.keys
+            return Part(
+                exchange: exchange(
+                    .attention(layer: layer, parts: [part]), nil, parts.count > 1 ? channels : nil,
+                    parts.count > 1 ? result : nil),
+                slot: part.slot, positions: end - part.queries..<end)
+        }
+    }
+
+    /// The segments of a request for scores, each with its numbers of the answer while all are known.
+    private mutating func tailScores(
+        _ layer: Int, _ segments: [Segment], _ connection: Connection, _ answer: TranscriptEntry?,
+        _ exchange: (Request.Operation, Range<Int>?, Range<Int>?, Range<Int>?) -> Exchange
+    ) -> [Part] {
+        let heads = (configuration.headCount, configuration.keyValueHeadCount * configuration.headSize)
+        var next: Int? = 0
+        return segments.enumerated().map { row, segment in
+            let tail = Tail(connection: connection, slot: segment.slot, layer: layer)
+            if answer != nil { locked[tail]? += 1 }
+            var answered: Range<Int>?
+            if let start = next, let keys = locked[tail] {
+                answered = start..<start + 2 * heads.1 + heads.0 * keys
+            }
+            next = answered?.upperBound
+            return Part(
+                exchange: exchange(
+                    .tailScores(layer: layer, segments: [segment]), row..<row + 1, nil,
+                    segments.count > 1 ? answered : nil),
+                slot: segment.slot, positions: segment.position..<segment.position + 1)
         }
     }
 
@@ -66,42 +143,65 @@ struct SessionSorter {
         return sessions
     }
 
-    private mutating func begin(_ connection: Connection) {
-        close(connection)
-        open[connection] = (Step(), nil)
+    /// Gives each open step its part of an exchange; steps of other sessions or positions are closed first.
+    private mutating func append(_ parts: [Part], to connection: Connection) {
+        var steps = open.removeValue(forKey: connection) ?? []
+        if steps.count == 1, parts.count > 1, steps[0].step.positions.isEmpty, steps[0].session == nil {
+            // Only now it shows how many sessions share the exchanges so far.
+            steps = Array(repeating: steps[0], count: parts.count)
+        }
+        let fits =
+            steps.count == parts.count
+            && zip(steps, parts).allSatisfy { open, part in
+                let positions = open.step.positions
+                return (part.positions == nil || positions.isEmpty || part.positions == positions)
+                    && (part.slot == nil || open.session.map { sessions[$0].slot == part.slot } ?? true)
+            }
+        if !fits {
+            open[connection] = steps
+            close(connection)
+            steps = Array(repeating: OpenStep(), count: parts.count)
+        }
+        for (i, part) in parts.enumerated() {
+            if let slot = part.slot { steps[i].session = session(connection, slot) }
+            if let positions = part.positions { steps[i].step.positions = positions }
+            steps[i].step.exchanges.append(part.exchange)
+        }
+        open[connection] = steps
     }
 
-    private mutating func append(
-        _ exchange: Exchange, to connection: Connection, slot: Slot?, _ positions: Range<Int>?
+    /// Gives all open steps an exchange that names no session.
+    private mutating func appendToAll(
+        _ connection: Connection, _ exchange: (_ index: Int, _ count: Int) -> Exchange
     ) {
-        if open[connection] == nil { open[connection] = (Step(), nil) }
-        if let slot {
-            let session = session(connection, slot)
-            open[connection]?.session = session
+        var steps = open.removeValue(forKey: connection) ?? [OpenStep()]
+        for i in steps.indices { steps[i].step.exchanges.append(exchange(i, steps.count)) }
+        open[connection] = steps
+    }
+
+    /// Gives an exchange between two steps to the session that it names: to its open step, or to its last one.
+    private mutating func append(_ exchange: Exchange, of slot: Slot, on connection: Connection) {
+        let session = live[connection]?[slot]
+        if let session, let i = open[connection]?.firstIndex(where: { $0.session == session }) {
+            open[connection]?[i].step.exchanges.append(exchange)
+        } else if let session, let last = sessions[session].steps.indices.last {
+            sessions[session].steps[last].exchanges.append(exchange)
+        } else {
+            append([Part(exchange: exchange, slot: slot)], to: connection)
         }
-        guard var current = open[connection] else { return }
-        open[connection] = nil  // so that the step is changed in place
-        if let positions {
-            if !current.step.positions.isEmpty, current.step.positions != positions {
-                // Another session's turn, or a step that no exchange of the first block began.
-                open[connection] = current
-                close(connection)
-                current = (Step(), slot.map { session(connection, $0) })
-            }
-            current.step.positions = positions
-        }
-        current.step.exchanges.append(exchange)
-        open[connection] = current
     }
 
     private mutating func close(_ connection: Connection) {
-        guard let (closed, index) = open.removeValue(forKey: connection), let first = closed.exchanges.first
-        else { return }
-        var step = closed
+        for closed in open.removeValue(forKey: connection) ?? [] { close(closed, connection) }
+    }
+
+    private mutating func close(_ closed: OpenStep, _ connection: Connection) {
+        guard let first = closed.step.exchanges.first else { return }
+        var step = closed.step
         let session: Int
-        if let index {
-            session = index
-        } else if let last = lastSession(connection),
+        if let known = closed.session {
+            session = known
+        } else if let last = lastSession(connection, step.positions),
             step.positions.isEmpty ? first.rows.count == 1 : step.positions.lowerBound > 0
         {
             session = last
@@ -116,8 +216,13 @@ struct SessionSorter {
         sessions[session].steps.append(step)
     }
 
-    private func lastSession(_ connection: Connection) -> Int? {
-        sessions.lastIndex { $0.run == connection.run && $0.connection == connection.number }
+    /// The session that ends where the positions begin, or else the last one.
+    private func lastSession(_ connection: Connection, _ positions: Range<Int>) -> Int? {
+        func isOwn(_ session: Session) -> Bool {
+            session.run == connection.run && session.connection == connection.number
+        }
+        return sessions.lastIndex { isOwn($0) && $0.length == positions.lowerBound }
+            ?? sessions.lastIndex(where: isOwn)
     }
 
     private mutating func session(_ connection: Connection, _ slot: Slot?, new: Bool = false) -> Int {
@@ -125,79 +230,5 @@ struct SessionSorter {
         sessions.append(Session(run: connection.run, connection: connection.number, slot: slot))
         live[connection, default: [:]][slot] = sessions.count - 1
         return sessions.count - 1
-    }
-
-    /// Checks that a request fits the model, as a worker would before it answers.
-    private func check(
-        _ entry: TranscriptEntry, _ operation: Request.Operation, _ message: Int
-    ) throws(AttackError) {
-        let c = configuration
-        let (queries, keys) = (c.headCount * c.headSize, c.keyValueHeadCount * c.headSize)
-        func layer(_ layer: Int) throws(AttackError) {
-            guard layer < c.blockCount else {
-                throw .message(message, reason: "block \(layer) of a model of \(c.blockCount)")
-            }
-        }
-        func rows(_ channels: Int) throws(AttackError) {
-            guard entry.elements == .float32, entry.rows > 0, entry.channels == channels else {
-                throw .message(
-                    message,
-                    reason:
-                        "'\(entry.kind)' of \(entry.rows) x \(entry.channels) \(entry.elements), where rows of "
-                        + "\(channels) channels belong")
-            }
-        }
-        switch operation {
-        case .linear(let index, let site, _, _):
-            try layer(index)
-            switch site {
-            case .queryKeyValue, .gateUp, .head: try rows(c.hiddenSize)
-            case .output: try rows(queries)
-            case .down: try rows(c.feedForwardSize)
-            }
-        case .feedForward(let index):
-            try layer(index)
-            try rows(c.hiddenSize)
-        case .headTopK: try rows(c.hiddenSize)
-        case .attention(let index, _, let position, let queryCount, let keyCount):
-            try layer(index)
-            guard position <= c.maximumLength, keyCount <= c.maximumLength - position, queryCount > 0,
-                queryCount <= position + keyCount, entry.rows == 1,
-                entry.layout?.channels == queryCount * queries + keyCount * 2 * keys
-            else {
-                throw .message(
-                    message,
-                    reason:
-                        "'attention' of \(entry.channels) numbers for \(queryCount) queries and \(keyCount) "
-                        + "keys at position \(position)")
-            }
-        case .middle(let blocks, let segments):
-            guard blocks.upperBound <= c.blockCount else {
-                throw .message(
-                    message, reason: "block \(blocks.upperBound - 1) of a model of \(c.blockCount)")
-            }
-            try rows(c.hiddenSize)
-            var count = 0
-            for segment in segments {
-                guard segment.rows > 0, segment.position <= c.maximumLength,
-                    segment.rows <= c.maximumLength - segment.position
-                else { throw .message(message, reason: "a segment beyond the model's length") }
-                count += segment.rows
-            }
-            guard count == entry.rows else {
-                throw .message(message, reason: "segments of \(count) rows, a tensor of \(entry.rows)")
-            }
-        case .tailScores(_, let index, let position):
-            try layer(index)
-            try rows(c.hiddenSize)
-            guard position < c.maximumLength else { throw .message(message, reason: "position \(position)") }
-        case .lockTail(_, let index):
-            try layer(index)
-            try rows(keys)
-        case .unlock(_, let index, _):
-            try layer(index)
-            guard entry.elements == .uint32 else { throw .message(message, reason: "'unlock' without rows") }
-        case .release, .stats: break
-        }
     }
 }

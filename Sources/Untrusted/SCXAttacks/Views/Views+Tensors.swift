@@ -16,9 +16,10 @@ public struct AttentionRows: Sendable {
 extension Views {
     /// Queries, keys and values that an `attention` request carried.
     public func attention(of exchange: Exchange) throws(AttackError) -> AttentionRows? {
-        guard case .attention(let layer, _, let position, let queries, let keys) = exchange.operation else {
+        guard case .attention(let layer, let parts) = exchange.operation, let part = parts.first else {
             return nil
         }
+        let (position, queries, keys) = (part.position, part.queries, part.keys)
         let c = configuration
         let (queryWidth, keyWidth) = (c.headCount * c.headSize, c.keyValueHeadCount * c.headSize)
         let tensor = try rows(of: exchange).values

@@ -5,7 +5,7 @@ public import SCXLink
 ///
 /// Transcripts come from strangers, and may be cut short: each message is checked against the model before any attack
 /// sees it, and a request without an answer is an exchange without one. Sessions of one connection that take turns
-/// between steps are told apart; exchanges of two steps that alternate inside a step are not.
+/// between steps, or share exchanges, are told apart; exchanges of two steps that alternate inside a step are not.
 public struct Views: Sendable {
     public let transcript: Transcript
     public let configuration: DecoderConfiguration
@@ -49,9 +49,9 @@ public struct Views: Sendable {
     /// The rows that a request carried.
     public func rows(of exchange: Exchange) throws(AttackError) -> Matrix {
         let values = try floats(exchange.request, exchange.message)
-        let channels = exchange.request.layout?.channels ?? exchange.request.channels
-        let all = Matrix(rows: exchange.request.rows, columns: channels, values: values)
-        return exchange.rows == 0..<all.rows ? all : all.selecting(exchange.rows)
+        let all = Matrix(columns: values.count / exchange.request.rows, values: values)
+        let rows = exchange.rows == 0..<all.rows ? all : all.selecting(exchange.rows)
+        return exchange.channels.map { rows.columns($0) } ?? rows
     }
 
     /// The rows that were answered; nil when the transcript has no answer.
@@ -59,6 +59,13 @@ public struct Views: Sendable {
         guard let answer = exchange.answer, answer.elements == .float32 else { return nil }
         let values = try floats(answer, exchange.message)
         let all = Matrix(rows: answer.rows, columns: answer.channels, values: values)
+        if let channels = exchange.answered {
+            guard all.rows == 1, channels.upperBound <= all.columns else {
+                throw .message(
+                    exchange.message, reason: "answered by \(all.rows) x \(all.columns) numbers, too few")
+            }
+            return all.columns(channels)
+        }
         return exchange.rows.upperBound <= all.rows && all.rows == exchange.request.rows
             ? all.selecting(exchange.rows) : all
     }

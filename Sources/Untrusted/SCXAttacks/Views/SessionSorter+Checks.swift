@@ -1,0 +1,82 @@
+import SCXInference
+import SCXLink
+
+extension SessionSorter {
+    /// Checks that a request fits the model, as a worker would before it answers.
+    func check(
+        _ entry: TranscriptEntry, _ operation: Request.Operation, _ message: Int
+    ) throws(AttackError) {
+        let c = configuration
+        let (queries, keys) = (c.headCount * c.headSize, c.keyValueHeadCount * c.headSize)
+        func layer(_ layer: Int) throws(AttackError) {
+            guard layer < c.blockCount else {
+                throw .message(message, reason: "block \(layer) of a model of \(c.blockCount)")
+            }
+        }
+        func rows(_ channels: Int) throws(AttackError) {
+            guard entry.elements == .float32, entry.rows > 0, entry.channels == channels else {
+                throw .message(
+                    message,
+                    reason:
+                        "'\(entry.kind)' of \(entry.rows) x \(entry.channels) \(entry.elements), where rows of "
+                        + "\(channels) channels belong")
+            }
+        }
+        switch operation {
+        case .linear(let index, let site, _, _):
+            try layer(index)
+            switch site {
+            case .queryKeyValue, .gateUp, .head: try rows(c.hiddenSize)
+            case .output: try rows(queries)
+            case .down: try rows(c.feedForwardSize)
+            }
+        case .feedForward(let index):
+            try layer(index)
+            try rows(c.hiddenSize)
+        case .headTopK: try rows(c.hiddenSize)
+        case .attention(let index, let parts):
+            try layer(index)
+            for (part, layout) in zip(parts, entry.layouts) {
+                guard part.position <= c.maximumLength, part.keys <= c.maximumLength - part.position,
+                    part.queries > 0, part.queries <= part.position + part.keys, entry.rows == 1,
+                    layout.channels == part.queries * queries + part.keys * 2 * keys
+                else {
+                    throw .message(
+                        message,
+                        reason:
+                            "'attention' of \(layout.channels) numbers for \(part.queries) queries and "
+                            + "\(part.keys) keys at position \(part.position)")
+                }
+            }
+        case .middle(let blocks, let segments):
+            guard blocks.upperBound <= c.blockCount else {
+                throw .message(
+                    message, reason: "block \(blocks.upperBound - 1) of a model of \(c.blockCount)")
+            }
+            try rows(c.hiddenSize)
+            var count = 0
+            for segment in segments {
+                guard segment.rows > 0, segment.position <= c.maximumLength,
+                    segment.rows <= c.maximumLength - segment.position
+                else { throw .message(message, reason: "a segment beyond the model's length") }
+                count += segment.rows
+            }
+            guard count == entry.rows else {
+                throw .message(message, reason: "segments of \(count) rows, a tensor of \(entry.rows)")
+            }
+        case .tailScores(let index, let segments):
+            try layer(index)
+            try rows(c.hiddenSize)
+            guard segments.count == entry.rows,
+                segments.allSatisfy({ $0.rows == 1 && $0.position < c.maximumLength })
+            else { throw .message(message, reason: "segments that do not fit \(entry.rows) rows") }
+        case .lockTail(_, let index):
+            try layer(index)
+            try rows(keys)
+        case .unlock(_, let index, _):
+            try layer(index)
+            guard entry.elements == .uint32 else { throw .message(message, reason: "'unlock' without rows") }
+        case .release, .stats: break
+        }
+    }
+}
