@@ -77,7 +77,7 @@ struct TokenConstraintTests {
                 .schema(JSONSchema(schema)), table: table, endTokens: [end])
             for seed in 0..<Self.walks {
                 let text = try walk(
-                    constraint, tokenizer, end: end, seed: seed * 10 + UInt64(index), length: 40)
+                    constraint, tokenizer, end: end, seed: seed * 10 + UInt64(index), length: Self.length)
                 let value = try #require(try? JSON(parsing: text), "\(text)")
                 #expect(SchemaValidator(schema).holds(value), "\(text)")
             }
@@ -85,9 +85,9 @@ struct TokenConstraintTests {
     }
 
     #if DEBUG
-        static let walks: UInt64 = 1
+        static let (walks, length): (UInt64, Int) = (1, 20)
     #else
-        static let walks: UInt64 = 40
+        static let (walks, length): (UInt64, Int) = (40, 40)
     #endif
 
     @Test(
