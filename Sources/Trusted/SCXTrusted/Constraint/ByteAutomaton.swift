@@ -91,14 +91,14 @@ struct ByteAutomaton: Sendable {
     private mutating func state(after beginnings: [(Int32, Int32)]) -> State {
         var pending = beginnings
         pending.reverse()
-        var seen: Set<UInt64> = []
+        var seen = SeenWays(most: 4 * Self.mostWays)
         var found: [UInt64] = []
         var ends = false
         while let (node, cell) = pending.popLast() {
             let way = UInt64(node) << 32 | UInt64(cell)
             // A way that needs more calls than are left would end nowhere.
             guard depths[Int(cell)] + program.needs[Int(node)] <= GrammarProgram.deepest,
-                seen.count < 4 * Self.mostWays, seen.insert(way).inserted
+                seen.insert(way)
             else { continue }
             switch program.nodes[Int(node)] {
             case .bytes: if found.count < Self.mostWays { found.append(way) }
@@ -194,5 +194,24 @@ extension ByteAutomaton {
             let end = place < tree.nodes.count ? Int(tree.nodes[place].tokens) : tree.tokens.count
             for token in Int(node.tokens)..<end { mask.insert(tree.tokens[token]) }
         }
+    }
+}
+
+/// Ways that were already followed: mostly so few that looking through a list is fastest.
+private struct SeenWays {
+    let most: Int
+    private var few: [UInt64] = []
+    private var many: Set<UInt64> = []
+
+    init(most: Int) { self.most = most }
+
+    /// Whether the way is new and there is room for it.
+    mutating func insert(_ way: UInt64) -> Bool {
+        guard few.count == 32 else {
+            guard !few.contains(way) else { return false }
+            few.append(way)
+            return true
+        }
+        return !few.contains(way) && many.count < most && many.insert(way).inserted
     }
 }
