@@ -25,7 +25,9 @@ struct ByteAutomaton: Sendable {
     private var cost = 0
 
     private static let unknown: State = -1
-    /// Ways kept of a state. Leaving some out forbids texts, but never leads to a dead end.
+    /// Ways kept of a state.
+    ///
+    /// Leaving some out forbids texts, but never leads to a dead end.
     private static let mostWays = 2048
     private static let mostCost = 400_000
 
@@ -89,14 +91,14 @@ struct ByteAutomaton: Sendable {
     private mutating func state(after beginnings: [(Int32, Int32)]) -> State {
         var pending = beginnings
         pending.reverse()
-        var seen: Set<UInt64> = []
+        var seen = SeenWays(most: 4 * Self.mostWays)
         var found: [UInt64] = []
         var ends = false
         while let (node, cell) = pending.popLast() {
             let way = UInt64(node) << 32 | UInt64(cell)
             // A way that needs more calls than are left would end nowhere.
             guard depths[Int(cell)] + program.needs[Int(node)] <= GrammarProgram.deepest,
-                seen.count < 4 * Self.mostWays, seen.insert(way).inserted
+                seen.insert(way)
             else { continue }
             switch program.nodes[Int(node)] {
             case .bytes: if found.count < Self.mostWays { found.append(way) }
@@ -138,28 +140,78 @@ struct ByteAutomaton: Sendable {
 }
 
 extension ByteAutomaton {
+    private static let plain = ScalarSet.plain.byteRanges
+
+    /// Whether so many plain characters of a string are allowed, whichever they are.
+    mutating func takesPlain(_ count: Int, from state: State) -> Bool {
+        var state = state
+        for _ in 0..<count {
+            guard let following = stateAfterPlain(state) else { return false }
+            if following == state { break }
+            state = following
+        }
+        return true
+    }
+
+    /// The state after one plain character of a string, if all of them lead to the same one.
+    private mutating func stateAfterPlain(_ state: State) -> State? {
+        let reached = next(state, UInt8(ascii: "a"))
+        guard reached != Self.dead else { return nil }
+        for ranges in Self.plain {
+            var front = [state]
+            for range in ranges {
+                var following: [State] = []
+                for state in front {
+                    var last: UInt8?
+                    // Bytes of the same class lead to the same state.
+                    for byte in range where program.classOfByte[Int(byte)] != last {
+                        last = program.classOfByte[Int(byte)]
+                        let found = next(state, byte)
+                        if !following.contains(found) { following.append(found) }
+                    }
+                }
+                front = following
+            }
+            guard front == [reached] else { return nil }
+        }
+        return reached
+    }
+
     /// Marks the tokens of a tree that can be read from a state.
     mutating func mark(_ tree: TokenTree, from state: State, in mask: inout TokenMask) {
         var states = [State](repeating: Self.dead, count: tree.deepest + 1)
         states[0] = state
-        var node = 0
-        var token = 0
-        while node < tree.count {
-            let entry = tree.nodes[node]
-            let depth = Int(entry.depth)
-            let reached = next(states[depth], entry.byte)
+        var place = 0
+        while place < tree.nodes.count {
+            let node = tree.nodes[place]
+            let reached = next(states[Int(node.depth)], node.byte)
             if reached == Self.dead {
-                node = Int(entry.skip)
+                place = Int(node.skip)
                 continue
             }
-            states[depth + 1] = reached
-            token = Int(entry.tokens)
-            node += 1
-            let end = node < tree.count ? Int(tree.nodes[node].tokens) : tree.tokens.count
-            while token < end {
-                mask.insert(tree.tokens[token])
-                token += 1
-            }
+            states[Int(node.depth) + 1] = reached
+            place += 1
+            let end = place < tree.nodes.count ? Int(tree.nodes[place].tokens) : tree.tokens.count
+            for token in Int(node.tokens)..<end { mask.insert(tree.tokens[token]) }
         }
+    }
+}
+
+/// Ways that were already followed: mostly so few that looking through a list is fastest.
+private struct SeenWays {
+    let most: Int
+    private var few: [UInt64] = []
+    private var many: Set<UInt64> = []
+
+    init(most: Int) { self.most = most }
+
+    /// Whether the way is new and there is room for it.
+    mutating func insert(_ way: UInt64) -> Bool {
+        guard few.count == 32 else {
+            guard !few.contains(way) else { return false }
+            few.append(way)
+            return true
+        }
+        return !few.contains(way) && many.count < most && many.insert(way).inserted
     }
 }

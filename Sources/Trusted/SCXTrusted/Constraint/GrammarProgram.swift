@@ -76,13 +76,10 @@ struct GrammarProgram: Sendable {
         }
     }
 
-    /// Adds the nodes of a pattern.
+    /// Adds the nodes of a pattern, which `next` follows, and gives the first one.
     ///
-    /// - Parameters:
-    ///   - pattern: Nested no deeper than the compiler of schemas allows.
-    ///   - next: The node that follows.
-    ///   - base: The number of the first rule of the pattern's schema.
-    /// - Returns: The first node.
+    /// `base` is the number of the first rule of the pattern's schema. Patterns nest no deeper than the compiler of
+    /// schemas allows.
     private mutating func emit(
         _ pattern: Pattern, next: Int32, base: Int
     ) throws(ConstraintError) -> Int32 {
@@ -196,7 +193,7 @@ struct GrammarProgram: Sendable {
     ) throws(ConstraintError) -> Int32 {
         let close = try emit(.json(.gap), next: next, base: base)
         var later = close
-        var first: Int32? = next
+        var first = next
         if let further {
             let further = Pattern.rule(newRule(further, base: base) - base)
             let loop = try add(.split([]))
@@ -218,9 +215,9 @@ struct GrammarProgram: Sendable {
                 let following = try emit(.sequence([JSONPart.comma, pattern]), next: later, base: base)
                 later = member.isRequired ? following : try split([following, later])
             }
-            if let alone { first = member.isRequired ? alone : try split([alone, first ?? next]) }
+            if let alone { first = member.isRequired ? alone : try split([alone, first]) }
         }
-        return first ?? next
+        return first
     }
 }
 

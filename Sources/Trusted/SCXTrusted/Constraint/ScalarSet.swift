@@ -40,11 +40,17 @@ struct ScalarSet: Equatable, Sendable {
 
     /// The UTF-8 of the scalars; surrogates have none.
     var pattern: Pattern {
-        var choices: [Pattern] = []
+        let choices = byteRanges.map { Pattern.sequence($0.map { .set(ByteSet($0)) }) }
+        return choices.count == 1 ? choices[0] : .choice(choices)
+    }
+
+    /// The UTF-8 of the scalars: alternatives that give a range to each byte.
+    var byteRanges: [[ClosedRange<UInt8>]] {
+        var choices: [[ClosedRange<UInt8>]] = []
         for range in subtracting(ScalarSet(0xD800...0xDFFF)).ranges {
             Self.append(range.lowerBound, range.upperBound, to: &choices)
         }
-        return choices.count == 1 ? choices[0] : .choice(choices)
+        return choices
     }
 
     /// The scalars as a JSON string spells them: each in one way.
@@ -63,7 +69,7 @@ struct ScalarSet: Equatable, Sendable {
     }
 
     /// Cuts a range until each byte of its UTF-8 has a range of its own.
-    private static func append(_ low: UInt32, _ high: UInt32, to choices: inout [Pattern]) {
+    private static func append(_ low: UInt32, _ high: UInt32, to choices: inout [[ClosedRange<UInt8>]]) {
         for end: UInt32 in [0x7F, 0x7FF, 0xFFFF] where low <= end && end < high {
             append(low, end, to: &choices)
             return append(end + 1, high, to: &choices)
@@ -83,9 +89,6 @@ struct ScalarSet: Equatable, Sendable {
             }
         }
         guard let first = Unicode.Scalar(low), let last = Unicode.Scalar(high) else { return }
-        let sets = zip(UTF8.encode(first) ?? .init(), UTF8.encode(last) ?? .init()).map {
-            Pattern.set(ByteSet($0...$1))
-        }
-        choices.append(sets.count == 1 ? sets[0] : .sequence(sets))
+        choices.append(zip(UTF8.encode(first) ?? .init(), UTF8.encode(last) ?? .init()).map { $0...$1 })
     }
 }

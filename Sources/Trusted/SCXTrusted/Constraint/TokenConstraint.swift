@@ -55,7 +55,9 @@ package struct TokenConstraint: Sendable {
         return mask
     }
 
-    /// Takes the token that was drawn. One that was not allowed leaves the constraint stuck.
+    /// Takes the token that was drawn.
+    ///
+    /// One that was not allowed leaves the constraint stuck.
     package mutating func accept(_ token: Int32) {
         if endTokens.contains(token) {
             if !automaton.isEnding(state) { isStuck = true }
@@ -77,7 +79,13 @@ package struct TokenConstraint: Sendable {
         }
         if !isAtStart, let known = masks[state] { return known }
         var mask = TokenMask(capacity: table.vocabularySize)
-        automaton.mark(table.tree, from: state, in: &mask)
+        // Inside a string nearly all tokens are allowed, and most of them need no look.
+        if automaton.takesPlain(table.longestPlain, from: state) {
+            mask = table.plain
+        } else {
+            automaton.mark(table.plainTree, from: state, in: &mask)
+        }
+        automaton.mark(table.otherTree, from: state, in: &mask)
         if isAtStart {
             for token in table.startTokens { mask.remove(token) }
             automaton.mark(table.startTree, from: state, in: &mask)

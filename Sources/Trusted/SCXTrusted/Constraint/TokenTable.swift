@@ -9,11 +9,12 @@ struct TokenTree: Sendable {
         var byte: UInt8
     }
 
+    /// A token and where its bytes lie in a buffer.
+    typealias Entry = (id: Int32, range: Range<Int>)
+
     private(set) var nodes: [Node] = []
     private(set) var tokens: [Int32] = []
     private(set) var deepest = 0
-
-    var count: Int { nodes.count }
 
     /// Longer tokens are left out; published vocabularies end at some 200 bytes.
     static let longestToken = 1024
@@ -21,9 +22,9 @@ struct TokenTree: Sendable {
     /// Builds the tree of tokens that lie one after the other in a buffer.
     ///
     /// - Parameters:
-    ///   - entries: The tokens and where their bytes lie; empty ones are left out.
+    ///   - entries: The tokens; empty ones are left out.
     ///   - bytes: The buffer.
-    init(_ entries: [(id: Int32, range: Range<Int>)], in bytes: [UInt8]) {
+    init(_ entries: [Entry], in bytes: [UInt8]) {
         // The first eight bytes decide nearly all comparisons.
         var keyed: [(key: UInt64, entry: Int32)] = []
         keyed.reserveCapacity(entries.count)
@@ -86,7 +87,12 @@ package final class TokenTable: Sendable {
     private let ends: [Int32]
     /// Bytes of tokens that read differently at the start of a text.
     private let startBytes: [Int32: [UInt8]]
-    let tree: TokenTree
+    /// Tokens of plain characters as strings hold them, whole ones.
+    let plain: TokenMask
+    let plainTree: TokenTree
+    /// Characters of the longest of them.
+    let longestPlain: Int
+    let otherTree: TokenTree
     /// Tokens that read differently at the start of a text, as they read there.
     let startTree: TokenTree
 
@@ -94,24 +100,45 @@ package final class TokenTable: Sendable {
         let (inner, start) = tokenizer.tokenBytes()
         var (bytes, ends): ([UInt8], [Int32]) = ([], [])
         ends.reserveCapacity(inner.count)
-        var entries: [(id: Int32, range: Range<Int>)] = []
-        entries.reserveCapacity(inner.count)
+        var (plainEntries, otherEntries): ([TokenTree.Entry], [TokenTree.Entry]) = ([], [])
+        plainEntries.reserveCapacity(inner.count)
+        var plain = TokenMask(capacity: inner.count)
+        var longestPlain = 0
         for (id, token) in inner.enumerated() {
-            entries.append((Int32(id), bytes.count..<bytes.count + token.count))
+            let entry: TokenTree.Entry = (Int32(id), bytes.count..<bytes.count + token.count)
+            if let length = Self.plainLength(token) {
+                plainEntries.append(entry)
+                plain.insert(entry.id)
+                longestPlain = max(longestPlain, length)
+            } else {
+                otherEntries.append(entry)
+            }
             bytes += token
             ends.append(Int32(bytes.count))
         }
-        var (startEntries, startBuffer): ([(id: Int32, range: Range<Int>)], [UInt8]) = ([], [])
+        var (startEntries, startBuffer): ([TokenTree.Entry], [UInt8]) = ([], [])
         for (id, token) in start {
             startEntries.append((id, startBuffer.count..<startBuffer.count + token.count))
             startBuffer += token
         }
         vocabularySize = inner.count
-        tree = TokenTree(entries, in: bytes)
+        self.plain = plain
+        self.longestPlain = longestPlain
+        plainTree = TokenTree(plainEntries, in: bytes)
+        otherTree = TokenTree(otherEntries, in: bytes)
         startTree = TokenTree(startEntries, in: startBuffer)
         self.bytes = bytes
         self.ends = ends
         startBytes = start
+    }
+
+    /// The number of characters of a token that strings may hold as it is; nil for other tokens.
+    private static func plainLength(_ token: [UInt8]) -> Int? {
+        guard (1...TokenTree.longestToken).contains(token.count),
+            token.allSatisfy({ $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }),
+            (try? UTF8Span(validating: token.span)) != nil
+        else { return nil }
+        return token.reduce(0) { $0 + ($1 & 0xC0 == 0x80 ? 0 : 1) }
     }
 
     /// Tokens that read differently at the start of a text.
