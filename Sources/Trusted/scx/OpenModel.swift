@@ -2,9 +2,7 @@ import ArgumentParser
 import Foundation
 import SCXInference
 import SCXLink
-import SCXLinkTLS
 import SCXTrusted
-import SCXWorker
 
 #if canImport(Glibc)
     import Glibc
@@ -21,6 +19,8 @@ struct OpenModel {
     let forward: any ForwardPass
     /// Seconds that opening took.
     let loadSeconds: Double
+    private let options: ModelOptions
+    private let worker: WorkerAccess
 
     var configuration: DecoderConfiguration { checkpoint.configuration }
 
@@ -28,65 +28,50 @@ struct OpenModel {
     var stopTokens: Set<Int32> { Set(checkpoint.generation.endOfSequence.compactMap { Int32(exactly: $0) }) }
 
     /// Loads what the options name, with progress on standard error when that is a terminal.
-    init(_ options: ModelOptions) throws {
+    ///
+    /// - Parameters:
+    ///   - options: Model, profile and worker.
+    ///   - wrap: Put around the way to the worker.
+    init(
+        _ options: ModelOptions, wrap: (any WorkerLink) -> any WorkerLink = { $0 }
+    ) throws {
         let clock = ContinuousClock()
         let start = clock.now
+        self.options = options
         let directory = try options.model ?? BundledModel.directory()
         name = directory.split(separator: "/").last.map(String.init) ?? directory
         checkpoint = try Checkpoint(directory: directory)
         tokenizer = try Tokenizer(ifPresentIn: directory)
-        switch options.profile {
+        worker = try WorkerAccess(options, checkpoint, name)
+        forward = try Self.forward(
+            options.profile, options, checkpoint, tokenizer, name, wrap(worker.makeLink()))
+        loadSeconds = (clock.now - start).seconds
+    }
+
+    /// Another profile's way to compute, through the same worker.
+    func forward(
+        _ profile: ModelOptions.Profile, wrap: (any WorkerLink) -> any WorkerLink
+    ) throws -> any ForwardPass {
+        try Self.forward(profile, options, checkpoint, tokenizer, name, wrap(worker.makeLink()))
+    }
+
+    private static func forward(
+        _ profile: ModelOptions.Profile, _ options: ModelOptions, _ checkpoint: Checkpoint,
+        _ tokenizer: Tokenizer?, _ name: String, _ link: any WorkerLink
+    ) throws -> any ForwardPass {
+        switch profile {
         case .plain:
-            forward = PlainForwardPass(
-                embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration,
-                link: try Self.link(options, checkpoint, name))
+            return PlainForwardPass(
+                embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration, link: link)
         case .scx:
             let scx = try options.scx.options(blockCount: checkpoint.configuration.blockCount)
             let pool = ThreadPool(threads: options.threads ?? ThreadPool.systemCores)
             let profile = try ModelProfile.cached(
                 checkpoint, tokenizer: tokenizer, pool: pool, progress: ProgressLine("profiling \(name)")
             ) { standardError("warning: \($0)") }
-            forward = try ScxForwardPass(
-                checkpoint, format: options.weights, pool: pool, profile: profile, options: scx,
-                link: Self.link(options, checkpoint, name))
+            return try ScxForwardPass(
+                checkpoint, format: options.weights, pool: pool, profile: profile, options: scx, link: link)
         }
-        loadSeconds = (clock.now - start).seconds
-    }
-
-    /// The way to the worker that the options name.
-    private static func link(
-        _ options: ModelOptions, _ checkpoint: Checkpoint, _ name: String
-    ) throws -> any WorkerLink {
-        let connect: RemoteLink.Connect
-        switch options.worker {
-        case .inprocess:
-            let pool = ThreadPool(threads: options.threads ?? ThreadPool.systemCores)
-            var progress = ProgressLine("loading \(name)")
-            let decoder = try Decoder(checkpoint, format: options.weights, pool: pool) { progress.show($0) }
-            progress.finish()
-            return InProcessLink(Worker(model: decoder))
-        case .unix(let path):
-            connect = { deadline throws(LinkError) in
-                try SharedMemoryStream.connect(path: path, before: deadline)
-            }
-        case .tcp(let address):
-            let identity = try options.tlsIdentity()
-            connect = { deadline throws(LinkError) in
-                try TLSClient.connect(
-                    host: address.host, port: address.port, identity: identity, before: deadline)
-            }
-        case nil:
-            var arguments = ["--weights", options.weights.rawValue]
-            if let threads = options.threads { arguments += ["--threads", "\(threads)"] }
-            let link = try RemoteLink(ownWorkerFor: checkpoint, arguments: arguments)
-            try link.open()
-            return link
-        }
-        let link = RemoteLink(
-            digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, connect: connect)
-        // A worker that is not there when the program starts is a wrong address more often than a late worker.
-        try link.open(within: .seconds(3))
-        return link
     }
 
     /// The tokenizer, for what cannot be done without.
@@ -107,9 +92,9 @@ struct OpenModel {
     }
 
     /// An engine over this model.
-    func makeEngine() -> Engine {
+    func makeEngine(_ forward: (any ForwardPass)? = nil) -> Engine {
         Engine(
-            forward: forward, tokenizer: tokenizer, vocabularySize: configuration.vocabularySize,
+            forward: forward ?? self.forward, tokenizer: tokenizer, vocabularySize: configuration.vocabularySize,
             maximumLength: configuration.maximumLength)
     }
 }

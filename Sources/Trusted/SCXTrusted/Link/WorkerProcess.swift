@@ -11,12 +11,23 @@ extension RemoteLink {
     ///   - arguments: More for the worker, beside model and socket.
     /// - Throws: ``LinkError/unreachable(_:)`` when its private directory cannot be made.
     package convenience init(ownWorkerFor checkpoint: Checkpoint, arguments: [String]) throws(LinkError) {
-        let worker = try WorkerProcess(
-            program: "\(executableFolder())/scx-worker",
-            arguments: ["--model", checkpoint.directory] + arguments)
+        self.init(to: try WorkerProcess(servingFrom: checkpoint, arguments: arguments), checkpoint)
+    }
+
+    /// A way to a worker of this program's own that others may use too.
+    package convenience init(to worker: WorkerProcess, _ checkpoint: Checkpoint) {
         self.init(
             digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, patience: .ownProcess
         ) { deadline throws(LinkError) in try worker.connect(before: deadline) }
+    }
+}
+
+extension WorkerProcess {
+    /// The worker beside this program, for a model.
+    package convenience init(servingFrom checkpoint: Checkpoint, arguments: [String]) throws(LinkError) {
+        try self.init(
+            program: "\(executableFolder())/scx-worker",
+            arguments: ["--model", checkpoint.directory] + arguments)
     }
 }
 
