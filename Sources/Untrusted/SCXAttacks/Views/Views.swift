@@ -101,3 +101,11 @@ private struct MessageKey: Hashable {
 
     init(_ entry: TranscriptEntry) { (run, connection, number) = (entry.run, entry.connection, entry.number) }
 }
+
+extension Session {
+    /// The same conversation, of which only these steps are looked at.
+    public init(_ session: Session, steps: [Step]) {
+        self = session
+        self.steps = steps
+    }
+}

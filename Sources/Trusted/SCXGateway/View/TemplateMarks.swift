@@ -1,0 +1,41 @@
+import SCXInference
+import SCXTrusted
+
+/// Tokens that the model's chat template puts around every conversation: attackers know them.
+struct TemplateMarks: Sendable {
+    private let begin: [Int32]
+    private let end: [Int32]
+
+    /// Finds what two prompts with different words have in common at both ends.
+    init(_ format: ChatFormat?, _ tokenizer: Tokenizer?) {
+        func render(_ text: String) -> [Int32] {
+            guard let format, let tokenizer,
+                let prompt = try? format.prompt([ChatMessage(role: "user", content: text)])
+            else { return [] }
+            // The template writes the special tokens itself.
+            return tokenizer.encode(prompt, addSpecialTokens: false)
+        }
+        let (a, b) = (render("Lorem ipsum"), render("42 times? No!"))
+        begin = zip(a, b).prefix { $0 == $1 }.map(\.0)
+        end = zip(a.reversed(), b.reversed()).prefix { $0 == $1 }.map(\.0).reversed()
+    }
+
+    /// Those that stand in this conversation, by position.
+    ///
+    /// An attacker sees how long a prompt is, and can try whether the marks fit: those that do not, as where a system
+    /// prompt comes first, are left out.
+    func known(in capture: WorkerCapture, carried: Int) -> [Int: Int32] {
+        var known: [Int: Int32] = [:]
+        let prompt = capture.prompt.prefix(carried)
+        for (position, token) in begin.enumerated() {
+            guard prompt.indices.contains(position), prompt[position] == token else { break }
+            known[position] = token
+        }
+        for (offset, token) in end.reversed().enumerated() {
+            let position = capture.prompt.count - 1 - offset
+            guard prompt.indices.contains(position), prompt[position] == token else { break }
+            known[position] = token
+        }
+        return known
+    }
+}
