@@ -21,6 +21,7 @@ let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let swiftASN1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
 let hummingbirdTLS = Target.Dependency.product(name: "HummingbirdTLS", package: "hummingbird")
 let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
@@ -82,7 +83,7 @@ let package = Package(
             name: "SCXGateway",
             dependencies: [
                 "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXAttacks", crypto, hummingbird,
-                hummingbirdTLS, httpTypes, logging, nioCore, nioSSL, serviceLifecycle, tracing,
+                hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioSSL, serviceLifecycle, tracing,
             ],
             path: "Sources/Trusted/SCXGateway", swiftSettings: settings),
         .executableTarget(

@@ -1,5 +1,5 @@
 import Crypto
-package import Foundation
+import Foundation
 
 /// The keys that clients show, by name.
 ///

@@ -36,7 +36,7 @@ final class ConnectionWatch: ChannelInboundHandler, RemovableChannelHandler, Sen
 
     /// Runs work that is cancelled when the client goes.
     func run<Result: Sendable>(_ work: @escaping @Sendable () async throws -> Result) async throws -> Result {
-        let task = Task(operation: work)
+        let task = Task { try await work() }
         let isGone = state.withLock { state in
             state.onGone = { task.cancel() }
             return state.isGone

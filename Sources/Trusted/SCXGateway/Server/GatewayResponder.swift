@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import HummingbirdCore
 import Logging
 import NIOCore
 import SCXInference
@@ -128,13 +129,14 @@ struct GatewayResponder: HTTPResponder {
         } catch {
             throw .invalid("The body did not arrive.", code: "incomplete_body")
         }
+        let json: JSON
         do throws(JSONError) {
-            let json = try JSON(parsing: Array(buffer.readableBytesView).span)
-            guard json.object != nil else { throw JSONError(reason: "not an object", offset: 0) }
-            return json
+            json = try JSON(parsing: Array(buffer.readableBytesView).span)
         } catch {
             throw .invalid("The body is \(error).", code: "invalid_json")
         }
+        guard json.object != nil else { throw .invalid("The body is no JSON object.", code: "invalid_json") }
+        return json
     }
 
     private struct BodyTooSlow: Error {}
