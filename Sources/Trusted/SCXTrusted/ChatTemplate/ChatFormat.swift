@@ -8,15 +8,31 @@ package struct ChatFormat: Sendable {
     package let toolTemplate: ChatTemplate?
     /// `bos_token` and its like, with their texts.
     package let specialTokens: [JSON.Member]
+    /// How the model is asked to write calls of functions.
+    package let toolCallFormat: ToolCallFormat
+    /// The template itself writes tools, calls and results; otherwise `prompt` puts them into texts.
+    package let templateKnowsTools: Bool
 
+    /// A format of these templates.
+    ///
+    /// - Parameters:
+    ///   - template: For conversations.
+    ///   - toolTemplate: For those with tools, when that is another.
+    ///   - specialTokens: `bos_token` and its like, with their texts.
     package init(template: ChatTemplate, toolTemplate: ChatTemplate? = nil, specialTokens: [JSON.Member] = [])
     {
         self.template = template
         self.toolTemplate = toolTemplate
         self.specialTokens = specialTokens
+        let known = ToolCallFormat.detect(template: (toolTemplate ?? template).source)
+        toolCallFormat = known ?? .hermes
+        templateKnowsTools = known != nil
     }
 
     /// The text of a conversation.
+    ///
+    /// Any model can be asked with tools: where the template does not write tools, or refuses calls or results, they
+    /// become texts that it accepts.
     ///
     /// - Parameters:
     ///   - messages: The conversation so far.
@@ -32,14 +48,26 @@ package struct ChatFormat: Sendable {
         documents: [JSON]? = nil,
         more: [JSON.Member] = [], clock: @escaping () -> TemplateDate = TemplateDate.now
     ) throws(TemplateError) -> String {
-        let template = tools == nil ? template : toolTemplate ?? template
-        let own: [JSON.Member] = [
-            .init("messages", .array(messages.map(\.json))),
-            .init("tools", tools.map { .array($0) } ?? .null),
-            .init("documents", documents.map { .array($0) } ?? .null),
-            .init("add_generation_prompt", .bool(addGenerationPrompt)),
-        ]
-        return try template.render(specialTokens + own + more, clock: clock)
+        let tools = tools?.isEmpty == true ? nil : tools
+        var failure: TemplateError?
+        var incomplete: String?
+        for attempt in attempts(messages, tools: tools) {
+            let template = attempt.tools == nil ? template : toolTemplate ?? template
+            let own: [JSON.Member] = [
+                .init("messages", .array(attempt.messages.map(\.json))),
+                .init("tools", attempt.tools.map { .array($0) } ?? .null),
+                .init("documents", documents.map { .array($0) } ?? .null),
+                .init("add_generation_prompt", .bool(addGenerationPrompt)),
+            ]
+            do {
+                let text = try template.render(specialTokens + own + more, clock: clock)
+                // A template may drop a system message without a word.
+                if attempt.needed.isEmpty || text.contains(attempt.needed) { return text }
+                incomplete = incomplete ?? text
+            } catch { failure = failure ?? error }
+        }
+        if let incomplete { return incomplete }
+        throw failure ?? TemplateError(template: template.name, line: 0, reason: "nothing to render")
     }
 }
 
