@@ -69,10 +69,6 @@ private final class NoForwardPass: ForwardPass {
 
 extension ServedModel {
     /// A model named `tiny` with the profiles `plain` and `scx`, whose engines compute nothing.
-    ///
-    /// - Parameters:
-    ///   - tokenizer: One of the fixtures, nil for none.
-    ///   - template: The chat template, nil for none.
     static func fake(
         tokenizer: String? = "gpt2",
         template: String? = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
