@@ -1,0 +1,111 @@
+import SCXInference
+import SCXTrusted
+
+/// What chat and text completions ask for in the same way.
+struct OpenAIRequest: Sendable {
+    /// The model's name as the client wrote it, for the reply.
+    let model: String
+    /// Nil for the default.
+    let profile: String?
+    let isStreamed: Bool
+    let includesUsage: Bool
+
+    static let mostChoices = 16
+
+    init(_ request: APIRequest, _ served: ServedModel) throws(APIError) {
+        (model, profile) = try Self.model(of: request, served)
+        let body = request.body
+        isStreamed = try body.bool("stream") ?? false
+        let options = try body.object("stream_options")
+        guard isStreamed || options == nil else {
+            throw body.error("stream_options", "is allowed only with 'stream'")
+        }
+        includesUsage = try options?.bool("include_usage") ?? false
+    }
+
+    /// The name and profile that a request asks for: `name`, `name:profile`, or nothing.
+    ///
+    /// - Throws: ``APIError``, 404 for another model.
+    static func model(
+        of request: APIRequest, _ served: ServedModel
+    ) throws(APIError) -> (name: String, profile: String?) {
+        let asked = try request.body.string("model") ?? ""
+        let name = asked.isEmpty ? served.name : asked
+        let profile = try served.profile(ofModel: name)
+        return (name, try served.profile(named: profile ?? request.profile).name)
+    }
+
+    /// Sets the fields of a chat request that both kinds have.
+    ///
+    /// - Throws: ``APIError`` that names the field at fault.
+    func fill(_ chat: inout ChatRequest, from request: APIRequest) throws(APIError) {
+        let body = request.body
+        chat.sampling = try body.sampling()
+        chat.stop = try body.stops()
+        chat.ignoresEnd = try body.bool("ignore_eos") ?? false
+        chat.count = try body.int("n", 1...Self.mostChoices) ?? 1
+        chat.salt = try body.salt()
+        // Read so that a wrong one is told; it is for the client's own records.
+        _ = try body.string("user")
+        (chat.profile, chat.key) = (profile, request.key)
+    }
+}
+
+extension ServedModel {
+    /// The profile in a model's name, nil for the name alone.
+    ///
+    /// - Throws: ``APIError``, 404 for another model.
+    func profile(ofModel asked: String) throws(APIError) -> String? {
+        if asked == name { return nil }
+        // A model's name may have colons of its own.
+        if asked.hasPrefix(name + ":") {
+            let profile = String(asked.dropFirst(name.count + 1))
+            if profiles.contains(where: { $0.name == profile }) { return profile }
+        }
+        throw APIError(
+            status: 404, "The model '\(asked.prefix(80))' does not exist; this server has '\(name)'.",
+            type: "invalid_request_error", param: "model", code: "model_not_found")
+    }
+
+    /// Most tokens of a prompt and its answer.
+    var contextLength: Int { profiles[0].loop.maximumLength }
+}
+
+extension ChatUsage {
+    /// The `usage` of OpenAI's interface.
+    var openAI: JSON {
+        [
+            "prompt_tokens": .int(promptTokens), "completion_tokens": .int(answerTokens),
+            "total_tokens": .int(promptTokens + answerTokens),
+            "prompt_tokens_details": ["cached_tokens": .int(cachedTokens)],
+        ]
+    }
+
+    /// What the answer cost, as headers.
+    func costHeaders(profile: String) -> [APIHeader] {
+        [
+            APIHeader("x-scx-profile", profile), APIHeader("x-scx-exchanges", "\(exchanges)"),
+            APIHeader("x-scx-bytes-sent", "\(bytesSent)"),
+            APIHeader("x-scx-bytes-received", "\(bytesReceived)"), APIHeader("x-scx-pads", "\(pads)"),
+        ]
+    }
+
+    /// What answers to different prompts cost.
+    static func sum(_ usages: [ChatUsage]) -> ChatUsage {
+        var sum = usages.reduce(ChatUsage(), +)
+        sum.promptTokens = usages.reduce(0) { $0 + $1.promptTokens }
+        sum.cachedTokens = usages.reduce(0) { $0 + $1.cachedTokens }
+        return sum
+    }
+}
+
+extension ChatFinish {
+    /// The `finish_reason` of OpenAI's interface.
+    var openAI: JSON {
+        switch self {
+        case .end, .stopText: "stop"
+        case .length: "length"
+        case .toolCalls: "tool_calls"
+        }
+    }
+}
