@@ -198,6 +198,47 @@ TEMPLATES["inst-tools"] = """\
 {%- endfor %}
 """
 
+TEMPLATES["inst-named"] = """\
+{%- set ns = namespace(system="", last=-1) %}
+{%- for turn in messages %}
+    {%- if turn.role == "system" %}
+        {%- set ns.system = turn.content %}
+    {%- elif turn.role == "user" %}
+        {%- set ns.last = loop.index0 %}
+    {%- endif %}
+{%- endfor %}
+{{- bos_token }}
+{%- if ns.system %}
+    {{- "[SYSTEM_PROMPT]" + ns.system + "[/SYSTEM_PROMPT]" }}
+{%- endif %}
+{%- for turn in messages %}
+    {%- if turn.role == "user" %}
+        {%- if tools and loop.index0 == ns.last %}
+            {{- "[AVAILABLE_TOOLS]" + (tools | tojson) + "[/AVAILABLE_TOOLS]" }}
+        {%- endif %}
+        {{- "[INST]" + turn.content + "[/INST]" }}
+    {%- elif turn.role == "assistant" %}
+        {%- if turn.content is string %}
+            {{- turn.content }}
+        {%- endif %}
+        {%- for call in turn.tool_calls or [] %}
+            {%- if call.id | length != 9 %}
+                {{- raise_exception("Ids of tool calls have nine characters") }}
+            {%- endif %}
+            {{- "[TOOL_CALLS]" + call.function.name + "[ARGS]" }}
+            {%- if call.function.arguments is string %}
+                {{- call.function.arguments }}
+            {%- else %}
+                {{- call.function.arguments | tojson }}
+            {%- endif %}
+        {%- endfor %}
+        {{- eos_token }}
+    {%- elif turn.role == "tool" %}
+        {{- "[TOOL_RESULTS]" + turn.tool_call_id + "[TOOL_CONTENT]" + turn.content + "[/TOOL_RESULTS]" }}
+    {%- endif %}
+{%- endfor %}
+"""
+
 TEMPLATES["headers"] = """\
 {% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"""
 
@@ -649,6 +690,75 @@ CONVERSATIONS = {
     },
 }
 
+# --- conversations with tools, as clients send them ---------------------------------------------------------------
+
+TOOL_TEMPLATES = ["inst-tools", "inst-named", "headers-tools", "thinking", "schema-macros"]
+
+
+def called(id, name, arguments):
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+SENT = {
+    "offered to a developer": {"messages": [say("developer", "Be brief."), say("user", [{"type": "text", "text": "Weather in"}, {"type": "text", "text": "Zürich?"}])], "tools": [WEATHER, CLOCK]},
+    "called and answered": {
+        "messages": [
+            say("user", "Weather in Zürich?"),
+            {"role": "assistant", "content": None, "tool_calls": [called("abcdefg12", "get_weather", '{"place": "Zürich ☔ \\"}\\" {", "days":2, "extra": {"x": [1.5, null, true]}}')]},
+            say("tool", '{"temp": 21.5}', tool_call_id="abcdefg12", name="get_weather"),
+        ],
+        "tools": [WEATHER, CLOCK],
+    },
+    "answered and thanked": {
+        "messages": [
+            say("system", "S"),
+            say("user", "Time?"),
+            {"role": "assistant", "content": "I look.", "tool_calls": [called("Q1w2E3r4T", "clock", "{}")], "refusal": None},
+            say("tool", "noon", tool_call_id="Q1w2E3r4T"),
+            {"role": "assistant", "content": "Noon.", "tool_calls": None},
+            say("user", "Thanks"),
+        ],
+        "tools": [CLOCK],
+    },
+    "no object as arguments": {
+        "messages": [say("user", "Go"), {"role": "assistant", "content": "", "tool_calls": [called("123456789", "clock", "not JSON")]}, say("tool", "?", tool_call_id="123456789")],
+        "tools": [CLOCK],
+    },
+    "answered without tools": {
+        "messages": [say("user", "Time?"), {"role": "assistant", "content": None, "tool_calls": [called("Q1w2E3r4T", "clock", "{}")]}, say("tool", "noon", tool_call_id="Q1w2E3r4T")],
+    },
+}
+
+
+def as_rendered(message):
+    """What is handed to apply_chat_template for a message of the API."""
+    message = {name: value for name, value in message.items() if value is not None or name == "content"}
+    message.pop("refusal", None)
+    if message["role"] == "developer":
+        message["role"] = "system"
+    if isinstance(message["content"], list):
+        message["content"] = "\n".join(part["text"] for part in message["content"])
+    calls = []
+    for call in message.get("tool_calls", []):
+        function = call["function"]
+        try:
+            arguments = json.loads(function["arguments"])
+        except ValueError:
+            arguments = function["arguments"]
+        calls.append({**call, "function": {**function, "arguments": arguments}})
+    return {**message, "tool_calls": calls} if calls else message
+
+
+def tool_conversations():
+    runs = []
+    for name in TOOL_TEMPLATES:
+        for title, sent in SENT.items():
+            variables = {"add_generation_prompt": True, "bos_token": "<s>", "eos_token": "</s>", "tools": sent.get("tools"), "documents": None}
+            messages = [as_rendered(message) for message in sent["messages"]]
+            runs.append({"template": name, "conversation": title, **render(TEMPLATES[name], {**variables, "messages": messages})})
+    return {"conversations": SENT, "runs": runs}
+
+
 # --- small cases -------------------------------------------------------------------------------------------------
 
 VALUES = {
@@ -856,6 +966,8 @@ def main():
     cases = [{"template": t, **render(t, VALUES)} for t in CASES.strip().split("\n") + BLOCKS]
     text = json.dumps({"variables": VALUES, "cases": cases}, indent=1, ensure_ascii=False)
     (FOLDER / "cases.json").write_text(text + "\n")
+    text = json.dumps(tool_conversations(), indent=1, ensure_ascii=False)
+    (FOLDER / "tool-conversations.json").write_text(text + "\n")
     failed = sum("error" in case for case in cases)
     print(f"{len(TEMPLATES)} templates x {len(CONVERSATIONS)} conversations, {len(cases)} cases of which {failed} fail")
 

@@ -48,7 +48,8 @@ struct ChatTemplateTests {
     @Test(
         "templates in the manner of the families give what Jinja gives",
         arguments: [
-            "chatml", "turns", "inst-system-merged", "inst-tools", "headers", "headers-tools", "thinking",
+            "chatml", "turns", "inst-system-merged", "inst-tools", "inst-named", "headers", "headers-tools",
+            "thinking",
             "model-turns",
             "parts", "sentence-marks", "schema-macros", "end-marks", "documents",
         ])

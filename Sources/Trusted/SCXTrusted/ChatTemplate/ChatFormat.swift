@@ -8,15 +8,34 @@ package struct ChatFormat: Sendable {
     package let toolTemplate: ChatTemplate?
     /// `bos_token` and its like, with their texts.
     package let specialTokens: [JSON.Member]
+    /// How the model is asked to write calls of functions.
+    package let toolCallFormat: ToolCallFormat
+    /// The template itself writes tools, calls and results; otherwise `prompt` puts them into texts.
+    package let templateKnowsTools: Bool
 
-    package init(template: ChatTemplate, toolTemplate: ChatTemplate? = nil, specialTokens: [JSON.Member] = [])
-    {
+    /// A format of these templates.
+    ///
+    /// - Parameters:
+    ///   - template: For conversations.
+    ///   - toolTemplate: For those with tools, when that is another.
+    ///   - specialTokens: `bos_token` and its like, with their texts.
+    ///   - addedTokens: Texts of the vocabulary's added tokens, which may tell how calls are written.
+    package init(
+        template: ChatTemplate, toolTemplate: ChatTemplate? = nil, specialTokens: [JSON.Member] = [],
+        addedTokens: [String] = []
+    ) {
         self.template = template
         self.toolTemplate = toolTemplate
         self.specialTokens = specialTokens
+        let known = ToolCallFormat.detect(template: (toolTemplate ?? template).source, tokens: addedTokens)
+        toolCallFormat = known ?? .hermes
+        templateKnowsTools = known != nil
     }
 
     /// The text of a conversation.
+    ///
+    /// Any model can be asked with tools: where the template does not write tools, or refuses calls or results, they
+    /// become texts that it accepts.
     ///
     /// - Parameters:
     ///   - messages: The conversation so far.
@@ -32,14 +51,26 @@ package struct ChatFormat: Sendable {
         documents: [JSON]? = nil,
         more: [JSON.Member] = [], clock: @escaping () -> TemplateDate = TemplateDate.now
     ) throws(TemplateError) -> String {
-        let template = tools == nil ? template : toolTemplate ?? template
-        let own: [JSON.Member] = [
-            .init("messages", .array(messages.map(\.json))),
-            .init("tools", tools.map { .array($0) } ?? .null),
-            .init("documents", documents.map { .array($0) } ?? .null),
-            .init("add_generation_prompt", .bool(addGenerationPrompt)),
-        ]
-        return try template.render(specialTokens + own + more, clock: clock)
+        let tools = tools?.isEmpty == true ? nil : tools
+        var failure: TemplateError?
+        var incomplete: String?
+        for attempt in attempts(messages, tools: tools) {
+            let template = attempt.tools == nil ? template : toolTemplate ?? template
+            let own: [JSON.Member] = [
+                .init("messages", .array(attempt.messages.map(\.json))),
+                .init("tools", attempt.tools.map { .array($0) } ?? .null),
+                .init("documents", documents.map { .array($0) } ?? .null),
+                .init("add_generation_prompt", .bool(addGenerationPrompt)),
+            ]
+            do {
+                let text = try template.render(specialTokens + own + more, clock: clock)
+                // A template may drop a system message without a word.
+                if attempt.needed.isEmpty || text.contains(attempt.needed) { return text }
+                incomplete = incomplete ?? text
+            } catch { failure = failure ?? error }
+        }
+        if let incomplete { return incomplete }
+        throw failure ?? TemplateError(template: template.name, line: 0, reason: "nothing to render")
     }
 }
 
@@ -61,27 +92,31 @@ extension ChatFormat {
             guard let text = text(of: configuration[name]) ?? text(of: map[name]) else { continue }
             tokens.append(.init(name, .string(text)))
         }
+        let added = (configuration["added_tokens_decoder"]?.object ?? []).compactMap { text(of: $0.value) }
         if let source = try file("chat_template.jinja", in: directory) {
             let toolFile = "additional_chat_templates/tool_use.jinja"
             let toolSource = try file(toolFile, in: directory)
             var toolTemplate: ChatTemplate?
             if let toolSource { toolTemplate = try ChatTemplate(source: toolSource, name: toolFile) }
             let template = try ChatTemplate(source: source, name: "chat_template.jinja")
-            return ChatFormat(template: template, toolTemplate: toolTemplate, specialTokens: tokens)
+            return ChatFormat(
+                template: template, toolTemplate: toolTemplate, specialTokens: tokens, addedTokens: added)
         }
         let separate = try json("chat_template.json", in: directory)?["chat_template"]
         let place = separate == nil ? "tokenizer_config.json chat_template" : "chat_template.json"
         switch separate ?? configuration["chat_template"] {
         case nil, .some(.null): return nil
         case .string(let source):
-            return ChatFormat(template: try ChatTemplate(source: source, name: place), specialTokens: tokens)
+            let template = try ChatTemplate(source: source, name: place)
+            return ChatFormat(template: template, specialTokens: tokens, addedTokens: added)
         case .array(let entries):
             let template = try named("default", in: entries, place)
             let toolTemplate = try named("tool_use", in: entries, place)
             guard let main = template ?? toolTemplate else {
                 throw TemplateError(template: place, line: 0, reason: "no template is named 'default'")
             }
-            return ChatFormat(template: main, toolTemplate: toolTemplate, specialTokens: tokens)
+            return ChatFormat(
+                template: main, toolTemplate: toolTemplate, specialTokens: tokens, addedTokens: added)
         default:
             throw TemplateError(template: place, line: 0, reason: "neither a text nor a list of templates")
         }

@@ -7,6 +7,7 @@ package import SCXInference
 /// memory. Differences from Jinja: integers have 64 bits, and `escape` and `safe` give plain strings.
 package struct ChatTemplate: Sendable {
     package let name: String
+    package let source: String
     private let body: [TemplateStatement]
 
     /// Longest text of a template, in bytes.
@@ -23,6 +24,7 @@ package struct ChatTemplate: Sendable {
             throw TemplateError(template: name, line: 0, reason: "longer than \(Self.longest) bytes")
         }
         self.name = name
+        self.source = source
         body = try TemplateParser.statements(of: source, template: name)
     }
 
