@@ -128,6 +128,15 @@ struct ToolConversationTests {
         #expect(try Self.prompt(try Self.format("thinking"), messages).contains("\"arguments\": " + deep))
     }
 
+    @Test("a call without arguments has an empty object")
+    func noArguments() throws {
+        let text =
+            #"{"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": ""}}]}"#
+        let message = try ChatMessage(parsing: try JSON(parsing: text))
+        #expect(message.isContentNull)
+        #expect(message.json["tool_calls"]?.array?.first?["function"]?["arguments"] == [:])
+    }
+
     @Test("messages that are none are refused, and the member is named")
     func faults() throws {
         for (text, member) in [

@@ -19,15 +19,12 @@ package struct ChatFormat: Sendable {
     ///   - template: For conversations.
     ///   - toolTemplate: For those with tools, when that is another.
     ///   - specialTokens: `bos_token` and its like, with their texts.
-    ///   - addedTokens: Texts of the vocabulary's added tokens, which may tell how calls are written.
-    package init(
-        template: ChatTemplate, toolTemplate: ChatTemplate? = nil, specialTokens: [JSON.Member] = [],
-        addedTokens: [String] = []
-    ) {
+    package init(template: ChatTemplate, toolTemplate: ChatTemplate? = nil, specialTokens: [JSON.Member] = [])
+    {
         self.template = template
         self.toolTemplate = toolTemplate
         self.specialTokens = specialTokens
-        let known = ToolCallFormat.detect(template: (toolTemplate ?? template).source, tokens: addedTokens)
+        let known = ToolCallFormat.detect(template: (toolTemplate ?? template).source)
         toolCallFormat = known ?? .hermes
         templateKnowsTools = known != nil
     }
@@ -92,31 +89,27 @@ extension ChatFormat {
             guard let text = text(of: configuration[name]) ?? text(of: map[name]) else { continue }
             tokens.append(.init(name, .string(text)))
         }
-        let added = (configuration["added_tokens_decoder"]?.object ?? []).compactMap { text(of: $0.value) }
         if let source = try file("chat_template.jinja", in: directory) {
             let toolFile = "additional_chat_templates/tool_use.jinja"
             let toolSource = try file(toolFile, in: directory)
             var toolTemplate: ChatTemplate?
             if let toolSource { toolTemplate = try ChatTemplate(source: toolSource, name: toolFile) }
             let template = try ChatTemplate(source: source, name: "chat_template.jinja")
-            return ChatFormat(
-                template: template, toolTemplate: toolTemplate, specialTokens: tokens, addedTokens: added)
+            return ChatFormat(template: template, toolTemplate: toolTemplate, specialTokens: tokens)
         }
         let separate = try json("chat_template.json", in: directory)?["chat_template"]
         let place = separate == nil ? "tokenizer_config.json chat_template" : "chat_template.json"
         switch separate ?? configuration["chat_template"] {
         case nil, .some(.null): return nil
         case .string(let source):
-            let template = try ChatTemplate(source: source, name: place)
-            return ChatFormat(template: template, specialTokens: tokens, addedTokens: added)
+            return ChatFormat(template: try ChatTemplate(source: source, name: place), specialTokens: tokens)
         case .array(let entries):
             let template = try named("default", in: entries, place)
             let toolTemplate = try named("tool_use", in: entries, place)
             guard let main = template ?? toolTemplate else {
                 throw TemplateError(template: place, line: 0, reason: "no template is named 'default'")
             }
-            return ChatFormat(
-                template: main, toolTemplate: toolTemplate, specialTokens: tokens, addedTokens: added)
+            return ChatFormat(template: main, toolTemplate: toolTemplate, specialTokens: tokens)
         default:
             throw TemplateError(template: place, line: 0, reason: "neither a text nor a list of templates")
         }

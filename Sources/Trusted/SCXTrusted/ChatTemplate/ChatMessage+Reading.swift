@@ -97,7 +97,8 @@ extension ChatMessage {
                 throw ChatMessageError(
                     member: "tool_calls[\(i)].function.arguments", reason: "has to be JSON as a text")
             }
-            calls.append(ToolCall(id: id, name: name, arguments: arguments))
+            // Some clients leave the text empty when a function takes nothing.
+            calls.append(ToolCall(id: id, name: name, arguments: arguments.isEmpty ? "{}" : arguments))
         }
         return calls
     }

@@ -25,21 +25,18 @@ package enum ToolCallFormat: String, CaseIterable, Sendable {
 
     /// Finds the format that a template teaches.
     ///
-    /// - Parameters:
-    ///   - source: The template's text.
-    ///   - tokens: Texts of the vocabulary's added tokens, asked when the template does not say.
+    /// Only the template counts: a vocabulary often has marks that its model, trained further by others, never uses.
+    ///
+    /// - Parameter source: The template's text.
     /// - Returns: Nil when it writes no tools, or their calls in a way not known here.
-    package static func detect(template source: String, tokens: [String] = []) -> ToolCallFormat? {
+    package static func detect(template source: String) -> ToolCallFormat? {
         guard source.contains("tools") else { return nil }
-        // These put something else than JSON inside `<tool_call>`.
-        guard !source.contains("<function="), !source.contains("<arg_key>") else { return nil }
         if source.contains("[TOOL_CALLS]") { return source.contains("[ARGS]") ? .mistralNamed : .mistral }
-        if source.contains("<tool_call>") { return .hermes }
+        // Some put something else than JSON inside `<tool_call>`.
+        let isOther = source.contains("<function=") || source.contains("<arg_key>")
+        if source.contains("<tool_call>") { return isOther ? nil : .hermes }
         if source.contains("<|python_tag|>") { return .llama }
-        if source.contains("ipython"), source.contains("\"parameters\"") { return .llama }
-        if tokens.contains("[TOOL_CALLS]") { return tokens.contains("[ARGS]") ? .mistralNamed : .mistral }
-        if tokens.contains("<tool_call>") { return .hermes }
-        return tokens.contains("<|python_tag|>") ? .llama : nil
+        return source.contains("ipython") && source.contains("\"parameters\"") ? .llama : nil
     }
 }
 
@@ -48,7 +45,8 @@ package enum ToolCallFormat: String, CaseIterable, Sendable {
 extension ToolCallFormat {
     // Calls are written as `forcedOpening`, then for each call `forcedPrefix`, its arguments' JSON and `forcedSuffix`,
     // with `forcedBetween` between two calls, then `forcedClosing`. A grammar for calls that have to be made puts the
-    // function's schema in the place of the arguments.
+    // function's schema in the place of the arguments. Markers in these texts are tokens of their own where the
+    // vocabulary has them.
 
     /// Text before the first call.
     package var forcedOpening: String { self == .mistral ? "[TOOL_CALLS] [" : "" }

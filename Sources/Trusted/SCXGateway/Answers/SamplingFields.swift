@@ -1,0 +1,80 @@
+import SCXInference
+import SCXTrusted
+
+// Fields that decide how tokens are drawn, with the same names in every interface.
+
+extension JSONFields {
+    /// How tokens are drawn: `temperature`, `top_p`, `top_k` and so on; what is missing keeps its default.
+    ///
+    /// - Throws: ``APIError`` that names the field at fault.
+    func sampling() throws(APIError) -> SamplingParameters {
+        var sampling = SamplingParameters()
+        func read(
+            _ name: String, _ range: ClosedRange<Double>, into value: inout Float
+        ) throws(APIError) { if let number = try number(name, range) { value = Float(number) } }
+        try read("temperature", 0...100, into: &sampling.temperature)
+        try read("top_p", 0...1, into: &sampling.topP)
+        guard sampling.topP > 0 else { throw error("top_p", "must be above 0, at most 1") }
+        try read("min_p", 0...1, into: &sampling.minP)
+        try read("presence_penalty", -2...2, into: &sampling.presencePenalty)
+        try read("frequency_penalty", -2...2, into: &sampling.frequencyPenalty)
+        try read("repetition_penalty", 0...100, into: &sampling.repetitionPenalty)
+        guard sampling.repetitionPenalty > 0 else {
+            throw error("repetition_penalty", "must be above 0, at most 100")
+        }
+        // Some clients write -1 for off.
+        if let topK = try int("top_k", -1...Int.max) { sampling.topK = max(topK, 0) }
+        // Any 64 bits are a seed.
+        if let seed = try int("seed", Int.min...Int.max) { sampling.seed = UInt64(bitPattern: Int64(seed)) }
+        sampling.logitBias = try logitBias()
+        return sampling
+    }
+
+    private func logitBias() throws(APIError) -> [Int32: Float] {
+        guard let fields = try object("logit_bias") else { return [:] }
+        var biases: [Int32: Float] = [:]
+        for member in fields.json.object ?? [] {
+            guard let token = Int32(member.name), token >= 0 else {
+                throw error("logit_bias", "must have token ids as names")
+            }
+            guard let bias = member.value.double, (-100...100).contains(bias) else {
+                throw fields.error(member.name, "must be a number, -100.0 to 100.0")
+            }
+            biases[token] = Float(bias)
+        }
+        return biases
+    }
+
+    private static var mostStops: Int { 16 }
+
+    /// Texts that end the answer.
+    ///
+    /// - Throws: ``APIError`` when there are too many, or empty ones.
+    func stops(_ name: String = "stop") throws(APIError) -> [String] {
+        let stops = try strings(name) ?? []
+        guard stops.count <= Self.mostStops else {
+            throw error(name, "must be at most \(Self.mostStops) texts")
+        }
+        guard !stops.contains("") else { throw error(name, "must not be empty") }
+        return stops
+    }
+
+    /// The most tokens of an answer; far above any context, and small enough to add to.
+    ///
+    /// - Throws: ``APIError`` for what is no number from `least` on.
+    func tokenLimit(_ name: String, least: Int = 1) throws(APIError) -> Int? {
+        try int(name, least...Int.max).map { min($0, Int(Int32.max)) }
+    }
+
+    /// Lets conversations share what they begin with: `cache_salt`, or OpenAI's name for it, `prompt_cache_key`.
+    ///
+    /// - Throws: ``APIError`` for an empty text: to share must be a choice.
+    func salt() throws(APIError) -> String? {
+        for name in ["cache_salt", "prompt_cache_key"] {
+            guard let salt = try string(name) else { continue }
+            guard !salt.isEmpty else { throw error(name, "must not be empty") }
+            return salt
+        }
+        return nil
+    }
+}
