@@ -1,0 +1,106 @@
+import SCXInference
+import SCXTrusted
+
+/// A request of `POST /v1/messages`, or of `/v1/messages/count_tokens`.
+struct AnthropicRequest: Sendable {
+    var chat: ChatRequest
+    let messages: [ChatMessage]
+    let isStreamed: Bool
+
+    /// Reads a request; `thinking`, `metadata` and `cache_control` are ignored with all fields that are not known.
+    ///
+    /// - Throws: ``APIError`` that names the field at fault.
+    init(_ request: APIRequest, model: ServedModel) throws(APIError) {
+        let body = request.body
+        let profile = try model.profileName(askedBy: request)
+        var conversation = Conversation()
+        guard let turns = try body.objects("messages"), !turns.isEmpty else {
+            throw body.error("messages", "must have at least one message")
+        }
+        for turn in turns { try conversation.add(turn) }
+        guard let last = conversation.messages.last else {
+            throw body.error("messages", "must have content")
+        }
+        guard last.role != "assistant" else {
+            throw body.error("messages", "must end with the user: an answer cannot be begun by the client")
+        }
+        messages = conversation.messages(after: try body.text("system", partsOf: ["text"]))
+        chat = ChatRequest(prompt: .messages(messages))
+
+        let tools = try Self.tools(body)
+        chat.tools = tools.map(\.chatJSON)
+        if let choice = try body.object("tool_choice") {
+            chat.toolChoice = try Self.toolChoice(choice)
+            chat.allowsParallelCalls = try choice.bool("disable_parallel_tool_use") != true
+        }
+        try tools.check(chat.toolChoice, body)
+        chat.stop = try body.stops("stop_sequences")
+        chat.sampling = try body.sampling()
+        chat.maximumTokens = try body.tokenLimit("max_tokens")
+        chat.profile = profile
+        chat.key = request.key
+        isStreamed = try body.bool("stream") ?? false
+    }
+
+    private static func tools(_ body: JSONFields) throws(APIError) -> [FunctionTool] {
+        var tools: [FunctionTool] = []
+        for fields in try body.objects("tools") ?? [] {
+            let type = try fields.string("type") ?? "custom"
+            guard type == "custom" else {
+                throw fields.error(
+                    "type", "must be custom: tools that the server itself runs are not supported")
+            }
+            tools.append(try FunctionTool(fields, schema: "input_schema", isSchemaOptional: false))
+        }
+        return tools
+    }
+
+    private static func toolChoice(_ fields: JSONFields) throws(APIError) -> ChatRequest.ToolChoice {
+        switch try fields.string("type") {
+        case "auto": return .auto
+        case "any": return .required
+        case "none": return .none
+        case "tool": return .function(try fields.required("name", fields.string("name")))
+        default: throw fields.error("type", "must be auto, any, tool or none")
+        }
+    }
+}
+
+// MARK: Messages
+
+extension Conversation {
+    /// Adds a message with its blocks.
+    fileprivate mutating func add(_ turn: JSONFields) throws(APIError) {
+        let role = try turn.required("role", turn.string("role"))
+        guard role == "user" || role == "assistant" else {
+            throw turn.error("role", "must be user or assistant")
+        }
+        switch try turn.required("content", turn["content"]) {
+        case .string(let text): say(role, text)
+        case .array:
+            for block in try turn.objects("content") ?? [] { try add(block, of: role) }
+        default: throw turn.error("content", "must be a string or a list of blocks")
+        }
+    }
+
+    private mutating func add(_ block: JSONFields, of role: String) throws(APIError) {
+        switch (try block.required("type", block.string("type")), role) {
+        case ("text", _): say(role, try block.text(partOf: ["text"]))
+        case ("tool_use", "assistant"):
+            call(
+                ToolCall(
+                    id: try block.required("id", block.string("id")),
+                    name: try block.required("name", block.string("name")),
+                    arguments: try block.required("input", block.object("input")).json.text))
+        case ("tool_result", "user"):
+            let id = try block.required("tool_use_id", block.string("tool_use_id"))
+            guard give(try block.text("content", partsOf: ["text"]) ?? "", to: id) else {
+                throw block.error("tool_use_id", "is of no tool_use before it")
+            }
+        case ("thinking", "assistant"), ("redacted_thinking", "assistant"): break
+        case (_, "user"):
+            throw block.error("type", "must be text or tool_result: only text is supported here")
+        default: throw block.error("type", "must be text or tool_use: only text is supported here")
+        }
+    }
+}

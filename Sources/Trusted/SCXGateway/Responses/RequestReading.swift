@@ -1,0 +1,55 @@
+import SCXInference
+import SCXTrusted
+
+// What requests of the Responses interface and of Anthropic's have in common.
+
+extension ServedModel {
+    /// The profile that a request asks for by its model's name or its header, nil for the default.
+    ///
+    /// A model is asked for by its name, by its name with `:` and a profile, or by none.
+    ///
+    /// - Throws: ``APIError``: 404 for another model, 400 for a profile that is not served.
+    func profileName(askedBy request: APIRequest) throws(APIError) -> String? {
+        var asked = request.profile
+        let model = try request.body.string("model") ?? ""
+        if model.hasPrefix(name + ":") {
+            asked = String(model.dropFirst(name.count + 1))
+        } else if !model.isEmpty, model != name {
+            throw APIError(
+                status: 404, "Model '\(model.prefix(80))' is not served here, only '\(name)'.",
+                type: "invalid_request_error", param: "model", code: "model_not_found")
+        }
+        return asked == nil ? nil : try profile(named: asked).name
+    }
+}
+
+extension JSONFields {
+    /// A text, or the texts of a list of parts, one line after the other.
+    ///
+    /// - Parameters:
+    ///   - name: The field.
+    ///   - types: Parts that are texts.
+    /// - Returns: Nil where the field is missing.
+    /// - Throws: ``APIError`` for parts of other types, such as images.
+    func text(_ name: String, partsOf types: [String]) throws(APIError) -> String? {
+        guard let value = self[name] else { return nil }
+        if let text = value.string { return text }
+        guard value.array != nil else { throw error(name, "must be a string or a list of parts") }
+        var texts: [String] = []
+        for part in try objects(name) ?? [] { texts.append(try part.text(partOf: types)) }
+        return texts.joined(separator: "\n")
+    }
+
+    /// The text of this object, a part of such a list.
+    func text(partOf types: [String]) throws(APIError) -> String {
+        guard let type = try string("type"), types.contains(type) else {
+            throw error("type", "must be \(types.joined(separator: " or ")): only text is supported here")
+        }
+        return try required("text", string("text"))
+    }
+
+    func required<Value>(_ name: String, _ value: Value?) throws(APIError) -> Value {
+        guard let value else { throw error(name, "is missing") }
+        return value
+    }
+}
