@@ -28,6 +28,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let tracing = Target.Dependency.product(name: "Tracing", package: "swift-distributed-tracing")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
 
 let package = Package(
@@ -84,6 +85,7 @@ let package = Package(
             dependencies: [
                 "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXAttacks", crypto, hummingbird,
                 hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioSSL, serviceLifecycle, tracing,
+                unixSignals,
             ],
             path: "Sources/Trusted/SCXGateway", swiftSettings: settings),
         .executableTarget(

@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import SCXGateway
 import SCXInference
+import SCXLinkTLS
 import SCXTrusted
 
 struct ServeCommand: AsyncParsableCommand {
@@ -35,7 +36,63 @@ struct ServeCommand: AsyncParsableCommand {
             name: model.name, tokenizer: model.tokenizer,
             chatFormat: try ChatFormat.load(directory: URL(filePath: model.checkpoint.directory)),
             stopTokens: model.stopTokens, configuration: model.configuration, profiles: profiles)
-        _ = (server, served)
+        var logger = Logger(label: "scx")
+        logger.logLevel = serve.logLevel.level
+        let gateway = GatewayServer(
+            options: server,
+            routes: RouteTable(answers: ModelAnswers(served), responses: ResponseStore(), facts: facts),
+            observer: Silent(), logger: logger)
+        try await gateway.run { port in greet(port, served) }
+    }
+
+    /// What `/health` says of how this server was started.
+    private var facts: [JSON.Member] {
+        [
+            .init("worker", .string(options.worker.map(\.name) ?? "own process")),
+            .init("insecure", .bool(serve.insecure)), .init("https", .bool(serve.httpsCert != nil)),
+            .init("api_keys", .bool(serve.apiKeys != nil)),
+        ]
+    }
+
+    /// Prints what a person needs to begin.
+    private func greet(_ port: Int, _ model: ServedModel) {
+        let host = serve.host.contains(":") ? "[\(serve.host)]" : serve.host
+        let url = "\(serve.httpsCert == nil ? "http" : "https")://\(host):\(port)"
+        let key = serve.apiKeys == nil ? "" : " -H 'Authorization: Bearer KEY'"
+        let profile = model.profiles[0]
+        var lines = [
+            "scx serves \(model.name) at \(url)\(serve.noPage ? "" : " (a page for people is there, too)")",
+            "",
+            "  curl \(url)/v1/chat/completions\(key) -H 'Content-Type: application/json' \\",
+            "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"What are the symptoms of asthma?\"}]}'",
+            "",
+            "  python3 -c 'from openai import OpenAI; c = OpenAI(base_url=\"\(url)/v1\", api_key=\"\(serve.apiKeys == nil ? "none" : "KEY")\"); "
+                + "print(c.chat.completions.create(model=\"\(model.name)\", messages=[{\"role\": \"user\", \"content\": \"Hello\"}]).choices[0].message.content)'",
+            "",
+            "  model    \(model.name), \(options.weights.rawValue), context \(model.configuration.maximumLength)",
+            "  worker   \(options.worker.map(\.name) ?? "a process of its own on this machine")",
+        ]
+        for profile in model.profiles {
+            lines.append("  profile  \(profile.name): \(profile.warning)")
+        }
+        if serve.insecure { lines.append("  INSECURE: other machines may connect without TLS or API keys") }
+        _ = profile
+        standardOutput(lines.joined(separator: "\n") + "\n")
+    }
+}
+
+private struct Silent: ServerObserver {
+    func requestEnded(route: String, method: String, status: Int, key: String, after duration: Duration) {}
+}
+
+extension ModelOptions.WorkerPlace {
+    /// As on the command line.
+    var name: String {
+        switch self {
+        case .inprocess: "in this process"
+        case .unix(let path): "unix:\(path)"
+        case .tcp(let address): "tcp://\(address.host):\(address.port)"
+        }
     }
 }
 

@@ -8,6 +8,7 @@ import NIOSSL
 import SCXInference
 import SCXTrusted
 import ServiceLifecycle
+import UnixSignals
 
 /// The HTTP server: an OpenAI-compatible endpoint over an ``Answering``.
 package struct GatewayServer: Sendable {
@@ -40,7 +41,7 @@ package struct GatewayServer: Sendable {
     }
 
     private let options: Options
-    private let routes: Routes
+    private let routes: RouteTable
     private let logger: Logger
     private let observer: any ServerObserver
 
@@ -49,7 +50,7 @@ package struct GatewayServer: Sendable {
     ///   - routes: What it answers.
     ///   - observer: Hears of each request.
     ///   - logger: For what the server does.
-    package init(options: Options, routes: Routes, observer: any ServerObserver, logger: Logger) {
+    package init(options: Options, routes: RouteTable, observer: any ServerObserver, logger: Logger) {
         (self.options, self.routes, self.observer, self.logger) = (options, routes, observer, logger)
     }
 
@@ -66,7 +67,7 @@ package struct GatewayServer: Sendable {
             httpDecoderConfiguration: .init(maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 64 << 10))
         let application = Application(
             responder: GatewayResponder(
-                table: RouteTable(routes: routes.all), keys: options.keys, limits: limits, observer: observer),
+                table: routes, keys: options.keys, limits: limits, observer: observer),
             server: try server(channel),
             configuration: ApplicationConfiguration(
                 address: .hostname(options.host, port: options.port), serverName: "scx",

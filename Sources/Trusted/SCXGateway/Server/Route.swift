@@ -60,7 +60,7 @@ extension Substring {
 }
 
 /// All routes of a server.
-struct RouteTable: Sendable {
+package struct RouteTable: Sendable {
     let routes: [Route]
 
     /// What a request is for.

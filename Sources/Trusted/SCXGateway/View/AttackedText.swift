@@ -7,13 +7,13 @@ struct AttackedText {
     private let truth: [Int32]
     private let promptCount: Int
     private let target: Target
-    private let texts: TokenTexts
+    private let texts: ReadableTokens
     /// Positions that reached the worker and that nobody knew before.
     private let secret: [Int]
 
     init(_ truth: [Int32], promptCount: Int, _ target: Target, _ tokenizer: Tokenizer?) {
         (self.truth, self.promptCount, self.target) = (truth, promptCount, target)
-        texts = TokenTexts(tokenizer)
+        texts = ReadableTokens(tokenizer)
         secret = (0..<min(truth.count, target.session.length)).filter { target.known[$0] == nil }
     }
 
@@ -78,7 +78,7 @@ struct AttackedText {
 }
 
 /// The text of each token in a row of them.
-struct TokenTexts {
+struct ReadableTokens {
     private let tokenizer: Tokenizer?
 
     init(_ tokenizer: Tokenizer?) { self.tokenizer = tokenizer }

@@ -124,7 +124,7 @@ package final class WorkerView: Sendable {
 
     /// The tokens of the conversation, and who can know them without an attack.
     private func truth(of capture: WorkerCapture, carried: Int, known: [Int: Int32]) -> JSON {
-        let texts = TokenTexts(tokenizer).texts(capture.truth.map { $0 })
+        let texts = ReadableTokens(tokenizer).texts(capture.truth.map { $0 })
         return .array(
             texts.enumerated().map { position, text in
                 let state = position >= carried ? "kept" : known[position] == nil ? "secret" : "known"
