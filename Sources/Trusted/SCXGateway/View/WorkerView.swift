@@ -88,7 +88,7 @@ package final class WorkerView: Sendable {
         on session: SCXAttacks.Session, _ views: Views, _ capture: WorkerCapture, known: [Int: Int32]
     ) throws(WorkerViewError) -> (run: [JSON], notRun: [JSON]) {
         var notRun = FastAttack.slow(blocks: checkpoint.configuration.blockCount).map { name in
-            Self.left(name, "takes longer than a person waits: scx-lab runs it")
+            Self.left(name, "slower than a person waits, or meant for other views: scx-lab runs it")
         }
         guard checkpoint.configuration.parameterEstimate <= Self.largestModel else {
             let reason = "this model is too large to attack while a person waits: scx-lab runs it"
@@ -123,11 +123,13 @@ package final class WorkerView: Sendable {
     }
 
     /// The tokens of the conversation, and who can know them without an attack.
+    ///
+    /// Those behind the last that was carried were kept on this side, or were not recorded.
     private func truth(of capture: WorkerCapture, carried: Int, known: [Int: Int32]) -> JSON {
-        let texts = TokenTexts(tokenizer).texts(capture.truth.map { $0 })
+        let behind = capture.isComplete ? "kept" : "missing"
         return .array(
-            texts.enumerated().map { position, text in
-                let state = position >= carried ? "kept" : known[position] == nil ? "secret" : "known"
+            TokenTexts(tokenizer).texts(capture.truth).enumerated().map { position, text in
+                let state = position >= carried ? behind : known[position] == nil ? "secret" : "known"
                 return [
                     "text": .string(text), "state": .string(state),
                     "part": .string(position < capture.prompt.count ? "prompt" : "answer"),
