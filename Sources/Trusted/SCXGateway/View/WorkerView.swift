@@ -39,7 +39,8 @@ package final class WorkerView: Sendable {
         self.tokenizer = tokenizer
         self.threads = threads
         self.budget = budget
-        marks = TemplateMarks(chatFormat, tokenizer)
+        marks = TemplateMarks(
+            chatFormat, tokenizer, beginOfSequence: checkpoint.configuration.beginOfSequence)
     }
 
     /// What the worker saw: frames, pictures, the truth, attacks.
@@ -97,7 +98,9 @@ package final class WorkerView: Sendable {
         return try withModel { model throws(WorkerViewError) in
             let begin = ContinuousClock.now
             let target = Target(model: model, views: views, session: session, known: known)
-            let text = AttackedText(capture.truth, promptCount: capture.prompt.count, target, tokenizer)
+            let text = AttackedText(
+                capture.truth, promptCount: capture.prompt.count, carried: session.length, known: known,
+                tokenizer)
             var run: [JSON] = []
             for fast in FastAttack.all {
                 guard ContinuousClock.now - begin < budget else {

@@ -24,13 +24,15 @@ function size(bytes) {
 
 /** Shows a view; returns its summary in words. */
 export function showView(place, view) {
-  const real = view.attacks.filter(({ name }) => name !== "guessing");
-  const best = real.reduce((a, b) => (share(b.recovered) > share(a?.recovered ?? {}) ? b : a), null);
+  const real = view.attacks.filter(({ name }) => name !== "guessing" && name !== "traffic");
   const guessing = view.attacks.find(({ name }) => name === "guessing");
+  const chance = guessing?.recovered ?? { right: 0, of: 0 };
+  // What a guess recovers too was not read.
+  const best = real.reduce((a, b) => (b.recovered.right > (a?.recovered ?? chance).right ? b : a), null);
   const [verdict, words] = summary(view, best, real.length, guessing);
   const parts = [verdict];
   if (!view.complete) parts.push(element("p", { class: "quiet" }, "The recording was cut at its limit: later frames are missing here, not there."));
-  if (view.attacks.length) parts.push(...texts(view, best ?? view.attacks[0]));
+  if (view.attacks.length) parts.push(...texts(view, best ?? real[0] ?? view.attacks[0]));
   if (view.pictures.length) parts.push(...pictures(view.pictures));
   parts.push(frames(view), notRun(view.attacks_not_run));
   place.replaceChildren(...parts);
@@ -40,7 +42,7 @@ export function showView(place, view) {
 function summary(view, best, tried, guessing) {
   const { frames, bytes_to_worker, bytes_from_worker } = view.totals;
   const seen = `With profile ${view.profile} the worker saw ${count(frames)} frames, ${size(bytes_to_worker)} sent to it and ${size(bytes_from_worker)} computed by it.`;
-  let [kind, title, result] = ["fair", "Not attacked", "No attack was run on them here; that says nothing about what they tell."];
+  let [kind, title, result] = ["fair", "Not attacked", "None of the fast attacks could be run on them here; that says nothing about what others read."];
   if (best) {
     const level = share(best.recovered);
     const chance = guessing ? ` The model alone guesses ${percent(guessing.recovered)}.` : "";
@@ -50,8 +52,8 @@ function summary(view, best, tried, guessing) {
       (best.answer.of ? ` and ${percent(best.answer)} of the answer (${best.answer.right} of ${best.answer.of})` : "") +
       ` in ${best.seconds.toFixed(2)} s.${chance}`;
   } else if (tried) {
-    [kind, title] = ["good", "The fast attacks read nothing"];
-    result = "That is no proof: slower attacks were not run here, and others may not be known.";
+    [kind, title] = ["good", "The fast attacks read no more than a guess"];
+    result = `A guess is right about ${percent(guessing?.recovered ?? {})}. That is no proof: slower attacks were not run here, and others may not be known.`;
   }
   const box = element("div", { class: `verdict ${kind}` }, element("strong", {}, title), element("p", {}, `${seen} ${result}`));
   return [box, `${title}. ${seen} ${result}`];
