@@ -110,11 +110,7 @@ package final class WorkerView: Sendable {
                 do throws(AttackError) {
                     run.append(text.json(fast, try fast.attack.execute(on: fast.shortened(target))))
                 } catch {
-                    guard case .nothingToAttack(let reason) = error else {
-                        throw .unreadable("\(error)")
-                    }
-                    notRun.append(
-                        Self.left(fast.attack.name, "nothing of its kind crossed the link: \(reason)"))
+                    notRun.append(Self.left(fast.attack.name, "\(error)"))
                 }
             }
             return (run, notRun)
