@@ -107,9 +107,11 @@ struct AnswerViewTests {
             let attack = attacks.first { $0["name"]?.string == name }
             return [attack?["recovered"]?["right"]?.int, attack?["recovered"]?["of"]?.int]
         }
-        let nearest = profile == "plain" ? [9, 9] : [0, 9]
-        #expect(share("nearest-input") == nearest)
-        if profile == "scx" {
+        if profile == "plain" {
+            #expect(share("nearest-input") == [9, 9])
+        } else {
+            // Noise leaves it chance, and the rows of the prompt no order.
+            #expect((share("nearest-input")[0] ?? 9) <= 2)
             #expect(share("norms") == [9, 9])
             #expect(share("sorted-values") == [9, 9])
             #expect(share("known-token-key") == [9, 9])

@@ -6,15 +6,20 @@ import SCXTrusted
 struct AttackedText {
     private let truth: [Int32]
     private let promptCount: Int
-    private let target: Target
+    /// Positions that reached the worker.
+    private let carried: Range<Int>
+    private let known: [Int: Int32]
     private let texts: ReadableTokens
     /// Positions that reached the worker and that nobody knew before.
     private let secret: [Int]
 
-    init(_ truth: [Int32], promptCount: Int, _ target: Target, _ tokenizer: Tokenizer?) {
-        (self.truth, self.promptCount, self.target) = (truth, promptCount, target)
+    init(
+        _ truth: [Int32], promptCount: Int, carried: Int, known: [Int: Int32], _ tokenizer: Tokenizer?
+    ) {
+        (self.truth, self.promptCount, self.known) = (truth, promptCount, known)
+        self.carried = 0..<min(truth.count, carried)
         texts = ReadableTokens(tokenizer)
-        secret = (0..<min(truth.count, target.session.length)).filter { target.known[$0] == nil }
+        secret = self.carried.filter { known[$0] == nil }
     }
 
     /// What an attack found, for the page.
@@ -46,12 +51,11 @@ struct AttackedText {
 
     /// For each position that reached the worker what the attack says, and whether that is right.
     private func recovered(_ findings: Findings, _ right: Set<Int>) -> JSON {
-        let positions = 0..<min(truth.count, target.session.length)
-        let guesses = positions.map { target.known[$0] ?? findings.positions[$0]?.first }
+        let guesses = carried.map { known[$0] ?? findings.positions[$0]?.first }
         return .array(
-            zip(positions, texts.texts(guesses)).map { position, text in
+            zip(carried, texts.texts(guesses)).map { position, text in
                 let state =
-                    target.known[position] != nil
+                    known[position] != nil
                     ? "known"
                     : right.contains(position) ? "right" : guesses[position] == nil ? "gap" : "wrong"
                 return ["text": .string(text), "state": .string(state)]

@@ -2,12 +2,14 @@ import SCXInference
 import SCXTrusted
 
 /// Tokens that the model's chat template puts around every conversation: attackers know them.
+///
+/// Without a template they know the token that begins every text.
 struct TemplateMarks: Sendable {
     private let begin: [Int32]
     private let end: [Int32]
 
     /// Finds what two prompts with different words have in common at both ends.
-    init(_ format: ChatFormat?, _ tokenizer: Tokenizer?) {
+    init(_ format: ChatFormat?, _ tokenizer: Tokenizer?, beginOfSequence: Int?) {
         func render(_ text: String) -> [Int32] {
             guard let format, let tokenizer,
                 let prompt = try? format.prompt([ChatMessage(role: "user", content: text)])
@@ -16,7 +18,8 @@ struct TemplateMarks: Sendable {
             return tokenizer.encode(prompt, addSpecialTokens: false)
         }
         let (a, b) = (render("Lorem ipsum"), render("42 times? No!"))
-        begin = zip(a, b).prefix { $0 == $1 }.map(\.0)
+        let common = zip(a, b).prefix { $0 == $1 }.map(\.0)
+        begin = common.isEmpty ? beginOfSequence.map { [Int32(clamping: $0)] } ?? [] : common
         end = zip(a.reversed(), b.reversed()).prefix { $0 == $1 }.map(\.0).reversed()
     }
 

@@ -39,7 +39,8 @@ package final class WorkerView: Sendable {
         self.tokenizer = tokenizer
         self.threads = threads
         self.budget = budget
-        marks = TemplateMarks(chatFormat, tokenizer)
+        marks = TemplateMarks(
+            chatFormat, tokenizer, beginOfSequence: checkpoint.configuration.beginOfSequence)
     }
 
     /// What the worker saw: frames, pictures, the truth, attacks.
@@ -88,7 +89,7 @@ package final class WorkerView: Sendable {
         on session: SCXAttacks.Session, _ views: Views, _ capture: WorkerCapture, known: [Int: Int32]
     ) throws(WorkerViewError) -> (run: [JSON], notRun: [JSON]) {
         var notRun = FastAttack.slow(blocks: checkpoint.configuration.blockCount).map { name in
-            Self.left(name, "takes longer than a person waits: scx-lab runs it")
+            Self.left(name, "slower than a person waits, or meant for other views: scx-lab runs it")
         }
         guard checkpoint.configuration.parameterEstimate <= Self.largestModel else {
             let reason = "this model is too large to attack while a person waits: scx-lab runs it"
@@ -97,7 +98,9 @@ package final class WorkerView: Sendable {
         return try withModel { model throws(WorkerViewError) in
             let begin = ContinuousClock.now
             let target = Target(model: model, views: views, session: session, known: known)
-            let text = AttackedText(capture.truth, promptCount: capture.prompt.count, target, tokenizer)
+            let text = AttackedText(
+                capture.truth, promptCount: capture.prompt.count, carried: session.length, known: known,
+                tokenizer)
             var run: [JSON] = []
             for fast in FastAttack.all {
                 guard ContinuousClock.now - begin < budget else {
@@ -107,11 +110,7 @@ package final class WorkerView: Sendable {
                 do throws(AttackError) {
                     run.append(text.json(fast, try fast.attack.execute(on: fast.shortened(target))))
                 } catch {
-                    guard case .nothingToAttack(let reason) = error else {
-                        throw .unreadable("\(error)")
-                    }
-                    notRun.append(
-                        Self.left(fast.attack.name, "nothing of its kind crossed the link: \(reason)"))
+                    notRun.append(Self.left(fast.attack.name, "\(error)"))
                 }
             }
             return (run, notRun)
@@ -123,11 +122,13 @@ package final class WorkerView: Sendable {
     }
 
     /// The tokens of the conversation, and who can know them without an attack.
+    ///
+    /// Those behind the last that was carried were kept on this side, or were not recorded.
     private func truth(of capture: WorkerCapture, carried: Int, known: [Int: Int32]) -> JSON {
-        let texts = ReadableTokens(tokenizer).texts(capture.truth.map { $0 })
+        let behind = capture.isComplete ? "kept" : "missing"
         return .array(
-            texts.enumerated().map { position, text in
-                let state = position >= carried ? "kept" : known[position] == nil ? "secret" : "known"
+            ReadableTokens(tokenizer).texts(capture.truth).enumerated().map { position, text in
+                let state = position >= carried ? behind : known[position] == nil ? "secret" : "known"
                 return [
                     "text": .string(text), "state": .string(state),
                     "part": .string(position < capture.prompt.count ? "prompt" : "answer"),

@@ -25,7 +25,7 @@ package final class LinkTap: Sendable {
     private let state = Mutex(State())
 
     /// - Parameter limit: Bytes of tensors at most; recording ends before the exchange that would go beyond.
-    package init(limit: Int = 128 << 20) { self.limit = limit }
+    package init(limit: Int = 64 << 20) { self.limit = limit }
 
     package var exchanges: [CapturedExchange] { state.withLock { $0.exchanges } }
 
