@@ -33,11 +33,14 @@ final class EngineDesk: @unchecked Sendable {
 
     var mostKept: Int { limits.kept }
     var idle: Duration { limits.idle }
+    var sealAfter: Duration? { limits.sealAfter }
 
     var load: EngineLoop.Load {
         condition.withLock {
-            EngineLoop.Load(
-                running: running.count, waiting: waiting.count, kept: kept, isDraining: isDraining)
+            var load = EngineLoop.Load()
+            (load.running, load.waiting, load.kept) = (running.count, waiting.count, kept)
+            load.isDraining = isDraining
+            return load
         }
     }
 
