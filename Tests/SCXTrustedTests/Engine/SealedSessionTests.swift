@@ -6,14 +6,12 @@ import SCXTrusted
 import SCXWorker
 import Testing
 
-/// A worker that can be lost: the next exchange fails, and those after it find a new one.
-private final class LosableLink: WorkerLink, @unchecked Sendable {
+/// A worker that can fail: an exchange does, and those after one that loses the worker find a new one.
+private final class FailingLink: WorkerLink, @unchecked Sendable {
     private let decoder: Decoder
     private var inner: InProcessLink
-    /// Only one thread exchanges.
-    var isLost = false
-    /// Kinds of the requests.
-    private(set) var exchanges = 0
+    // Of the next exchange. Only one thread exchanges, and none while this is set.
+    var failure: LinkError?
 
     init(_ decoder: Decoder) {
         self.decoder = decoder
@@ -23,12 +21,11 @@ private final class LosableLink: WorkerLink, @unchecked Sendable {
     var traffic: Traffic { inner.traffic }
 
     func exchange(_ request: Request) throws(LinkError) -> Answer {
-        if isLost {
-            isLost = false
-            inner = InProcessLink(Worker(model: decoder))
-            throw .disconnected("for a test")
+        if let failure {
+            self.failure = nil
+            if failure.losesWorker { inner = InProcessLink(Worker(model: decoder)) }
+            throw failure
         }
-        exchanges += 1
         return try inner.exchange(request)
     }
 }
@@ -181,7 +178,7 @@ struct SealedSessionTests {
     @Test("what was stored before the worker was lost is not used, nor are bytes of another size")
     func workerLost() throws {
         let model = try #require(ScxFixture.families["qwen3"])
-        let link = LosableLink(model.decoder)
+        let link = FailingLink(model.decoder)
         let engine = try model.scx(ScxOptions(), link)
         let prompt = model.prompt(20)
         let first = try engine.submit(greedy(prompt, 3))
@@ -200,7 +197,7 @@ struct SealedSessionTests {
         restored.append(engine.restore(first, SecretBuffer<UInt8>(repeating: 0, count: 7)))
         restored.append(engine.restore(first, SecretBuffer<UInt8>(repeating: 255, count: 64)))
 
-        link.isLost = true
+        link.failure = .disconnected("for a test")
         let other = try engine.submit(greedy(model.prompt(5), 1))
         try engine.run(other) { _ in true }
         restored.append(engine.restore(first, bytes))
@@ -267,5 +264,61 @@ struct SealedSessionTests {
         for _ in 0..<1_000 where vault.byteCount > 0 { try await Task.sleep(for: .milliseconds(5)) }
         #expect(vault.byteCount == 0)
         #expect(try place.contents().isEmpty)
+    }
+
+    @Test("a worker that is full or lost takes sealed sessions with it, and the conversations go on")
+    func workerFails() async throws {
+        let model = try #require(ScxFixture.families["llama"])
+        for failure in [LinkError.workerFull("for a test"), .disconnected("for a test")] {
+            let place = Place()
+            let vault = try place.vault()
+            let link = FailingLink(model.decoder)
+            var limits = EngineLoop.Limits()
+            limits.sealAfter = .milliseconds(1)
+            let loop = try EngineLoop(limits: limits, vault: vault) { try model.scx(ScxOptions(), link) }
+            let prompt = model.prompt(20)
+            let first = try await Self.ask(loop, prompt)
+            try await Self.sealed(loop, 1)
+            link.failure = failure
+            let other = try await Self.ask(loop, model.prompt(7, seed: 9))
+            try await Self.sealed(loop, 2)
+            #expect(try place.contents().count == (failure.losesWorker ? 2 : 1))
+
+            let longer = prompt + first.tokens + [1]
+            let second = try await Self.ask(loop, longer)
+            #expect(second.cached == 0)
+            let plain = try Self.loop(model, nil, vault: nil)
+            let expected = try await Self.ask(plain, longer)
+            #expect(second.tokens == expected.tokens)
+            #expect(other.tokens == (try await Self.ask(plain, model.prompt(7, seed: 9)).tokens))
+        }
+    }
+
+    @Test("conversations that go on at any moment of sealing get their tokens")
+    func concurrent() async throws {
+        let model = try #require(ScxFixture.families["qwen2"])
+        let place = Place()
+        var limits = EngineLoop.Limits()
+        limits.sealAfter = .zero
+        let loop = try EngineLoop(limits: limits, vault: place.vault()) { try model.scx(ScxOptions()) }
+        let plain = try Self.loop(model, nil, vault: nil)
+        func talk(_ loop: EngineLoop, _ seed: Int) async throws -> [Int32] {
+            var history: [Int32] = []
+            for turn in 0..<3 {
+                history += model.prompt(5 + seed, seed: seed * 10 + turn)
+                history += try await Self.ask(loop, history, 3, owner: Owner(key: "key \(seed % 2)")).tokens
+            }
+            return history
+        }
+        try await withThrowingTaskGroup { group in
+            for seed in 0..<6 {
+                group.addTask {
+                    let found = try await talk(loop, seed)
+                    #expect(try await talk(plain, seed) == found)
+                }
+            }
+            try await group.waitForAll()
+        }
+        #expect(loop.load.vault.lost == 0)
     }
 }
