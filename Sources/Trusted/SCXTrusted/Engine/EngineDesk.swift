@@ -8,6 +8,7 @@ final class EngineDesk: @unchecked Sendable {
         let request: GenerationRequest
         let owner: Owner
         let events: EngineLoop.Events.Continuation
+        let submitted = ContinuousClock.now
     }
 
     /// What the thread is to do before its next step.

@@ -17,6 +17,7 @@ final class EngineRoom: @unchecked Sendable {
         let ticket: EngineDesk.Ticket
         /// Prompt and answer so far.
         var tokens: [Int32]
+        let started = ContinuousClock.now
     }
 
     /// A finished session.
@@ -131,8 +132,13 @@ final class EngineRoom: @unchecked Sendable {
         if let token = event.token { entry.tokens.append(token.id) }
         running[event.session] = entry
         if let failure = event.failure { return fail(event.session, failure) }
+        guard event.finished != nil else {
+            entry.ticket.events.yield(event)
+            return
+        }
+        var event = event
+        event.usage.queueTime = entry.started - entry.ticket.submitted
         entry.ticket.events.yield(event)
-        guard event.finished != nil else { return }
         running[event.session] = nil
         kept.append(
             Kept(

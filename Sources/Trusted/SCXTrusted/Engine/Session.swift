@@ -53,6 +53,8 @@ package struct SessionUsage: Equatable, Sendable {
     package var cachedTokens = 0
     /// Exchanges that carried rows of the session, and its share of the bytes: rows of several sessions may travel in one.
     package var traffic = Traffic()
+    /// From its request to the first work on it, where an ``EngineLoop`` ran it.
+    package var queueTime = Duration.zero
 
     package init() {}
 }
