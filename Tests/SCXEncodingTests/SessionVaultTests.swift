@@ -121,6 +121,19 @@ struct SessionVaultTests {
         #expect(try place.files().isEmpty)
     }
 
+    @Test("parts of a file that changed places are not opened")
+    func partsSwapped() throws {
+        let place = Place()
+        let vault = try SessionVault(directory: place.path)
+        let part = (1 << 20) + 28
+        let id = try Self.seal(Self.bytes(2 << 20), in: vault)
+        let file = try #require(try place.files().first)
+        let content = try Data(contentsOf: URL(filePath: file))
+        #expect(content.count == 9 + 2 * part)
+        try (content[..<9] + content[(9 + part)...] + content[9..<9 + part]).write(to: URL(filePath: file))
+        #expect(Self.open(id, in: vault) == .unreadable)
+    }
+
     @Test("one flipped bit anywhere, a byte less or a byte more, and nothing is opened")
     func damaged() throws {
         let place = Place()
