@@ -24,6 +24,27 @@ package final class ProtectedCache {
         try storage.withFirst(count * 2 * width, body)
     }
 
+    /// Size of what is held, in bytes.
+    package var byteCount: Int { count * 2 * width * MemoryLayout<Float>.stride }
+
+    /// Copies what is held to a place of a buffer.
+    ///
+    /// - Precondition: ``byteCount`` bytes have room there.
+    package func store(in bytes: inout SecretBuffer<UInt8>, at offset: Int) {
+        storage.withFirst(count * 2 * width) { bytes.store($0, at: offset) }
+    }
+
+    /// Fills an empty cache with what ``store(in:at:)`` copied.
+    ///
+    /// - Precondition: The bytes of so many tokens are there.
+    package func load(_ tokens: Int, from bytes: borrowing SecretBuffer<UInt8>, at offset: Int) {
+        precondition(count == 0, "ProtectedCache: not empty")
+        storage = SecretBuffer(repeating: 0, count: tokens * 2 * width)
+        var target = storage.mutableSpan
+        bytes.load(&target, from: offset)
+        count = tokens
+    }
+
     /// Adds the keys and values of tokens: the last `2 · width` channels of each row.
     ///
     /// - Precondition: Rows have as many channels.

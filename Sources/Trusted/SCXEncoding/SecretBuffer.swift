@@ -55,3 +55,45 @@ func zeroize(_ start: UnsafeMutableRawPointer, byteCount: Int) {
         unsafe explicit_bzero(start, byteCount)
     #endif
 }
+
+extension SecretBuffer where Element == UInt8 {
+    /// Copies the bytes of values to a place.
+    ///
+    /// - Precondition: There is room.
+    package mutating func store<Value: BitwiseCopyable>(_ values: Span<Value>, at offset: Int) {
+        unsafe values.withUnsafeBytes { unsafe write($0, at: offset) }
+    }
+
+    /// Copies bytes to a place.
+    ///
+    /// - Precondition: There is room.
+    mutating func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) {
+        precondition(offset >= 0 && bytes.count <= count - offset, "SecretBuffer: no room")
+        var span = mutableSpan
+        unsafe span.withUnsafeMutableBytes { target in
+            unsafe UnsafeMutableRawBufferPointer(rebasing: target[offset...]).copyMemory(from: bytes)
+        }
+    }
+
+    /// Copies bytes from a place to all of the values.
+    ///
+    /// - Precondition: There are as many bytes.
+    package borrowing func load<Value: BitwiseCopyable>(_ values: inout MutableSpan<Value>, from offset: Int)
+    {
+        unsafe values.withUnsafeMutableBytes { target in
+            precondition(offset >= 0 && target.count <= count - offset, "SecretBuffer: not so many bytes")
+            unsafe span.withUnsafeBytes { bytes in
+                unsafe target.copyMemory(
+                    from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + target.count]))
+            }
+        }
+    }
+}
+
+/// Overwrites tokens, where nobody else holds the same list, and lets go of them.
+package func erase(_ tokens: inout [Int32]) {
+    unsafe tokens.withUnsafeMutableBytes { bytes in
+        if let start = bytes.baseAddress { unsafe zeroize(start, byteCount: bytes.count) }
+    }
+    tokens = []
+}

@@ -35,7 +35,7 @@ package final class Engine {
     /// A worker that fails this often in a row would fail for ever.
     private static let mostLosses = 5
     /// Oldest first.
-    private var sessions: [Session] = []
+    var sessions: [Session] = []
     private var nextNumber: UInt32 = 0
 
     /// Makes a loop without sessions.

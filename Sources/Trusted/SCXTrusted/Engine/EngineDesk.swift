@@ -8,6 +8,7 @@ final class EngineDesk: @unchecked Sendable {
         let request: GenerationRequest
         let owner: Owner
         let events: EngineLoop.Events.Continuation
+        let submitted = ContinuousClock.now
     }
 
     /// What the thread is to do before its next step.
@@ -33,11 +34,14 @@ final class EngineDesk: @unchecked Sendable {
 
     var mostKept: Int { limits.kept }
     var idle: Duration { limits.idle }
+    var sealAfter: Duration? { limits.sealAfter }
 
     var load: EngineLoop.Load {
         condition.withLock {
-            EngineLoop.Load(
-                running: running.count, waiting: waiting.count, kept: kept, isDraining: isDraining)
+            var load = EngineLoop.Load()
+            (load.running, load.waiting, load.kept) = (running.count, waiting.count, kept)
+            load.isDraining = isDraining
+            return load
         }
     }
 

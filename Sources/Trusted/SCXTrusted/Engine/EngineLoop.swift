@@ -1,4 +1,5 @@
 import Foundation
+package import SCXEncoding
 
 /// Whose request it is: what one owner has computed never serves another.
 package struct Owner: Hashable, Sendable {
@@ -47,6 +48,8 @@ package final class EngineLoop: Sendable {
         /// Finished sessions whose computed tokens are kept, and for how long.
         package var kept = 64
         package var idle = Duration.seconds(600)
+        /// When what is held here of a finished session goes to the vault; nil for never.
+        package var sealAfter: Duration?
 
         package init() {}
     }
@@ -56,12 +59,26 @@ package final class EngineLoop: Sendable {
         package var running = 0
         package var waiting = 0
         package var kept = 0
+        package var vault = VaultUse()
         package var isDraining = false
+
+        package init() {}
+    }
+
+    /// What became of sessions that went to the vault, since the beginning.
+    package struct VaultUse: Equatable, Sendable {
+        package var sealed = 0
+        package var restored = 0
+        /// Continued, but found no more, or not as it was: computed anew.
+        package var lost = 0
+
+        package init() {}
     }
 
     package typealias Events = AsyncThrowingStream<SessionEvent, any Error>
 
     private let desk: EngineDesk
+    private let vault: SealedSessions?
 
     package let vocabularySize: Int
     package let maximumLength: Int
@@ -70,13 +87,18 @@ package final class EngineLoop: Sendable {
     ///
     /// - Parameters:
     ///   - limits: How much there may be at once.
+    ///   - vault: Where idle sessions wait; nil keeps them in memory.
     ///   - makeEngine: Makes the engine; called here, then the thread alone has it.
-    package init(limits: Limits = .init(), _ makeEngine: () throws -> Engine) rethrows {
+    package init(
+        limits: Limits = .init(), vault: SessionVault? = nil, _ makeEngine: () throws -> Engine
+    ) rethrows {
         let engine = try makeEngine()
         vocabularySize = engine.vocabularySize
         maximumLength = engine.maximumLength
         desk = EngineDesk(limits: limits)
-        let room = EngineRoom(engine: engine, desk: desk)
+        let vault = vault.map { SealedSessions($0) }
+        self.vault = vault
+        let room = EngineRoom(engine: engine, desk: desk, vault: vault)
         let thread = Thread { room.run() }
         thread.name = "scx engine"
         thread.start()
@@ -84,7 +106,11 @@ package final class EngineLoop: Sendable {
 
     deinit { desk.close() }
 
-    package var load: Load { desk.load }
+    package var load: Load {
+        var load = desk.load
+        load.vault = vault?.use ?? VaultUse()
+        return load
+    }
 
     /// Takes a request.
     ///

@@ -1,4 +1,5 @@
 import Foundation
+import SCXEncoding
 import SCXLink
 
 /// What the engine's thread has: the engine, the requests that run, and the sessions that may be continued.
@@ -7,6 +8,7 @@ import SCXLink
 final class EngineRoom: @unchecked Sendable {
     private let engine: Engine
     private let desk: EngineDesk
+    private let vault: SealedSessions?
     private var running: [SessionID: Running] = [:]
     /// Least lately used first.
     private var kept: [Kept] = []
@@ -15,6 +17,7 @@ final class EngineRoom: @unchecked Sendable {
         let ticket: EngineDesk.Ticket
         /// Prompt and answer so far.
         var tokens: [Int32]
+        let started = ContinuousClock.now
     }
 
     /// A finished session.
@@ -22,22 +25,28 @@ final class EngineRoom: @unchecked Sendable {
         let session: SessionID
         let owner: Owner
         let promptCount: Int
-        let tokens: [Int32]
+        /// None while it waits in the vault.
+        var tokens: [Int32]
+        var ticket: SealedSessions.Ticket?
+        /// The engine cannot take it out of memory.
+        var staysInMemory = false
         let lastUsed = ContinuousClock.now
     }
 
     /// Fewest tokens that are worth taking over from another conversation.
-    private static let fewestShared = 8
+    static let fewestShared = 8
 
-    init(engine: Engine, desk: EngineDesk) {
+    init(engine: Engine, desk: EngineDesk, vault: SealedSessions?) {
         self.engine = engine
         self.desk = desk
+        self.vault = vault
     }
 
     /// Works until the desk closes.
     func run() {
         while true {
-            let wait = kept.first.map { $0.lastUsed + desk.idle - ContinuousClock.now } ?? desk.idle
+            let next = [kept.first.map { $0.lastUsed + desk.idle }, nextToSeal?.time].compactMap(\.self).min()
+            let wait = next.map { $0 - ContinuousClock.now } ?? desk.idle
             let work = desk.takeWork(
                 kept: kept.count, until: Date(timeIntervalSinceNow: max(0.001, wait / .seconds(1))))
             guard !work.isClosed else { return close() }
@@ -46,6 +55,7 @@ final class EngineRoom: @unchecked Sendable {
             }
             for ticket in work.admitted { admit(ticket) }
             forgetIdle()
+            sealIdle()
             do throws(LinkError) {
                 for event in try engine.step() { deliver(event) }
             } catch {
@@ -55,11 +65,12 @@ final class EngineRoom: @unchecked Sendable {
     }
 
     private func admit(_ ticket: EngineDesk.Ticket) {
+        let earlier = takeEarlier(ticket)
         do {
-            let earlier = takeEarlier(ticket)
             let session = try engine.submit(ticket.request, continuing: earlier)
             running[session] = Running(ticket: ticket, tokens: ticket.request.prompt)
         } catch {
+            if let earlier { end(earlier) }
             ticket.events.finish(throwing: error)
             desk.finished(ticket.number)
         }
@@ -73,12 +84,47 @@ final class EngineRoom: @unchecked Sendable {
         let prompt = ticket.request.prompt
         var best: (index: Int, common: Int)?
         for (index, session) in kept.enumerated() where session.owner == ticket.owner {
-            let common = zip(prompt, session.tokens).prefix { $0 == $1 }.count
+            let common =
+                session.ticket.flatMap { vault?.common(prompt, $0) }
+                ?? zip(prompt, session.tokens).prefix { $0 == $1 }.count
             let isShared = ticket.owner.salt != nil && common >= Self.fewestShared
             guard common >= session.promptCount || isShared, common >= best?.common ?? 1 else { continue }
             best = (index, common)
         }
-        return best.map { kept.remove(at: $0.index).session }
+        return best.flatMap { restore(kept.remove(at: $0.index)) }
+    }
+
+    /// Takes a kept session back from the vault if it is there; nil when that fails.
+    private func restore(_ kept: Kept) -> SessionID? {
+        guard let vault, let ticket = kept.ticket else { return kept.session }
+        if vault.restore(ticket, kept.session, to: engine) { return kept.session }
+        end(kept.session)
+        return nil
+    }
+
+    /// The session that is the next to go to the vault, and when.
+    private var nextToSeal: (index: Int, time: ContinuousClock.Instant)? {
+        guard vault != nil, let sealAfter = desk.sealAfter,
+            let index = kept.firstIndex(where: { $0.ticket == nil && !$0.staysInMemory })
+        else { return nil }
+        return (index, kept[index].lastUsed + sealAfter)
+    }
+
+    /// Has a session sealed that nobody continued for a while; one at a time, so that no step waits long for it.
+    private func sealIdle() {
+        guard let vault, let (index, time) = nextToSeal, time <= ContinuousClock.now else { return }
+        do throws(LinkError) {
+            guard let bytes = try engine.store(kept[index].session) else {
+                kept[index].staysInMemory = true
+                return
+            }
+            kept[index].ticket = vault.seal(
+                bytes, tokens: kept[index].tokens, promptCount: kept[index].promptCount,
+                namespace: kept[index].owner.key)
+            erase(&kept[index].tokens)
+        } catch {
+            forget(kept.remove(at: index))
+        }
     }
 
     private func deliver(_ event: SessionEvent) {
@@ -86,8 +132,13 @@ final class EngineRoom: @unchecked Sendable {
         if let token = event.token { entry.tokens.append(token.id) }
         running[event.session] = entry
         if let failure = event.failure { return fail(event.session, failure) }
+        guard event.finished != nil else {
+            entry.ticket.events.yield(event)
+            return
+        }
+        var event = event
+        event.usage.queueTime = entry.started - entry.ticket.submitted
         entry.ticket.events.yield(event)
-        guard event.finished != nil else { return }
         running[event.session] = nil
         kept.append(
             Kept(
@@ -108,12 +159,18 @@ final class EngineRoom: @unchecked Sendable {
 
     /// Forgets sessions that nobody continued for long, those that are too many, and those that the worker had no memory for.
     private func forgetIdle() {
+        for lost in kept where !engine.keeps(lost.session) { lost.ticket.map { vault?.remove($0) } }
         kept.removeAll { !engine.keeps($0.session) }
         let limit = ContinuousClock.now - desk.idle
         while let oldest = kept.first, oldest.lastUsed < limit || kept.count > desk.mostKept {
             kept.removeFirst()
-            end(oldest.session)
+            forget(oldest)
         }
+    }
+
+    private func forget(_ kept: Kept) {
+        kept.ticket.map { vault?.remove($0) }
+        end(kept.session)
     }
 
     private func end(_ session: SessionID) {
@@ -123,6 +180,7 @@ final class EngineRoom: @unchecked Sendable {
 
     private func close() {
         for session in running.keys { fail(session, AdmissionError.draining) }
-        for session in kept { end(session.session) }
+        for session in kept { forget(session) }
+        vault?.finish()
     }
 }

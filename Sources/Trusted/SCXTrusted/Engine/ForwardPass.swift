@@ -1,3 +1,4 @@
+package import SCXEncoding
 package import SCXLink
 
 /// What a segment's tokens are computed for.
@@ -45,6 +46,24 @@ package protocol ForwardPass: AnyObject {
     /// Forgets a session here and on the worker.
     func end(_ slot: Slot) throws(LinkError)
 
+    /// Takes what is held here of a session out of memory; the worker keeps its part.
+    ///
+    /// - Parameters:
+    ///   - slot: Of a session that no run computes.
+    ///   - header: Bytes to leave free in front, for the caller.
+    /// - Returns: What ``restore(_:_:from:)`` takes; nil when nothing is held, or what is held must stay.
+    /// - Throws: ``LinkError``; the session is lost then.
+    func store(_ slot: Slot, after header: Int) throws(LinkError) -> SecretBuffer<UInt8>?
+
+    /// Takes back what was stored.
+    ///
+    /// - Parameters:
+    ///   - slot: Of the session.
+    ///   - bytes: From ``store(_:after:)``.
+    ///   - header: Bytes in front that are the caller's.
+    /// - Returns: False when it is of no use, since the worker's part is lost or the bytes are of something else.
+    func restore(_ slot: Slot, _ bytes: borrowing SecretBuffer<UInt8>, from header: Int) -> Bool
+
     var traffic: Traffic { get }
 
     /// Whether a prompt may come in several segments.
@@ -53,6 +72,10 @@ package protocol ForwardPass: AnyObject {
 
 extension ForwardPass {
     package func begin(_ segment: BatchSegment) throws(LinkError) -> (any PromptRun)? { nil }
+    package func store(_ slot: Slot, after header: Int) throws(LinkError) -> SecretBuffer<UInt8>? { nil }
+    package func restore(_ slot: Slot, _ bytes: borrowing SecretBuffer<UInt8>, from header: Int) -> Bool {
+        false
+    }
     package var splitsPrompts: Bool { true }
 
     /// Computes one segment.

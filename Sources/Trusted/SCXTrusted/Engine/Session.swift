@@ -1,3 +1,4 @@
+import SCXEncoding
 package import SCXLink
 
 /// What a session is asked for.
@@ -58,13 +59,17 @@ package struct SessionUsage: Equatable, Sendable {
     package var cachedTokens = 0
     /// Exchanges that carried rows of the session, and its share of the bytes: rows of several sessions may travel in one.
     package var traffic = Traffic()
+    /// From its request to the first work on it, where an ``EngineLoop`` ran it.
+    package var queueTime = Duration.zero
+
+    package init() {}
 }
 
 /// A session as the engine keeps it.
 struct Session {
     let id: SessionID
     private(set) var slot: Slot
-    let request: GenerationRequest
+    private(set) var request: GenerationRequest
     /// Prompt and answer so far.
     private(set) var tokens: [Int32]
     /// How many of them the worker has computed.
@@ -218,5 +223,22 @@ struct Session {
         event.usage = usage
         fill(&event)
         return event
+    }
+
+    /// Lets go of all that tells what a finished session was about.
+    mutating func empty() {
+        erase(&tokens)
+        erase(&request.prompt)
+        let request = GenerationRequest(prompt: [], maximumTokens: 0, sampling: SamplingParameters())
+        guard var emptied = try? Session(slot: Slot(number: id.number), request: request, decoder: nil) else {
+            preconditionFailure("Session: the default parameters are refused")
+        }
+        (emptied.slot, emptied.finished) = (slot, finished)
+        self = emptied
+    }
+
+    /// Takes back the tokens of a session that was emptied.
+    mutating func refill(_ tokens: [Int32], computed: Int) {
+        (self.tokens, self.computed) = (tokens, computed)
     }
 }

@@ -23,7 +23,9 @@ package final class ScxForwardPass: ForwardPass {
     let noise: [NoiseSource]
     var random = SecureRandom()
     var workspace = Workspace()
-    private var sessions: [Slot: ScxSession] = [:]
+    var sessions: [Slot: ScxSession] = [:]
+    /// Raised when the worker is lost: what was stored before then fits no worker any more.
+    private(set) var epoch: UInt64 = 0
 
     var configuration: DecoderConfiguration { layers.configuration }
     var blockCount: Int { configuration.blockCount }
@@ -143,12 +145,17 @@ package final class ScxForwardPass: ForwardPass {
     /// Drops what is held of sessions after a failure: what the worker holds of them is no longer known.
     func forget(_ slots: [Slot], _ error: LinkError) {
         for slot in slots { sessions[slot] = nil }
-        if error.losesWorker { sessions = [:] }
+        guard error.losesWorker else { return }
+        sessions = [:]
+        epoch += 1
     }
 
     package func end(_ slot: Slot) throws(LinkError) {
         sessions[slot] = nil
-        _ = try link.exchange(Request(.release(slot: slot)))
+        do throws(LinkError) { _ = try link.exchange(Request(.release(slot: slot))) } catch {
+            forget([slot], error)
+            throw error
+        }
     }
 
     /// The session of a segment, cut where the segment begins.
@@ -169,7 +176,7 @@ package final class ScxForwardPass: ForwardPass {
         return session
     }
 
-    private func makeSession(_ slot: Slot) -> ScxSession {
+    func makeSession(_ slot: Slot) -> ScxSession {
         ScxSession(
             slot: slot,
             first: (0..<options.firstBlocks).map { _ in

@@ -71,6 +71,9 @@ final class ScxSession {
         self.last = last
     }
 
+    /// Of all protected blocks, in order.
+    var caches: [ProtectedCache] { first.map(\.cache) + last.map(\.cache) }
+
     /// Forgets the tokens from `count` on; the worker forgets them with the next requests.
     func truncate(to count: Int) {
         guard count < self.count else { return }

@@ -1,0 +1,279 @@
+import Crypto
+import Foundation
+import Synchronization
+
+/// Sessions that wait on disk, sealed by AES-256 in Galois/Counter Mode.
+///
+/// A file is of one session and is readable with its namespace's key alone, which HKDF-SHA256 makes of the master key;
+/// a namespace is an API key's name. The master key lies in a file that is read anew each time: once that file is
+/// deleted, nobody can read what was sealed before, this program included. What is sealed belongs to a connection to a
+/// worker, which ends with the process, so a new vault begins with sweeping what an earlier one left.
+///
+/// A file is a header, then parts of at most 1 MiB, each `nonce | sealed bytes | tag`. A part is sealed together with
+/// its number, the size of all, the session's name and the namespace, so that neither parts nor files can be cut,
+/// exchanged or renamed.
+package final class SessionVault: Sendable {
+    /// How much there may be.
+    package struct Limits: Equatable, Sendable {
+        /// Of all files; the oldest make room.
+        package var bytes = 16 << 30
+        package var age = Duration.seconds(86_400)
+
+        package init() {}
+    }
+
+    /// Names a session: random, so that the name of its file says nothing.
+    package struct ID: Hashable, Sendable {
+        fileprivate let name: String
+
+        package init() {
+            var random = SystemRandomNumberGenerator()
+            name = (0..<2).map { _ in
+                let digits = String(random.next() as UInt64, radix: 16)
+                return String(repeating: "0", count: 16 - digits.count) + digits
+            }.joined()
+        }
+    }
+
+    /// What there is of a session.
+    package enum Opened: ~Copyable, Sendable {
+        case found(SecretBuffer<UInt8>)
+        /// Never sealed, removed, or swept.
+        case missing
+        /// The file, or its key, is not the one that was; the file is removed.
+        case unreadable
+    }
+
+    private struct Entry {
+        let namespace: String
+        /// Bytes that were sealed.
+        let count: Int
+        let sealed = ContinuousClock.now
+    }
+
+    private static let header: [UInt8] = Array("scxvault".utf8) + [1]
+    private static let partSize = 1 << 20
+    private static let partOverhead = 28
+    private static let keySize = 32
+
+    private let directory: VaultDirectory
+    private let keyFile: String
+    private let limits: Limits
+    private let entries = Mutex<[ID: Entry]>([:])
+
+    /// Opens a vault without sessions.
+    ///
+    /// - Parameters:
+    ///   - directory: Made if need be; for its owner and this process alone.
+    ///   - keyFile: Holds the master key, made if need be; nil for `key` in the directory.
+    ///   - limits: How much there may be.
+    /// - Throws: ``VaultError``, also when others can read the directory or the key.
+    package init(directory: String, keyFile: String? = nil, limits: Limits = .init()) throws(VaultError) {
+        self.directory = try VaultDirectory.opening(directory)
+        self.keyFile = keyFile ?? "\(directory)/key"
+        self.limits = limits
+        sweepFiles()
+        if try readKey() == nil { try makeKey() }
+    }
+
+    /// Size of all files.
+    package var byteCount: Int {
+        entries.withLock { $0.values.reduce(0) { $0 + Self.fileSize($1.count) } }
+    }
+
+    /// Seals a session.
+    ///
+    /// - Parameters:
+    ///   - bytes: What to seal.
+    ///   - id: Its name.
+    ///   - namespace: Whose it is.
+    /// - Throws: ``VaultError``; nothing is there then.
+    package func seal(_ bytes: borrowing SecretBuffer<UInt8>, id: ID, namespace: String) throws(VaultError) {
+        let master: SymmetricKey
+        if let key = try readKey() {
+            master = key
+        } else {
+            // What was sealed under the key that is gone is of no use to anyone.
+            entries.withLock { $0 = [:] }
+            sweepFiles()
+            try makeKey()
+            guard let key = try readKey() else { throw VaultError(keyFile, "was deleted while in use") }
+            master = key
+        }
+        sweep()
+        try reserve(id, Entry(namespace: namespace, count: bytes.count))
+        do throws(VaultError) {
+            let name = partial(id)
+            VaultFile.remove(name)
+            let file = try VaultFile.creating(name)
+            try write(bytes, file, id, namespace, key(of: namespace, id, master))
+            try VaultFile.move(name, to: path(id))
+            try directory.synchronize()
+        } catch {
+            remove(id)
+            throw error
+        }
+    }
+
+    /// Opens what was sealed; it stays there.
+    package func open(id: ID, namespace: String) -> Opened {
+        guard let entry = entries.withLock({ $0[id] }) else { return .missing }
+        if let bytes = read(id, namespace, entry.count) { return .found(bytes) }
+        remove(id)
+        return .unreadable
+    }
+
+    /// Forgets a session.
+    package func remove(_ id: ID) {
+        entries.withLock { $0[id] = nil }
+        VaultFile.remove(path(id))
+        VaultFile.remove(partial(id))
+    }
+
+    /// Forgets all sessions of a namespace.
+    package func removeAll(namespace: String) {
+        for id in entries.withLock({ $0.filter { $0.value.namespace == namespace }.keys }) { remove(id) }
+    }
+
+    /// Forgets sessions that are too old.
+    package func sweep() {
+        let limit = ContinuousClock.now - limits.age
+        for id in entries.withLock({ $0.filter { $0.value.sealed < limit }.keys }) { remove(id) }
+    }
+
+    // MARK: Files
+
+    private func path(_ id: ID) -> String { "\(directory.path)/\(id.name).sealed" }
+    private func partial(_ id: ID) -> String { "\(directory.path)/\(id.name).partial" }
+
+    private func sweepFiles() { directory.removeFiles(endingIn: [".sealed", ".partial"]) }
+
+    private static func fileSize(_ count: Int) -> Int {
+        header.count + count + partCount(count) * partOverhead
+    }
+
+    /// At least one, so that nothing also has a tag.
+    private static func partCount(_ count: Int) -> Int { max(1, (count + partSize - 1) / partSize) }
+
+    /// Makes room for a session, and writes it down.
+    private func reserve(_ id: ID, _ entry: Entry) throws(VaultError) {
+        let size = Self.fileSize(entry.count)
+        guard size <= limits.bytes else {
+            throw VaultError(directory.path, "has room for \(limits.bytes) bytes, a session has \(size)")
+        }
+        let removed = entries.withLock { entries -> [ID] in
+            entries[id] = nil
+            var total = entries.values.reduce(size) { $0 + Self.fileSize($1.count) }
+            var removed: [ID] = []
+            for (id, entry) in entries.sorted(by: { $0.value.sealed < $1.value.sealed }) {
+                guard total > limits.bytes else { break }
+                total -= Self.fileSize(entry.count)
+                entries[id] = nil
+                removed.append(id)
+            }
+            entries[id] = entry
+            return removed
+        }
+        for id in removed { VaultFile.remove(path(id)) }
+    }
+
+    private func write(
+        _ bytes: borrowing SecretBuffer<UInt8>, _ file: borrowing VaultFile, _ id: ID, _ namespace: String,
+        _ key: SymmetricKey
+    ) throws(VaultError) {
+        var next = Data(Self.header)
+        for part in 0..<Self.partCount(bytes.count) {
+            let range = part * Self.partSize..<min((part + 1) * Self.partSize, bytes.count)
+            let context = Self.context(part, bytes.count, id, namespace)
+            let sealed = unsafe bytes.span.extracting(range).withUnsafeBytes { bytes in
+                // A new random nonce each time.
+                unsafe try? AES.GCM.seal(bytes, using: key, authenticating: context).combined
+            }
+            guard let sealed else { throw VaultError(file.path, "the cipher failed") }
+            next += sealed
+            try append(next, to: file)
+            next = Data()
+        }
+        try file.synchronize()
+    }
+
+    private func append(_ data: Data, to file: borrowing VaultFile) throws(VaultError) {
+        var failure: VaultError?
+        unsafe data.withUnsafeBytes { bytes in
+            do throws(VaultError) { unsafe try file.append(bytes) } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+
+    /// Reads a file to its end; nil when anything about it is not as it was sealed.
+    private func read(_ id: ID, _ namespace: String, _ count: Int) -> SecretBuffer<UInt8>? {
+        guard let master = try? readKey(), let file = try? VaultFile.reading(path(id)),
+            file.size == Self.fileSize(count)
+        else { return nil }
+        let key = key(of: namespace, id, master)
+        var header = Self.header
+        guard unsafe header.withUnsafeMutableBytes({ unsafe file.fill($0) }), header == Self.header else {
+            return nil
+        }
+        var bytes = SecretBuffer<UInt8>(repeating: 0, count: count)
+        for part in 0..<Self.partCount(count) {
+            let range = part * Self.partSize..<min((part + 1) * Self.partSize, count)
+            var sealed = Data(count: range.count + Self.partOverhead)
+            let context = Self.context(part, count, id, namespace)
+            guard unsafe sealed.withUnsafeMutableBytes({ unsafe file.fill($0) }),
+                let box = try? AES.GCM.SealedBox(combined: sealed),
+                var opened = try? AES.GCM.open(box, using: key, authenticating: context)
+            else { return nil }
+            unsafe opened.withUnsafeMutableBytes { opened in
+                unsafe bytes.write(UnsafeRawBufferPointer(opened), at: range.lowerBound)
+                if let start = opened.baseAddress { unsafe zeroize(start, byteCount: opened.count) }
+            }
+        }
+        return bytes
+    }
+
+    /// What a part is sealed together with.
+    private static func context(_ part: Int, _ count: Int, _ id: ID, _ namespace: String) -> [UInt8] {
+        var context = header + id.name.utf8
+        for number in [part, count] {
+            context += (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) }
+        }
+        return context + namespace.utf8
+    }
+
+    // MARK: Keys
+
+    /// The key of one session's file.
+    private func key(of namespace: String, _ id: ID, _ master: SymmetricKey) -> SymmetricKey {
+        HKDF<SHA256>.deriveKey(
+            inputKeyMaterial: master, salt: Array(id.name.utf8),
+            info: Array("scx session vault 1: \(namespace)".utf8), outputByteCount: Self.keySize)
+    }
+
+    /// The master key; nil when there is none.
+    private func readKey() throws(VaultError) -> SymmetricKey? {
+        guard let file = try VaultFile.reading(keyFile) else { return nil }
+        guard file.size == Self.keySize else {
+            throw VaultError(keyFile, "is \(file.size) bytes long, a key has \(Self.keySize)")
+        }
+        var bytes = SecretBuffer<UInt8>(repeating: 0, count: Self.keySize)
+        var span = bytes.mutableSpan
+        let isRead = unsafe span.withUnsafeMutableBytes { unsafe file.fill($0) }
+        guard isRead else { throw VaultError(keyFile, "cannot be read") }
+        return unsafe bytes.span.withUnsafeBytes { unsafe SymmetricKey(data: $0) }
+    }
+
+    /// Makes a master key, unless there has come to be one.
+    private func makeKey() throws(VaultError) {
+        let name = "\(keyFile).partial"
+        VaultFile.remove(name)
+        let file = try VaultFile.creating(name)
+        var failure: VaultError?
+        unsafe SymmetricKey(size: .bits256).withUnsafeBytes { bytes in
+            do throws(VaultError) { unsafe try file.append(bytes) } catch { failure = error }
+        }
+        if let failure { throw failure }
+        try file.synchronize()
+        try VaultFile.moveKeeping(name, to: keyFile)
+    }
+}
