@@ -87,7 +87,7 @@ let package = Package(
                 hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioSSL, serviceLifecycle, tracing,
                 unixSignals,
             ],
-            path: "Sources/Trusted/SCXGateway", swiftSettings: settings),
+            path: "Sources/Trusted/SCXGateway", resources: [.embedInCode("Page/Files")], swiftSettings: settings),
         .executableTarget(
             name: "scx",
             dependencies: [

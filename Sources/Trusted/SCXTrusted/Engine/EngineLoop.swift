@@ -75,6 +75,17 @@ package final class EngineLoop: Sendable {
         package init() {}
     }
 
+    /// Has a request computed while no other is, from its first token.
+    package struct Alone: Sendable {
+        /// Called by the engine's thread before the first step and after the last.
+        package let begin: @Sendable () -> Void
+        package let end: @Sendable () -> Void
+
+        package init(begin: @escaping @Sendable () -> Void, end: @escaping @Sendable () -> Void) {
+            (self.begin, self.end) = (begin, end)
+        }
+    }
+
     package typealias Events = AsyncThrowingStream<SessionEvent, any Error>
 
     private let desk: EngineDesk
