@@ -77,7 +77,9 @@ package enum ChatCompletions {
         let tools = try body.objects("tools") ?? []
         guard tools.count <= mostTools else { throw body.error("tools", "must be at most \(mostTools)") }
         for tool in tools {
-            guard try tool.string("type") == "function" else { throw tool.error("type", "must be 'function'") }
+            guard try tool.string("type") == "function" else {
+                throw tool.error("type", "must be 'function'")
+            }
             guard let function = try tool.object("function") else {
                 throw tool.error("function", "must be an object")
             }
