@@ -121,7 +121,7 @@ struct OtherRoutesTests {
         for path in [
             "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/models", "/v1/models/{id}",
             "/v1/embeddings", "/tokenize", "/detokenize", "/health", "/version", "/metrics",
-            "/openapi.json", "/v1/messages",
+            "/openapi.json", "/v1/messages", "/v1/messages/count_tokens",
         ] { #expect(paths.contains(path), "\(path)") }
         #expect(OpenAPI.document["openapi"] == "3.1.0")
         let schemas = OpenAPI.document["components"]?["schemas"]?.object?.map(\.name) ?? []
