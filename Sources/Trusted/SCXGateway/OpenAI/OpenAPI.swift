@@ -40,6 +40,9 @@ package enum OpenAPI {
         "/v1/messages": post(
             "Answers as Anthropic's interface does.", "MessageRequest", "Message", chunk: "MessageEvent",
             error: "AnthropicError"),
+        "/v1/messages/count_tokens": post(
+            "How many tokens such a request has.", "TokenCountRequest", "TokenCount",
+            error: "AnthropicError"),
         "/v1/embeddings": post("Turns texts into vectors.", "EmbeddingRequest", "EmbeddingList"),
         "/v1/models": get("The served model in each profile.", json("ModelList")),
         "/v1/models/{id}": ["get": operation("One of them.", reply: json("Model"), path: "id")],

@@ -326,6 +326,15 @@ enum OpenAPISchemas {
                 ])),
         .init("MessageEvent", object(["type"], [.init("type", string)])),
         .init(
+            "TokenCountRequest",
+            object(
+                ["messages"],
+                [
+                    .init("model", string), .init("messages", list(anyObject)),
+                    .init("system", ["oneOf": [string, list(anyObject)]]), .init("tools", list(anyObject)),
+                ])),
+        .init("TokenCount", object(["input_tokens"], [.init("input_tokens", integer)])),
+        .init(
             "AnthropicError",
             object(
                 ["type", "error"],

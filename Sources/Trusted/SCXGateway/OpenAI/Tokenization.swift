@@ -60,8 +60,8 @@ package enum Tokenization {
         _ = try OpenAIRequest.model(of: request, model)
         let tokenizer = try model.requireTokenizer()
         let given = try body.array("tokens")
-        let size = model.configuration.vocabularySize
-        let tokens = given == [] ? [] : try body.tokens("tokens", body["tokens"], size)
+        let tokens =
+            given == [] ? [] : try body.tokens("tokens", body["tokens"], tokenizer.vocabularySize)
         return .json(["prompt": .string(tokenizer.decode(tokens, skipSpecialTokens: false))])
     }
 }
