@@ -10,10 +10,12 @@ package enum ChatCompletions {
         _ request: APIRequest, _ answering: any Answering
     ) async throws(APIError) -> APIReply {
         let common = try OpenAIRequest(request, answering.model)
-        let (chat, showsLogprobs) = try read(request, common)
+        var (chat, showsLogprobs) = try read(request, common)
+        let id = ReplyHead.newID("chatcmpl-")
+        if try request.body.bool("scx_view") == true { chat.viewID = id }
         let running = try await answering.chat(chat)
         let writer = ChatCompletionWriter(
-            head: ReplyHead(prefix: "chatcmpl-", model: common.model, profile: running.profile),
+            head: ReplyHead(id: id, model: common.model, profile: running.profile),
             tokens: showsLogprobs ? TokenTexts(answering.model.tokenizer) : nil, count: chat.count,
             includesUsage: common.includesUsage)
         guard !common.isStreamed else {

@@ -9,10 +9,15 @@ struct ReplyHead: Sendable {
     let model: String
     let profile: String
 
-    init(prefix: String, model: String, profile: String) {
-        id = prefix + UUID().uuidString.replacing("-", with: "").lowercased()
+    init(id: String, model: String, profile: String) {
+        self.id = id
         created = Int(Date().timeIntervalSince1970)
         (self.model, self.profile) = (model, profile)
+    }
+
+    /// A new id.
+    static func newID(_ prefix: String) -> String {
+        prefix + UUID().uuidString.replacing("-", with: "").lowercased()
     }
 
     /// The members that begin an object.

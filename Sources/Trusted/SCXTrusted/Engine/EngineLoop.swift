@@ -128,12 +128,14 @@ package final class EngineLoop: Sendable {
     /// - Parameters:
     ///   - request: The prompt and how to answer it.
     ///   - owner: Whose it is.
+    ///   - alone: Asks to be computed while no other request is; nil for among others.
     /// - Returns: What becomes of it; when nobody reads on, the request is cancelled.
     /// - Throws: ``AdmissionError``. Everything else comes through the stream: ``EngineError`` and ``SamplingError`` for a
     ///   request that cannot be, `LinkError` when there is no worker.
-    package func submit(_ request: GenerationRequest, owner: Owner = Owner()) throws(AdmissionError) -> Events
-    {
-        try desk.submit(request, owner)
+    package func submit(
+        _ request: GenerationRequest, owner: Owner = Owner(), alone: Alone? = nil
+    ) throws(AdmissionError) -> Events {
+        try desk.submit(request, owner, alone)
     }
 
     /// Takes no more requests, and returns when all have ended.
