@@ -22,7 +22,8 @@ struct OtherRoutesTests {
         let first = try #require(models.first)
         #expect(first["object"] == "model" && first["owned_by"] == "scx" && first["max_model_len"] == 256)
         #expect(first["created"]?.int != nil)
-        #expect(first["scx"] == ["profile": "plain", "not_protected": "none", "profiles": ["plain", "scx"]])
+        let profiles: JSON = [["name": "plain", "warning": "none"], ["name": "scx", "warning": "none"]]
+        #expect(first["scx"] == ["profile": "plain", "not_protected": "none", "profiles": profiles])
     }
 
     @Test(

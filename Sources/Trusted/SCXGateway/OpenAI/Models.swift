@@ -37,7 +37,8 @@ package enum Models {
             "max_model_len": .int(profile.loop.maximumLength),
             "scx": [
                 "profile": .string(profile.name), "not_protected": .string(profile.warning),
-                "profiles": .array(model.profiles.map { .string($0.name) }),
+                "profiles": .array(
+                    model.profiles.map { ["name": .string($0.name), "warning": .string($0.warning)] }),
             ],
         ]
     }
