@@ -25,6 +25,7 @@ let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package
 let hummingbirdTLS = Target.Dependency.product(name: "HummingbirdTLS", package: "hummingbird")
 let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let tracing = Target.Dependency.product(name: "Tracing", package: "swift-distributed-tracing")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -50,6 +51,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
@@ -87,13 +89,13 @@ let package = Package(
                 hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioSSL, serviceLifecycle, tracing,
                 unixSignals,
             ],
-            path: "Sources/Trusted/SCXGateway", swiftSettings: settings),
+            path: "Sources/Trusted/SCXGateway", resources: [.embedInCode("Page/Files")], swiftSettings: settings),
         .executableTarget(
             name: "scx",
             dependencies: [
                 "SCXGateway", "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXLinkTLS",
                 "SCXWorker",
-                "SCXCertificates", argumentParser, configuration, logging,
+                "SCXCertificates", argumentParser, configuration, logging, systemPackage, tracing,
             ],
             path: "Sources/Trusted/scx", swiftSettings: settings),
 
@@ -145,7 +147,8 @@ let package = Package(
         .testTarget(
             name: "SCXGatewayTests",
             dependencies: [
-                "SCXGateway", "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker",
+                "SCXGateway", "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker", logging,
+                tracing,
             ],
             swiftSettings: settings),
         .testTarget(

@@ -3,8 +3,10 @@ import Foundation
 import Logging
 import SCXGateway
 import SCXInference
+import SCXLink
 import SCXLinkTLS
 import SCXTrusted
+import Tracing
 
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -21,28 +23,53 @@ struct ServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         let server = try serve.server()
-        let model = try OpenModel(options)
-        let limits = serve.engine
+        let spans = try serve.spans()
+        if let spans { InstrumentationSystem.bootstrap(spans) }
+        var links: [TappedLink] = []
+        /// Lets views see what crosses a link.
+        func tapped(_ link: any WorkerLink) -> any WorkerLink {
+            guard serve.showsViews else { return link }
+            let tapped = TappedLink(link)
+            links.append(tapped)
+            return tapped
+        }
+        let model = try OpenModel(options, wrap: tapped)
+        var forwards = [(options.profile, model.forward)]
+        if let other = serve.alsoProfile, other != options.profile {
+            forwards.append((other, try model.forward(other, wrap: tapped)))
+        }
+        let vault = try serve.vault()
+        let chatFormat = try ChatFormat.load(directory: URL(filePath: model.checkpoint.directory))
         var profiles: [ServedProfile] = []
-        for profile in [options.profile] + [serve.alsoProfile].compactMap({ $0 })
-        where !profiles.contains(where: { $0.name == profile.rawValue }) {
-            let forward = profiles.isEmpty ? model.forward : try model.forward(profile) { $0 }
+        for (index, (profile, forward)) in forwards.enumerated() {
+            let loop = EngineLoop(limits: serve.engine, vault: vault) { model.makeEngine(forward) }
             profiles.append(
                 ServedProfile(
-                    name: profile.rawValue, loop: EngineLoop(limits: limits) { model.makeEngine(forward) },
+                    name: profile.rawValue, loop: loop, link: serve.showsViews ? links[index] : nil,
                     warning: profile.warning))
         }
         let served = ServedModel(
-            name: model.name, tokenizer: model.tokenizer,
-            chatFormat: try ChatFormat.load(directory: URL(filePath: model.checkpoint.directory)),
+            name: model.name, tokenizer: model.tokenizer, chatFormat: chatFormat,
             stopTokens: model.stopTokens, configuration: model.configuration, profiles: profiles)
-        var logger = Logger(label: "scx")
-        logger.logLevel = serve.logLevel.level
-        let gateway = GatewayServer(
-            options: server,
-            routes: RouteTable(answers: ModelAnswers(served), responses: ResponseStore(), facts: facts),
-            observer: Silent(), logger: logger)
+
+        let observer = ServerObserver(
+            metrics: ServerMetrics(model: model.name, profiles: profiles.map(\.name)), logger: serve.logger)
+        let views = serve.showsViews
+            ? WorkerViewStore(
+                WorkerView(
+                    model.checkpoint, format: options.weights, tokenizer: model.tokenizer,
+                    chatFormat: chatFormat, threads: options.threads ?? ThreadPool.systemCores)) : nil
+        var routes = RouteTable(
+            answers: ModelAnswers(served, observer: observer, views: views), responses: ResponseStore(),
+            metrics: observer.metrics, facts: facts)
+        if !serve.noPage { routes.addPage(views: views) }
+        let gateway = GatewayServer(options: server, routes: routes, observer: observer)
+        observer.logger.notice(
+            "starting", metadata: ["model": "\(model.name)", "insecure": "\(serve.insecure)"])
         try await gateway.run { port in greet(port, served) }
+        for profile in profiles { await profile.loop.drain() }
+        spans?.forceFlush()
+        observer.logger.notice("ended")
     }
 
     /// What `/health` says of how this server was started.
@@ -59,7 +86,6 @@ struct ServeCommand: AsyncParsableCommand {
         let host = serve.host.contains(":") ? "[\(serve.host)]" : serve.host
         let url = "\(serve.httpsCert == nil ? "http" : "https")://\(host):\(port)"
         let key = serve.apiKeys == nil ? "" : " -H 'Authorization: Bearer KEY'"
-        let profile = model.profiles[0]
         var lines = [
             "scx serves \(model.name) at \(url)\(serve.noPage ? "" : " (a page for people is there, too)")",
             "",
@@ -76,13 +102,8 @@ struct ServeCommand: AsyncParsableCommand {
             lines.append("  profile  \(profile.name): \(profile.warning)")
         }
         if serve.insecure { lines.append("  INSECURE: other machines may connect without TLS or API keys") }
-        _ = profile
         standardOutput(lines.joined(separator: "\n") + "\n")
     }
-}
-
-private struct Silent: ServerObserver {
-    func requestEnded(route: String, method: String, status: Int, key: String, after duration: Duration) {}
 }
 
 extension ModelOptions.WorkerPlace {

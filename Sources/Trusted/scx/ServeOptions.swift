@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Logging
+import SCXEncoding
 import SCXGateway
 import SCXTrusted
 
@@ -114,6 +115,35 @@ struct ServeOptions: ParsableArguments {
         return options
     }
 
+    /// Whether what the worker saw can be looked at: by programs of this machine alone.
+    var showsViews: Bool { !noPage && isLoopback }
+
+    private var isLoopback: Bool {
+        var options = GatewayServer.Options()
+        options.host = host
+        return options.isLoopback
+    }
+
+    /// Where idle conversations wait.
+    func vault() throws -> SessionVault? {
+        try sessionDir.map { try SessionVault(directory: $0, keyFile: sessionKey) }
+    }
+
+    /// Writes spans.
+    func spans() throws -> SpanLog? {
+        guard let trace else { return nil }
+        guard let spans = SpanLog(path: trace) else {
+            throw ValidationError("'--trace \(trace)': cannot be written.")
+        }
+        return spans
+    }
+
+    var logger: Logger {
+        Logger(label: "scx") { label in
+            RedactedLog(label: label, level: logLevel.level, format: logJson ? .json : .text)
+        }
+    }
+
     var engine: EngineLoop.Limits {
         var limits = EngineLoop.Limits()
         limits.running = maxRunning
@@ -121,6 +151,7 @@ struct ServeOptions: ParsableArguments {
         limits.perKey = maxPerKey
         limits.kept = maxKept
         limits.idle = .seconds(idle)
+        if sessionDir != nil { limits.sealAfter = .seconds(sealAfter) }
         return limits
     }
 }

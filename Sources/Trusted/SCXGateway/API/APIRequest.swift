@@ -21,7 +21,7 @@ package struct APIRequest: Sendable {
 /// What a route gives back.
 package enum APIReply: Sendable {
     case json(JSON, headers: [APIHeader] = [])
-    case text(String, type: String)
+    case bytes([UInt8], type: String, headers: [APIHeader] = [])
     /// Streamed as the events come; an error before the first event has its own status, a later one is an event.
     case events(AsyncThrowingStream<ServerSentEvent, any Error>, headers: [APIHeader] = [])
 }

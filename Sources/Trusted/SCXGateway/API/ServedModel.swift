@@ -63,10 +63,12 @@ package struct ServedModel: Sendable {
 package struct ServedProfile: Sendable {
     package let name: String
     package let loop: EngineLoop
+    /// Where what the worker sees can be seen, too; nil when nobody may.
+    package let link: TappedLink?
     /// What it does not protect, in one line.
     package let warning: String
 
-    package init(name: String, loop: EngineLoop, warning: String) {
-        (self.name, self.loop, self.warning) = (name, loop, warning)
+    package init(name: String, loop: EngineLoop, link: TappedLink? = nil, warning: String) {
+        (self.name, self.loop, self.link, self.warning) = (name, loop, link, warning)
     }
 }

@@ -27,6 +27,8 @@ package struct ChatRequest: Sendable {
     package var profile: String?
     /// The name of the API key.
     package var key = ""
+    /// Asks to keep what the worker sees of this request, under the id of its completion.
+    package var viewID: String?
 
     package init(prompt: Prompt) { self.prompt = prompt }
 

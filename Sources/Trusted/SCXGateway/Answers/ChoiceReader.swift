@@ -1,34 +1,48 @@
 import SCXLink
 import SCXTrusted
 
-/// Makes of an engine's events what happens to one answer.
+/// Makes of an engine's events what happens to one answer, and tells the server's observer of it.
 struct ChoiceReader: Sendable {
     let choice: Int
-    private var usage = ChatUsage()
+    let profile: String
+    private let prompt: [Int32]
     private let format: ToolCallFormat?
+    private let observer: ServerObserver
+    private let capture: ViewCapture?
+    private let start = ContinuousClock.now
+    private var lastToken: ContinuousClock.Instant?
     private var parser: ToolCallParser?
-    private(set) var hasFinished = false
+    private var usage = SessionUsage()
+    private var reason: FinishReason?
+    /// Kept for the worker's view alone.
+    private var answer: [Int32] = []
+    private(set) var answerTokens = 0
 
     /// - Parameters:
     ///   - choice: The answer's number.
-    ///   - promptTokens: Tokens of the prompt.
+    ///   - profile: It is computed in.
+    ///   - prompt: The prompt's tokens.
     ///   - format: How the model writes calls; nil when it was told of no tools.
     ///   - mostCalls: Calls that may be made.
-    init(choice: Int, promptTokens: Int, format: ToolCallFormat?, mostCalls: Int) {
-        self.choice = choice
-        self.format = format
+    ///   - observer: Hears of the answer.
+    ///   - capture: Keeps what the worker sees.
+    init(
+        choice: Int, profile: String, prompt: [Int32], format: ToolCallFormat?, mostCalls: Int,
+        observer: ServerObserver, capture: ViewCapture?
+    ) {
+        (self.choice, self.profile, self.prompt, self.format) = (choice, profile, prompt, format)
+        (self.observer, self.capture) = (observer, capture)
         parser = format.map { ToolCallParser($0, mostCalls: mostCalls) }
-        usage.promptTokens = promptTokens
     }
 
+    /// Whether the answer has ended.
+    var hasFinished: Bool { reason != nil }
+
     mutating func read(_ event: SessionEvent) -> [ChatEvent.Kind] {
+        usage = event.usage
+        if let token = event.token { count(token) }
         var kinds: [ChatEvent.Kind] = []
         if !event.promptScores.isEmpty { kinds.append(.promptScores(event.promptScores)) }
-        if event.token != nil { usage.answerTokens += 1 }
-        usage.cachedTokens = event.usage.cachedTokens
-        usage.exchanges = event.usage.traffic.exchanges
-        usage.bytesSent = event.usage.traffic.bytesSent
-        usage.bytesReceived = event.usage.traffic.bytesReceived
         var tokens = event.token.map { [$0] } ?? []
         var calls = parser?.push(event.text) ?? [.text(event.text)]
         if event.finished != nil { calls += parser?.finish() ?? [] }
@@ -44,10 +58,24 @@ struct ChoiceReader: Sendable {
             }
         }
         if !tokens.isEmpty { kinds.append(.text("", tokens: tokens)) }
-        guard let reason = event.finished ?? (parser?.isComplete == true ? .stop : nil) else { return kinds }
-        hasFinished = true
-        kinds.append(.finished(finish(reason, event.stopText), usage))
+        reason = event.finished ?? (parser?.isComplete == true ? .stop : nil)
+        if let reason {
+            capture?.finish(prompt: prompt, answer: answer)
+            kinds.append(.finished(finish(reason, event.stopText), costs))
+        }
         return kinds
+    }
+
+    private mutating func count(_ token: SampledToken) {
+        let now = ContinuousClock.now
+        if let lastToken {
+            observer.metrics.nextToken(profile: profile, after: now - lastToken)
+        } else {
+            observer.metrics.firstToken(profile: profile, after: now - start)
+        }
+        lastToken = now
+        answerTokens += 1
+        if capture != nil { answer.append(token.id) }
     }
 
     private func finish(_ reason: FinishReason, _ stopText: String?) -> ChatFinish {
@@ -56,5 +84,24 @@ struct ChoiceReader: Sendable {
         case .stop: return stopText.map { .stopText($0) } ?? .end
         case .length, .cancelled, .failed: return .length
         }
+    }
+
+    private var costs: ChatUsage {
+        var costs = ChatUsage()
+        costs.promptTokens = prompt.count
+        costs.answerTokens = answerTokens
+        costs.cachedTokens = usage.cachedTokens
+        costs.exchanges = usage.traffic.exchanges
+        costs.bytesSent = usage.traffic.bytesSent
+        costs.bytesReceived = usage.traffic.bytesReceived
+        return costs
+    }
+
+    /// Says how it ended; an answer that nobody read to its end was cancelled.
+    func end(_ error: (any Error)? = nil) {
+        if let error { observer.answerFailed(profile: profile, error) }
+        observer.answerEnded(
+            profile: profile, error == nil ? reason ?? .cancelled : .failed, promptTokens: prompt.count,
+            answerTokens: answerTokens, usage: usage, after: ContinuousClock.now - start)
     }
 }

@@ -1,14 +1,21 @@
 package import SCXInference
 import SCXTrusted
 import Synchronization
+import Tracing
 
 /// Answers requests with a model.
 package struct ModelAnswers: Answering {
     package let model: ServedModel
+    private let observer: ServerObserver
+    private let views: WorkerViewStore?
     private let table: LazyTable
 
-    package init(_ model: ServedModel) {
-        self.model = model
+    /// - Parameters:
+    ///   - model: What answers.
+    ///   - observer: Hears of each answer.
+    ///   - views: Keeps what the worker saw, for requests that ask for it; nil when none may.
+    package init(_ model: ServedModel, observer: ServerObserver, views: WorkerViewStore? = nil) {
+        (self.model, self.observer, self.views) = (model, observer, views)
         table = LazyTable(model.tokenizer)
     }
 
@@ -25,6 +32,7 @@ package struct ModelAnswers: Answering {
             stop: StopConditions(
                 tokens: model.stopTokens, ignoresTokens: request.ignoresEnd, strings: request.stop))
         generation.promptAlternatives = request.promptAlternatives
+        if case .messages = request.prompt {} else { generation.continuesText = true }
         let format = tools.isEmpty ? nil : model.chatFormat?.toolCallFormat
         if let format, let tokenizer = model.tokenizer {
             generation.shownTokens = Set(format.markers.compactMap { tokenizer.id(for: $0) })
@@ -32,21 +40,31 @@ package struct ModelAnswers: Answering {
         if let grammar = try Grammar(of: request, tools: tools, callFormat: format) {
             generation.constraint = try constraint(grammar)
         }
+        let capture = request.count == 1 ? capture(request, profile) : nil
         var streams: [EngineLoop.Events] = []
         for choice in 0..<request.count {
             var one = generation
             if let seed = request.sampling.seed { one.sampling.seed = seed &+ UInt64(choice) }
             do throws(AdmissionError) {
                 streams.append(
-                    try profile.loop.submit(one, owner: Owner(key: request.key, salt: request.salt)))
+                    try profile.loop.submit(
+                        one, owner: Owner(key: request.key, salt: request.salt), alone: capture?.alone))
             } catch { throw APIError(error) }
         }
         let mostCalls = request.allowsParallelCalls ? Int.max : 1
         let readers = (0..<request.count).map { choice in
-            ChoiceReader(choice: choice, promptTokens: prompt.count, format: format, mostCalls: mostCalls)
+            ChoiceReader(
+                choice: choice, profile: profile.name, prompt: prompt, format: format, mostCalls: mostCalls,
+                observer: observer, capture: capture)
         }
         return RunningChat(
             prompt: prompt, profile: profile.name, events: Self.merge(streams, readers))
+    }
+
+    /// What keeps the worker's view of a request that asks for it.
+    private func capture(_ request: ChatRequest, _ profile: ServedProfile) -> ViewCapture? {
+        guard let id = request.viewID, let views, let link = profile.link else { return nil }
+        return ViewCapture(id: id, key: request.key, profile: profile.name, store: views, link: link)
     }
 
     package func embed(
@@ -133,13 +151,23 @@ package struct ModelAnswers: Answering {
                     for (stream, reader) in zip(streams, readers) {
                         group.addTask {
                             var reader = reader
-                            for try await event in stream {
-                                for kind in reader.read(event) {
-                                    continuation.yield(ChatEvent(choice: reader.choice, kind))
+                            let span = startSpan("answer")
+                            defer { span.end() }
+                            span.attributes["profile"] = reader.profile
+                            do {
+                                for try await event in stream {
+                                    for kind in reader.read(event) {
+                                        continuation.yield(ChatEvent(choice: reader.choice, kind))
+                                    }
+                                    // All calls that may be made are made.
+                                    if reader.hasFinished { break }
                                 }
-                                // All calls that may be made are made.
-                                if reader.hasFinished { break }
+                            } catch {
+                                reader.end(error)
+                                throw error
                             }
+                            span.attributes["answer_tokens"] = reader.answerTokens
+                            reader.end()
                         }
                     }
                     try await group.waitForAll()

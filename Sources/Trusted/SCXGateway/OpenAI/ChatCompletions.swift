@@ -10,10 +10,12 @@ package enum ChatCompletions {
         _ request: APIRequest, _ answering: any Answering
     ) async throws(APIError) -> APIReply {
         let common = try OpenAIRequest(request, answering.model)
-        let (chat, showsLogprobs) = try read(request, common)
+        var (chat, showsLogprobs) = try read(request, common)
+        let id = ReplyHead.newID("chatcmpl-")
+        if try request.body.bool("scx_view") == true { chat.viewID = id }
         let running = try await answering.chat(chat)
         let writer = ChatCompletionWriter(
-            head: ReplyHead(prefix: "chatcmpl-", model: common.model, profile: running.profile),
+            head: ReplyHead(id: id, model: common.model, profile: running.profile),
             tokens: showsLogprobs ? TokenTexts(answering.model.tokenizer) : nil, count: chat.count,
             includesUsage: common.includesUsage)
         guard !common.isStreamed else {
@@ -77,7 +79,9 @@ package enum ChatCompletions {
         let tools = try body.objects("tools") ?? []
         guard tools.count <= mostTools else { throw body.error("tools", "must be at most \(mostTools)") }
         for tool in tools {
-            guard try tool.string("type") == "function" else { throw tool.error("type", "must be 'function'") }
+            guard try tool.string("type") == "function" else {
+                throw tool.error("type", "must be 'function'")
+            }
             guard let function = try tool.object("function") else {
                 throw tool.error("function", "must be an object")
             }

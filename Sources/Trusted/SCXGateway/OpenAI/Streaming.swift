@@ -9,10 +9,15 @@ struct ReplyHead: Sendable {
     let model: String
     let profile: String
 
-    init(prefix: String, model: String, profile: String) {
-        id = prefix + UUID().uuidString.replacing("-", with: "").lowercased()
+    init(id: String, model: String, profile: String) {
+        self.id = id
         created = Int(Date().timeIntervalSince1970)
         (self.model, self.profile) = (model, profile)
+    }
+
+    /// A new id.
+    static func newID(_ prefix: String) -> String {
+        prefix + UUID().uuidString.replacing("-", with: "").lowercased()
     }
 
     /// The members that begin an object.
@@ -47,9 +52,8 @@ struct WholeAnswer: Sendable {
 }
 
 extension RunningChat {
-    /// All answers, when each has come to its end.
+    /// So many answers, when each has come to its end.
     ///
-    /// - Parameter count: How many there are.
     /// - Throws: ``APIError``, what ended one of them early.
     func answers(_ count: Int) async throws(APIError) -> [WholeAnswer] {
         var answers = Array(repeating: WholeAnswer(), count: count)
@@ -77,9 +81,7 @@ protocol ChunkWriter: Sendable {
 }
 
 extension ChunkWriter {
-    /// The server-sent events of these answers, `[DONE]` at the end.
-    ///
-    /// - Parameter runs: One for each prompt; cancelled when nobody reads on.
+    /// The server-sent events of these answers, one for each prompt; cancelled when nobody reads on.
     func stream(_ runs: [RunningChat]) -> AsyncThrowingStream<ServerSentEvent, any Error> {
         AsyncThrowingStream { continuation in
             let task = Task {

@@ -5,6 +5,7 @@ import Logging
 import NIOCore
 import SCXInference
 import SCXTrusted
+import Tracing
 
 /// What Hummingbird gives with a request: here, the connection.
 struct GatewayContext: RequestContext {
@@ -27,13 +28,28 @@ struct GatewayResponder: HTTPResponder {
     let table: RouteTable
     let keys: APIKeys
     let limits: ServerLimits
-    let observer: any ServerObserver
+    let observer: ServerObserver
 
     func respond(to request: Request, context: GatewayContext) async throws -> Response {
+        var context0 = ServiceContext.topLevel
+        InstrumentationSystem.instrument.extract(
+            request.headers, into: &context0, using: HeaderExtractor())
+        return try await withSpan("request", context: context0, ofKind: .server) { span in
+            let (response, route) = try await answer(request, context)
+            span.attributes["http.route"] = "\(route)"
+            span.attributes["http.response.status_code"] = response.status.code
+            return response
+        }
+    }
+
+    /// The response, and the route that gave it.
+    private func answer(
+        _ request: Request, _ context: GatewayContext
+    ) async throws -> (response: Response, route: StaticString) {
         let start = ContinuousClock.now
         var path = request.head.path?.prefix { $0 != "?" } ?? "/"
         if path.count > 1, path.hasSuffix("/") { path = path.dropLast() }
-        var routeName = "unknown"
+        var routeName: StaticString = "unknown"
         var keyName = ""
         var response: Response
         do throws(APIError) {
@@ -60,9 +76,9 @@ struct GatewayResponder: HTTPResponder {
             response = Self.response(error, path: path)
         }
         observer.requestEnded(
-            route: routeName, method: request.method.rawValue, status: response.status.code, key: keyName,
+            route: routeName, method: request.method, status: response.status.code, key: keyName,
             after: ContinuousClock.now - start)
-        return request.method == .head ? response.createHeadResponse() : response
+        return (request.method == .head ? response.createHeadResponse() : response, routeName)
     }
 
     // MARK: Who asks
@@ -155,22 +171,22 @@ struct GatewayResponder: HTTPResponder {
         switch reply {
         case .json(let json, let headers):
             return Self.response(.ok, json, headers)
-        case .text(let text, let type):
-            var fields = HTTPFields()
-            fields[.contentType] = type
-            fields[.contentSecurityPolicy] = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"
-            fields[.xContentTypeOptions] = "nosniff"
-            fields[.referrerPolicy] = "no-referrer"
+        case .bytes(let bytes, let type, let headers):
             return Response(
-                status: .ok, headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+                status: .ok, headers: Self.fields(type, headers),
+                body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
         case .events(let events, let headers):
-            var fields = HTTPFields()
-            fields[.contentType] = "text/event-stream; charset=utf-8"
+            var fields = Self.fields("text/event-stream; charset=utf-8", headers)
             fields[.cacheControl] = "no-cache"
-            for header in headers {
-                guard let name = HTTPField.Name(header.name) else { continue }
-                fields[name] = header.value
-            }
+            // An error before the first event has a status of its own.
+            var first: ServerSentEvent?
+            do {
+                for try await event in events {
+                    first = event
+                    break
+                }
+            } catch { throw APIError(error) }
+            let opening = first?.text ?? ""
             let channel = context.channel
             let patience = limits.clientTime
             return Response(
@@ -178,6 +194,7 @@ struct GatewayResponder: HTTPResponder {
                 body: ResponseBody { writer in
                     let progress = StreamProgress(channel: channel, patience: patience)
                     defer { progress.stop() }
+                    try await writer.write(ByteBuffer(string: opening))
                     for try await event in events {
                         progress.begin()
                         try await writer.write(ByteBuffer(string: event.text))
@@ -191,14 +208,19 @@ struct GatewayResponder: HTTPResponder {
     static func response(
         _ status: HTTPResponse.Status, _ json: JSON, _ headers: [APIHeader] = []
     ) -> Response {
+        Response(
+            status: status, headers: fields("application/json", headers),
+            body: ResponseBody(byteBuffer: ByteBuffer(string: json.text)))
+    }
+
+    private static func fields(_ type: String, _ headers: [APIHeader]) -> HTTPFields {
         var fields = HTTPFields()
-        fields[.contentType] = "application/json"
+        fields[.contentType] = type
         for header in headers {
             guard let name = HTTPField.Name(header.name) else { continue }
             fields[name] = header.value
         }
-        return Response(
-            status: status, headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(string: json.text)))
+        return fields
     }
 
     /// An error in the shape of the interface that the path belongs to.
@@ -217,5 +239,11 @@ struct GatewayResponder: HTTPResponder {
 extension HTTPField.Name {
     fileprivate static var scxProfile: Self { Self("x-scx-profile") ?? .accept }
     fileprivate static var apiKey: Self { Self("x-api-key") ?? .authorization }
-    fileprivate static var referrerPolicy: Self { Self("referrer-policy") ?? .accept }
+}
+
+/// Finds the client's trace in its headers.
+private struct HeaderExtractor: Extractor {
+    func extract(key: String, from carrier: HTTPFields) -> String? {
+        HTTPField.Name(key).flatMap { carrier[$0] }
+    }
 }

@@ -2,7 +2,7 @@ import HTTPTypes
 import Hummingbird
 import HummingbirdCore
 import HummingbirdTLS
-package import Logging
+import Logging
 import NIOCore
 import NIOSSL
 import SCXInference
@@ -42,16 +42,14 @@ package struct GatewayServer: Sendable {
 
     private let options: Options
     private let routes: RouteTable
-    private let logger: Logger
-    private let observer: any ServerObserver
+    private let observer: ServerObserver
 
     /// - Parameters:
     ///   - options: Where it listens and whom it serves.
     ///   - routes: What it answers.
-    ///   - observer: Hears of each request.
-    ///   - logger: For what the server does.
-    package init(options: Options, routes: RouteTable, observer: any ServerObserver, logger: Logger) {
-        (self.options, self.routes, self.observer, self.logger) = (options, routes, observer, logger)
+    ///   - observer: Hears what it does.
+    package init(options: Options, routes: RouteTable, observer: ServerObserver) {
+        (self.options, self.routes, self.observer) = (options, routes, observer)
     }
 
     /// Serves until SIGTERM or SIGINT, then lets running answers end.
@@ -86,7 +84,7 @@ package struct GatewayServer: Sendable {
 
     /// What Hummingbird has to say only when something is wrong.
     private var quiet: Logger {
-        var logger = logger
+        var logger = observer.logger
         logger.logLevel = max(.warning, logger.logLevel)
         return logger
     }

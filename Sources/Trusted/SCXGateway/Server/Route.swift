@@ -7,22 +7,22 @@ struct Route: Sendable {
 
     let method: HTTPRequest.Method
     /// With `{name}` where a part of the path names something.
-    let path: String
+    let path: StaticString
     /// Whether anybody may ask, without an API key.
     var isOpen = false
     let handler: Handler
 
-    static func get(_ path: String, open: Bool = false, _ handler: @escaping Handler) -> Route {
+    static func get(_ path: StaticString, open: Bool = false, _ handler: @escaping Handler) -> Route {
         Route(method: .get, path: path, isOpen: open, handler: handler)
     }
 
-    static func post(_ path: String, _ handler: @escaping Handler) -> Route {
+    static func post(_ path: StaticString, _ handler: @escaping Handler) -> Route {
         Route(method: .post, path: path, handler: handler)
     }
 
     /// Whether a path is the route's, and what it names.
     func match(_ path: Substring) -> (isMatch: Bool, name: String?) {
-        let own = self.path.split(separator: "/")
+        let own = "\(self.path)".split(separator: "/")
         let given = path.split(separator: "/")
         guard own.count == given.count else { return (false, nil) }
         var name: String?
@@ -61,7 +61,10 @@ extension Substring {
 
 /// All routes of a server.
 package struct RouteTable: Sendable {
-    let routes: [Route]
+    var routes: [Route]
+
+    /// The methods that any route has.
+    static let methods: Set<HTTPRequest.Method> = [.get, .head, .post, .delete]
 
     /// What a request is for.
     enum Match {

@@ -8,11 +8,38 @@ extension RouteTable {
     /// - Parameters:
     ///   - answers: Answers requests.
     ///   - responses: Keeps what `/v1/responses` may continue.
+    ///   - metrics: What `/metrics` says.
     ///   - facts: What `/health` says of the server beside what it is busy with.
-    package init(answers: any Answering, responses: ResponseStore, facts: [JSON.Member]) {
+    package init(
+        answers: any Answering, responses: ResponseStore, metrics: ServerMetrics, facts: [JSON.Member]
+    ) {
         let model = answers.model
         routes = [
             .get("/health", open: true) { _ in .json(Self.health(model, facts)) },
+            .get("/metrics") { _ in
+                let loads = model.profiles.map { (profile: $0.name, load: $0.loop.load) }
+                return .bytes(Array(metrics.text(loads).utf8), type: ServerMetrics.contentType)
+            },
+            .get("/openapi.json", open: true) { request throws(APIError) in
+                try await OpenAPI.reply(request, answers)
+            },
+            .get("/v1/models") { request throws(APIError) in try await Models.list(request, answers) },
+            .get("/v1/models/{name}") { request throws(APIError) in try await Models.one(request, answers) },
+            .post("/v1/chat/completions") { request throws(APIError) in
+                try await ChatCompletions.reply(request, answers)
+            },
+            .post("/v1/completions") { request throws(APIError) in
+                try await Completions.reply(request, answers)
+            },
+            .post("/v1/embeddings") { request throws(APIError) in
+                try await Embeddings.reply(request, answers)
+            },
+            .post("/tokenize") { request throws(APIError) in
+                try await Tokenization.tokenize(request, answers)
+            },
+            .post("/detokenize") { request throws(APIError) in
+                try await Tokenization.detokenize(request, answers)
+            },
             .get("/version", open: true) { _ in .json(["version": .string(GatewayVersion.text)]) },
             .post("/v1/responses") { request throws(APIError) in
                 try await ResponsesRoutes.create(request, answers, responses)
@@ -29,10 +56,20 @@ extension RouteTable {
             .post("/v1/messages/count_tokens") { request throws(APIError) in
                 try await AnthropicRoutes.countTokens(request, answers)
             },
-            .post("/v1/chat/completions") { request throws(APIError) in
-                try await ChatCompletions.reply(request, answers)
-            },
         ]
+    }
+
+    /// Adds the page at `/` and what it shows beside an answer.
+    package mutating func addPage(views: WorkerViewStore?) {
+        for file in PageFile.all {
+            routes.append(
+                Route(method: .get, path: file.path, isOpen: true) { _ in
+                    .bytes(file.bytes, type: file.type, headers: PageFile.headers)
+                })
+        }
+        if let views {
+            routes.append(.post("/scx/view") { request throws(APIError) in try await views.reply(to: request) })
+        }
     }
 
     private static func health(_ model: ServedModel, _ facts: [JSON.Member]) -> JSON {

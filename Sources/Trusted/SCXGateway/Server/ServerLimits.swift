@@ -21,9 +21,3 @@ package struct ServerLimits: Equatable, Sendable {
         return hosts.contains(String(name))
     }
 }
-
-/// Hears what a server does, for metrics and logs.
-package protocol ServerObserver: Sendable {
-    /// A response's head is on its way.
-    func requestEnded(route: String, method: String, status: Int, key: String, after duration: Duration)
-}

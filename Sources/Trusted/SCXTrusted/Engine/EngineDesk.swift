@@ -8,6 +8,7 @@ final class EngineDesk: @unchecked Sendable {
         let request: GenerationRequest
         let owner: Owner
         let events: EngineLoop.Events.Continuation
+        let alone: EngineLoop.Alone?
         let submitted = ContinuousClock.now
     }
 
@@ -23,6 +24,8 @@ final class EngineDesk: @unchecked Sendable {
     private let condition = NSCondition()
     private var waiting: [Ticket] = []
     private var running: [Int: Owner] = [:]
+    /// Whether what runs wants to be alone.
+    private var isTaken = false
     private var cancelled: Set<Int> = []
     private var kept = 0
     private var nextNumber = 0
@@ -47,7 +50,9 @@ final class EngineDesk: @unchecked Sendable {
 
     // MARK: For tasks
 
-    func submit(_ request: GenerationRequest, _ owner: Owner) throws(AdmissionError) -> EngineLoop.Events {
+    func submit(
+        _ request: GenerationRequest, _ owner: Owner, _ alone: EngineLoop.Alone?
+    ) throws(AdmissionError) -> EngineLoop.Events {
         let (events, continuation) = EngineLoop.Events.makeStream()
         condition.lock()
         defer { condition.unlock() }
@@ -60,7 +65,8 @@ final class EngineDesk: @unchecked Sendable {
         continuation.onTermination = { [weak self] end in
             if case .cancelled = end { self?.cancel(number) }
         }
-        waiting.append(Ticket(number: number, request: request, owner: owner, events: continuation))
+        waiting.append(
+            Ticket(number: number, request: request, owner: owner, events: continuation, alone: alone))
         condition.signal()
         return events
     }
@@ -116,7 +122,10 @@ final class EngineDesk: @unchecked Sendable {
         var work = Work(isClosed: isClosed)
         swap(&work.cancelled, &cancelled)
         while running.count < limits.running, let index = nextWaiting() {
+            // Who wants to be alone waits until the others have ended, and nobody overtakes them.
+            if isTaken || (waiting[index].alone != nil && !running.isEmpty) { break }
             let ticket = waiting.remove(at: index)
+            isTaken = ticket.alone != nil
             running[ticket.number] = ticket.owner
             work.admitted.append(ticket)
         }
@@ -138,6 +147,7 @@ final class EngineDesk: @unchecked Sendable {
     func finished(_ number: Int) {
         condition.withLock {
             running[number] = nil
+            isTaken = isTaken && !running.isEmpty
             cancelled.remove(number)
         }
         finishDraining()

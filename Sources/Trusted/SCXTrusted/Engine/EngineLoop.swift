@@ -75,6 +75,17 @@ package final class EngineLoop: Sendable {
         package init() {}
     }
 
+    /// Has a request computed while no other is, from its first token.
+    package struct Alone: Sendable {
+        /// Called by the engine's thread before the first step and after the last.
+        package let begin: @Sendable () -> Void
+        package let end: @Sendable () -> Void
+
+        package init(begin: @escaping @Sendable () -> Void, end: @escaping @Sendable () -> Void) {
+            (self.begin, self.end) = (begin, end)
+        }
+    }
+
     package typealias Events = AsyncThrowingStream<SessionEvent, any Error>
 
     private let desk: EngineDesk
@@ -117,12 +128,14 @@ package final class EngineLoop: Sendable {
     /// - Parameters:
     ///   - request: The prompt and how to answer it.
     ///   - owner: Whose it is.
+    ///   - alone: Asks to be computed while no other request is; nil for among others.
     /// - Returns: What becomes of it; when nobody reads on, the request is cancelled.
     /// - Throws: ``AdmissionError``. Everything else comes through the stream: ``EngineError`` and ``SamplingError`` for a
     ///   request that cannot be, `LinkError` when there is no worker.
-    package func submit(_ request: GenerationRequest, owner: Owner = Owner()) throws(AdmissionError) -> Events
-    {
-        try desk.submit(request, owner)
+    package func submit(
+        _ request: GenerationRequest, owner: Owner = Owner(), alone: Alone? = nil
+    ) throws(AdmissionError) -> Events {
+        try desk.submit(request, owner, alone)
     }
 
     /// Takes no more requests, and returns when all have ended.

@@ -65,12 +65,14 @@ final class EngineRoom: @unchecked Sendable {
     }
 
     private func admit(_ ticket: EngineDesk.Ticket) {
-        let earlier = takeEarlier(ticket)
+        let earlier = ticket.alone == nil ? takeEarlier(ticket) : nil
+        ticket.alone?.begin()
         do {
             let session = try engine.submit(ticket.request, continuing: earlier)
             running[session] = Running(ticket: ticket, tokens: ticket.request.prompt)
         } catch {
             if let earlier { end(earlier) }
+            ticket.alone?.end()
             ticket.events.finish(throwing: error)
             desk.finished(ticket.number)
         }
@@ -138,6 +140,7 @@ final class EngineRoom: @unchecked Sendable {
         }
         var event = event
         event.usage.queueTime = entry.started - entry.ticket.submitted
+        entry.ticket.alone?.end()
         entry.ticket.events.yield(event)
         running[event.session] = nil
         kept.append(
@@ -152,6 +155,7 @@ final class EngineRoom: @unchecked Sendable {
     private func fail(_ session: SessionID, _ error: any Error) {
         guard let entry = running.removeValue(forKey: session) else { return }
         engine.cancel(session)
+        entry.ticket.alone?.end()
         end(session)
         entry.ticket.events.finish(throwing: error)
         desk.finished(entry.ticket.number)

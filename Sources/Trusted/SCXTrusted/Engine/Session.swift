@@ -14,6 +14,8 @@ package struct GenerationRequest: Sendable {
     package var wantsEmbedding = false
     /// What the answer's text may be; nil for anything.
     package var constraint: TokenConstraint?
+    /// The answer goes on where the prompt ends, perhaps in the middle of a word, and does not begin a text of its own.
+    package var continuesText = false
     /// Special tokens that are part of the answer's text, such as the marks of tool calls.
     package var shownTokens: Set<Int32> = []
 
@@ -97,6 +99,7 @@ struct Session {
         tokens = request.prompt
         sampler = try Sampler(request.sampling, prompt: request.prompt)
         self.decoder = decoder
+        if request.continuesText, let last = request.prompt.last { _ = self.decoder?.push(last) }
         stops = StopMatcher(request.stop.strings)
         constraint = request.constraint
     }

@@ -4,6 +4,8 @@ import Foundation
 package struct TokenLogprob: Equatable, Sendable {
     package let id: Int32
     package let logprob: Float
+
+    package init(id: Int32, logprob: Float) { (self.id, self.logprob) = (id, logprob) }
 }
 
 /// The token that a step chose.
@@ -12,6 +14,10 @@ package struct SampledToken: Equatable, Sendable {
     package let logprob: Float
     /// The likeliest tokens, the likeliest first, as many as were asked for.
     package let top: [TokenLogprob]
+
+    package init(id: Int32, logprob: Float, top: [TokenLogprob]) {
+        (self.id, self.logprob, self.top) = (id, logprob, top)
+    }
 }
 
 /// Chooses the tokens of one answer.
