@@ -104,10 +104,10 @@ def _(server):
 
 @case("a call that is cut ends with max_tokens")
 def _(server):
-    fields = {"tools": TOOLS, "tool_choice": {"type": "any"}}
-    whole = create(server, max_tokens=300, **fields).usage.output_tokens
+    more = {"tools": TOOLS, "tool_choice": {"type": "any"}}
+    whole = create(server, max_tokens=300, **more).usage.output_tokens
     for limit in (25, whole // 2, whole * 3 // 4):
-        equal(create(server, max_tokens=limit, **fields).stop_reason, "max_tokens")
+        equal(create(server, max_tokens=limit, **more).stop_reason, "max_tokens")
 
 
 @case("count_tokens")
@@ -129,6 +129,6 @@ def _(server):
         for stream in (False, True):
             error = raises(anthropic.BadRequestError, lambda: create(server, stream=stream, **{field: value}))
             equal((error.body["type"], error.body["error"]["type"]), ("error", "invalid_request_error"))
-            field = field.replace("extra_body", "temperature")
-            assert field in error.body["error"]["message"], (field, error.body)
+            told = "temperature" if field == "extra_body" else field
+            assert told in error.body["error"]["message"], (field, error.body)
     raises(anthropic.BadRequestError, lambda: create(server, messages=user("heart " * 2000)))

@@ -13,7 +13,8 @@ import langchain_tests.integration_tests.chat_models as standard
 import pydantic
 import pytest
 
-QUOTE = os.environ["SCX_QUOTE_TOKEN"]
+# The token `,"`: where it is made likely, a JSON string ends soon, and not empty.
+ENDING = {os.environ["SCX_ENDING_TOKEN"]: 30}
 
 
 class MagicArguments(pydantic.BaseModel):
@@ -83,19 +84,15 @@ class TestChatOpenAI(standard.ChatModelIntegrationTests):
 
     @pytest.fixture
     def model(self, request):
-        """Without a push the toy model hardly ever ends a JSON string: closing quotes are made likely."""
+        """The toy model hardly ever ends a JSON string by itself, and does not decide on a call by itself."""
+        name = request.node.name
         more = dict(getattr(request, "param", None) or {})
-        if "structured" in request.node.name or "runnables" in request.node.name:
-            more["logit_bias"] = {QUOTE: 9}
-        return self.chat_model_class(**{**self.standard_chat_model_params, **self.chat_model_params, **more})
+        if any(kind in name for kind in ("structured", "tool", "agent")):
+            more["logit_bias"] = ENDING
+        kind = CallingChatOpenAI if "agent_loop" in name else self.chat_model_class
+        return kind(**{**self.standard_chat_model_params, **self.chat_model_params, **more})
 
-    @pytest.mark.parametrize("model", [{}, {"output_version": "v1"}], indirect=True)
-    def test_agent_loop(self, model):
-        """As it is, but for the call, which the toy model does not decide on by itself."""
-        forced = CallingChatOpenAI(
-            **self.chat_model_params, output_version=model.output_version, logit_bias={QUOTE: 9})
-        super().test_agent_loop(forced)
-
-    @pytest.mark.skip(reason="json_mode takes any object: the toy model cannot know the two names that are wanted")
+    @pytest.mark.xfail(
+        run=False, reason="json_mode allows any object, and the toy model cannot give it the two names that are wanted")
     def test_json_mode(self, model):
-        pass
+        super().test_json_mode(model)

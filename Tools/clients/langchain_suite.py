@@ -9,14 +9,15 @@ import xml.etree.ElementTree as ElementTree
 
 
 def run(server, report, only):
-    [quote] = server.tokens('"')
+    [ending] = server.tokens(',"')
     with tempfile.TemporaryDirectory() as folder:
         results = pathlib.Path(folder) / "results.xml"
         environment = os.environ | {
             "SCX_URL": server.url, "SCX_MODEL": server.model, "SCX_PROFILE": server.profile,
-            "SCX_QUOTE_TOKEN": str(quote), "LANGSMITH_TRACING": "false", "PYTHONDONTWRITEBYTECODE": "1"}
+            "SCX_ENDING_TOKEN": str(ending), "LANGSMITH_TRACING": "false", "PYTHONDONTWRITEBYTECODE": "1"}
         command = [
             sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto",
+            "-o", "asyncio_default_test_loop_scope=session", "-o", "asyncio_default_fixture_loop_scope=session",
             "--rootdir", folder, f"--junitxml={results}",
             str(pathlib.Path(__file__).with_name("langchain_standard.py"))]
         if only:
