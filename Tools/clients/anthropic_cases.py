@@ -39,6 +39,8 @@ def _(server):
     equal((reply.stop_reason, reply.stop_sequence), ("end_turn", None))
     assert reply.usage.input_tokens > 0 and reply.usage.output_tokens > 0
     equal(create(server, max_tokens=4).stop_reason, "max_tokens")
+    named = f"{server.model}:{server.profile}"
+    equal(create(server, model=named).model, named)
     parts = create(server, system=[{"type": "text", "text": "Be brief."}], messages=[
         {"role": "user", "content": [{"type": "text", "text": ASTHMA, "cache_control": {"type": "ephemeral"}}]}])
     equal(parts.content[0].text, create(server, system="Be brief.").content[0].text)

@@ -124,11 +124,11 @@ class Server:
         """The token ids of a text, without those that begin a text."""
         return self.post("/tokenize", prompt=text, add_special_tokens=False)["tokens"]
 
-    def needs_repeatable_draws(self):
-        """Skips a case in profile scx, whose noise moves log-probabilities by some thousandths from request to request:
-        enough to turn one draw in some hundreds."""
-        if self.profile == "scx":
-            raise Skip("in profile scx a seed repeats most draws, not all: the noise is another each time")
+    @property
+    def repeats_draws(self):
+        """Whether a seed repeats an answer. The noise of profile scx moves log-probabilities by some thousandths from
+        request to request, enough to turn a draw among unlikely tokens."""
+        return self.profile != "scx"
 
     def running(self):
         """Answers that the server computes now, or will."""

@@ -27,7 +27,7 @@ def run(server, report, only):
             report.fail("langchain", ended.stdout[-1000:] + ended.stderr[-1000:])
             return
         for test in ElementTree.parse(results).iter("testcase"):
-            name = "langchain: " + test.get("name")
+            name = f"langchain: {test.get('classname').rpartition('.')[2]} {test.get('name')}"
             trouble = test.find("failure") if test.find("failure") is not None else test.find("error")
             if trouble is not None:
                 report.fail(name, " ".join((trouble.get("message") or "").split())[:400])
