@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,12 @@ def run(server, report, only):
             "--rootdir", folder, f"--junitxml={results}",
             str(pathlib.Path(__file__).with_name("langchain_standard.py"))]
         if only:
-            command += ["-k", only]
+            listed = subprocess.run([*command, "--collect-only"], env=environment, capture_output=True, text=True)
+            wanted = [line.split("::")[-2:] for line in listed.stdout.splitlines() if "::" in line]
+            wanted = [f"{kind}::{test}" for kind, test in wanted if re.search(only, f"langchain: {kind} {test}")]
+            if not wanted:
+                return
+            command[-1:] = [f"{command[-1]}::{test}" for test in wanted]
         ended = subprocess.run(command, env=environment, capture_output=True, text=True)
         if not results.exists():
             report.fail("langchain", ended.stdout[-1000:] + ended.stderr[-1000:])

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 QUESTIONS = [
     ("What is bisoprolol for?", ["It is used to slow the heart.", "It is used to ease an attack of gout."], 0),
@@ -75,24 +76,30 @@ def evaluate(server, report, folder, backend):
     environment = os.environ | {
         "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(folder / "hf"), "OPENAI_API_KEY": "none",
         "TOKENIZERS_PARALLELISM": "false"}
+    began = time.monotonic()
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
     samples = {task: [json.loads(line) for path in out.rglob(f"samples_{task}_*.jsonl") for line in open(path)]
                for task in tasks.split(",")}
     if ended.returncode or not all(len(found) == len(QUESTIONS) for found in samples.values()):
         report.fail(name, " ".join((ended.stdout + ended.stderr)[-600:].split()))
         return
-    report.ok(name, 0)
-    for sample in samples["scx_generate"]:
-        text = sample["resps"][0][0]
-        if not text or "." in text or "<|end|>" in text:
-            report.fail(name + ": generate_until", f"{text!r} does not stop where it should")
+    wrong = [sample["resps"][0][0] for sample in samples["scx_generate"] if not stops(sample["resps"][0][0])]
+    if wrong:
+        report.fail(name, f"generate_until gives {wrong[0]!r}, which does not stop where it should")
+    else:
+        report.ok(name, time.monotonic() - began)
     if "scx_choice" in samples and server.scx:
         compare(server, report, folder, samples["scx_choice"])
+
+
+def stops(text):
+    return text and "." not in text and "<|end|>" not in text
 
 
 def compare(server, report, folder, samples):
     """Scores the same tokens by the logits of the command line."""
     name = "lm-eval: log-likelihoods as by scx logits"
+    began = time.monotonic()
     worst = right = 0
     for sample in samples:
         for (context, continuation), [(logprob, is_greedy)] in zip(
@@ -107,7 +114,7 @@ def compare(server, report, folder, samples):
                 report.fail(name, f"is_greedy is {is_greedy} for {continuation!r}")
         right += sample["acc"]
     if worst < 0.05:
-        report.ok(f"{name} (worst difference {worst:.2g} nats, accuracy {right:.0f} of {len(samples)})", 0)
+        report.ok(f"{name} (worst difference {worst:.2g} nats, accuracy {right:.0f} of {len(samples)})", time.monotonic() - began)
     else:
         report.fail(name, f"differ by up to {worst:.3g} nats")
 
