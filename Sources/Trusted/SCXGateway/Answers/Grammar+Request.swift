@@ -19,7 +19,8 @@ extension Grammar {
                 return
             case .function(let name):
                 guard let index = names.firstIndex(of: name) else {
-                    throw .invalid("'tool_choice' names a function that is not in 'tools'.", param: "tool_choice")
+                    throw .invalid(
+                        "'tool_choice' names a function that is not in 'tools'.", param: "tool_choice")
                 }
                 self = try Self.call(of: [index], tools, names, callFormat)
                 return
