@@ -45,7 +45,10 @@ struct ChoiceReader: Sendable {
         if !event.promptScores.isEmpty { kinds.append(.promptScores(event.promptScores)) }
         var tokens = event.token.map { [$0] } ?? []
         var calls = parser?.push(event.text) ?? [.text(event.text)]
+        let wholeCalls = parser?.callCount ?? 0
         if event.finished != nil { calls += parser?.finish() ?? [] }
+        // Clients make the calls of an answer that ends with them: one that the limit cut has no whole arguments.
+        let isCut = event.finished == .length && (parser?.callCount ?? 0) > wholeCalls
         for call in calls {
             switch call {
             case .text(let text):
@@ -61,7 +64,7 @@ struct ChoiceReader: Sendable {
         reason = event.finished ?? (parser?.isComplete == true ? .stop : nil)
         if let reason {
             capture?.finish(prompt: prompt, answer: answer)
-            kinds.append(.finished(finish(reason, event.stopText), costs))
+            kinds.append(.finished(isCut ? .length : finish(reason, event.stopText), costs))
         }
         return kinds
     }

@@ -46,8 +46,9 @@ extension Grammar {
     ) throws(APIError) -> Grammar {
         var calls: [Grammar] = []
         for index in indices {
+            let parameters = closed(tools[index]["function"]?["parameters"])
             var arguments = Grammar.anyObject
-            if let parameters = tools[index]["function"]?["parameters"], parameters.object?.isEmpty == false {
+            if parameters.object?.isEmpty == false {
                 arguments = try schema(parameters, "tools[\(index)].function.parameters")
             }
             calls.append(
@@ -57,6 +58,17 @@ extension Grammar {
                 ]))
         }
         return .choice(calls)
+    }
+
+    /// The schema of a function's arguments, which has none where it names none: a schema alone would allow any.
+    private static func closed(_ parameters: JSON?) -> JSON {
+        guard let parameters, !parameters.isNull else {
+            return ["type": "object", "additionalProperties": false]
+        }
+        guard let members = parameters.object, parameters["properties"] == .object([]),
+            ["additionalProperties", "allOf", "anyOf", "oneOf", "$ref"].allSatisfy({ parameters[$0] == nil })
+        else { return parameters }
+        return .object(members + [JSON.Member("additionalProperties", false)])
     }
 
     private static func schema(_ json: JSON, _ param: String) throws(APIError) -> Grammar {

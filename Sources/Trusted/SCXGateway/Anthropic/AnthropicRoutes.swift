@@ -12,7 +12,8 @@ package enum AnthropicRoutes {
         let asked = try AnthropicRequest(request, model: answering.model)
         guard asked.chat.maximumTokens != nil else { throw request.body.error("max_tokens", "is missing") }
         let running = try await answering.chat(asked.chat)
-        var writer = MessageWriter(id: newName("msg_"), model: answering.model.name, running: running)
+        var writer = MessageWriter(
+            id: newName("msg_"), model: answering.model.name(askedBy: request), running: running)
         if asked.isStreamed { return .events(writer.events(of: running), headers: running.headers) }
         try await writer.readAll(running)
         return .json(writer.message, headers: running.headers)

@@ -21,6 +21,12 @@ extension ServedModel {
         }
         return asked == nil ? nil : try profile(named: asked).name
     }
+
+    /// The model's name as a request has it, for the reply: clients compare the two.
+    func name(askedBy request: APIRequest) -> String {
+        let asked = request.body["model"]?.string ?? ""
+        return asked.isEmpty ? name : asked
+    }
 }
 
 extension JSONFields {

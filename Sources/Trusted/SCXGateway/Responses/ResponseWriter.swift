@@ -40,7 +40,7 @@ struct ResponseWriter: AnswerWriter {
     init(
         id: String, createdAt: Int, model: ServedModel, profile: String, request: ResponsesRequest
     ) {
-        (self.id, self.createdAt, self.model, self.profile) = (id, createdAt, model.name, profile)
+        (self.id, self.createdAt, self.model, self.profile) = (id, createdAt, request.modelName, profile)
         echo = request.echo
         tokenizer = request.wantsLogprobs ? model.tokenizer : nil
         conversation = request.conversation

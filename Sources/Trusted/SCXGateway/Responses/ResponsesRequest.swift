@@ -4,6 +4,7 @@ import SCXTrusted
 /// A request of `POST /v1/responses`.
 struct ResponsesRequest: Sendable {
     let chat: ChatRequest
+    let modelName: String
     /// What the next request continues: without the instructions, which are each request's own.
     let conversation: Conversation
     let isStreamed: Bool
@@ -54,6 +55,7 @@ struct ResponsesRequest: Sendable {
         chat.key = request.key
 
         self.chat = chat
+        modelName = model.name(askedBy: request)
         self.conversation = conversation
         isStreamed = try body.bool("stream") ?? false
         isStored = try body.bool("store") ?? true
