@@ -169,7 +169,8 @@ struct BadRequestTests {
             ("/v1/completions", ["prompt": .string(canary), "max_tokens": 4]),
             ("/v1/embeddings", ["input": .string(canary)]),
             ("/v1/responses", ["input": .string(canary), "max_output_tokens": 16]),
-            ("/v1/messages", ["messages": messages, "max_tokens": 4]), ("/tokenize", ["prompt": .string(canary)]),
+            ("/v1/messages", ["messages": messages, "max_tokens": 4]),
+            ("/tokenize", ["prompt": .string(canary)]),
         ]
         for (path, body) in bodies { #expect(try await server.post(path, body).status == 200, "\(path)") }
         // What is wrong with a request says so without its words.

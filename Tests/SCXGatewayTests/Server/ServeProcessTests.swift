@@ -24,7 +24,8 @@ struct ServeProcessTests {
             process.executableURL = ServeProcessTests.program
             process.arguments = ["serve", "--model", ServeProcessTests.model] + arguments
             process.environment = ProcessInfo.processInfo.environment.merging(
-                environment.merging(["ASAN_OPTIONS": "detect_leaks=0"]) { $1 }) { $1 }
+                environment.merging(["ASAN_OPTIONS": "detect_leaks=0"]) { $1 }
+            ) { $1 }
             process.standardOutput = output
             process.standardError = errors
             try process.run()
@@ -62,7 +63,8 @@ struct ServeProcessTests {
             #expect(server.greeting.contains("hides nothing"))
 
             let connection = try HTTPConnection(port: server.port)
-            let body = #"{"messages": [{"role": "user", "content": "Hello"}], "ignore_eos": true, "#
+            let body =
+                #"{"messages": [{"role": "user", "content": "Hello"}], "ignore_eos": true, "#
                 + #""max_tokens": 400, "stream": true}"#
             connection.request("POST", "/v1/chat/completions", body: Array(body.utf8))
             let status = try connection.line()

@@ -62,7 +62,10 @@ struct ServerTests {
         let server = try await TestServer.shared.value
         let schema: JSON = [
             "type": "object", "additionalProperties": false, "required": ["name", "age"],
-            "properties": ["name": ["type": "string", "maxLength": 12], "age": ["type": "integer", "minimum": 0, "maximum": 120]],
+            "properties": [
+                "name": ["type": "string", "maxLength": 12],
+                "age": ["type": "integer", "minimum": 0, "maximum": 120],
+            ],
         ]
         let format: JSON = ["type": "json_schema", "json_schema": ["name": "person", "schema": schema]]
         let reply = try await server.chat(
