@@ -86,10 +86,12 @@ let package = Package(
             name: "SCXGateway",
             dependencies: [
                 "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXAttacks", crypto, hummingbird,
-                hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioSSL, serviceLifecycle, tracing,
+                hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioSSL, serviceLifecycle,
+                tracing,
                 unixSignals,
             ],
-            path: "Sources/Trusted/SCXGateway", resources: [.embedInCode("Page/Files")], swiftSettings: settings),
+            path: "Sources/Trusted/SCXGateway", resources: [.embedInCode("Page/Files")],
+            swiftSettings: settings),
         .executableTarget(
             name: "scx",
             dependencies: [

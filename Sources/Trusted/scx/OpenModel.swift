@@ -32,6 +32,7 @@ struct OpenModel {
     /// - Parameters:
     ///   - options: Model, profile and worker.
     ///   - wrap: Put around the way to the worker.
+    /// - Throws: An error that names the file, the flag or the worker at fault.
     init(
         _ options: ModelOptions, wrap: (any WorkerLink) -> any WorkerLink = { $0 }
     ) throws {
@@ -62,7 +63,8 @@ struct OpenModel {
         switch profile {
         case .plain:
             return PlainForwardPass(
-                embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration, link: link)
+                embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration, link: link
+            )
         case .scx:
             let scx = try options.scx.options(blockCount: checkpoint.configuration.blockCount)
             let pool = ThreadPool(threads: options.threads ?? ThreadPool.systemCores)
@@ -94,7 +96,8 @@ struct OpenModel {
     /// An engine over this model.
     func makeEngine(_ forward: (any ForwardPass)? = nil) -> Engine {
         Engine(
-            forward: forward ?? self.forward, tokenizer: tokenizer, vocabularySize: configuration.vocabularySize,
+            forward: forward ?? self.forward, tokenizer: tokenizer,
+            vocabularySize: configuration.vocabularySize,
             maximumLength: configuration.maximumLength)
     }
 }

@@ -10,9 +10,12 @@ import SystemPackage
 enum ServeArguments {
     /// Options that take a value, as on the command line.
     static let options = [
-        "model", "weights", "threads", "profile", "worker", "tls-cert", "tls-key", "tls-ca", "scx-ls", "scx-le",
-        "scx-redundancy", "scx-noise", "scx-reuse", "scx-compress", "also-profile", "host", "port", "api-keys",
-        "https-cert", "https-key", "max-running", "max-waiting", "max-per-key", "max-kept", "idle", "seal-after",
+        "model", "weights", "threads", "profile", "worker", "tls-cert", "tls-key", "tls-ca", "scx-ls",
+        "scx-le",
+        "scx-redundancy", "scx-noise", "scx-reuse", "scx-compress", "also-profile", "host", "port",
+        "api-keys",
+        "https-cert", "https-key", "max-running", "max-waiting", "max-per-key", "max-kept", "idle",
+        "seal-after",
         "session-dir", "session-key", "drain", "log-level", "trace",
     ]
     /// Options that take none.
@@ -28,6 +31,7 @@ enum ServeArguments {
     /// - Parameters:
     ///   - arguments: Those after `scx serve`.
     ///   - environment: Variables of the environment.
+    /// - Returns: Arguments for the command's parser.
     /// - Throws: `ValidationError` that names the file or variable at fault.
     static func filled(_ arguments: [String], environment: [String: String]) async throws -> [String] {
         let variables = EnvironmentVariablesProvider(environmentVariables: environment)

@@ -54,7 +54,8 @@ struct ServeCommand: AsyncParsableCommand {
 
         let observer = ServerObserver(
             metrics: ServerMetrics(model: model.name, profiles: profiles.map(\.name)), logger: serve.logger)
-        let views = serve.showsViews
+        let views =
+            serve.showsViews
             ? WorkerViewStore(
                 WorkerView(
                     model.checkpoint, format: options.weights, tokenizer: model.tokenizer,

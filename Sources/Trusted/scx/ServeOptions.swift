@@ -13,7 +13,8 @@ struct ServeOptions: ParsableArguments {
     @Option(help: "Port to listen on; 0 takes a free one.")
     var port = 8080
 
-    @Option(help: "File with a name and an API key in each line, readable by its owner only. (default: no keys)")
+    @Option(
+        help: "File with a name and an API key in each line, readable by its owner only. (default: no keys)")
     var apiKeys: String?
 
     @Option(help: "Certificate chain for HTTPS, PEM.")
@@ -43,7 +44,9 @@ struct ServeOptions: ParsableArguments {
     @Option(help: "Seconds that they are kept.")
     var idle = 600
 
-    @Option(help: "Directory for conversations that are idle, sealed with AES-GCM. (default: they stay in memory)")
+    @Option(
+        help: "Directory for conversations that are idle, sealed with AES-GCM. (default: they stay in memory)"
+    )
     var sessionDir: String?
 
     @Option(help: "File of the sealing key; deleting it makes them unreadable. (default: in that directory)")
@@ -98,7 +101,9 @@ struct ServeOptions: ParsableArguments {
         guard (httpsCert == nil) == (httpsKey == nil) else {
             throw ValidationError("'--https-cert' and '--https-key' go together.")
         }
-        if sessionKey != nil, sessionDir == nil { throw ValidationError("'--session-key' needs '--session-dir'.") }
+        if sessionKey != nil, sessionDir == nil {
+            throw ValidationError("'--session-key' needs '--session-dir'.")
+        }
     }
 
     /// Where the server listens and whom it serves.

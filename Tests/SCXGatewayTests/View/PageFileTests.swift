@@ -5,7 +5,7 @@ import Testing
 struct PageFileTests {
     @Test("it is whole, and refers to itself alone")
     func files() {
-        let paths = Set(PageFile.all.map(\.path))
+        let paths = Set(PageFile.all.map { "\($0.path)" })
         #expect(paths == ["/", "/page.css", "/page.js", "/view.js"])
         for file in PageFile.all {
             let text = String(validating: file.bytes, as: UTF8.self) ?? ""

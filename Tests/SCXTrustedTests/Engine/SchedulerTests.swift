@@ -21,7 +21,10 @@ struct SchedulerTests {
         func prompt(_ tokens: [Int]) -> Int? {
             scheduler.schedule(waiting(tokens), pace: pace).first { $0.session.number == 0 }?.tokens
         }
+        #expect(prompt([1000, 1]) == 511)
+        pace.add(tokens: 20, seconds: 1)
         #expect(prompt([1000, 1]) == 16)
+        pace = Pace()
         pace.add(tokens: 400, seconds: 1)
         #expect(prompt([1000, 1]) == 100)
         pace.add(tokens: 800, seconds: 1)

@@ -148,7 +148,9 @@ struct ScxEquivalenceTests {
             var exchanges: [Int] = []
             while !engine.isIdle {
                 let before = engine.traffic.exchanges
-                for event in try engine.step() { answers[event.session, default: []].append(event.token.id) }
+                for event in try engine.step() {
+                    answers[event.session, default: []].append(event.token?.id ?? -1)
+                }
                 exchanges.append(engine.traffic.exchanges - before)
             }
             // After the prompts and the first token, which shares the keys.

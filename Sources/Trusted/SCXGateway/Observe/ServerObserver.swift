@@ -18,7 +18,8 @@ package struct ServerObserver: Sendable {
     ) {
         metrics.requestEnded(route: route, status: status)
         var metadata: Logger.Metadata = [
-            "route": "\(route)", "method": "\(RouteTable.methods.contains(method) ? method.rawValue : "other")",
+            "route": "\(route)",
+            "method": "\(RouteTable.methods.contains(method) ? method.rawValue : "other")",
             "status": "\(status)", "ms": "\(duration.milliseconds)",
         ]
         if !key.isEmpty { metadata["key"] = "\(key)" }

@@ -23,7 +23,8 @@ package struct APIKeys: Sendable {
     ///   key.
     package init(file: String) throws(ServerError) {
         let attributes = try? FileManager.default.attributesOfItem(atPath: file)
-        guard let mode = attributes?[.posixPermissions] as? Int, let bytes = FileManager.default.contents(atPath: file)
+        guard let mode = attributes?[.posixPermissions] as? Int,
+            let bytes = FileManager.default.contents(atPath: file)
         else { throw ServerError("'--api-keys \(file)': cannot be read") }
         guard mode & 0o077 == 0 else {
             throw ServerError("'--api-keys \(file)': others may read it; 'chmod 600' it")

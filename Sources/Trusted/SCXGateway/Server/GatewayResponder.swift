@@ -92,7 +92,8 @@ struct GatewayResponder: HTTPResponder {
         }
         guard let key else {
             throw APIError(
-                status: 401, "An API key is needed: 'Authorization: Bearer KEY'.", type: "authentication_error",
+                status: 401, "An API key is needed: 'Authorization: Bearer KEY'.",
+                type: "authentication_error",
                 code: "missing_api_key")
         }
         guard let name = keys.name(of: key) else {

@@ -33,7 +33,8 @@ package struct GatewayServer: Sendable {
         package var problem: String? {
             guard !isLoopback, !isInsecure else { return nil }
             if tls == nil {
-                return "'--host \(host)' serves other machines: give '--https-cert' and '--https-key', or '--insecure'"
+                return
+                    "'--host \(host)' serves other machines: give '--https-cert' and '--https-key', or '--insecure'"
             }
             return keys.isEmpty
                 ? "'--host \(host)' serves other machines: give '--api-keys', or '--insecure'" : nil
@@ -92,7 +93,9 @@ package struct GatewayServer: Sendable {
     private func server(_ channel: HTTP1Channel.Configuration) throws(ServerError) -> HTTPServerBuilder {
         guard let tls = options.tls else { return .http1(configuration: channel) }
         do {
-            let chain = try NIOSSLCertificate.fromPEMFile(tls.certificate).map { NIOSSLCertificateSource.certificate($0) }
+            let chain = try NIOSSLCertificate.fromPEMFile(tls.certificate).map {
+                NIOSSLCertificateSource.certificate($0)
+            }
             let key = try NIOSSLPrivateKey(file: tls.key, format: .pem)
             var configuration = TLSConfiguration.makeServerConfiguration(
                 certificateChain: chain, privateKey: .privateKey(key))

@@ -68,7 +68,8 @@ extension RouteTable {
                 })
         }
         if let views {
-            routes.append(.post("/scx/view") { request throws(APIError) in try await views.reply(to: request) })
+            routes.append(
+                .post("/scx/view") { request throws(APIError) in try await views.reply(to: request) })
         }
     }
 

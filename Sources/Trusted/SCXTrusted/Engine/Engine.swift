@@ -81,7 +81,8 @@ package final class Engine {
             throw EngineError.promptTooLong(tokens: request.prompt.count, limit: maximumLength - 1)
         }
         var session = try Session(
-            slot: reserveSlot(), request: request, decoder: tokenizer.map { Tokenizer.StreamDecoder($0, keptTokens: request.shownTokens) })
+            slot: reserveSlot(), request: request,
+            decoder: tokenizer.map { Tokenizer.StreamDecoder($0, keptTokens: request.shownTokens) })
         if let earlier, let index = sessions.firstIndex(where: { $0.id == earlier && $0.finished != nil }) {
             session.reuse(sessions.remove(at: index))
         }

@@ -57,7 +57,10 @@ final class EngineDesk: @unchecked Sendable {
         condition.lock()
         defer { condition.unlock() }
         guard !isDraining, !isClosed else { throw .draining }
-        guard waiting.count < limits.waiting else { throw .queueFull(limit: limits.waiting) }
+        // Places that are free count, too: the engine's thread takes requests up between steps.
+        guard waiting.count < limits.waiting + max(0, limits.running - running.count) else {
+            throw .queueFull(limit: limits.waiting)
+        }
         let own = waiting.count { $0.owner.key == owner.key } + running.values.count { $0.key == owner.key }
         guard own < limits.perKey else { throw .tooManyOfKey(limit: limits.perKey) }
         let number = nextNumber

@@ -53,7 +53,7 @@ package struct Scheduler: Equatable, Sendable {
     ///
     /// - Parameters:
     ///   - waiting: Sessions with tokens to compute, oldest first.
-    ///   - pace: How fast prompts were computed lately; nil when a step may be as long as it wants.
+    ///   - pace: How fast prompts were computed lately; while nobody knows, a step may be as long as it wants.
     /// - Returns: At most ``tokensPerStep`` tokens in all; nothing only when nothing waits.
     package func schedule(_ waiting: [Waiting], pace: Pace? = nil) -> [Entry] {
         var entries: [Entry] = []
@@ -61,7 +61,9 @@ package struct Scheduler: Equatable, Sendable {
             entries.append(Entry(session: session.session, tokens: 1))
         }
         var room = tokensPerStep - entries.count
-        if !entries.isEmpty, let pace { room = min(room, max(Self.fewestPromptTokens, pace.tokensPerStep)) }
+        if !entries.isEmpty, let limit = pace?.tokensPerStep {
+            room = min(room, max(Self.fewestPromptTokens, limit))
+        }
         let prompts = waiting.filter { $0.tokens > 1 }
         guard let oldest = prompts.first, room > 0 else { return entries }
         var granted = [SessionID: Int]()
@@ -89,8 +91,8 @@ package struct Pace: Equatable, Sendable {
 
     package init() {}
 
-    /// Prompt tokens that fit into a step.
-    package var tokensPerStep: Int { tokensPerSecond.map { Int(min($0 * Self.seconds, 1e6)) } ?? 0 }
+    /// Prompt tokens that fit into a step; nil before any was computed.
+    package var tokensPerStep: Int? { tokensPerSecond.map { Int(min($0 * Self.seconds, 1e6)) } }
 
     /// Learns from a step: half of the pace is that of the last one.
     package mutating func add(tokens: Int, seconds: Double) {
