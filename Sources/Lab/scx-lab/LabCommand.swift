@@ -8,6 +8,6 @@ struct LabCommand: ParsableCommand {
         subcommands: [
             SynthCommand.self, BenchCommand.self, LinkBenchCommand.self, LinkBenchEchoCommand.self,
             TranscriptCommand.self, OverheadCommand.self, StatelessCommand.self, ControlCommand.self,
-            AttackCommand.self, ReportCommand.self,
+            AttackCommand.self, ReportCommand.self, LoadCommand.self,
         ])
 }

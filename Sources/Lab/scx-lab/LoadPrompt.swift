@@ -1,0 +1,103 @@
+import SCXInference
+
+/// Numbers that are the same in every run.
+struct LoadRandom: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        // SplitMix64
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}
+
+/// What a request asks.
+enum LoadPrompt: Sendable {
+    case text(String)
+    case tokens([Int])
+
+    /// A prompt of its own for each number, half to one and a half times as long as asked for.
+    ///
+    /// - Parameters:
+    ///   - seed: Tells prompts apart.
+    ///   - length: Tokens, or about as many of text.
+    ///   - vocabulary: For a prompt of tokens; nil for text.
+    init(seed: UInt64, length: Int, vocabulary: Int?) {
+        var random = LoadRandom(seed: seed)
+        let count = Int.random(in: max(1, length / 2)...max(1, length + length / 2), using: &random)
+        if let vocabulary {
+            self = .tokens((0..<count).map { _ in Int.random(in: 0..<vocabulary, using: &random) })
+            return
+        }
+        let text = Self.texts.randomElement(using: &random) ?? []
+        var words = ["\(seed % 10_000):"]
+        // Most words are one token, some two or three.
+        for _ in 0..<max(1, count * 2 / 3) { words.append(String(text.randomElement(using: &random) ?? "")) }
+        self = .text(words.joined(separator: " ") + "?")
+    }
+
+    /// Words of different texts.
+    private static let texts: [[Substring]] = [
+        """
+        the patient takes metformin twice a day and asks what to do about pain fever cough blood pressure asthma \
+        diabetes tablet doctor nurse letter clinic morning evening dose milligrams allergy history since weeks
+        """,
+        """
+        to be or not my lord the king doth speak of love and death thy sword shall rest upon this night where \
+        noble men do weep good friend what news from court hath made thee pale come away
+        """,
+        """
+        ship invoice to the warehouse in Hamburg by Friday order number quantity price total net tax customer \
+        please confirm delivery address payment thirty days discount pallet container customs
+        """,
+        """
+        let value be a function of its argument return if the index is less than count else throw error while \
+        reading the file open buffer and write bytes until end of stream then close handle
+        """,
+        """
+        über Straße naïve café señor 東京 привет größer été niño łódź 数字 мир jalapeño façade smörgås Zürich \
+        ångström coöperate rôle œuvre
+        """,
+    ].map { $0.split(whereSeparator: \.isWhitespace) }
+}
+
+/// One request of a load.
+struct LoadRequest: Sendable {
+    let number: Int
+    let profile: String?
+    let prompt: LoadPrompt
+    let maximumTokens: Int
+    /// The pieces of the answer after which the client goes; nil when it stays.
+    let cutAfter: Int?
+
+    var path: String { if case .text = prompt { "/v1/chat/completions" } else { "/v1/completions" } }
+
+    /// The body: greedy, streamed, as long as allowed.
+    ///
+    /// - Parameters:
+    ///   - model: Its name, if it has to be said.
+    ///   - salt: Keeps the request from finding what others have computed.
+    /// - Returns: For ``path``.
+    func body(model: String?, salt: String?) -> JSON {
+        var members: [JSON.Member] = [
+            .init("max_tokens", .int(maximumTokens)), .init("temperature", 0), .init("ignore_eos", true),
+            .init("stream", true), .init("stream_options", ["include_usage": true]),
+        ]
+        switch prompt {
+        case .text(let text):
+            members.append(.init("messages", [["role": "user", "content": .string(text)]]))
+        case .tokens(let tokens):
+            members.append(.init("prompt", .array(tokens.map { .int($0) })))
+            // A model without tokenizer tells its tokens only so.
+            members.append(.init("logprobs", 0))
+        }
+        if let model { members.append(.init("model", .string(model))) }
+        if let salt { members.append(.init("cache_salt", .string(salt))) }
+        return .object(members)
+    }
+}
