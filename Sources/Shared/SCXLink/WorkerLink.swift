@@ -17,6 +17,8 @@ public struct Traffic: Equatable, Sendable {
     public var bytesSent = 0
     /// Bytes of tensors from the worker to the trusted side.
     public var bytesReceived = 0
+    /// Connections made, the first included; 0 where there is nothing to connect to.
+    public var connections = 0
 
     public init() {}
 }

@@ -39,9 +39,8 @@ struct ServerMetricsTests {
                 profile: profile, reason, promptTokens: 40, generatedTokens: 7, usage: Self.usage(),
                 after: .milliseconds(1_500))
         }
-        metrics.workerReconnected(profile: "scx")
         var load = EngineLoop.Load()
-        (load.running, load.waiting, load.kept) = (3, 2, 5)
+        (load.running, load.waiting, load.kept, load.reconnects) = (3, 2, 5, 1)
         (load.vault.sealed, load.vault.restored, load.vault.lost) = (4, 2, 1)
         let found = try Self.samples(metrics.text([("scx", load), ("plain", EngineLoop.Load())]))
 

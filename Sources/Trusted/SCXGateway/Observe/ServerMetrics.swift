@@ -175,8 +175,6 @@ package final class ServerMetrics: Sendable {
         add(.queue, usage.queueTime, profile)
     }
 
-    package func workerReconnected(profile: String) { add(.reconnects, 1, profile) }
-
     private func add(_ metric: Metric, _ duration: Duration, _ labels: String...) {
         add(metric, max(0, duration / .seconds(1)), labels)
     }
@@ -195,6 +193,7 @@ package final class ServerMetrics: Sendable {
         for (profile, load) in loads {
             for (metric, value) in [
                 (Metric.running, load.running), (.waiting, load.waiting), (.kept, load.kept),
+                (.reconnects, load.reconnects),
                 (.sealed, load.vault.sealed), (.restored, load.vault.restored), (.lost, load.vault.lost),
             ] { families[metric.rawValue].set(Double(value), [profile]) }
         }

@@ -28,6 +28,7 @@ final class EngineDesk: @unchecked Sendable {
     private var isTaken = false
     private var cancelled: Set<Int> = []
     private var kept = 0
+    private var connections = 0
     private var nextNumber = 0
     private var isDraining = false
     private var isClosed = false
@@ -43,6 +44,7 @@ final class EngineDesk: @unchecked Sendable {
         condition.withLock {
             var load = EngineLoop.Load()
             (load.running, load.waiting, load.kept) = (running.count, waiting.count, kept)
+            load.reconnects = max(0, connections - 1)
             load.isDraining = isDraining
             return load
         }
@@ -115,10 +117,10 @@ final class EngineDesk: @unchecked Sendable {
     // MARK: For the engine's thread
 
     /// Takes what is to be done; sleeps while there is nothing and no session runs, at most until `date`.
-    func takeWork(kept: Int, until date: Date) -> Work {
+    func takeWork(kept: Int, connections: Int, until date: Date) -> Work {
         condition.lock()
         defer { condition.unlock() }
-        self.kept = kept
+        (self.kept, self.connections) = (kept, connections)
         while running.isEmpty, waiting.isEmpty, cancelled.isEmpty, !isClosed {
             guard condition.wait(until: date) else { break }
         }

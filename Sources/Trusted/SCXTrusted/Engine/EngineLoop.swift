@@ -59,6 +59,8 @@ package final class EngineLoop: Sendable {
         package var running = 0
         package var waiting = 0
         package var kept = 0
+        /// Connections to a worker after the first.
+        package var reconnects = 0
         package var vault = VaultUse()
         package var isDraining = false
 

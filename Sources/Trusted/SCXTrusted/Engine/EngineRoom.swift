@@ -48,7 +48,8 @@ final class EngineRoom: @unchecked Sendable {
             let next = [kept.first.map { $0.lastUsed + desk.idle }, nextToSeal?.time].compactMap(\.self).min()
             let wait = next.map { $0 - ContinuousClock.now } ?? desk.idle
             let work = desk.takeWork(
-                kept: kept.count, until: Date(timeIntervalSinceNow: max(0.001, wait / .seconds(1))))
+                kept: kept.count, connections: engine.traffic.connections,
+                until: Date(timeIntervalSinceNow: max(0.001, wait / .seconds(1))))
             guard !work.isClosed else { return close() }
             for (session, entry) in running where work.cancelled.contains(entry.ticket.number) {
                 if let event = engine.cancel(session) { deliver(event) }

@@ -77,6 +77,7 @@ package final class RemoteLink: WorkerLink {
         try state.withLock { state throws(LinkError) in
             guard state.connection == nil else { return }
             state.connection = try reconnect(within: duration ?? patience.connect)
+            state.traffic.connections += 1
         }
     }
 
@@ -87,6 +88,7 @@ package final class RemoteLink: WorkerLink {
                 connection = open
             } else {
                 connection = try reconnect(within: patience.connect)
+                state.traffic.connections += 1
             }
             // Until the exchange has succeeded the connection counts as lost.
             state.connection = nil
