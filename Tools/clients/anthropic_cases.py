@@ -125,7 +125,8 @@ def _(server):
 def _(server):
     error = raises(anthropic.NotFoundError, lambda: create(server, model="no-such-model"), status_code=404)
     equal((error.body["type"], error.body["error"]["type"]), ("error", "not_found_error"))
-    for field, value in [("extra_body", {"temperature": -1}), ("max_tokens", 0), ("messages", []), ("stop_sequences", [""]),
+    for field, value in [("extra_body", {"temperature": -1}), ("max_tokens", 0), ("messages", []),
+                         ("stop_sequences", [""]),
                          ("messages", [{"role": "system", "content": "x"}]), ("tools", [{"name": "x"}]),
                          ("tool_choice", {"type": "tool", "name": "missing"})]:
         for stream in (False, True):

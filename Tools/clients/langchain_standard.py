@@ -1,11 +1,11 @@
 """langchain's standard tests of chat models, on `ChatOpenAI` and `scx serve`; run by pytest from `check-clients`.
 
 The bundled model has 3 million parameters and cannot find an argument in a question. Where a test compares arguments,
-their values are put into the function's schema, which answers are held to; all else of the test stays as it is. Strings are made to end soon by `logit_bias`, and the agent
-of `test_agent_loop` is told to call its function.
+their values are put into the function's schema, which answers are held to; all else of the test stays as it is.
+Strings are made to end soon by `logit_bias`, and the agent of `test_agent_loop` is told to call its function.
 
-What is skipped: images, audio, PDF and Anthropic's blocks, since the endpoint takes text alone; `test_stream_time`, which
-wants recorded traffic; and `test_json_mode`, which wants two names in an object that may have any.
+What is skipped: images, audio, PDF and Anthropic's blocks, since the endpoint takes text alone; `test_stream_time`,
+which wants recorded traffic; and `test_json_mode`, which wants two names in an object that may have any.
 """
 
 import os

@@ -56,7 +56,8 @@ def run(server, report, only):
         backends = ["None"]
         if server.model_directory:
             # Sends token ids, made by the model's own tokenizer with Hugging Face's library.
-            backends.append(f"huggingface,tokenizer={server.model_directory},tokenized_requests=True,add_bos_token=True")
+            backends.append(
+                f"huggingface,tokenizer={server.model_directory},tokenized_requests=True,add_bos_token=True")
         for backend in backends:
             evaluate(server, report, folder, backend)
 
@@ -102,10 +103,8 @@ def compare(server, report, folder, samples):
     began = time.monotonic()
     worst = right = 0
     for sample in samples:
-        for (context, continuation), [(logprob, is_greedy)] in zip(
-                [(a["arg_0"], a["arg_1"]) for a in sample["arguments"].values()]
-                if isinstance(sample["arguments"], dict) else sample["arguments"],
-                [r if isinstance(r[0], (list, tuple)) else [r] for r in sample["resps"]]):
+        arguments = [(a["arg_0"], a["arg_1"]) for a in sample["arguments"].values()]
+        for (context, continuation), [(logprob, is_greedy)] in zip(arguments, sample["resps"]):
             whole = server.post("/tokenize", prompt=context + continuation)["tokens"]
             begin = len(server.post("/tokenize", prompt=context)["tokens"])
             expected, expected_greedy = score(server, folder, whole, begin)
@@ -114,7 +113,8 @@ def compare(server, report, folder, samples):
                 report.fail(name, f"is_greedy is {is_greedy} for {continuation!r}")
         right += sample["acc"]
     if worst < 0.05:
-        report.ok(f"{name} (worst difference {worst:.2g} nats, accuracy {right:.0f} of {len(samples)})", time.monotonic() - began)
+        found = f"worst difference {worst:.2g} nats, accuracy {right:.0f} of {len(samples)}"
+        report.ok(f"{name} ({found})", time.monotonic() - began)
     else:
         report.fail(name, f"differ by up to {worst:.3g} nats")
 

@@ -6,7 +6,8 @@ import math
 import openai
 
 from harness import Cases, equal, raises
-from openai_cases import ASTHMA, QUESTIONS, SCHEMA, TOOLS, Visit, ask, async_client, client
+from openai_cases import ASTHMA, QUESTIONS, ask, async_client, client
+from openai_format_cases import SCHEMA, TOOLS, Visit
 
 case = Cases("openai")
 
