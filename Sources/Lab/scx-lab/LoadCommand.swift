@@ -103,7 +103,7 @@ struct LoadCommand: ParsableCommand {
         }
         try warmUp(target)
         var reports: [LoadReport] = []
-        if !json { print(LoadReport.heading) }
+        if !json { show(LoadReport.heading) }
         for (index, streams) in levels.enumerated() {
             let rounds = mixed ? [profiles] : profiles.map { [$0] }
             for (round, profiles) in rounds.enumerated() {
@@ -115,7 +115,7 @@ struct LoadCommand: ParsableCommand {
                     .run(surroundings)
                 if check { report.compare(with: expected) }
                 reports.append(report)
-                if !json { print(report.line) }
+                if !json { show(report.line) }
                 for (reason, count) in report.failures.sorted(by: { $0.key < $1.key }) {
                     standardError("\(count) failed: \(reason)")
                 }
@@ -125,6 +125,9 @@ struct LoadCommand: ParsableCommand {
         if json { print(JSON.object([.init("levels", .array(reports.map(\.json)))]).text) }
         if !reports.allSatisfy(\.isClean) { throw ExitCode.failure }
     }
+
+    /// Prints at once, also into a file, so that the levels before an interruption are there.
+    private func show(_ text: String) { FileHandle.standardOutput.write(Data("\(text)\n".utf8)) }
 
     private func makeRequests(_ level: Int, _ count: Int, _ profiles: [String?]) -> [LoadRequest] {
         var random = LoadRandom(seed: UInt64(level))
