@@ -195,6 +195,31 @@ struct ServerTests {
         #expect(try await server.chat("Hello").status == 200)
     }
 
+    @Test("a client that goes while its stream waits for its turn leaves its place")
+    func leavesQueue() async throws {
+        var limits = EngineLoop.Limits()
+        limits.running = 1
+        let server = try await TestServer(limits: limits)
+        let port = server.port
+        let body = #"{"prompt": "Hello", "max_tokens": 1000, "ignore_eos": true, "stream": true}"#
+        try await off {
+            let first = try HTTPConnection(port: port)
+            first.request("POST", "/v1/completions", body: Array(body.utf8))
+            for _ in 0..<10 { _ = try first.line() }
+            var others = try (0..<4).map { _ in try HTTPConnection(port: port) }
+            for other in others { other.request("POST", "/v1/completions", body: Array(body.utf8)) }
+            func wait(until count: Int) -> Bool {
+                for _ in 0..<200 where server.waiting != count { Thread.sleep(forTimeInterval: 0.005) }
+                return server.waiting == count
+            }
+            #expect(wait(until: 4))
+            others = []
+            #expect(wait(until: 0))
+            // The first still runs: nobody's turn has come meanwhile.
+            #expect(server.busy == 1)
+        }
+    }
+
     @Test("what the worker saw of an answer is shown once, to who asked")
     func view() async throws {
         let server = try await TestServer.shared.value

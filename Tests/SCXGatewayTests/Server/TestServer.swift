@@ -111,6 +111,9 @@ final class TestServer: Sendable {
 
     deinit { task.cancel() }
 
+    /// Requests that wait.
+    var waiting: Int { loops.reduce(0) { $0 + $1.load.waiting } }
+
     /// Requests that are computed or wait.
     var busy: Int { loops.reduce(0) { $0 + $1.load.running + $1.load.waiting } }
 

@@ -179,10 +179,10 @@ struct EngineLoopTests {
         var limits = EngineLoop.Limits()
         limits.running = 1
         let loop = loop(limits)
-        let reading = Task {
-            for try await _ in try loop.submit(greedy([1], 90)) { forward.hold() }
-        }
-        try await Self.wait { forward.isComputing && !forward.rows.isEmpty }
+        forward.hold()
+        let events = try loop.submit(greedy([1], 90))
+        let reading = Task { for try await _ in events {} }
+        try await Self.wait { forward.isComputing }
         let waiting = Task { try await Self.ask(loop, [2], 90) }
         try await Self.wait { loop.load.waiting == 1 }
         waiting.cancel()

@@ -34,14 +34,38 @@ final class ConnectionWatch: ChannelInboundHandler, RemovableChannelHandler, Sen
         action?()
     }
 
+    /// The same events, which end when the client goes: also while none comes that could not be written.
+    func watched<Event: Sendable>(
+        _ events: AsyncThrowingStream<Event, any Error>
+    ) -> AsyncThrowingStream<Event, any Error> {
+        let (stream, continuation) = AsyncThrowingStream<Event, any Error>.makeStream()
+        let task = Task {
+            do {
+                for try await event in events { continuation.yield(event) }
+                continuation.finish()
+            } catch { continuation.finish(throwing: error) }
+        }
+        continuation.onTermination = { [self] _ in
+            task.cancel()
+            state.withLock { $0.onGone = nil }
+        }
+        onGone { task.cancel() }
+        return stream
+    }
+
+    /// Has something done when the client goes, at once if it has gone.
+    private func onGone(_ action: @escaping @Sendable () -> Void) {
+        let isGone = state.withLock { state in
+            state.onGone = action
+            return state.isGone
+        }
+        if isGone { action() }
+    }
+
     /// Runs work that is cancelled when the client goes.
     func run<Result: Sendable>(_ work: @escaping @Sendable () async throws -> Result) async throws -> Result {
         let task = Task { try await work() }
-        let isGone = state.withLock { state in
-            state.onGone = { task.cancel() }
-            return state.isGone
-        }
-        if isGone { task.cancel() }
+        onGone { task.cancel() }
         defer { state.withLock { $0.onGone = nil } }
         return try await withTaskCancellationHandler {
             try await task.value

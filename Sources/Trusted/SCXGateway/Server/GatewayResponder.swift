@@ -176,7 +176,8 @@ struct GatewayResponder: HTTPResponder {
             return Response(
                 status: .ok, headers: Self.fields(type, headers),
                 body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
-        case .events(let events, let headers):
+        case .events(let given, let headers):
+            let events = watch.watched(given)
             var fields = Self.fields("text/event-stream; charset=utf-8", headers)
             fields[.cacheControl] = "no-cache"
             // An error before the first event has a status of its own.

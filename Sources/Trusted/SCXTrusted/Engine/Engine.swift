@@ -150,24 +150,30 @@ package final class Engine {
         let schedule = scheduler.schedule(waiting, pace: pace)
         guard !schedule.isEmpty else { return [] }
         let places = schedule.compactMap { entry in sessions.firstIndex { $0.id == entry.session } }
+        // What was drawn before a step failed is part of the histories, so it is told all the same.
+        var events: [SessionEvent] = []
         do throws(LinkError) {
-            let events = try compute(zip(places, schedule.map(\.tokens)).map { ($0, $1) })
+            try compute(zip(places, schedule.map(\.tokens)).map { ($0, $1) }, &events)
             losses = 0
-            if events.contains(where: { $0.finished != nil }) {
-                for index in sessions.indices { sessions[index].isPaused = false }
-            }
-            return events
         } catch {
-            if case .workerFull = error { return try makeRoom(places, error) }
-            guard error.losesWorker, losses < Self.mostLosses else { throw error }
-            losses += 1
-            for index in sessions.indices { sessions[index].restart() }
-            return []
+            if case .workerFull = error {
+                events += try makeRoom(places, error)
+            } else {
+                guard error.losesWorker, losses < Self.mostLosses else { throw error }
+                losses += 1
+                for index in sessions.indices { sessions[index].restart() }
+            }
         }
+        if events.contains(where: { $0.finished != nil }) {
+            for index in sessions.indices { sessions[index].isPaused = false }
+        }
+        return events
     }
 
     /// Computes the next tokens of sessions: those of a batch together, prompts that must come whole block by block.
-    private func compute(_ work: [(place: Int, tokens: Int)]) throws(LinkError) -> [SessionEvent] {
+    private func compute(
+        _ work: [(place: Int, tokens: Int)], _ events: inout [SessionEvent]
+    ) throws(LinkError) {
         let start = ContinuousClock.now
         var batch: [(place: Int, segment: BatchSegment)] = []
         var runs: [Int] = []
@@ -184,7 +190,6 @@ package final class Engine {
                 batch.append((place, sessions[place].segment(of: isWhole ? sessions[place].waiting : tokens)))
             }
         }
-        var events: [SessionEvent] = []
         if !batch.isEmpty {
             let results = try charge(batch) { () throws(LinkError) in
                 try forward.compute(batch.map(\.segment))
@@ -197,7 +202,6 @@ package final class Engine {
         pace.add(
             tokens: work.reduce(0) { $0 + ($1.tokens > 1 ? $1.tokens : 0) },
             seconds: (ContinuousClock.now - start) / .seconds(1))
-        return events
     }
 
     /// Computes blocks of a prompt as far as work is granted to it.
@@ -235,7 +239,6 @@ package final class Engine {
         guard let youngest = sessions.lastIndex(where: { !$0.isPaused }) else { throw error }
         if sessions.count(where: { !$0.isPaused }) == 1 {
             sessions[youngest].finished = .failed
-            for index in sessions.indices { sessions[index].isPaused = false }
             return [sessions[youngest].event { $0.failure = error }]
         }
         sessions[youngest].restart()
