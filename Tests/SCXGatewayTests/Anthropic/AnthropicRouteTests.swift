@@ -160,8 +160,8 @@ struct AnthropicRouteTests {
         let body = #"{"model":"claude-sonnet-4-5",\#(Self.hi)}"#
         let error = await failure { try await messages(body, answers) }
         let expected = """
-            {"type":"error","error":{"type":"not_found_error","message":"Model 'claude-sonnet-4-5' is not served \
-            here, only 'tiny'.","param":"model","code":"model_not_found"}}
+            {"type":"error","error":{"type":"not_found_error","message":"The model 'claude-sonnet-4-5' does \
+            not exist; this server has 'tiny'.","param":"model","code":"model_not_found"}}
             """
         #expect(error?.anthropicJSON.text == expected)
         let types = [

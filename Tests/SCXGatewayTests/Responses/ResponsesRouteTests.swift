@@ -163,14 +163,14 @@ struct ResponsesRouteTests {
         #expect(answers.requests.isEmpty)
     }
 
-    @Test("another model is not found, another profile is refused")
+    @Test("another model is not found, nor one with another profile")
     func models() async throws {
         let answers = try FakeAnswering(saying: "no")
         let model = await failure { try await create(#"{"model":"gpt-5","input":""}"#, answers) }
         #expect(model?.status == 404 && model?.code == "model_not_found" && model?.param == "model")
         #expect(model?.message.contains("'tiny'") == true)
         let profile = await failure { try await create(#"{"model":"tiny:sealed","input":""}"#, answers) }
-        #expect(profile?.status == 400 && profile?.code == "profile_not_served")
+        #expect(profile?.status == 404 && profile?.code == "model_not_found")
         let asked = try request(#"{"model":"","input":""}"#, profile: "scx")
         _ = try await ResponsesRoutes.create(asked, answers, ResponseStore())
         #expect(answers.requests.map(\.profile) == ["scx"])

@@ -32,6 +32,11 @@ package struct APIError: Error, Equatable, Sendable {
         APIError(status: 400, message, type: "invalid_request_error", param: param, code: code)
     }
 
+    /// An answer that stopped without an end.
+    static var endedEarly: APIError {
+        APIError(status: 500, "The answer ended early.", type: "server_error", code: "internal_error")
+    }
+
     /// The body of the reply: `{"error": {"message", "type", "param", "code"}}`.
     package var json: JSON {
         [

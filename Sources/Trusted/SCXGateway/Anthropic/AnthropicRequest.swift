@@ -5,6 +5,8 @@ import SCXTrusted
 struct AnthropicRequest: Sendable {
     var chat: ChatRequest
     let messages: [ChatMessage]
+    /// As the request has it.
+    let modelName: String
     let isStreamed: Bool
 
     /// Reads a request; `thinking`, `metadata` and `cache_control` are ignored with all fields that are not known.
@@ -12,7 +14,8 @@ struct AnthropicRequest: Sendable {
     /// - Throws: ``APIError`` that names the field at fault.
     init(_ request: APIRequest, model: ServedModel) throws(APIError) {
         let body = request.body
-        let profile = try model.profileName(askedBy: request)
+        let (name, profile) = try model.asked(by: request)
+        modelName = name
         var conversation = Conversation()
         guard let turns = try body.objects("messages"), !turns.isEmpty else {
             throw body.error("messages", "must have at least one message")

@@ -13,7 +13,7 @@ package enum AnthropicRoutes {
         guard asked.chat.maximumTokens != nil else { throw request.body.error("max_tokens", "is missing") }
         let running = try await answering.chat(asked.chat)
         var writer = MessageWriter(
-            id: newName("msg_"), model: answering.model.name(askedBy: request), running: running)
+            id: newName("msg_"), model: asked.modelName, running: running)
         if asked.isStreamed { return .events(writer.events(of: running), headers: running.headers) }
         try await writer.readAll(running)
         return .json(writer.message, headers: running.headers)

@@ -11,7 +11,7 @@ package enum ChatCompletions {
     ) async throws(APIError) -> APIReply {
         let common = try OpenAIRequest(request, answering.model)
         var (chat, showsLogprobs) = try read(request, common)
-        let id = ReplyHead.newID("chatcmpl-")
+        let id = newName("chatcmpl-")
         if try request.body.bool("scx_view") == true { chat.viewID = id }
         let running = try await answering.chat(chat)
         let writer = ChatCompletionWriter(

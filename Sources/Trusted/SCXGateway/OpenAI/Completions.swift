@@ -42,7 +42,7 @@ package enum Completions {
         }
         let profile = runs[0].profile
         var writer = CompletionWriter(
-            head: ReplyHead(id: ReplyHead.newID("cmpl-"), model: common.model, profile: profile),
+            head: ReplyHead(id: newName("cmpl-"), model: common.model, profile: profile),
             choicesPerPrompt: chat.count, includesUsage: common.includesUsage,
             prompts: zip(prompts, runs).map { prompt, run in
                 CompletionWriter.PromptEcho(prompt, run.prompt, model.tokenizer)

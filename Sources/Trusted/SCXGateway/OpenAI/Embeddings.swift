@@ -11,7 +11,7 @@ package enum Embeddings {
     ) async throws(APIError) -> APIReply {
         let model = answering.model
         let body = request.body
-        let (name, profile) = try OpenAIRequest.model(of: request, model)
+        let (name, profile) = try model.asked(by: request)
         let inputs = try body.prompts("input", vocabulary: model.configuration.vocabularySize)
         let format = try body.string("encoding_format") ?? "float"
         guard ["float", "base64"].contains(format) else {
@@ -39,7 +39,7 @@ package enum Embeddings {
             [
                 "object": "list", "data": .array(data), "model": .string(name),
                 "usage": ["prompt_tokens": .int(tokens), "total_tokens": .int(tokens)],
-            ], headers: profile.map { [APIHeader("x-scx-profile", $0)] } ?? [])
+            ], headers: [APIHeader("x-scx-profile", profile)])
     }
 
     /// Little-endian 32-bit floats.

@@ -13,7 +13,7 @@ struct OpenAIRequest: Sendable {
     static let mostChoices = 16
 
     init(_ request: APIRequest, _ served: ServedModel) throws(APIError) {
-        (model, profile) = try Self.model(of: request, served)
+        (model, profile) = try served.asked(by: request)
         let body = request.body
         isStreamed = try body.bool("stream") ?? false
         let options = try body.object("stream_options")
@@ -21,18 +21,6 @@ struct OpenAIRequest: Sendable {
             throw body.error("stream_options", "is allowed only with 'stream'")
         }
         includesUsage = try options?.bool("include_usage") ?? false
-    }
-
-    /// The name and profile that a request asks for: `name`, `name:profile`, or nothing.
-    ///
-    /// - Throws: ``APIError``, 404 for another model.
-    static func model(
-        of request: APIRequest, _ served: ServedModel
-    ) throws(APIError) -> (name: String, profile: String?) {
-        let asked = try request.body.string("model") ?? ""
-        let name = asked.isEmpty ? served.name : asked
-        let profile = try served.profile(ofModel: name)
-        return (name, try served.profile(named: profile ?? request.profile).name)
     }
 
     /// Sets the fields of a chat request that both kinds have.
@@ -49,26 +37,6 @@ struct OpenAIRequest: Sendable {
         _ = try body.string("user")
         (chat.profile, chat.key) = (profile, request.key)
     }
-}
-
-extension ServedModel {
-    /// The profile in a model's name, nil for the name alone.
-    ///
-    /// - Throws: ``APIError``, 404 for another model.
-    func profile(ofModel asked: String) throws(APIError) -> String? {
-        if asked == name { return nil }
-        // A model's name may have colons of its own.
-        if asked.hasPrefix(name + ":") {
-            let profile = String(asked.dropFirst(name.count + 1))
-            if profiles.contains(where: { $0.name == profile }) { return profile }
-        }
-        throw APIError(
-            status: 404, "The model '\(asked.prefix(80))' does not exist; this server has '\(name)'.",
-            type: "invalid_request_error", param: "model", code: "model_not_found")
-    }
-
-    /// Most tokens of a prompt and its answer.
-    var contextLength: Int { profiles[0].loop.maximumLength }
 }
 
 extension ChatUsage {

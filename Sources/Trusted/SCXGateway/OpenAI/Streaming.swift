@@ -15,11 +15,6 @@ struct ReplyHead: Sendable {
         (self.model, self.profile) = (model, profile)
     }
 
-    /// A new id.
-    static func newID(_ prefix: String) -> String {
-        prefix + UUID().uuidString.replacing("-", with: "").lowercased()
-    }
-
     /// The members that begin an object.
     func members(_ object: String) -> [JSON.Member] {
         [
@@ -60,15 +55,8 @@ extension RunningChat {
         do {
             for try await event in events { answers[event.choice].take(event.kind) }
         } catch { throw APIError(error) }
-        guard answers.allSatisfy({ $0.finish != nil }) else { throw .cutOff }
+        guard answers.allSatisfy({ $0.finish != nil }) else { throw .endedEarly }
         return answers
-    }
-}
-
-extension APIError {
-    /// An answer that stopped without an end.
-    static var cutOff: APIError {
-        APIError(status: 500, "The answer was cut off.", type: "server_error", code: "internal_error")
     }
 }
 
@@ -94,7 +82,7 @@ extension ChunkWriter {
                             continuation.yield(ServerSentEvent(data: chunk.text))
                         }
                     }
-                    guard writer.isComplete || Task.isCancelled else { throw APIError.cutOff }
+                    guard writer.isComplete || Task.isCancelled else { throw APIError.endedEarly }
                     continuation.yield(ServerSentEvent(data: "[DONE]"))
                     continuation.finish()
                 } catch {

@@ -11,7 +11,7 @@ package enum Tokenization {
     ) async throws(APIError) -> APIReply {
         let body = request.body
         let model = answering.model
-        _ = try OpenAIRequest.model(of: request, model)
+        _ = try model.asked(by: request)
         let tokenizer = try model.requireTokenizer()
         let addsSpecial = try body.bool("add_special_tokens")
         let tokens: [Int32]
@@ -57,7 +57,7 @@ package enum Tokenization {
     ) async throws(APIError) -> APIReply {
         let body = request.body
         let model = answering.model
-        _ = try OpenAIRequest.model(of: request, model)
+        _ = try model.asked(by: request)
         let tokenizer = try model.requireTokenizer()
         let given = try body.array("tokens")
         let tokens =

@@ -57,23 +57,7 @@ extension AnswerWriter {
     }
 }
 
-extension APIError {
-    static var endedEarly: APIError {
-        APIError(status: 500, "the answer ended early", type: "server_error", code: "internal_error")
-    }
-}
-
 extension RunningChat {
     /// Headers that tell what answers.
     var headers: [APIHeader] { [APIHeader("x-scx-profile", profile)] }
-}
-
-/// A name that nobody can guess: the prefix and 128 random bits.
-func newName(_ prefix: String) -> String {
-    var random = SystemRandomNumberGenerator()
-    let words = (0..<2).map { _ in
-        let digits = String(random.next(), radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
-    }
-    return prefix + words.joined()
 }

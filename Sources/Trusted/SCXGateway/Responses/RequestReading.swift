@@ -3,32 +3,6 @@ import SCXTrusted
 
 // What requests of the Responses interface and of Anthropic's have in common.
 
-extension ServedModel {
-    /// The profile that a request asks for by its model's name or its header, nil for the default.
-    ///
-    /// A model is asked for by its name, by its name with `:` and a profile, or by none.
-    ///
-    /// - Throws: ``APIError``: 404 for another model, 400 for a profile that is not served.
-    func profileName(askedBy request: APIRequest) throws(APIError) -> String? {
-        var asked = request.profile
-        let model = try request.body.string("model") ?? ""
-        if model.hasPrefix(name + ":") {
-            asked = String(model.dropFirst(name.count + 1))
-        } else if !model.isEmpty, model != name {
-            throw APIError(
-                status: 404, "Model '\(model.prefix(80))' is not served here, only '\(name)'.",
-                type: "invalid_request_error", param: "model", code: "model_not_found")
-        }
-        return asked == nil ? nil : try profile(named: asked).name
-    }
-
-    /// The model's name as a request has it, for the reply: clients compare the two.
-    func name(askedBy request: APIRequest) -> String {
-        let asked = request.body["model"]?.string ?? ""
-        return asked.isEmpty ? name : asked
-    }
-}
-
 extension JSONFields {
     /// A text, or the texts of a list of parts, one line after the other.
     ///

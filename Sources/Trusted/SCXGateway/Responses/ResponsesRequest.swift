@@ -31,7 +31,7 @@ struct ResponsesRequest: Sendable {
             throw body.error("truncation", "must be disabled or auto")
         }
 
-        let profile = try model.profileName(askedBy: request)
+        let (name, profile) = try model.asked(by: request)
         var conversation = previous ?? Conversation()
         try conversation.add(inputOf: body)
         let instructions = try body.string("instructions")
@@ -55,7 +55,7 @@ struct ResponsesRequest: Sendable {
         chat.key = request.key
 
         self.chat = chat
-        modelName = model.name(askedBy: request)
+        modelName = name
         self.conversation = conversation
         isStreamed = try body.bool("stream") ?? false
         isStored = try body.bool("store") ?? true

@@ -31,10 +31,10 @@ struct GatewayResponder: HTTPResponder {
     let observer: ServerObserver
 
     func respond(to request: Request, context: GatewayContext) async throws -> Response {
-        var context0 = ServiceContext.topLevel
+        var traceContext = ServiceContext.topLevel
         InstrumentationSystem.instrument.extract(
-            request.headers, into: &context0, using: HeaderExtractor())
-        return try await withSpan("request", context: context0, ofKind: .server) { span in
+            request.headers, into: &traceContext, using: HeaderExtractor())
+        return try await withSpan("request", context: traceContext, ofKind: .server) { span in
             let (response, route) = try await answer(request, context)
             span.attributes["http.route"] = "\(route)"
             span.attributes["http.response.status_code"] = response.status.code
