@@ -1,4 +1,4 @@
-import HTTPTypes
+import Foundation
 import Hummingbird
 import HummingbirdCore
 import HummingbirdTLS
@@ -79,7 +79,11 @@ package struct GatewayServer: Sendable {
         do {
             try await ServiceGroup(configuration: services).run()
         } catch let error as IOError {
-            throw ServerError("cannot listen on \(options.host):\(options.port): \(error)")
+            let reason =
+                error.errnoCode == EADDRINUSE
+                ? "another program does; choose another port with '--port'"
+                : "error \(error.errnoCode); is '--host' an address of this machine?"
+            throw ServerError("cannot listen on \(options.host):\(options.port): \(reason)")
         }
     }
 
