@@ -80,7 +80,6 @@ struct BadRequestTests {
     func hostile() async throws {
         let server = try await TestServer { options in
             options.limits.bodyTime = .milliseconds(200)
-            options.limits.clientTime = .seconds(2)
         }
         let port = server.port
         try await off {
