@@ -18,24 +18,12 @@ package enum KnownText {
         guard FileManager.default.fileExists(atPath: "\(directory)/tokenizer.json"),
             let format = try ChatFormat.load(directory: URL(filePath: directory))
         else { return [:] }
-        let tokenizer = try Tokenizer(directory: directory)
-        let (a, b) = (
-            try render("Lorem ipsum", format, tokenizer), try render("42 times? No!", format, tokenizer)
-        )
-        let begin = zip(a, b).prefix { $0 == $1 }.count
-        let end = zip(a.reversed(), b.reversed()).prefix { $0 == $1 }.count
-        guard begin + end <= length, begin + end <= min(a.count, b.count) else { return [:] }
+        let marks = try format.marks(Tokenizer(directory: directory))
+        let (begin, end) = (marks.begin, marks.end)
+        guard begin.count + end.count <= min(length, marks.shortest) else { return [:] }
         var known: [Int: Int32] = [:]
-        for i in 0..<begin { known[i] = a[i] }
-        for i in 0..<end { known[length - end + i] = a[a.count - end + i] }
+        for (i, token) in begin.enumerated() { known[i] = token }
+        for (i, token) in end.enumerated() { known[length - end.count + i] = token }
         return known
-    }
-
-    private static func render(
-        _ text: String, _ format: ChatFormat, _ tokenizer: Tokenizer
-    ) throws -> [Int32] {
-        // The template writes the special tokens itself.
-        tokenizer.encode(
-            try format.prompt([ChatMessage(role: "user", content: text)]), addSpecialTokens: false)
     }
 }

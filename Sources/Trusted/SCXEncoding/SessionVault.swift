@@ -26,13 +26,7 @@ package final class SessionVault: Sendable {
     package struct ID: Hashable, Sendable {
         fileprivate let name: String
 
-        package init() {
-            var random = SystemRandomNumberGenerator()
-            name = (0..<2).map { _ in
-                let digits = String(random.next() as UInt64, radix: 16)
-                return String(repeating: "0", count: 16 - digits.count) + digits
-            }.joined()
-        }
+        package init() { name = randomDigits(words: 2) }
     }
 
     /// What there is of a session.

@@ -25,10 +25,12 @@ struct ServeCommand: AsyncParsableCommand {
         let server = try serve.server()
         let spans = try serve.spans()
         if let spans { InstrumentationSystem.bootstrap(spans) }
+        // What the worker saw is for programs of this machine alone.
+        let showsViews = !serve.noPage && server.isLoopback
         var links: [TappedLink] = []
         /// Lets views see what crosses a link.
         func tapped(_ link: any WorkerLink) -> any WorkerLink {
-            guard serve.showsViews else { return link }
+            guard showsViews else { return link }
             let tapped = TappedLink(link)
             links.append(tapped)
             return tapped
@@ -45,7 +47,7 @@ struct ServeCommand: AsyncParsableCommand {
             let loop = EngineLoop(limits: serve.engine, vault: vault) { model.makeEngine(forward) }
             profiles.append(
                 ServedProfile(
-                    name: profile.rawValue, loop: loop, link: serve.showsViews ? links[index] : nil,
+                    name: profile.rawValue, loop: loop, link: showsViews ? links[index] : nil,
                     warning: profile.warning))
         }
         let served = ServedModel(
@@ -55,7 +57,7 @@ struct ServeCommand: AsyncParsableCommand {
         let observer = ServerObserver(
             metrics: ServerMetrics(model: model.name, profiles: profiles.map(\.name)), logger: serve.logger)
         let views =
-            serve.showsViews
+            showsViews
             ? WorkerViewStore(
                 WorkerView(
                     model.checkpoint, format: options.weights, tokenizer: model.tokenizer,

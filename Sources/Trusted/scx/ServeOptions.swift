@@ -120,15 +120,6 @@ struct ServeOptions: ParsableArguments {
         return options
     }
 
-    /// Whether what the worker saw can be looked at: by programs of this machine alone.
-    var showsViews: Bool { !noPage && isLoopback }
-
-    private var isLoopback: Bool {
-        var options = GatewayServer.Options()
-        options.host = host
-        return options.isLoopback
-    }
-
     /// Where idle conversations wait.
     func vault() throws -> SessionVault? {
         try sessionDir.map { try SessionVault(directory: $0, keyFile: sessionKey) }

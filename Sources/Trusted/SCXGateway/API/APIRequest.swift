@@ -31,6 +31,9 @@ package struct APIHeader: Equatable, Sendable {
     package let value: String
 
     package init(_ name: String, _ value: String) { (self.name, self.value) = (name, value) }
+
+    /// Tells what answers.
+    static func profile(_ name: String) -> APIHeader { APIHeader("x-scx-profile", name) }
 }
 
 /// One event of a stream: `event: NAME` where it has one, `data: …`, and an empty line.

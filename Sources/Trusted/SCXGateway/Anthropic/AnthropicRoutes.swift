@@ -14,9 +14,11 @@ package enum AnthropicRoutes {
         let running = try await answering.chat(asked.chat)
         var writer = MessageWriter(
             id: newName("msg_"), model: asked.modelName, running: running)
-        if asked.isStreamed { return .events(writer.events(of: running), headers: running.headers) }
+        if asked.isStreamed {
+            return .events(writer.events(of: running), headers: [.profile(running.profile)])
+        }
         try await writer.readAll(running)
-        return .json(writer.message, headers: running.headers)
+        return .json(writer.message, headers: [.profile(running.profile)])
     }
 
     /// `POST /v1/messages/count_tokens`.

@@ -1,3 +1,4 @@
+import SCXEncoding
 import Tracing
 
 /// Where in a trace something happens, as it travels in the header `traceparent`.
@@ -17,8 +18,8 @@ struct TraceContext: Equatable, Sendable {
     }
 
     init(trace: String? = nil) {
-        self.trace = trace ?? Self.digits(2)
-        span = Self.digits(1)
+        self.trace = trace ?? randomDigits(words: 2)
+        span = randomDigits(words: 1)
     }
 
     /// Reads a header; nil when it is none.
@@ -48,14 +49,5 @@ struct TraceContext: Equatable, Sendable {
             (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
                 || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
         }
-    }
-
-    /// Random digits of so many words, not all zero.
-    private static func digits(_ words: Int) -> String {
-        var random = SystemRandomNumberGenerator()
-        return (0..<words).map { _ in
-            let digits = String(UInt64.random(in: 1 ... .max, using: &random), radix: 16)
-            return String(repeating: "0", count: 16 - digits.count) + digits
-        }.joined()
     }
 }

@@ -20,7 +20,7 @@ package enum ChatCompletions {
             includesUsage: common.includesUsage)
         guard !common.isStreamed else {
             return .events(
-                writer.stream([running]), headers: [APIHeader("x-scx-profile", running.profile)])
+                writer.stream([running]), headers: [.profile(running.profile)])
         }
         let answers = try await running.answers(chat.count)
         let usage = answers.dropFirst().reduce(answers[0].usage) { $0 + $1.usage }
@@ -85,23 +85,13 @@ package enum ChatCompletions {
             guard let function = try tool.object("function") else {
                 throw tool.error("function", "must be an object")
             }
-            guard let name = try function.string("name"), isName(name) else {
+            guard let name = try function.string("name"), FunctionTool.isName(name, most: 64) else {
                 throw function.error("name", "must be 1 to 64 letters, digits, '_', '-' or '.'")
             }
             _ = try function.string("description")
             _ = try function.object("parameters")
         }
         return tools.map(\.json)
-    }
-
-    private static func isName(_ name: String) -> Bool {
-        (1...64).contains(name.utf8.count)
-            && name.unicodeScalars.allSatisfy { scalar in
-                switch scalar {
-                case "a"..."z", "A"..."Z", "0"..."9", "_", "-", ".": true
-                default: false
-                }
-            }
     }
 
     private static func toolChoice(

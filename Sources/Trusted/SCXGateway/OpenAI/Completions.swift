@@ -50,7 +50,7 @@ package enum Completions {
             echoes: echoes, tokens: logprobs.map { _ in TokenTexts(model.tokenizer) },
             tokenizer: model.tokenizer)
         guard !common.isStreamed else {
-            return .events(writer.stream(runs), headers: [APIHeader("x-scx-profile", profile)])
+            return .events(writer.stream(runs), headers: [.profile(profile)])
         }
         var answers: [[WholeAnswer]] = []
         for run in runs { answers.append(try await run.answers(chat.count)) }

@@ -39,7 +39,7 @@ package enum Embeddings {
             [
                 "object": "list", "data": .array(data), "model": .string(name),
                 "usage": ["prompt_tokens": .int(tokens), "total_tokens": .int(tokens)],
-            ], headers: [APIHeader("x-scx-profile", profile)])
+            ], headers: [.profile(profile)])
     }
 
     /// Little-endian 32-bit floats.

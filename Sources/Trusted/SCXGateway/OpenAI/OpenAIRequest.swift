@@ -5,8 +5,7 @@ import SCXTrusted
 struct OpenAIRequest: Sendable {
     /// The model's name as the client wrote it, for the reply.
     let model: String
-    /// Nil for the default.
-    let profile: String?
+    let profile: String
     let isStreamed: Bool
     let includesUsage: Bool
 
@@ -52,7 +51,7 @@ extension ChatUsage {
     /// What the answer cost, as headers.
     func costHeaders(profile: String) -> [APIHeader] {
         [
-            APIHeader("x-scx-profile", profile), APIHeader("x-scx-exchanges", "\(exchanges)"),
+            APIHeader.profile(profile), APIHeader("x-scx-exchanges", "\(exchanges)"),
             APIHeader("x-scx-bytes-sent", "\(bytesSent)"),
             APIHeader("x-scx-bytes-received", "\(bytesReceived)"), APIHeader("x-scx-pads", "\(pads)"),
         ]

@@ -56,8 +56,3 @@ extension AnswerWriter {
         }
     }
 }
-
-extension RunningChat {
-    /// Headers that tell what answers.
-    var headers: [APIHeader] { [APIHeader("x-scx-profile", profile)] }
-}

@@ -16,7 +16,7 @@ struct FunctionTool: Sendable {
     ///   - isSchemaOptional: Without a schema the function has no arguments.
     /// - Throws: ``APIError`` that names the field at fault.
     init(_ fields: JSONFields, schema: String, isSchemaOptional: Bool) throws(APIError) {
-        guard let name = try fields.string("name"), Self.isName(name) else {
+        guard let name = try fields.string("name"), Self.isName(name, most: 128) else {
             throw fields.error("name", "must be 1 to 128 letters, digits, '_', '-' or '.'")
         }
         self.name = name
@@ -26,11 +26,14 @@ struct FunctionTool: Sendable {
         parameters = given ?? ["type": "object", "properties": [:]]
     }
 
-    private static func isName(_ name: String) -> Bool {
-        (1...128).contains(name.utf8.count)
-            && name.utf8.allSatisfy { byte in
-                let character = Character(Unicode.Scalar(byte))
-                return byte < 128 && (character.isLetter || character.isNumber || "_-.".contains(character))
+    /// Whether interfaces take a function's name of at most so many letters, digits and marks.
+    static func isName(_ name: String, most: Int) -> Bool {
+        (1...most).contains(name.utf8.count)
+            && name.unicodeScalars.allSatisfy { scalar in
+                switch scalar {
+                case "a"..."z", "A"..."Z", "0"..."9", "_", "-", ".": true
+                default: false
+                }
             }
     }
 

@@ -27,11 +27,11 @@ package enum ResponsesRoutes {
             await store.put(writer.id, owner: request.key, record)
         }
         if asked.isStreamed {
-            return .events(writer.events(of: running, atEnd: keep), headers: running.headers)
+            return .events(writer.events(of: running, atEnd: keep), headers: [.profile(running.profile)])
         }
         try await writer.readAll(running)
         await keep(writer)
-        return .json(writer.response, headers: running.headers)
+        return .json(writer.response, headers: [.profile(running.profile)])
     }
 
     /// `GET /v1/responses/{id}`.

@@ -8,19 +8,12 @@ struct TemplateMarks: Sendable {
     private let begin: [Int32]
     private let end: [Int32]
 
-    /// Finds what two prompts with different words have in common at both ends.
+    /// Finds the template's tokens; one that cannot be used has none.
     init(_ format: ChatFormat?, _ tokenizer: Tokenizer?, beginOfSequence: Int?) {
-        func render(_ text: String) -> [Int32] {
-            guard let format, let tokenizer,
-                let prompt = try? format.prompt([ChatMessage(role: "user", content: text)])
-            else { return [] }
-            // The template writes the special tokens itself.
-            return tokenizer.encode(prompt, addSpecialTokens: false)
-        }
-        let (a, b) = (render("Lorem ipsum"), render("42 times? No!"))
-        let common = zip(a, b).prefix { $0 == $1 }.map(\.0)
+        let marks = tokenizer.flatMap { try? format?.marks($0) }
+        let common = marks?.begin ?? []
         begin = common.isEmpty ? beginOfSequence.map { [Int32(clamping: $0)] } ?? [] : common
-        end = zip(a.reversed(), b.reversed()).prefix { $0 == $1 }.map(\.0).reversed()
+        end = marks?.end ?? []
     }
 
     /// Those that stand in this conversation, by position.

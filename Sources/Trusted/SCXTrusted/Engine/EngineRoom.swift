@@ -164,8 +164,11 @@ final class EngineRoom: @unchecked Sendable {
 
     /// Forgets sessions that nobody continued for long, those that are too many, and those that the worker had no memory for.
     private func forgetIdle() {
-        for lost in kept where !engine.keeps(lost.session) { lost.ticket.map { vault?.remove($0) } }
-        kept.removeAll { !engine.keeps($0.session) }
+        kept.removeAll { session in
+            guard !engine.keeps(session.session) else { return false }
+            session.ticket.map { vault?.remove($0) }
+            return true
+        }
         let limit = ContinuousClock.now - desk.idle
         while let oldest = kept.first, oldest.lastUsed < limit || kept.count > desk.mostKept {
             kept.removeFirst()

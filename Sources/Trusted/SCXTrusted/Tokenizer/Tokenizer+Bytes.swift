@@ -1,6 +1,19 @@
 import SCXInference
 
 extension Tokenizer {
+    /// The bytes that a token adds to a text in which another stands before it; they may be part of a character.
+    ///
+    /// - Returns: The spelling of a special token; nil for a number without a token.
+    package func bytes(of id: Int32) -> [UInt8]? {
+        if isSpecial(id) { return vocabulary.text(of: id).map { Array($0) } }
+        return written(id).map { token in decoders.reduce(token) { $1.bytes(of: $0, atStart: false) } }
+    }
+
+    /// The text of a token that the decoder begins with.
+    private func written(_ id: Int32) -> [UInt8]? {
+        decodedForms[id] ?? vocabulary.text(of: id).map { Array($0) }
+    }
+
     /// The bytes that each token adds to a decoded text.
     ///
     /// - Returns: Bytes by the tokens' numbers, none for special tokens; and those of the tokens that read differently
@@ -10,12 +23,10 @@ extension Tokenizer {
         var start: [Int32: [UInt8]] = [:]
         inner.reserveCapacity(vocabularySize)
         for id in 0..<Int32(vocabularySize) {
-            guard !isSpecial(id), let token = decodedForms[id] ?? vocabulary.text(of: id).map({ Array($0) })
-            else {
+            guard !isSpecial(id), let token = written(id), let bytes = bytes(of: id) else {
                 inner.append([])
                 continue
             }
-            let bytes = decoders.reduce(token) { $1.bytes(of: $0, atStart: false) }
             inner.append(bytes)
             let first = decoders.reduce(token) { $1.bytes(of: $0, atStart: true) }
             if first != bytes { start[id] = first }
