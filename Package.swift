@@ -74,18 +74,26 @@ let package = Package(
 
         // Trusted: sees text and keys. Nothing here is `public`, all of it is `package`.
         .target(
+            name: "SCXText", dependencies: ["SCXInference"],
+            path: "Sources/Trusted/SCXText", swiftSettings: settings),
+        .target(
             name: "SCXEncoding", dependencies: ["SCXInference", "SCXLink", crypto],
             path: "Sources/Trusted/SCXEncoding", swiftSettings: settings),
         .target(
-            name: "SCXTrusted", dependencies: ["SCXEncoding", "SCXInference", "SCXLink"],
-            path: "Sources/Trusted/SCXTrusted", swiftSettings: settings),
+            name: "SCXProfiles", dependencies: ["SCXEncoding", "SCXInference", "SCXLink"],
+            path: "Sources/Trusted/SCXProfiles", swiftSettings: settings),
+        .target(
+            name: "SCXEngine",
+            dependencies: ["SCXText", "SCXProfiles", "SCXEncoding", "SCXInference", "SCXLink"],
+            path: "Sources/Trusted/SCXEngine", swiftSettings: settings),
         .target(
             name: "SCXCertificates", dependencies: [crypto, swiftASN1, x509],
             path: "Sources/Trusted/SCXCertificates", swiftSettings: settings),
         .target(
             name: "SCXGateway",
             dependencies: [
-                "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXAttacks", crypto, hummingbird,
+                "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink", "SCXAttacks",
+                crypto, hummingbird,
                 hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioSSL, serviceLifecycle,
                 tracing,
                 unixSignals,
@@ -95,8 +103,8 @@ let package = Package(
         .executableTarget(
             name: "scx",
             dependencies: [
-                "SCXGateway", "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXLinkTLS",
-                "SCXWorker",
+                "SCXGateway", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
+                "SCXLinkTLS", "SCXWorker",
                 "SCXCertificates", argumentParser, configuration, logging, systemPackage, tracing,
             ],
             path: "Sources/Trusted/scx", swiftSettings: settings),
@@ -119,8 +127,8 @@ let package = Package(
         .executableTarget(
             name: "scx-lab",
             dependencies: [
-                "SCXAttacks", "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker",
-                argumentParser,
+                "SCXAttacks", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
+                "SCXWorker", argumentParser,
             ],
             path: "Sources/Lab/scx-lab", swiftSettings: settings),
 
@@ -149,13 +157,18 @@ let package = Package(
         .testTarget(
             name: "SCXGatewayTests",
             dependencies: [
-                "SCXGateway", "SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker", logging,
-                tracing,
+                "SCXGateway", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
+                "SCXWorker", logging, tracing,
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "SCXTrustedTests",
-            dependencies: ["SCXTrusted", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker"],
+            name: "SCXTextTests", dependencies: ["SCXText", "SCXEngine", "SCXInference", "SCXLink"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SCXEngineTests",
+            dependencies: [
+                "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker",
+            ],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

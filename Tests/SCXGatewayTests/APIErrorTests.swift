@@ -1,7 +1,7 @@
+import SCXEngine
 import SCXGateway
 import SCXInference
 import SCXLink
-import SCXTrusted
 import Testing
 
 @Suite("API errors")

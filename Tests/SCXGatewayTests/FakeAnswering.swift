@@ -1,8 +1,10 @@
 import Foundation
+import SCXEngine
 import SCXGateway
 import SCXInference
 import SCXLink
-import SCXTrusted
+import SCXProfiles
+import SCXText
 import Synchronization
 import Testing
 

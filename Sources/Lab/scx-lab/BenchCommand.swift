@@ -1,6 +1,7 @@
 import ArgumentParser
+import SCXEngine
 import SCXInference
-import SCXTrusted
+import SCXProfiles
 import SCXWorker
 
 #if canImport(Glibc)

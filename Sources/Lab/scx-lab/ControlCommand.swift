@@ -3,7 +3,7 @@ import Foundation
 import SCXAttacks
 import SCXInference
 import SCXLink
-import SCXTrusted
+import SCXText
 import SCXWorker
 
 struct ControlCommand: ParsableCommand {

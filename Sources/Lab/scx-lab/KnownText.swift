@@ -1,6 +1,6 @@
 import Foundation
 import SCXAttacks
-import SCXTrusted
+import SCXText
 
 /// What everybody knows of a conversation before it begins: the marks of the model's chat template.
 package enum KnownText {

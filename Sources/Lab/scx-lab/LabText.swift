@@ -1,7 +1,7 @@
 public import ArgumentParser
 import Foundation
 public import SCXInference
-import SCXTrusted
+import SCXText
 
 extension WeightFormat: ExpressibleByArgument {}
 

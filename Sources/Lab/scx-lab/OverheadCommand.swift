@@ -1,8 +1,9 @@
 import ArgumentParser
 import Foundation
+import SCXEngine
 import SCXInference
 import SCXLink
-import SCXTrusted
+import SCXProfiles
 import SCXWorker
 
 struct OverheadCommand: ParsableCommand {
@@ -76,7 +77,7 @@ struct OverheadCommand: ParsableCommand {
         options.compression = bits == 32 ? .float32 : bits == 8 ? .int8 : .int4
         let pool = ThreadPool(threads: ThreadPool.systemCores)
         let profile = try ModelProfile.cached(
-            checkpoint, tokenizer: nil, pool: pool, progress: ProgressLine("profiling")
+            checkpoint, encode: nil, pool: pool, progress: ProgressLine("profiling")
         ) { standardError("warning: \($0)") }
         let link = TimedLink(try makeLink(checkpoint, pool))
         let forwards: [any ForwardPass] = [

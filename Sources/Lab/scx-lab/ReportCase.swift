@@ -1,6 +1,6 @@
 package import SCXAttacks
 import SCXLink
-package import SCXTrusted
+package import SCXProfiles
 
 /// What a report records and attacks: sessions of one profile with its options, or of a control of the laboratory.
 package struct ReportCase: Sendable {

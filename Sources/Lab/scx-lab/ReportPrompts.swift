@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 package import SCXInference
-package import SCXTrusted
+package import SCXText
 
 /// Cuts prompts from a text: the same text and seed give the same prompts.
 package struct ReportPrompts {

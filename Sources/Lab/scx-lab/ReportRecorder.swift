@@ -1,8 +1,9 @@
 import Foundation
 import SCXAttacks
+import SCXEngine
 import SCXInference
 import SCXLink
-import SCXTrusted
+import SCXProfiles
 import SCXWorker
 
 /// Records the sessions of a case, with the server and the recorder of a real worker.

@@ -2,7 +2,8 @@ import Foundation
 import SCXAttacks
 package import SCXInference
 import SCXLink
-import SCXTrusted
+import SCXProfiles
+import SCXText
 import Synchronization
 
 /// Records, attacks and scores the cases of a report, one after the other.
@@ -48,7 +49,7 @@ package struct ReportRun {
             model: directory, checkpoint.configuration, text: text, seed: seed)
         model = try PublicModel(checkpoint, format: format, pool: pool)
         let profile = try ModelProfile.cached(
-            checkpoint, tokenizer: prompts.tokenizer, pool: pool, progress: ProgressLine("profiling")
+            checkpoint, encode: prompts.tokenizer.encoding, pool: pool, progress: ProgressLine("profiling")
         ) { log("warning: \($0)") }
         recorder = ReportRecorder(
             checkpoint: checkpoint, format: format, model: model, profile: profile, prompts: prompts,

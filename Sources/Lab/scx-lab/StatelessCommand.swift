@@ -3,7 +3,8 @@ import Foundation
 import SCXEncoding
 import SCXInference
 import SCXLink
-import SCXTrusted
+import SCXProfiles
+import SCXText
 import SCXWorker
 
 struct StatelessCommand: ParsableCommand {
@@ -136,7 +137,7 @@ final class CacheStudy {
         decoder = try Decoder(checkpoint, format: format, pool: pool)
         embedding = try TokenEmbedding(checkpoint)
         profile = try ModelProfile.cached(
-            checkpoint, tokenizer: Tokenizer(directory: checkpoint.directory), pool: pool,
+            checkpoint, encode: Tokenizer(directory: checkpoint.directory).encoding, pool: pool,
             progress: ProgressLine("profiling")
         ) { standardError("warning: \($0)") }
         sums = Substitute.allCases.map { _ in (0, 0) }

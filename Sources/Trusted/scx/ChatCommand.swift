@@ -1,6 +1,7 @@
 import ArgumentParser
+import SCXEngine
 import SCXInference
-import SCXTrusted
+import SCXText
 import Synchronization
 
 #if canImport(Glibc)

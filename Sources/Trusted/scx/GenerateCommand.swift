@@ -1,7 +1,8 @@
 import ArgumentParser
+import SCXEngine
 import SCXInference
 import SCXLink
-import SCXTrusted
+import SCXText
 
 struct GenerateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

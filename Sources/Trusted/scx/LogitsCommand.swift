@@ -1,7 +1,7 @@
 import ArgumentParser
+import SCXEngine
 import SCXInference
 import SCXLink
-import SCXTrusted
 
 struct LogitsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

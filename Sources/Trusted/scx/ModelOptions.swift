@@ -1,7 +1,6 @@
 public import ArgumentParser
 public import SCXInference
 import SCXLinkTLS
-import SCXTrusted
 import SCXWorker
 
 extension WeightFormat: ExpressibleByArgument {}

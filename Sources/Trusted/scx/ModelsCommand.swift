@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 import SCXInference
-import SCXTrusted
+import SCXText
 
 struct ModelsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

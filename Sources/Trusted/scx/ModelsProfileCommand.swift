@@ -1,7 +1,8 @@
 import ArgumentParser
 import Foundation
 import SCXInference
-import SCXTrusted
+import SCXProfiles
+import SCXText
 
 extension ModelsCommand {
     struct Profile: ParsableCommand {
@@ -41,7 +42,7 @@ extension ModelsCommand {
             let pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
             let name = directory.split(separator: "/").last.map(String.init) ?? directory
             let profile = try ModelProfile.measured(
-                checkpoint, tokenizer: Tokenizer(ifPresentIn: directory), pool: pool,
+                checkpoint, encode: Tokenizer(ifPresentIn: directory)?.encoding, pool: pool,
                 progress: ProgressLine("profiling \(name)")
             ) { standardError("warning: \($0)") }
             let calibration = try NoiseCalibration(checkpoint, pool: pool)

@@ -1,8 +1,10 @@
 import ArgumentParser
 import Foundation
+import SCXEngine
 import SCXInference
 import SCXLink
-import SCXTrusted
+import SCXProfiles
+import SCXText
 
 #if canImport(Glibc)
     import Glibc
@@ -69,7 +71,7 @@ struct OpenModel {
             let scx = try options.scx.options(blockCount: checkpoint.configuration.blockCount)
             let pool = ThreadPool(threads: options.threads ?? ThreadPool.systemCores)
             let profile = try ModelProfile.cached(
-                checkpoint, tokenizer: tokenizer, pool: pool, progress: ProgressLine("profiling \(name)")
+                checkpoint, encode: tokenizer?.encoding, pool: pool, progress: ProgressLine("profiling \(name)")
             ) { standardError("warning: \($0)") }
             return try ScxForwardPass(
                 checkpoint, format: options.weights, pool: pool, profile: profile, options: scx, link: link)

@@ -1,6 +1,6 @@
 import ArgumentParser
 import SCXLink
-import SCXTrusted
+import SCXProfiles
 
 /// How profile `scx` hides what it hides.
 struct ScxFlags: ParsableArguments {

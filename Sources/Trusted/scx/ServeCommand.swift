@@ -1,11 +1,13 @@
 import ArgumentParser
 import Foundation
 import Logging
+import SCXEngine
 import SCXGateway
 import SCXInference
 import SCXLink
 import SCXLinkTLS
-import SCXTrusted
+import SCXProfiles
+import SCXText
 import Tracing
 
 struct ServeCommand: AsyncParsableCommand {

@@ -2,8 +2,8 @@ import ArgumentParser
 import Foundation
 import Logging
 import SCXEncoding
+import SCXEngine
 import SCXGateway
-import SCXTrusted
 
 /// How `scx serve` serves.
 struct ServeOptions: ParsableArguments {

@@ -1,6 +1,6 @@
 import ArgumentParser
 import SCXInference
-import SCXTrusted
+import SCXText
 
 struct TokenizeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,7 +1,7 @@
 import SCXInference
 import SCXLink
 import SCXLinkTLS
-import SCXTrusted
+import SCXProfiles
 import SCXWorker
 
 /// How this program reaches the worker, as often as it wants to.

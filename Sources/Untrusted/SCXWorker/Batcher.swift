@@ -17,7 +17,7 @@ final class Batcher: @unchecked Sendable {
     /// A request that waits.
     ///
     /// Guarded by `condition`.
-    private final class Ticket {
+    private final class Pending {
         let connection: UInt64
         let request: Request
         var answer: Result<Answer, LinkError>?
@@ -30,7 +30,7 @@ final class Batcher: @unchecked Sendable {
 
     // Everything below is guarded by `condition`.
     private let condition = NSCondition()
-    private var waiting: [Ticket] = []
+    private var waiting: [Pending] = []
     private var isLed = false
     /// When each connection asked last.
     private var lastAsked: [UInt64: ContinuousClock.Instant] = [:]
@@ -55,22 +55,22 @@ final class Batcher: @unchecked Sendable {
 
     /// Computes the answer to a request, together with those of others where that can be.
     func answer(_ request: Request, connection: UInt64) -> Result<Answer, LinkError> {
-        let ticket = Ticket(connection, request)
+        let pending = Pending(connection, request)
         condition.lock()
         defer { condition.unlock() }
         lastAsked[connection] = .now
-        waiting.append(ticket)
+        waiting.append(pending)
         // A leader that gathers counts the waiting.
         condition.broadcast()
-        while ticket.answer == nil, isLed { condition.wait() }
-        if let answer = ticket.answer { return answer }
+        while pending.answer == nil, isLed { condition.wait() }
+        if let answer = pending.answer { return answer }
 
         isLed = true
-        while ticket.answer == nil { lead() }
+        while pending.answer == nil { lead() }
         isLed = false
         // If requests are left, one of their threads takes the lead.
         condition.broadcast()
-        return ticket.answer ?? .failure(.invalidRequest("not computed"))
+        return pending.answer ?? .failure(.invalidRequest("not computed"))
     }
 
     /// Takes a batch, computes it without the lock, and hands out the answers.
@@ -80,13 +80,13 @@ final class Batcher: @unchecked Sendable {
         // the next pass soon, and all passes can be one.
         let short = waiting.filter { $0.request.kind != .middle }
         let batch = short.isEmpty ? waiting : short
-        waiting.removeAll { ticket in batch.contains { $0 === ticket } }
+        waiting.removeAll { pending in batch.contains { $0 === pending } }
         condition.unlock()
         let start = ContinuousClock.now
         let answers = compute(batch.map { ($0.connection, $0.request) })
         let seconds = ContinuousClock.now - start
         condition.lock()
-        for (ticket, answer) in zip(batch, answers) { ticket.answer = answer }
+        for (pending, answer) in zip(batch, answers) { pending.answer = answer }
         batchTime = max(seconds, batchTime * 9 / 10)
         batches += 1
         requests += batch.count

@@ -1,6 +1,6 @@
+import SCXEngine
 import SCXGateway
 import SCXInference
-import SCXTrusted
 import Testing
 
 @Suite("Streams of Anthropic's interface")

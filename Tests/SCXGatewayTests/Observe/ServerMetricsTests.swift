@@ -1,6 +1,6 @@
+import SCXEngine
 import SCXGateway
 import SCXLink
-import SCXTrusted
 import Testing
 
 @Suite("metrics of the server")

@@ -1,6 +1,7 @@
+import SCXEngine
 import SCXGateway
 import SCXInference
-import SCXTrusted
+import SCXText
 import Testing
 
 @Suite("streams of chat completions")

@@ -1,6 +1,6 @@
 import SCXGateway
 import SCXInference
-import SCXTrusted
+import SCXText
 import Testing
 
 @Suite("models, embeddings, tokens and the OpenAPI document")

@@ -1,6 +1,6 @@
+import SCXEngine
 import SCXGateway
 import SCXInference
-import SCXTrusted
 import Testing
 
 typealias Route = @Sendable (APIRequest, any Answering) async throws(APIError) -> APIReply

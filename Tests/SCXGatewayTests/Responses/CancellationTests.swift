@@ -1,6 +1,5 @@
 import SCXGateway
 import SCXInference
-import SCXTrusted
 import Testing
 
 @Suite("Readers that leave")

@@ -1,6 +1,6 @@
 import SCXGateway
 import SCXInference
-import SCXTrusted
+import SCXText
 import Testing
 
 // What the tests of the Responses interface and of Anthropic's share.

@@ -1,7 +1,7 @@
 import Foundation
+import SCXEngine
 import SCXGateway
 import SCXInference
-import SCXTrusted
 import Testing
 
 @Suite("bad requests")

@@ -1,9 +1,11 @@
 import Foundation
 import Logging
+import SCXEngine
 import SCXGateway
 import SCXInference
 import SCXLink
-import SCXTrusted
+import SCXProfiles
+import SCXText
 import SCXWorker
 import Synchronization
 

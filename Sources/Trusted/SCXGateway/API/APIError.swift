@@ -1,6 +1,6 @@
+import SCXEngine
 package import SCXInference
 import SCXLink
-import SCXTrusted
 
 /// Why a request gets no answer, in the words of the OpenAI interface.
 ///

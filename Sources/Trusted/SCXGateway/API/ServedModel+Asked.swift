@@ -1,4 +1,4 @@
-import SCXTrusted
+import SCXEngine
 
 extension ServedModel {
     /// The name and profile that a request asks for: `name`, `name:profile`, or nothing.

@@ -1,5 +1,7 @@
+package import SCXEngine
 package import SCXInference
-package import SCXTrusted
+package import SCXProfiles
+package import SCXText
 
 /// The model that a server answers with.
 package struct ServedModel: Sendable {

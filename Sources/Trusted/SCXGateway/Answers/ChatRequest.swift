@@ -1,5 +1,6 @@
+package import SCXEngine
 package import SCXInference
-package import SCXTrusted
+package import SCXText
 
 /// What is asked for, whichever interface asked: the OpenAI and Anthropic routes all come down to it.
 package struct ChatRequest: Sendable {

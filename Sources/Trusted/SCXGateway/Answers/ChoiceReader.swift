@@ -1,5 +1,6 @@
+import SCXEngine
 import SCXLink
-import SCXTrusted
+import SCXText
 
 /// Makes of an engine's events what happens to one answer, and tells the server's observer of it.
 struct ChoiceReader: Sendable {

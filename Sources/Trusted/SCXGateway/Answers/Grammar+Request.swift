@@ -1,5 +1,5 @@
 import SCXInference
-import SCXTrusted
+import SCXText
 
 extension Grammar {
     /// What the answer to a request may be; nil for anything.

@@ -1,5 +1,6 @@
+import SCXEngine
 package import SCXInference
-import SCXTrusted
+import SCXText
 import Synchronization
 import Tracing
 

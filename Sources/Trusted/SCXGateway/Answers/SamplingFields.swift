@@ -1,5 +1,5 @@
+import SCXEngine
 import SCXInference
-import SCXTrusted
 
 // Fields that decide how tokens are drawn, with the same names in every interface.
 

@@ -1,4 +1,5 @@
-import SCXTrusted
+import SCXEngine
+import SCXProfiles
 
 /// Keeps what the worker sees of one request, which is computed alone for that.
 struct ViewCapture: Sendable {

@@ -1,5 +1,5 @@
 import SCXInference
-import SCXTrusted
+import SCXText
 
 /// A request of `POST /v1/messages`, or of `/v1/messages/count_tokens`.
 struct AnthropicRequest: Sendable {

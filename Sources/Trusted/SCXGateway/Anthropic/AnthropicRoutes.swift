@@ -1,5 +1,5 @@
 import SCXInference
-import SCXTrusted
+import SCXText
 
 /// Anthropic's Messages interface.
 package enum AnthropicRoutes {

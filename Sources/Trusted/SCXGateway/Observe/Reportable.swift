@@ -1,6 +1,6 @@
 import SCXEncoding
+import SCXEngine
 import SCXLink
-import SCXTrusted
 
 /// An error whose text may stand in a log: names and sizes, never values.
 package protocol ReportableError: Error {

@@ -1,5 +1,5 @@
+package import SCXEngine
 import SCXLink
-package import SCXTrusted
 import Synchronization
 
 /// What the server counts, for Prometheus.

@@ -1,7 +1,7 @@
 import HTTPTypes
 package import Logging
+import SCXEngine
 import SCXLink
-import SCXTrusted
 
 /// Hears what a server does, and says it in metrics and in the log.
 ///

@@ -1,5 +1,6 @@
+import SCXEngine
 import SCXInference
-import SCXTrusted
+import SCXText
 
 /// Writes answers as `chat.completion` objects.
 struct ChatCompletionWriter: ChunkWriter {

@@ -1,5 +1,6 @@
+import SCXEngine
 import SCXInference
-import SCXTrusted
+import SCXText
 
 /// `POST /v1/chat/completions`.
 package enum ChatCompletions {

@@ -1,5 +1,6 @@
+import SCXEngine
 import SCXInference
-import SCXTrusted
+import SCXText
 
 /// Writes answers as `text_completion` objects.
 ///

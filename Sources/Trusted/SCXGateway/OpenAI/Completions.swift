@@ -1,5 +1,5 @@
+import SCXEngine
 import SCXInference
-import SCXTrusted
 
 /// `POST /v1/completions`.
 package enum Completions {

@@ -1,6 +1,6 @@
 import Foundation
+import SCXEngine
 import SCXInference
-import SCXTrusted
 
 /// `GET /v1/models` and `/v1/models/{id}`.
 package enum Models {

@@ -1,5 +1,4 @@
 import SCXInference
-import SCXTrusted
 
 /// What chat and text completions ask for in the same way.
 struct OpenAIRequest: Sendable {

@@ -1,6 +1,7 @@
 import Foundation
+import SCXEngine
 import SCXInference
-import SCXTrusted
+import SCXText
 
 /// What every object of a reply says about it.
 struct ReplyHead: Sendable {

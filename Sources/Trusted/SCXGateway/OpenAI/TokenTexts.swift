@@ -1,4 +1,4 @@
-import SCXTrusted
+import SCXText
 
 /// The texts of single tokens, as replies about probabilities have them.
 struct TokenTexts: Sendable {

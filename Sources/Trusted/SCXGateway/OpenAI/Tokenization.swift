@@ -1,5 +1,5 @@
 import SCXInference
-import SCXTrusted
+import SCXText
 
 /// `POST /tokenize` and `/detokenize`, as vLLM has them.
 package enum Tokenization {

@@ -1,5 +1,5 @@
 import SCXInference
-import SCXTrusted
+import SCXText
 
 /// The messages so far, put together from the pieces that interfaces send.
 ///

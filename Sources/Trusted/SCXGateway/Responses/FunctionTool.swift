@@ -1,5 +1,4 @@
 import SCXInference
-import SCXTrusted
 
 /// A function that the model may call.
 struct FunctionTool: Sendable {

@@ -1,5 +1,4 @@
 import SCXInference
-import SCXTrusted
 
 // What requests of the Responses interface and of Anthropic's have in common.
 

@@ -1,5 +1,6 @@
+import SCXEngine
 import SCXInference
-import SCXTrusted
+import SCXText
 
 /// Writes the events of `/v1/responses`, and in the end the response that they add up to.
 struct ResponseWriter: AnswerWriter {

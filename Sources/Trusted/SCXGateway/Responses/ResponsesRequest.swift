@@ -1,5 +1,6 @@
+import SCXEngine
 import SCXInference
-import SCXTrusted
+import SCXText
 
 /// A request of `POST /v1/responses`.
 struct ResponsesRequest: Sendable {

@@ -4,7 +4,6 @@ import HummingbirdCore
 import Logging
 import NIOCore
 import SCXInference
-import SCXTrusted
 import Tracing
 
 /// What Hummingbird gives with a request: here, the connection.

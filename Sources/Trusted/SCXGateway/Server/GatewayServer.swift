@@ -6,7 +6,6 @@ import Logging
 import NIOCore
 import NIOSSL
 import SCXInference
-import SCXTrusted
 import ServiceLifecycle
 import UnixSignals
 

@@ -1,6 +1,6 @@
 import HTTPTypes
+import SCXEngine
 package import SCXInference
-import SCXTrusted
 
 extension RouteTable {
     /// All that the endpoint answers.

@@ -1,6 +1,6 @@
 import SCXAttacks
 import SCXInference
-import SCXTrusted
+import SCXText
 
 /// A text that was attacked, and how much of it an attack recovered.
 struct AttackedText {

@@ -1,5 +1,5 @@
 import SCXInference
-import SCXTrusted
+import SCXText
 
 /// Tokens that the model's chat template puts around every conversation: attackers know them.
 ///

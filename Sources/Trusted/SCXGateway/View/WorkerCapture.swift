@@ -2,7 +2,7 @@ import Foundation
 import SCXAttacks
 import SCXInference
 import SCXLink
-package import SCXTrusted
+package import SCXProfiles
 
 /// What crossed the link for one answer, and what is true about it.
 package struct WorkerCapture: Sendable {

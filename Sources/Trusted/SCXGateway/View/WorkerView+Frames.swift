@@ -1,6 +1,6 @@
 import SCXInference
 import SCXLink
-import SCXTrusted
+import SCXProfiles
 
 extension WorkerView {
     /// Frames listed at most: an answer of a thousand tokens has tens of thousands.

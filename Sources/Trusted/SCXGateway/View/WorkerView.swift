@@ -2,7 +2,7 @@ import Foundation
 import SCXAttacks
 package import SCXInference
 import SCXLink
-package import SCXTrusted
+package import SCXText
 import Synchronization
 
 /// Shows what the worker saw for an answer, and what the laboratory's fast attacks recover from that.

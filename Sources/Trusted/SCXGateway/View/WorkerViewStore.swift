@@ -1,6 +1,6 @@
 import Foundation
 package import SCXInference
-package import SCXTrusted
+package import SCXProfiles
 import Synchronization
 
 /// Keeps the last few captures until their views are asked for.

@@ -1,0 +1,290 @@
+package import SCXLink
+package import SCXProfiles
+package import SCXText
+
+/// Why a request cannot be taken.
+///
+/// Carries sizes, never tokens or text.
+package enum EngineError: Error, Equatable, Sendable, CustomStringConvertible {
+    case emptyPrompt
+    case promptTooLong(tokens: Int, limit: Int)
+    case tokenOutOfRange(vocabulary: Int)
+
+    package var description: String {
+        switch self {
+        case .emptyPrompt: "the prompt has no tokens"
+        case .promptTooLong(let tokens, let limit):
+            "the prompt has \(tokens) tokens, the model's context has room for \(limit)"
+        case .tokenOutOfRange(let vocabulary):
+            "a prompt id is not in the model's vocabulary (0 to \(vocabulary - 1))"
+        }
+    }
+}
+
+/// The trusted side's loop: schedule, run, postprocess, for several sessions at once.
+///
+/// Not thread-safe: one thread steps it. A step computes the tokens that the ``Scheduler`` chose in one forward pass,
+/// then samples for each session whose history is computed to its end.
+package final class Engine {
+    let forward: any ForwardPass
+    private let tokenizer: Tokenizer?
+    package let vocabularySize: Int
+    package let maximumLength: Int
+    private let scheduler: Scheduler
+    private var pace = Pace()
+    /// Workers lost since a step last succeeded.
+    private var losses = 0
+    /// A worker that fails this often in a row would fail for ever.
+    private static let mostLosses = 5
+    /// Oldest first.
+    var sessions: [Session] = []
+    private var nextNumber: UInt32 = 0
+
+    /// Makes a loop without sessions.
+    ///
+    /// - Parameters:
+    ///   - forward: How the profile computes.
+    ///   - tokenizer: Turns tokens to text; without one, events carry no text.
+    ///   - vocabularySize: Entries of the model's vocabulary.
+    ///   - maximumLength: Most tokens in a session, prompt and answer.
+    ///   - scheduler: Chooses the tokens of each step.
+    package init(
+        forward: any ForwardPass, tokenizer: Tokenizer?, vocabularySize: Int, maximumLength: Int,
+        scheduler: Scheduler = Scheduler()
+    ) {
+        self.forward = forward
+        self.tokenizer = tokenizer
+        self.vocabularySize = vocabularySize
+        self.maximumLength = maximumLength
+        self.scheduler = scheduler
+    }
+
+    package var traffic: Traffic { forward.traffic }
+
+    /// True when no session waits for a step.
+    package var isIdle: Bool { sessions.allSatisfy { $0.finished != nil } }
+
+    /// Whether the computed tokens of a finished session are still there.
+    package func keeps(_ id: SessionID) -> Bool { sessions.contains { $0.id == id } }
+
+    /// Takes a request.
+    ///
+    /// - Parameters:
+    ///   - request: The prompt and how to answer it.
+    ///   - earlier: A finished session whose computed tokens serve again as far as the new prompt begins with
+    ///     them; it is replaced by the new one.
+    /// - Returns: The session that ``step()`` reports on.
+    /// - Throws: ``EngineError``, or ``SamplingError`` when the parameters are out of range.
+    package func submit(_ request: GenerationRequest, continuing earlier: SessionID? = nil) throws
+        -> SessionID
+    {
+        try check(request.prompt)
+        guard request.prompt.count + min(request.maximumTokens, 1) <= maximumLength else {
+            throw EngineError.promptTooLong(tokens: request.prompt.count, limit: maximumLength - 1)
+        }
+        var session = try Session(
+            slot: reserveSlot(), request: request,
+            decoder: tokenizer.map { Tokenizer.StreamDecoder($0, keptTokens: request.shownTokens) })
+        if let earlier, let index = sessions.firstIndex(where: { $0.id == earlier && $0.finished != nil }) {
+            session.reuse(sessions.remove(at: index))
+        }
+        sessions.append(session)
+        return session.id
+    }
+
+    /// A slot that no session has used.
+    func reserveSlot() -> Slot {
+        defer { nextNumber += 1 }
+        return Slot(number: nextNumber)
+    }
+
+    /// Checks that the model can take the tokens.
+    func check(_ tokens: [Int32]) throws(EngineError) {
+        guard !tokens.isEmpty else { throw .emptyPrompt }
+        guard tokens.count <= maximumLength else {
+            throw .promptTooLong(tokens: tokens.count, limit: maximumLength)
+        }
+        guard tokens.allSatisfy({ $0 >= 0 && $0 < vocabularySize }) else {
+            throw .tokenOutOfRange(vocabulary: vocabularySize)
+        }
+    }
+
+    /// Ends a session's answer; its computed tokens stay until ``end(_:)``.
+    ///
+    /// - Returns: The session's last event; nil when it had ended already.
+    @discardableResult
+    package func cancel(_ id: SessionID) -> SessionEvent? {
+        guard let index = sessions.firstIndex(where: { $0.id == id && $0.finished == nil }) else {
+            return nil
+        }
+        sessions[index].finished = .cancelled
+        // Half of a prompt's blocks are of no use.
+        if sessions[index].run != nil { sessions[index].restart() }
+        return sessions[index].event()
+    }
+
+    /// Forgets a session here and on the worker.
+    package func end(_ id: SessionID) throws(LinkError) {
+        guard let index = sessions.firstIndex(where: { $0.id == id }) else { return }
+        try release(sessions.remove(at: index))
+    }
+
+    private func release(_ session: Session) throws(LinkError) {
+        do {
+            try forward.end(session.slot)
+        } catch {
+            // A worker frees the slots of a connection that is gone.
+            guard error.losesWorker else { throw error }
+        }
+    }
+
+    /// Computes one step.
+    ///
+    /// When the worker is lost, the next steps compute every session's tokens again on the one that takes its
+    /// place, and the answers go on where they were. When it is full, finished sessions are forgotten, then the
+    /// youngest waits until another has finished.
+    ///
+    /// - Returns: What is new, for each session that the step brought to a token or to its end.
+    /// - Throws: ``LinkError`` when an exchange fails.
+    package func step() throws(LinkError) -> [SessionEvent] {
+        let waiting = sessions.filter { $0.finished == nil && !$0.isPaused }
+            .map { Scheduler.Waiting(session: $0.id, tokens: $0.waiting) }
+        let schedule = scheduler.schedule(waiting, pace: pace)
+        guard !schedule.isEmpty else { return [] }
+        let places = schedule.compactMap { entry in sessions.firstIndex { $0.id == entry.session } }
+        // What was drawn before a step failed is part of the histories, so it is told all the same.
+        var events: [SessionEvent] = []
+        do throws(LinkError) {
+            try compute(zip(places, schedule.map(\.tokens)).map { ($0, $1) }, &events)
+            losses = 0
+        } catch {
+            if case .workerFull = error {
+                events += try makeRoom(places, error)
+            } else {
+                guard error.losesWorker, losses < Self.mostLosses else { throw error }
+                losses += 1
+                for index in sessions.indices { sessions[index].restart() }
+            }
+        }
+        if events.contains(where: { $0.finished != nil }) {
+            for index in sessions.indices { sessions[index].isPaused = false }
+        }
+        return events
+    }
+
+    /// Computes the next tokens of sessions: those of a batch together, prompts that must come whole block by block.
+    private func compute(
+        _ work: [(place: Int, tokens: Int)], _ events: inout [SessionEvent]
+    ) throws(LinkError) {
+        let start = ContinuousClock.now
+        var batch: [(place: Int, segment: BatchSegment)] = []
+        var runs: [Int] = []
+        for (place, tokens) in work {
+            let isWhole = !forward.splitsPrompts && !sessions[place].isGenerating
+            if isWhole, sessions[place].run == nil {
+                let segment = sessions[place].segment(of: sessions[place].waiting)
+                sessions[place].run = try charge(place) { () throws(LinkError) in try forward.begin(segment) }
+            }
+            if sessions[place].run != nil {
+                sessions[place].granted += tokens
+                runs.append(place)
+            } else {
+                batch.append((place, sessions[place].segment(of: isWhole ? sessions[place].waiting : tokens)))
+            }
+        }
+        if !batch.isEmpty {
+            let results = try charge(batch) { () throws(LinkError) in
+                try forward.compute(batch.map(\.segment))
+            }
+            for ((place, segment), result) in zip(batch, results) {
+                events += [take(result, place, segment)].compactMap { $0 }
+            }
+        }
+        for place in runs { events += [try advance(place)].compactMap { $0 } }
+        pace.add(
+            tokens: work.reduce(0) { $0 + ($1.tokens > 1 ? $1.tokens : 0) },
+            seconds: (ContinuousClock.now - start) / .seconds(1))
+    }
+
+    /// Computes blocks of a prompt as far as work is granted to it.
+    private func advance(_ place: Int) throws(LinkError) -> SessionEvent? {
+        guard let run = sessions[place].run else { return nil }
+        let total = sessions[place].waiting + sessions[place].granted
+        while run.progress * Double(total) < Double(sessions[place].granted) {
+            let result = try charge(place) { () throws(LinkError) in try run.advance() }
+            if let result {
+                sessions[place].granted = 0
+                return take(result, place, sessions[place].segment(of: total))
+            }
+        }
+        return nil
+    }
+
+    private func take(_ result: [Float], _ place: Int, _ segment: BatchSegment) -> SessionEvent? {
+        sessions[place].take(
+            result, of: segment, vocabularySize: vocabularySize, maximumLength: maximumLength)
+    }
+
+    /// Frees memory of the worker, which had none for a step.
+    private func makeRoom(_ places: [Int], _ error: LinkError) throws(LinkError) -> [SessionEvent] {
+        // What the worker took of the step is not known.
+        for place in places {
+            sessions[place].restart()
+            try release(sessions[place])
+        }
+        let kept = sessions.filter { $0.finished != nil }
+        if !kept.isEmpty {
+            sessions.removeAll { $0.finished != nil }
+            for session in kept { try release(session) }
+            return []
+        }
+        guard let youngest = sessions.lastIndex(where: { !$0.isPaused }) else { throw error }
+        if sessions.count(where: { !$0.isPaused }) == 1 {
+            sessions[youngest].finished = .failed
+            return [sessions[youngest].event { $0.failure = error }]
+        }
+        sessions[youngest].restart()
+        sessions[youngest].isPaused = true
+        try release(sessions[youngest])
+        return []
+    }
+
+    /// Does work, and writes down what it cost for sessions by the rows that they have in it.
+    private func charge<Result>(
+        _ batch: [(place: Int, segment: BatchSegment)], _ work: () throws(LinkError) -> Result
+    ) throws(LinkError) -> Result {
+        let before = forward.traffic
+        let result = try work()
+        let after = forward.traffic
+        let rows = max(1, batch.reduce(0) { $0 + $1.segment.tokens.count })
+        for (place, segment) in batch {
+            let own = segment.tokens.count
+            sessions[place].usage.traffic.exchanges += after.exchanges - before.exchanges
+            sessions[place].usage.traffic.bytesSent += (after.bytesSent - before.bytesSent) * own / rows
+            sessions[place].usage.traffic.bytesReceived +=
+                (after.bytesReceived - before.bytesReceived) * own / rows
+        }
+        return result
+    }
+
+    private func charge<Result>(
+        _ place: Int, _ work: () throws(LinkError) -> Result
+    ) throws(LinkError) -> Result {
+        try charge([(place, sessions[place].segment(of: 1))], work)
+    }
+
+    /// Runs a request to its end.
+    ///
+    /// - Parameters:
+    ///   - id: The session.
+    ///   - onEvent: Called after each token; answers false to cancel.
+    /// - Throws: As ``step()``, what `onEvent` throws, and ``SamplingError`` when logits are no numbers.
+    package func run(_ id: SessionID, onEvent: (SessionEvent) throws -> Bool) throws {
+        while !isIdle {
+            for event in try step() where event.session == id {
+                if let failure = event.failure { throw failure }
+                if try !onEvent(event) { cancel(id) }
+            }
+        }
+    }
+}

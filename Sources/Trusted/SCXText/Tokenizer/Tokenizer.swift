@@ -1,0 +1,178 @@
+import SCXInference
+
+/// The tokenizer of a Hugging Face `tokenizer.json`: byte-pair encoding, byte-level or SentencePiece style.
+///
+/// Gives exactly the tokens and texts of the `tokenizers` package for the files that it accepts, and refuses the others
+/// with an error that names what it lacks. Keeps no text after a call.
+package final class Tokenizer: Sendable {
+    let added: AddedTokenFinder
+    let addedNormalized: AddedTokenFinder
+    let normalizers: [Normalizer]
+    let preTokenizers: [PreTokenizer]
+    let model: BytePairModel
+    let decoders: [TokenDecoder]
+    let template: [TemplatePiece]
+    /// Tokens by number, added ones included, as `token(for:)` shows them.
+    let vocabulary: Vocabulary
+    /// Texts of added tokens that decode in their normalized form.
+    let decodedForms: [Int32: [UInt8]]
+    let specialTokens: Set<Int32>
+    /// Special tokens that decoding leaves out: those that decode as they are written.
+    let skippedTokens: Set<Int32>
+
+    /// The special tokens that the model's configuration names.
+    package let beginOfText: Int32?
+    package let endOfText: Int32?
+    package let padding: Int32?
+    package let unknown: Int32?
+
+    init(_ file: TokenizerFile) throws(TokenizerError) {
+        normalizers = try file.normalizers()
+        let plan = try file.preTokenizers()
+        preTokenizers = plan.steps
+        model = try file.model(bytewise: plan.bytewise)
+        decoders = try file.decoders()
+        let tokens = try file.addedTokens(model.vocabulary, normalizers)
+        added = tokens.plain
+        addedNormalized = tokens.normalized
+        vocabulary = tokens.vocabulary
+        decodedForms = tokens.decodedForms
+        specialTokens = tokens.special
+        skippedTokens = tokens.special.filter { [decodedForms] in decodedForms[$0] == nil }
+        template = try file.template(vocabulary)
+        beginOfText = file.configuredToken("bos_token", vocabulary)
+        endOfText = file.configuredToken("eos_token", vocabulary)
+        padding = file.configuredToken("pad_token", vocabulary)
+        unknown = file.configuredToken("unk_token", vocabulary) ?? model.unknown.id
+    }
+
+    /// One more than the greatest token number.
+    package var vocabularySize: Int { vocabulary.idLimit }
+
+    /// Whether the token is marked special: decoding leaves those out unless asked not to.
+    package func isSpecial(_ id: Int32) -> Bool { specialTokens.contains(id) }
+
+    /// The token's text as the vocabulary spells it, nil for a number without a token.
+    package func token(for id: Int32) -> String? {
+        vocabulary.text(of: id).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// The number of a token spelt as the vocabulary does.
+    package func id(for token: String) -> Int32? {
+        let bytes = Array(token.utf8)
+        return vocabulary.id(of: bytes.span)
+    }
+
+    /// Turns text into tokens.
+    ///
+    /// Special tokens written in the text become those tokens, as in the `tokenizers` package. `addSpecialTokens` asks
+    /// for what the file's template puts around a text.
+    package func encode(_ text: String, addSpecialTokens: Bool = true) -> [Int32] {
+        var ids: [Int32] = []
+        for piece in addSpecialTokens ? template : [.text] {
+            switch piece {
+            case .tokens(let tokens): ids += tokens
+            case .text: encode(Array(text.utf8), into: &ids)
+            }
+        }
+        return ids
+    }
+
+    /// ``encode(_:addSpecialTokens:)`` with special tokens, for code that knows of no tokenizer.
+    package var encoding: (_ text: String) -> [Int32] { { self.encode($0) } }
+
+    private func encode(_ text: [UInt8], into ids: inout [Int32]) {
+        var work = BytePairModel.Workspace()
+        for piece in added.pieces(of: text.span) {
+            switch piece {
+            case .token(let id): ids.append(id)
+            case .text(let range):
+                let bytes = range.count == text.count ? text : Array(text[range])
+                var part = NormalizedText(bytes: bytes, isFirst: range.lowerBound == 0)
+                for normalizer in normalizers { normalizer.apply(to: &part) }
+                encode(normalized: part, &work, into: &ids)
+            }
+        }
+    }
+
+    private func encode(
+        normalized text: NormalizedText, _ work: inout BytePairModel.Workspace, into ids: inout [Int32]
+    ) {
+        for piece in addedNormalized.pieces(of: text.bytes.span) {
+            switch piece {
+            case .token(let id): ids.append(id)
+            case .text(let range):
+                let bytes = range.count == text.bytes.count ? text.bytes : Array(text.bytes[range])
+                var words = Words(
+                    NormalizedText(bytes: bytes, isFirst: text.isFirst && range.lowerBound == 0))
+                for step in preTokenizers { step.apply(to: &words) }
+                for range in words.ranges {
+                    model.encode(words.text.bytes.span.extracting(range), &work, into: &ids)
+                }
+            }
+        }
+    }
+
+    /// Turns tokens into text; numbers without a token give none.
+    package func decode(_ tokens: some Sequence<Int32>, skipSpecialTokens: Bool = true) -> String {
+        var stream = TokenDecoding(decoders)
+        var text: [UInt8] = []
+        for id in tokens {
+            guard let token = decodable(id, skipSpecialTokens) else { continue }
+            stream.push(token, into: &text)
+        }
+        stream.finish(into: &text)
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// The text of a token that the decoder begins with, nil for one that it leaves out.
+    private func decodable(_ id: Int32, _ skipSpecialTokens: Bool) -> [UInt8]? {
+        if skipSpecialTokens, skippedTokens.contains(id) { return nil }
+        return decodedForms[id] ?? vocabulary.text(of: id).map { Array($0) }
+    }
+
+    /// Turns tokens into text while they arrive.
+    ///
+    /// The parts, one after the other, are what `decode` gives for all tokens. A part never ends inside a character;
+    /// a token whose text still depends on the next one gives an empty part.
+    package struct StreamDecoder: Sendable {
+        private let tokenizer: Tokenizer
+        private let skipSpecialTokens: Bool
+        private let keptTokens: Set<Int32>
+        private var decoding: TokenDecoding
+
+        /// - Parameters:
+        ///   - tokenizer: Of the tokens.
+        ///   - skipSpecialTokens: Whether special tokens give no text.
+        ///   - keptTokens: Special tokens that give theirs all the same.
+        package init(_ tokenizer: Tokenizer, skipSpecialTokens: Bool = true, keptTokens: Set<Int32> = []) {
+            self.tokenizer = tokenizer
+            self.skipSpecialTokens = skipSpecialTokens
+            self.keptTokens = keptTokens
+            decoding = TokenDecoding(tokenizer.decoders)
+        }
+
+        /// Takes a token and gives the text that is certain now.
+        package mutating func push(_ token: Int32) -> String {
+            let isSkipped = skipSpecialTokens && !keptTokens.contains(token)
+            guard let token = tokenizer.decodable(token, isSkipped) else { return "" }
+            var text: [UInt8] = []
+            decoding.push(token, into: &text)
+            return String(decoding: text, as: UTF8.self)
+        }
+
+        /// Gives the rest, such as a replacement character for half a character; the decoder is as new afterwards.
+        package mutating func finish() -> String {
+            var text: [UInt8] = []
+            decoding.finish(into: &text)
+            decoding = TokenDecoding(tokenizer.decoders)
+            return String(decoding: text, as: UTF8.self)
+        }
+    }
+}
+
+/// A part of what a text becomes: given tokens, or the text's own.
+enum TemplatePiece: Equatable, Sendable {
+    case tokens([Int32])
+    case text
+}
