@@ -19,6 +19,7 @@ let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
 let swiftASN1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
@@ -66,7 +67,7 @@ let package = Package(
             path: "Sources/Shared/SCXInference", swiftSettings: settings),
         .target(name: "CSCXSystem", path: "Sources/Shared/CSCXSystem"),
         .target(
-            name: "SCXLink", dependencies: ["CSCXSystem", "SCXInference"],
+            name: "SCXLink", dependencies: ["CSCXSystem", "SCXInference", crypto, cryptoExtras],
             path: "Sources/Shared/SCXLink", swiftSettings: settings),
         .target(
             name: "SCXLinkTLS", dependencies: ["SCXLink", nioCore, nioPosix, nioSSL, nioTLS],

@@ -6,9 +6,12 @@ struct ProtocolTests {
     static let tensor = EncodedTensor(encodedRows: 2, channels: 4, values: [1, 2, 3, 4, 5, 6, 7, 8])
     static let request = Request(.feedForward(layer: 0), tensor)
     static let answer = Answer.tensor(tensor)
-    static var worker: WorkerProtocol {
-        WorkerProtocol(hello: Hello(digest: LinkSamples.digest, weights: "int8"), largestTensor: 32)
+    static var hello: Hello {
+        var hello = Hello(digest: LinkSamples.digest, weights: "int8")
+        (hello.ring, hello.window) = (true, 2)
+        return hello
     }
+    static var worker: WorkerProtocol { WorkerProtocol(hello: hello, largestTensor: 32) }
 
     /// Both halves after their hellos.
     static func open() throws -> (client: ClientProtocol, worker: WorkerProtocol) {
@@ -21,7 +24,7 @@ struct ProtocolTests {
         }
         try client.begin(reply.head)
         let theirs = try client.receiveHello(reply)
-        #expect(theirs == Hello(digest: LinkSamples.digest, weights: "int8"))
+        #expect(theirs == hello)
         return (client, worker)
     }
 

@@ -1,16 +1,20 @@
 /// The trusted side's half of the link, as a value: requests in, messages out, and back.
 ///
-/// One request is on its way at a time. After an error the protocol is closed, but for an error that the worker
+/// Several requests may be on their way at once, as many as the worker's hello allows; each answer carries its request's
+/// number, and they may come in any order. After an error the protocol is closed, but for an error that the worker
 /// answered with, which leaves it open.
 public struct ClientProtocol: Sendable {
     private enum State: Equatable {
-        case idle, greeting, asking(Request), closed
+        case new, greeting, open, closed
     }
 
     private let own: Hello
     private let widestRow: Int
-    private var state = State.idle
+    private var state = State.new
     private var number: UInt64 = 0
+    private var window = 0
+    /// Requests without an answer yet, by number.
+    private var asked: [UInt64: Request] = [:]
 
     /// - Parameters:
     ///   - digest: Of the model, which the worker's must equal.
@@ -20,8 +24,11 @@ public struct ClientProtocol: Sendable {
         self.widestRow = widestRow
     }
 
-    /// Whether the next request may be asked.
-    public var isOpen: Bool { state == .idle && number > 0 }
+    /// Whether requests may be asked on this connection.
+    public var isOpen: Bool { state == .open }
+
+    /// Whether one more request may be asked before an answer has come.
+    public var hasRoom: Bool { asked.count < window }
 
     /// The first message.
     public mutating func hello() -> Message {
@@ -31,13 +38,15 @@ public struct ClientProtocol: Sendable {
         return own.message(isAnswer: false, number: number)
     }
 
-    /// The message that carries a request.
+    /// The message that carries a request; its head has the number that the answer will have.
     ///
     /// - Throws: ``LinkError/disconnected(_:)`` when the protocol is closed.
+    /// - Precondition: ``hasRoom``
     package mutating func ask(_ request: Request) throws(LinkError) -> Message {
         guard isOpen else { throw .disconnected("it was closed") }
+        precondition(hasRoom, "ClientProtocol: \(window) requests are on their way")
         number += 1
-        state = .asking(request)
+        asked[number] = request
         return request.message(number: number)
     }
 
@@ -50,14 +59,19 @@ public struct ClientProtocol: Sendable {
         guard head.isAnswer, head.kind != .more else {
             throw .malformedFrame("'\(head.kind)' is no answer")
         }
-        guard head.number == number else {
-            throw .malformedFrame("an answer to request \(head.number), \(number) was asked")
-        }
         let limit: Int
         switch before {
-        case .asking(let request): limit = request.answerRows * widestRow
-        case .greeting: limit = 0
-        case .idle, .closed: throw .malformedFrame("an answer that nobody asked for")
+        case .open:
+            guard let request = asked[head.number] else {
+                throw .malformedFrame("an answer to request \(head.number), which waits for none")
+            }
+            limit = request.answerRows * widestRow
+        case .greeting:
+            guard head.number == number else {
+                throw .malformedFrame("an answer to request \(head.number), \(number) was asked")
+            }
+            limit = 0
+        case .new, .closed: throw .malformedFrame("an answer that nobody asked for")
         }
         guard head.rows * head.channels <= limit else {
             throw .unexpectedAnswer(
@@ -81,25 +95,27 @@ public struct ClientProtocol: Sendable {
             throw .incompatible(
                 "it serves another model (digest \(hello.digest), this one has \(own.digest))")
         }
-        state = .idle
+        guard hello.window > 0 else { throw .incompatible("it takes no requests") }
+        window = Int(hello.window)
+        state = .open
         return hello
     }
 
-    /// Takes a whole message that ``begin(_:)`` has allowed.
+    /// Takes a whole message that ``begin(_:)`` has allowed: the answer to the request of its number.
     ///
     /// - Throws: The worker's own error, after which the next request may be asked, or one of the connection's.
     public mutating func receive(_ message: Message) throws(LinkError) -> Answer {
-        guard case .asking(let request) = state else {
+        guard let request = asked.removeValue(forKey: message.head.number) else {
             preconditionFailure("ClientProtocol: nothing was asked")
         }
         state = .closed
         if message.head.kind == .failure {
             let error = try LinkError(message)
-            state = .idle
+            state = .open
             throw error
         }
         let answer = try Answer(message, to: request)
-        state = .idle
+        state = .open
         return answer
     }
 }
@@ -111,7 +127,9 @@ extension Request {
         case (.attention(_, let parts), _): parts.reduce(0) { $0 + $1.queries }
         // A key and a value, then a score for each head and locked key: positions, and redundant ones beside them.
         case (.tailScores(_, let segments), _): segments.reduce(0) { $0 + $1.position + 64 }
+        case (.padProducts(_, _, _, _, let rows), _): rows
         case (_, .rows(let tensor)): tensor.rows
+        case (_, .ring(let tensor)): tensor.rows
         case (_, .none), (_, .permutation): 0
         }
     }

@@ -2,7 +2,7 @@
 public enum MessageKind: UInt16, CaseIterable, Sendable {
     case hello = 1
     case linear, attention, feedForward, headTopK, unlock, lockTail, middle, tailScores, linearRing, release,
-        stats
+        stats, padProducts
     /// Answers any request that could not be served: a code and a text.
     case failure = 0x40
     /// The next part of a message that one frame could not hold.

@@ -1,13 +1,22 @@
+public import SCXInference
+
 /// What both sides say first.
 public struct Hello: Equatable, Sendable {
     /// The version of the link that this program speaks.
-    public static let currentVersion: UInt16 = 2
+    public static let currentVersion: UInt16 = 3
 
     public var version: UInt16
     /// The model's digest, as `Checkpoint.digest()` makes it: both sides must have the same model.
     public var digest: String
     /// How the worker holds its weights, `bf16` and the like; empty from the trusted side.
     public var weights: String
+    /// Whether the worker answers ``Request/Operation/linearRing(layer:site:)``: its weights are int8 with one scale for
+    /// each output. False from the trusted side.
+    public var ring = false
+    /// Requests that may be on their way at once on one connection; 0 from the trusted side.
+    public var window: UInt16 = 0
+    /// Which part of each site's outputs the worker has.
+    public var shard = Shard.whole
 
     public init(version: UInt16 = Self.currentVersion, digest: String, weights: String = "") {
         self.version = version
@@ -20,6 +29,10 @@ public struct Hello: Equatable, Sendable {
         fields.add(version)
         fields.add(digest)
         fields.add(weights)
+        fields.add(UInt8(ring ? 1 : 0))
+        fields.add(window)
+        fields.add(UInt16(shard.index))
+        fields.add(UInt16(shard.count))
         return Message(
             head: FrameHead(kind: .hello, isAnswer: isAnswer, number: number), fields: fields.bytes)
     }
@@ -35,6 +48,14 @@ public struct Hello: Equatable, Sendable {
                 throw .malformedFrame("a hello whose texts are no names")
             }
         }
-        // A later version may say more; what follows is for those who know it.
+        // Another version says other things from here on, and is refused by its number.
+        guard version == Self.currentVersion else { return }
+        ring = try fields.take(UInt8.self) == 1
+        window = try fields.take(UInt16.self)
+        let (index, count) = (Int(try fields.take(UInt16.self)), Int(try fields.take(UInt16.self)))
+        guard let part = Shard(index: index, of: count) else {
+            throw .malformedFrame("a hello of part \(index) of \(count)")
+        }
+        shard = part
     }
 }

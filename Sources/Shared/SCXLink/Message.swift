@@ -31,6 +31,8 @@ extension Request {
         case .lockTail: .lockTail
         case .middle: .middle
         case .tailScores: .tailScores
+        case .linearRing: .linearRing
+        case .padProducts: .padProducts
         case .release: .release
         case .stats: .stats
         }
@@ -71,6 +73,15 @@ extension Request {
             fields.add(slot.number)
             fields.add(UInt16(layer))
             fields.add(UInt32(position))
+        case .linearRing(let layer, let site):
+            fields.add(UInt16(layer))
+            fields.add(site.rawValue)
+        case .padProducts(let layer, let site, let seed, let first, let rows):
+            fields.add(UInt16(layer))
+            fields.add(site.rawValue)
+            for byte in seed.bytes { fields.add(byte) }
+            fields.add(UInt32(first))
+            fields.add(UInt32(rows))
         case .release(let slot): fields.add(slot.number)
         case .stats: break
         }
@@ -83,6 +94,9 @@ extension Request {
             }
             head.setShape(tensor)
             return Message(head: head, fields: fields.bytes, tensor: .floats(tensor.values))
+        case .ring(let tensor):
+            head.setShape(tensor)
+            return Message(head: head, fields: fields.bytes, tensor: .words(tensor.values))
         case .permutation(let rows):
             head.setShape(rows)
             return Message(head: head, fields: fields.bytes, tensor: .words(rows))
@@ -102,8 +116,7 @@ extension Request {
         switch message.head.kind {
         case .linear:
             let layer = Int(try fields.take(UInt16.self))
-            let code = try fields.take(UInt16.self)
-            guard let site = Site(rawValue: code) else { throw .malformedFrame("unknown site \(code)") }
+            let site = try fields.takeSite()
             let slot = try fields.takeSlot()
             let exact = try fields.take(UInt8.self)
             guard exact <= 1 else { throw .malformedFrame("an exactness of \(exact)") }
@@ -142,12 +155,27 @@ extension Request {
                 layer: Int(try fields.take(UInt16.self)), segments: try fields.takeSegments())
         case .release: operation = .release(slot: Slot(number: try fields.take(UInt32.self)))
         case .stats: operation = .stats
-        case .hello, .linearRing, .failure, .more:
+        case .linearRing:
+            operation = .linearRing(layer: Int(try fields.take(UInt16.self)), site: try fields.takeSite())
+        case .padProducts:
+            let (layer, site) = (Int(try fields.take(UInt16.self)), try fields.takeSite())
+            var seed: [UInt8] = []
+            for _ in 0..<PadSeed.byteCount { seed.append(try fields.take(UInt8.self)) }
+            let (first, rows) = (Int(try fields.take(UInt32.self)), Int(try fields.take(UInt32.self)))
+            guard (1...1 << 16).contains(rows) else { throw .malformedFrame("pads of \(rows) rows") }
+            operation = .padProducts(
+                layer: layer, site: site, seed: PadSeed(bytes: seed), first: first, rows: rows)
+        case .hello, .failure, .more:
             throw .malformedFrame("'\(message.head.kind)' is no request that can be served here")
         }
         try fields.finish()
         switch (operation, message.tensor) {
-        case (.release, .none), (.stats, .none): self.init(received: operation, .none)
+        case (.release, .none), (.stats, .none), (.padProducts, .none): self.init(received: operation, .none)
+        case (.linearRing, .words(let values)):
+            self.init(
+                received: operation,
+                .ring(
+                    RingTensor(received: values, rows: message.head.rows, channels: message.head.channels)))
         case (.unlock, .words(let rows)): self.init(received: operation, .permutation(rows))
         case (.attention, .words(let words)):
             guard message.head.rows == 1 else {
@@ -158,7 +186,8 @@ extension Request {
                 throw .malformedFrame("\(channels) values, the limit is \(largestTensor) bytes")
             }
             self.init(received: operation, .rows(try EncodedTensor(received: words, layouts)))
-        case (.release, _), (.stats, _), (.unlock, _), (_, .none), (_, .words):
+        case (.release, _), (.stats, _), (.unlock, _), (.linearRing, _), (.padProducts, _), (_, .none),
+            (_, .words):
             throw .malformedFrame("'\(message.head.kind)' with a payload of another kind")
         case (_, .floats(let values)):
             let (rows, channels) = (message.head.rows, message.head.channels)
@@ -183,6 +212,9 @@ extension Answer {
         case .tensor(let tensor):
             head.setShape(tensor)
             return Message(head: head, tensor: .floats(tensor.values))
+        case .ring(let tensor):
+            head.setShape(tensor)
+            return Message(head: head, tensor: .words(tensor.values))
         case .topK(let rows):
             // Logits first, then tokens, as bits of 32-bit words.
             let all = rows.joined()
@@ -230,7 +262,10 @@ extension Answer {
                             logit: Float(bitPattern: words[i]))
                     }
                 })
-        case (.unlock, _), (.lockTail, _), (.release, _), (.stats, _):
+        case (.linearRing, .words(let values)), (.padProducts, .words(let values)):
+            self = .ring(
+                RingTensor(received: values, rows: message.head.rows, channels: message.head.channels))
+        case (.unlock, _), (.lockTail, _), (.release, _), (.stats, _), (.linearRing, _), (.padProducts, _):
             throw .unexpectedAnswer("an answer of another form")
         case (_, .floats(let values)):
             self = .tensor(
@@ -255,6 +290,11 @@ extension LinkError {
 extension FrameHead {
     fileprivate mutating func setShape(_ tensor: EncodedTensor) {
         elements = .float32
+        (rows, channels) = (tensor.rows, tensor.channels)
+    }
+
+    fileprivate mutating func setShape(_ tensor: RingTensor) {
+        elements = .uint32
         (rows, channels) = (tensor.rows, tensor.channels)
     }
 
@@ -300,6 +340,12 @@ extension FieldReader {
     fileprivate mutating func takeSlot() throws(LinkError) -> Slot? {
         let number = try take(UInt32.self)
         return number == .max ? nil : Slot(number: number)
+    }
+
+    fileprivate mutating func takeSite() throws(LinkError) -> Site {
+        let code = try take(UInt16.self)
+        guard let site = Site(rawValue: code) else { throw .malformedFrame("unknown site \(code)") }
+        return site
     }
 
     fileprivate mutating func takeSegments() throws(LinkError) -> [Segment] {

@@ -1,3 +1,5 @@
+public import SCXInference
+
 /// A session's place in the worker's memory: its keys and values.
 ///
 /// Numbers are the trusted side's own and mean nothing on another connection.
@@ -11,6 +13,31 @@ public struct Slot: Hashable, Sendable {
 public enum Site: UInt16, CaseIterable, Sendable {
     case queryKeyValue = 1
     case output, gateUp, down, head
+}
+
+extension DecoderSite {
+    /// The decoder's name for a site of a request; the layer of the head is of no account.
+    public init(_ site: Site, layer: Int) {
+        self =
+            switch site {
+            case .queryKeyValue: .queryKeyValue(block: layer)
+            case .output: .output(block: layer)
+            case .gateUp: .gateUp(block: layer)
+            case .down: .down(block: layer)
+            case .head: .head
+            }
+    }
+
+    /// The layer and the site of a request; the layer of the head is 0.
+    public var named: (layer: Int, site: Site) {
+        switch self {
+        case .queryKeyValue(let block): (block, .queryKeyValue)
+        case .output(let block): (block, .output)
+        case .gateUp(let block): (block, .gateUp)
+        case .down(let block): (block, .down)
+        case .head: (0, .head)
+        }
+    }
 }
 
 /// Consecutive rows of a request that belong to one session.
@@ -109,6 +136,18 @@ public struct Request: Equatable, Sendable {
         /// before the softmax, without mask or sliding window, the state's own last.
         case tailScores(layer: Int, segments: [Segment])
 
+        /// Multiply rows modulo 2³² by a site's int8 weights: no scales, no bias.
+        ///
+        /// The layer of ``Site/head`` is 0. Nothing is kept. Answered by a ring tensor `[rows, outputs]`, or by the
+        /// columns that the worker has when it holds a shard.
+        case linearRing(layer: Int, site: Site)
+
+        /// Expand a seed to the pads of `rows` rows of a site's inputs, the first with number `first`, and multiply them
+        /// as ``linearRing(layer:site:)`` does.
+        ///
+        /// Asked of a peer that sees no rows that depend on a text. Answered by a ring tensor `[rows, outputs]`.
+        case padProducts(layer: Int, site: Site, seed: PadSeed, first: Int, rows: Int)
+
         /// Forget a session. Answered by ``Answer/done``.
         case release(slot: Slot)
 
@@ -120,6 +159,7 @@ public struct Request: Equatable, Sendable {
     public enum Payload: Equatable, Sendable {
         case none
         case rows(EncodedTensor)
+        case ring(RingTensor)
         case permutation([UInt32])
     }
 
@@ -131,6 +171,7 @@ public struct Request: Equatable, Sendable {
         switch payload {
         case .none: 0
         case .rows(let tensor): tensor.byteCount
+        case .ring(let tensor): tensor.byteCount
         case .permutation(let rows): 4 * rows.count
         }
     }
@@ -147,6 +188,13 @@ public struct Request: Equatable, Sendable {
         }
         self.operation = operation
         payload = .rows(rows)
+    }
+
+    /// - Precondition: There are rows.
+    package init(_ operation: Operation, _ rows: RingTensor) {
+        precondition(!rows.values.isEmpty, "Request: an empty tensor")
+        self.operation = operation
+        payload = .ring(rows)
     }
 
     /// - Precondition: There are rows.
@@ -171,6 +219,7 @@ public struct Request: Equatable, Sendable {
 /// What the worker answers.
 public enum Answer: Equatable, Sendable {
     case tensor(EncodedTensor)
+    case ring(RingTensor)
     /// The largest logits of each row, in falling order, all rows alike in number.
     case topK([[TokenLogit]])
     case statistics(WorkerStatistics)
@@ -180,6 +229,7 @@ public enum Answer: Equatable, Sendable {
     public var byteCount: Int {
         switch self {
         case .tensor(let tensor): tensor.byteCount
+        case .ring(let tensor): tensor.byteCount
         case .topK(let rows): rows.reduce(0) { $0 + $1.count } * 8
         case .statistics, .done: 0
         }

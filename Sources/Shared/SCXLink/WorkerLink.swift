@@ -6,8 +6,62 @@ public protocol WorkerLink: Sendable {
     /// Sends a request and waits for its answer.
     func exchange(_ request: Request) throws(LinkError) -> Answer
 
+    /// Sends a request and does not wait, so that this side can work while the worker does.
+    ///
+    /// - Returns: What ``receive(_:)`` takes, once.
+    func send(_ request: Request) throws(LinkError) -> SentRequest
+
+    /// Waits for the answer to a request.
+    func receive(_ sent: SentRequest) throws(LinkError) -> Answer
+
     /// What has crossed the link so far.
     var traffic: Traffic { get }
+}
+
+/// A request whose answer has not been received.
+public struct SentRequest: Sendable {
+    enum State: Sendable {
+        /// On its way, by its number on a connection.
+        case waiting(number: UInt64, connection: Int)
+        /// Answered already.
+        case answered(Result<Answer, LinkError>)
+    }
+
+    let state: State
+
+    /// A request that was answered at once, for links that compute where they are.
+    public init(answered result: Result<Answer, LinkError>) { state = .answered(result) }
+
+    /// A request that is on its way.
+    ///
+    /// - Parameters:
+    ///   - number: Its number.
+    ///   - connection: Which of the link's connections it went over.
+    public init(number: UInt64, connection: Int) {
+        state = .waiting(number: number, connection: connection)
+    }
+
+    /// Its number and connection; nil when it was answered at once.
+    public var waiting: (number: UInt64, connection: Int)? {
+        if case .waiting(let number, let connection) = state { (number, connection) } else { nil }
+    }
+
+    /// The answer of one that was answered at once.
+    ///
+    /// - Precondition: ``waiting`` is nil.
+    public func answer() throws(LinkError) -> Answer {
+        guard case .answered(let result) = state else { preconditionFailure("SentRequest: it is on its way") }
+        return try result.get()
+    }
+}
+
+/// For links that have one request on its way at a time.
+extension WorkerLink {
+    public func send(_ request: Request) throws(LinkError) -> SentRequest {
+        SentRequest(answered: .success(try exchange(request)))
+    }
+
+    public func receive(_ sent: SentRequest) throws(LinkError) -> Answer { try sent.answer() }
 }
 
 /// Counts of what crossed a link.
@@ -21,4 +75,20 @@ public struct Traffic: Equatable, Sendable {
     public var connections = 0
 
     public init() {}
+
+    /// Counts an exchange.
+    public mutating func add(_ request: Request, _ answer: Answer) {
+        exchanges += 1
+        bytesSent += request.byteCount
+        bytesReceived += answer.byteCount
+    }
+
+    public static func + (a: Traffic, b: Traffic) -> Traffic {
+        var sum = a
+        sum.exchanges += b.exchanges
+        sum.bytesSent += b.bytesSent
+        sum.bytesReceived += b.bytesReceived
+        sum.connections += b.connections
+        return sum
+    }
 }

@@ -3,31 +3,33 @@
 ///     waiting --hello--> open --request*--> open          any error: closed
 ///
 /// Requests are numbered from 1, one more each, so that a frame that was repeated, lost or put in another place ends
-/// the connection.
+/// the connection. As many as the worker's hello says may be on their way at once; they are answered in any order.
 public struct WorkerProtocol: Sendable {
     public enum Action: Equatable, Sendable {
         /// Send this.
         case send(Message)
-        /// Compute the answer, then send ``WorkerProtocol/answer(_:)``.
-        case serve(Request)
+        /// Compute the answer, then send ``WorkerProtocol/answer(_:to:)``.
+        case serve(Request, number: UInt64)
     }
 
     private enum State: Equatable {
-        case waiting, open, computing, closed
+        case waiting, open, closed
     }
 
     private let own: Hello
     private let largestTensor: Int
     private var state = State.waiting
+    /// Of the latest request.
     private var number: UInt64 = 0
-    private var kind = MessageKind.hello
-    /// Why ``begin(_:)`` closed the connection.
-    private var refusal: LinkError?
+    /// The kinds of the requests that are being computed, by number.
+    private var computing: [UInt64: MessageKind] = [:]
 
     /// - Parameters:
     ///   - hello: What this worker says of itself.
     ///   - largestTensor: Bytes of a request's tensor at most.
+    /// - Precondition: The hello's window is positive.
     public init(hello: Hello, largestTensor: Int) {
+        precondition(hello.window > 0, "WorkerProtocol: no window")
         own = hello
         self.largestTensor = largestTensor
     }
@@ -48,6 +50,9 @@ public struct WorkerProtocol: Sendable {
             guard head.number == expected else {
                 throw .malformedFrame("request \(head.number) where \(expected) is next")
             }
+            guard computing.count < own.window else {
+                throw .malformedFrame("request \(head.number) while \(own.window) are being computed")
+            }
             // Who has not said hello gets no memory.
             let largestTensor = isHello ? 0 : largestTensor
             guard head.tensorBytes <= largestTensor else {
@@ -56,7 +61,6 @@ public struct WorkerProtocol: Sendable {
         } catch {
             state = .closed
             number = expected  // So that the client takes the failure for the answer that it waits for.
-            refusal = error
             throw error
         }
     }
@@ -65,15 +69,15 @@ public struct WorkerProtocol: Sendable {
     ///
     /// - Throws: ``LinkError``; the connection is closed then.
     public mutating func receive(_ message: Message) throws(LinkError) -> Action {
-        precondition(state == .waiting || state == .open, "WorkerProtocol: closed or computing")
+        precondition(state != .closed, "WorkerProtocol: closed")
         let before = state
         state = .closed
         number += 1
-        kind = message.head.kind
         guard before == .waiting else {
             let request = try Request(message, largestTensor: largestTensor)
-            state = .computing
-            return .serve(request)
+            state = .open
+            computing[number] = message.head.kind
+            return .serve(request, number: number)
         }
         let hello = try Hello(message)
         guard hello.version == own.version else {
@@ -86,20 +90,23 @@ public struct WorkerProtocol: Sendable {
         return .send(own.message(isAnswer: true, number: number))
     }
 
-    /// The message that answers the request being computed, or says why the next one, which came too early, has ended
-    /// the connection.
-    public mutating func answer(_ result: Result<Answer, LinkError>) -> Message {
-        if let refusal { return failure(refusal) }
-        precondition(state == .computing, "WorkerProtocol: nothing to answer")
-        state = .open
+    /// The message that answers a request.
+    ///
+    /// - Precondition: The request is being computed.
+    public mutating func answer(_ result: Result<Answer, LinkError>, to number: UInt64) -> Message {
+        guard let kind = computing.removeValue(forKey: number) else {
+            preconditionFailure("WorkerProtocol: nothing to answer")
+        }
         switch result {
         case .success(let answer): return answer.message(to: kind, number: number)
-        case .failure(let error): return failure(error)
+        case .failure(let error): return Self.failure(error, number)
         }
     }
 
-    /// The message that tells the peer why its request failed, or why the connection ends.
-    public func failure(_ error: LinkError) -> Message {
+    /// The message that tells the peer why the connection ends.
+    public func failure(_ error: LinkError) -> Message { Self.failure(error, number) }
+
+    private static func failure(_ error: LinkError, _ number: UInt64) -> Message {
         var fields = FieldWriter()
         fields.add(error.code)
         fields.add(error.reason)

@@ -16,6 +16,12 @@ package struct SecretBuffer<Element: BitwiseCopyable & Sendable>: ~Copyable, @un
         unsafe storage.initialize(repeating: value)
     }
 
+    /// A copy of values that lie elsewhere.
+    package init(copying values: Span<Element>) {
+        unsafe storage = .allocate(capacity: values.count)
+        unsafe values.withUnsafeBufferPointer { unsafe _ = storage.initialize(fromContentsOf: $0) }
+    }
+
     package var count: Int { unsafe storage.count }
 
     package var span: Span<Element> {

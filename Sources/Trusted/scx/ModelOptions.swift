@@ -10,23 +10,35 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "Model directory as Hugging Face has it. (default: the bundled model)")
     var model: String?
 
-    @Option(help: "Precision of the weights in memory.")
-    var weights: WeightFormat = .bf16
+    @Option(
+        name: .customLong("weights"),
+        help: "Precision of the weights in memory: f32, bf16, int8 or int4. (default: bf16; sealed has int8)")
+    var givenWeights: WeightFormat?
+
+    /// What the weights are held in.
+    var weights: WeightFormat { givenWeights ?? (profile.isRing ? .int8 : .bf16) }
 
     @Option(help: "Threads that compute. (default: one for each core)")
     var threads: Int?
 
     @Option(
         help:
-            "How the worker's view is protected: 'plain' hides nothing; 'scx' what docs/profile-scx.md says.")
+            """
+            How the worker's view is protected: 'sealed' shows it shapes and timing alone; 'scx' hides what \
+            docs/profile-scx.md says; 'plain' nothing; 'fixed-point' computes all of it here.
+            """)
     var profile: Profile = .plain
+
+    @OptionGroup(title: "Profile sealed") var sealed: SealedFlags
 
     @OptionGroup(title: "Profile scx") var scx: ScxFlags
 
     @Option(
-        help: "The worker: inprocess, unix:PATH, or tcp://HOST:PORT with TLS. (default: a process of its own)"
-    )
-    var worker: WorkerPlace?
+        name: .customLong("worker"),
+        help: ArgumentHelp(
+            "The worker: inprocess, unix:PATH, or tcp://HOST:PORT with TLS. (default: a process of its own)",
+            discussion: "May be repeated in profile sealed, whose rows are spread over all of them."))
+    var workers: [WorkerPlace] = []
 
     @Option(help: "This side's certificate for a worker over TCP, PEM (scx keys new).")
     var tlsCert: String?
@@ -38,7 +50,11 @@ struct ModelOptions: ParsableArguments {
     var tlsCa: String?
 
     enum Profile: String, ExpressibleByArgument, CaseIterable {
-        case plain, scx
+        case sealed, scx, plain
+        case fixedPoint = "fixed-point"
+
+        /// Whether its products are of integers modulo 2³².
+        var isRing: Bool { self == .sealed || self == .fixedPoint }
     }
 
     enum WorkerPlace: Equatable, ExpressibleByArgument {
@@ -70,6 +86,15 @@ struct ModelOptions: ParsableArguments {
     func validate() throws {
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("'--threads \(threads)' is not a number of threads (1 to 1024).")
+        }
+        if let givenWeights, profile.isRing, givenWeights != .int8 {
+            throw ValidationError("'--weights \(givenWeights.rawValue)': profile \(profile.rawValue) multiplies int8.")
+        }
+        if workers.count > 1, profile != .sealed {
+            throw ValidationError("several '--worker' need '--profile sealed': the others keep sessions on one.")
+        }
+        if !profile.isRing, !sealed.isDefault {
+            throw ValidationError("'--pads', '--pad-memory', '--pad-rows' and '--kv' need '--profile sealed'.")
         }
         if profile != .scx, !scx.isDefault {
             throw ValidationError("the options '--scx-…' need '--profile scx'.")

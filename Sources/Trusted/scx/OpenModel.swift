@@ -46,8 +46,7 @@ struct OpenModel {
         checkpoint = try Checkpoint(directory: directory)
         tokenizer = try Tokenizer(ifPresentIn: directory)
         worker = try WorkerAccess(options, checkpoint, name)
-        forward = try Self.forward(
-            options.profile, options, checkpoint, tokenizer, name, wrap(worker.makeLink()))
+        forward = try Self.forward(options.profile, options, checkpoint, tokenizer, name, worker, wrap)
         loadSeconds = (clock.now - start).seconds
     }
 
@@ -55,26 +54,34 @@ struct OpenModel {
     func forward(
         _ profile: ModelOptions.Profile, wrap: (any WorkerLink) -> any WorkerLink
     ) throws -> any ForwardPass {
-        try Self.forward(profile, options, checkpoint, tokenizer, name, wrap(worker.makeLink()))
+        try Self.forward(profile, options, checkpoint, tokenizer, name, worker, wrap)
     }
 
     private static func forward(
         _ profile: ModelOptions.Profile, _ options: ModelOptions, _ checkpoint: Checkpoint,
-        _ tokenizer: Tokenizer?, _ name: String, _ link: any WorkerLink
+        _ tokenizer: Tokenizer?, _ name: String, _ worker: WorkerAccess,
+        _ wrap: (any WorkerLink) -> any WorkerLink
     ) throws -> any ForwardPass {
         switch profile {
         case .plain:
             return PlainForwardPass(
-                embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration, link: link
-            )
+                embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration,
+                link: wrap(try worker.makeLink()))
         case .scx:
             let scx = try options.scx.options(blockCount: checkpoint.configuration.blockCount)
             let pool = ThreadPool(threads: options.threads ?? ThreadPool.systemCores)
             let profile = try ModelProfile.cached(
-                checkpoint, encode: tokenizer?.encoding, pool: pool, progress: ProgressLine("profiling \(name)")
+                checkpoint, encode: tokenizer?.encoding, pool: pool,
+                progress: ProgressLine("profiling \(name)")
             ) { standardError("warning: \($0)") }
             return try ScxForwardPass(
-                checkpoint, format: options.weights, pool: pool, profile: profile, options: scx, link: link)
+                checkpoint, format: options.weights, pool: pool, profile: profile, options: scx,
+                link: wrap(try worker.makeLink()))
+        case .sealed:
+            return try SealedModel(options, checkpoint, name).forward(
+                worker.makeLinks().map { ($0.name, wrap($0.link)) })
+        case .fixedPoint:
+            return try SealedModel(options, checkpoint, name).fixedPoint()
         }
     }
 

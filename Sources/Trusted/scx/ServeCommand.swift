@@ -80,7 +80,7 @@ struct ServeCommand: AsyncParsableCommand {
     /// What `/health` says of how this server was started.
     private var facts: [JSON.Member] {
         [
-            .init("worker", .string(options.worker.map(\.name) ?? "own process")),
+            .init("worker", .string(options.workers.isEmpty ? "own process" : options.workers.map(\.name).joined(separator: ", "))),
             .init("insecure", .bool(serve.insecure)), .init("https", .bool(serve.httpsCert != nil)),
             .init("api_keys", .bool(serve.apiKeys != nil)),
         ]
@@ -101,7 +101,7 @@ struct ServeCommand: AsyncParsableCommand {
                 + "print(c.chat.completions.create(model=\"\(model.name)\", messages=[{\"role\": \"user\", \"content\": \"Hello\"}]).choices[0].message.content)'",
             "",
             "  model    \(model.name), \(options.weights.rawValue), context \(model.configuration.maximumLength)",
-            "  worker   \(options.worker.map(\.name) ?? "a process of its own on this machine")",
+            "  worker   \(options.workers.isEmpty ? "a process of its own on this machine" : options.workers.map(\.name).joined(separator: ", "))",
         ]
         for profile in model.profiles {
             lines.append("  profile  \(profile.name): \(profile.warning)")
@@ -126,6 +126,9 @@ extension ModelOptions.Profile {
     /// What it does not protect, in one line.
     var warning: String {
         switch self {
+        case .sealed:
+            "the worker gets uniform numbers; it learns the shapes of what it computes and when (docs/profile-sealed.md)"
+        case .fixedPoint: "no worker sees anything: this side computes all of it, as 'sealed' does but slower"
         case .plain: "hides nothing: the worker's owner can read every prompt and answer"
         case .scx:
             "a worker that keeps and analyses what it receives can read prompts and answers (docs/security-results.md)"

@@ -1,34 +1,59 @@
+import ArgumentParser
+import SCXEncoding
 import SCXInference
 import SCXLink
 import SCXLinkTLS
 import SCXProfiles
 import SCXWorker
 
-/// How this program reaches the worker, as often as it wants to.
+/// How this program reaches its workers, as often as it wants to.
 struct WorkerAccess {
-    private let make: () throws -> any WorkerLink
+    /// A worker: what people call it, and how a way to it is made.
+    private struct Place {
+        let name: String
+        let make: () throws -> any WorkerLink
+    }
 
-    /// Finds or starts the worker that the options name.
+    private let places: [Place]
+
+    /// Finds or starts the workers that the options name.
     init(_ options: ModelOptions, _ checkpoint: Checkpoint, _ name: String) throws {
-        let connect: RemoteLink.Connect
-        switch options.worker {
-        case .inprocess:
+        guard !options.workers.isEmpty else {
+            var arguments = ["--weights", options.weights.rawValue]
+            if let threads = options.threads { arguments += ["--threads", "\(threads)"] }
+            let worker = try WorkerProcess(servingFrom: checkpoint, arguments: arguments)
+            places = [
+                Place(name: "own process") {
+                    let link = RemoteLink(to: worker, checkpoint)
+                    try link.open()
+                    return link
+                }
+            ]
+            return
+        }
+        places = try options.workers.map { try Self.place($0, options, checkpoint, name) }
+    }
+
+    private static func place(
+        _ worker: ModelOptions.WorkerPlace, _ options: ModelOptions, _ checkpoint: Checkpoint, _ name: String
+    ) throws -> Place {
+        guard worker != .inprocess else {
             let pool = ThreadPool(threads: options.threads ?? ThreadPool.systemCores)
             var progress = ProgressLine("loading \(name)")
             let decoder = try Decoder(checkpoint, format: options.weights, pool: pool) { progress.show($0) }
             progress.finish()
-            make = { InProcessLink(Worker(model: decoder)) }
-            return
-        case nil:
-            var arguments = ["--weights", options.weights.rawValue]
-            if let threads = options.threads { arguments += ["--threads", "\(threads)"] }
-            let worker = try WorkerProcess(servingFrom: checkpoint, arguments: arguments)
-            make = {
-                let link = RemoteLink(to: worker, checkpoint)
-                try link.open()
-                return link
-            }
-            return
+            return Place(name: worker.name) { InProcessLink(Worker(model: decoder)) }
+        }
+        return Place(name: worker.name) { try connect(worker, options, checkpoint) }
+    }
+
+    /// A way to a worker that others started.
+    static func connect(
+        _ worker: ModelOptions.WorkerPlace, _ options: ModelOptions, _ checkpoint: Checkpoint
+    ) throws -> RemoteLink {
+        let connect: RemoteLink.Connect
+        switch worker {
+        case .inprocess: throw ValidationError("'inprocess' is no other process.")
         case .unix(let path):
             connect = { deadline throws(LinkError) in
                 try SharedMemoryStream.connect(path: path, before: deadline)
@@ -40,15 +65,18 @@ struct WorkerAccess {
                     host: address.host, port: address.port, identity: identity, before: deadline)
             }
         }
-        make = {
-            let link = RemoteLink(
-                digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, connect: connect)
-            // A worker that is not there when the program starts is a wrong address more often than a late worker.
-            try link.open(within: .seconds(3))
-            return link
-        }
+        let link = RemoteLink(
+            digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, connect: connect)
+        // A worker that is not there when the program starts is a wrong address more often than a late worker.
+        try link.open(within: .seconds(3))
+        return link
     }
 
-    /// A way to the worker of its own: what crosses one waits for no other.
-    func makeLink() throws -> any WorkerLink { try make() }
+    /// A way to the first worker: what crosses one waits for no other.
+    func makeLink() throws -> any WorkerLink { try places[0].make() }
+
+    /// Ways to all workers.
+    func makeLinks() throws -> [(name: String, link: any WorkerLink)] {
+        try places.map { ($0.name, try $0.make()) }
+    }
 }

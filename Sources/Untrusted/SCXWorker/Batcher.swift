@@ -79,7 +79,11 @@ final class Batcher: @unchecked Sendable {
         // A pass through the blocks takes long, everything else does not: whoever waits for a short answer is ready for
         // the next pass soon, and all passes can be one.
         let short = waiting.filter { $0.request.kind != .middle }
-        let batch = short.isEmpty ? waiting : short
+        // A connection's requests that work on slots take turns; products of integers leave nothing behind.
+        var connections: Set<UInt64> = []
+        let batch = (short.isEmpty ? waiting : short).filter {
+            $0.request.kind == .linearRing || connections.insert($0.connection).inserted
+        }
         waiting.removeAll { pending in batch.contains { $0 === pending } }
         condition.unlock()
         let start = ContinuousClock.now

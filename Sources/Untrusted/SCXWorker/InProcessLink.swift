@@ -12,11 +12,7 @@ public final class InProcessLink: WorkerLink {
 
     public func exchange(_ request: Request) throws(LinkError) -> Answer {
         let answer = try worker.answer(request)
-        counts.withLock {
-            $0.exchanges += 1
-            $0.bytesSent += request.byteCount
-            $0.bytesReceived += answer.byteCount
-        }
+        counts.withLock { $0.add(request, answer) }
         return answer
     }
 }

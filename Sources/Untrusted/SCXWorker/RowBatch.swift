@@ -1,7 +1,37 @@
 import SCXLink
 
+/// Elements that rows of requests and answers have.
+protocol RowElement {
+    /// The rows that a payload carries; nil for one of another kind.
+    static func rows(of payload: Request.Payload) -> (rows: Int, channels: Int, values: [Self])?
+    /// An answer of rows.
+    static func answer(to request: Request, channels: Int, values: [Self]) -> Answer
+}
+
+extension Float: RowElement {
+    static func rows(of payload: Request.Payload) -> (rows: Int, channels: Int, values: [Float])? {
+        guard case .rows(let tensor) = payload else { return nil }
+        return (tensor.rows, tensor.channels, tensor.values)
+    }
+
+    static func answer(to request: Request, channels: Int, values: [Float]) -> Answer {
+        .tensor(EncodedTensor(resultOf: request, channels: channels, values: values))
+    }
+}
+
+extension UInt32: RowElement {
+    static func rows(of payload: Request.Payload) -> (rows: Int, channels: Int, values: [UInt32])? {
+        guard case .ring(let tensor) = payload else { return nil }
+        return (tensor.rows, tensor.channels, tensor.values)
+    }
+
+    static func answer(to request: Request, channels: Int, values: [UInt32]) -> Answer {
+        .ring(RingTensor(resultOf: request, channels: channels, values: values))
+    }
+}
+
 /// The requests of one product: their rows, one after the other.
-struct RowBatch {
+struct RowBatch<Element: RowElement> {
     struct Member {
         let request: Request
         let rows: Range<Int>
@@ -11,7 +41,7 @@ struct RowBatch {
 
     private(set) var members: [Member] = []
     /// Rows of all members, row-major.
-    private(set) var values: [Float] = []
+    private(set) var values: [Element] = []
     private(set) var answers: [Result<Answer, LinkError>]
 
     var rows: Int { members.last?.rows.upperBound ?? 0 }
@@ -19,15 +49,15 @@ struct RowBatch {
     /// Takes the rows of the requests that `admit` does not refuse.
     init(
         _ jobs: [WorkerState.Job], channels: Int,
-        admit: (WorkerState.Job, EncodedTensor) throws(LinkError) -> Void
+        admit: (WorkerState.Job, _ rows: Int) throws(LinkError) -> Void
     ) {
         answers = Array(repeating: .success(.done), count: jobs.count)
         for (index, job) in jobs.enumerated() {
             do throws(LinkError) {
-                guard case .rows(let tensor) = job.request.payload, tensor.channels == channels,
+                guard let tensor = Element.rows(of: job.request.payload), tensor.channels == channels,
                     tensor.rows > 0
                 else { throw .invalidRequest("'\(job.request.kind)' needs rows of \(channels) channels") }
-                try admit(job, tensor)
+                try admit(job, tensor.rows)
                 members.append(
                     Member(request: job.request, rows: rows..<rows + tensor.rows, index: index))
                 // A request alone is not copied.
@@ -39,12 +69,11 @@ struct RowBatch {
     }
 
     /// Gives each request its rows of the result.
-    mutating func answer(_ result: [Float], channels: Int) {
+    mutating func answer(_ result: [Element], channels: Int) {
         for member in members {
             let rows = member.rows.lowerBound * channels..<member.rows.upperBound * channels
             let values = members.count == 1 ? result : Array(result[rows])
-            answer(
-                member, .tensor(EncodedTensor(resultOf: member.request, channels: channels, values: values)))
+            answer(member, Element.answer(to: member.request, channels: channels, values: values))
         }
     }
 

@@ -41,11 +41,11 @@ public final class Worker: Sendable {
 
     /// Answers requests of several connections, those that use the same weights by one product.
     ///
-    /// - Parameter batch: At most one request of each connection.
+    /// - Parameter batch: At most one request of each connection, beside products of integers.
     /// - Returns: For each request its own answer or error, as ``answer(_:connection:)`` gives it.
     public func answer(batch: [(connection: UInt64, request: Request)]) -> [Result<Answer, LinkError>] {
-        precondition(
-            Set(batch.map(\.connection)).count == batch.count, "Worker: two requests of a connection")
+        let connections = batch.filter { $0.request.kind != .linearRing }.map(\.connection)
+        precondition(Set(connections).count == connections.count, "Worker: two requests of a connection")
         return state.withLock { $0.answer(batch) }
     }
 

@@ -16,6 +16,8 @@ public final class WorkerServer: Sendable {
         public var idle = Duration.seconds(600)
         /// How long a message may take once it has begun, beside a second for each MiB.
         public var patience = Duration.seconds(10)
+        /// Requests of one connection that are read and computed at once; each has a thread while it is.
+        public var window = 4
 
         public init() {}
     }
@@ -38,7 +40,11 @@ public final class WorkerServer: Sendable {
         recorder: Recorder? = nil
     ) {
         self.worker = worker
-        hello = Hello(digest: digest, weights: weights.rawValue)
+        var hello = Hello(digest: digest, weights: weights.rawValue)
+        hello.window = UInt16(clamping: limits.window)
+        hello.ring = worker.model.isRing
+        hello.shard = worker.model.shard
+        self.hello = hello
         self.limits = limits
         self.recorder = recorder
         batcher = Batcher { worker.answer(batch: $0) }
@@ -58,27 +64,11 @@ public final class WorkerServer: Sendable {
             return error
         }
         defer { close(connection) }
-        do throws(LinkError) {
-            while true {
-                let message = try stream.receive(before: Deadline(after: limits.idle)) {
-                    head throws(LinkError) in
-                    try link.begin(head)
-                }
-                recorder?.record(message, direction: .received, connection: connection)
-                let reply: Message
-                switch try link.receive(message) {
-                case .send(let hello): reply = hello
-                case .serve(let request): reply = link.answer(answer(request, connection))
-                }
-                recorder?.record(reply, direction: .sent, connection: connection)
-                try stream.send(reply)
-            }
-        } catch {
-            if case .disconnected = error { return nil }
-            // The peer may be gone; if not, it learns why.
-            try? stream.send(link.failure(error))
-            return error
-        }
+        return WorkerConnection(stream, link, idle: limits.idle, window: limits.window) { message, direction in
+            self.recorder?.record(message, direction: direction, connection: connection)
+        } answer: { request in
+            self.answer(request, connection)
+        }.serve()
     }
 
     /// Hears what the peer says first, so that it waits for an answer, and tells it that there is no place.

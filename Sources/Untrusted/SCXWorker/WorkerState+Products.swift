@@ -7,11 +7,13 @@ enum SharedProduct: Equatable {
     case linear(DecoderSite, exact: Bool)
     case feedForward(Int)
     case head
+    case ring(DecoderSite)
 }
 
 extension WorkerState {
     /// The weights that a request shares with others of its kind; nil when it runs alone.
     func sharedProduct(_ request: Request) throws(LinkError) -> SharedProduct? {
+        try checkShard(request)
         switch request.operation {
         case .middle(let blocks, _):
             guard blocks.lowerBound >= 0, blocks.upperBound <= configuration.blockCount, !blocks.isEmpty
@@ -23,26 +25,46 @@ extension WorkerState {
             guard slot == nil || site == .queryKeyValue else {
                 throw .invalidRequest("a slot for a site that is not queryKeyValue")
             }
-            if site == .head {
-                guard layer == 0 else { throw .invalidRequest("layer \(layer) of the head, which has none") }
-                return .linear(.head, exact: exact)
-            }
-            try check(layer: layer)
-            switch site {
-            case .queryKeyValue: return .linear(.queryKeyValue(block: layer), exact: exact)
-            case .output: return .linear(.output(block: layer), exact: exact)
-            case .gateUp: return .linear(.gateUp(block: layer), exact: exact)
-            case .down: return .linear(.down(block: layer), exact: exact)
-            case .head: return .linear(.head, exact: exact)
-            }
+            return .linear(try decoderSite(layer, site), exact: exact)
+        case .linearRing(let layer, let site):
+            return .ring(try ringSite(layer, site))
         case .feedForward(let layer):
             try check(layer: layer)
             return .feedForward(layer)
         case .headTopK:
             return .head
-        case .attention, .unlock, .lockTail, .tailScores, .release, .stats:
+        case .attention, .unlock, .lockTail, .tailScores, .padProducts, .release, .stats:
             return nil
         }
+    }
+
+    /// - Throws: ``LinkError/invalidRequest(_:)`` when a worker that holds a shard is asked for what needs whole sites.
+    private func checkShard(_ request: Request) throws(LinkError) {
+        switch request.operation {
+        case .linearRing, .padProducts, .stats, .release: return
+        default:
+            guard model.shard == .whole else {
+                throw .invalidRequest("this worker holds a part of each site and multiplies integers alone")
+            }
+        }
+    }
+
+    /// The decoder's name for a site of a request.
+    private func decoderSite(_ layer: Int, _ site: Site) throws(LinkError) -> DecoderSite {
+        if site == .head {
+            guard layer == 0 else { throw .invalidRequest("layer \(layer) of the head, which has none") }
+            return .head
+        }
+        try check(layer: layer)
+        return DecoderSite(site, layer: layer)
+    }
+
+    /// A site that can be multiplied modulo 2³².
+    func ringSite(_ layer: Int, _ site: Site) throws(LinkError) -> DecoderSite {
+        guard model.isRing else {
+            throw .invalidRequest("products of integers need a worker with int8 weights ('--weights int8')")
+        }
+        return try decoderSite(layer, site)
     }
 
     /// Answers requests that share their weights.
@@ -53,7 +75,33 @@ extension WorkerState {
         case .linear(let site, let exact): linear(jobs, site, exact: exact)
         case .feedForward(let layer): feedForward(jobs, layer)
         case .head: head(jobs)
+        case .ring(let site): ring(jobs, site)
         }
+    }
+
+    private func ring(_ jobs: [Job], _ site: DecoderSite) -> [Result<Answer, LinkError>] {
+        let outputs = model.ringOutputs(of: site)
+        var batch = RowBatch<UInt32>(jobs, channels: model.inputs(of: site)) { _, rows throws(LinkError) in
+            try check(answerRows: rows, channels: outputs)
+        }
+        guard batch.rows > 0 else { return batch.answers }
+        let result = model.ringProduct(batch.values.span, site)
+        batch.answer(result, channels: outputs)
+        return batch.answers
+    }
+
+    /// Expands a batch of pads and multiplies them.
+    func padProducts(
+        _ job: Job, _ site: DecoderSite, _ seed: PadSeed, first: Int, rows: Int
+    ) throws(LinkError) -> Answer {
+        let (inputs, outputs) = (model.inputs(of: site), model.ringOutputs(of: site))
+        try check(answerRows: rows, channels: max(inputs, outputs))
+        var pads = [UInt32](repeating: 0, count: rows * inputs)
+        var span = pads.mutableSpan
+        seed.expand(rows: UInt64(first)..<UInt64(first + rows), inputs: inputs, into: &span)
+        return .ring(
+            RingTensor(
+                resultOf: job.request, channels: outputs, values: model.ringProduct(pads.span, site)))
     }
 
     private mutating func linear(
@@ -69,8 +117,8 @@ extension WorkerState {
         let kept = 2 * configuration.keyValueHeadCount * configuration.headSize
         // Where each request's keys and values are to stay.
         var slots: [(slot: WorkerSlot, layer: Int)?] = []
-        var batch = RowBatch(jobs, channels: inputs) { job, tensor throws(LinkError) in
-            try check(answerRows: tensor.rows, channels: outputs)
+        var batch = RowBatch<Float>(jobs, channels: inputs) { job, rows throws(LinkError) in
+            try check(answerRows: rows, channels: outputs)
             guard case .linear(let layer, _, let number?, _) = job.request.operation else {
                 return slots.append(nil)
             }
@@ -78,10 +126,10 @@ extension WorkerState {
             let slot = memory[key] ?? WorkerSlot(model)
             let before = slot.unordered[layer]?.capacity ?? 0
             try memory.check(
-                adding: 4 * (tensor.rows * kept - before), slots: memory[key] == nil ? 1 : 0)
+                adding: 4 * (rows * kept - before), slots: memory[key] == nil ? 1 : 0)
             // Taken now, so that the next request of the batch finds it counted.
             slot.unordered[layer] = []
-            slot.unordered[layer]?.reserveCapacity(tensor.rows * kept)
+            slot.unordered[layer]?.reserveCapacity(rows * kept)
             memory.keep(slot, at: key)
             slots.append((slot, layer))
         }
@@ -107,8 +155,8 @@ extension WorkerState {
 
     private mutating func feedForward(_ jobs: [Job], _ layer: Int) -> [Result<Answer, LinkError>] {
         let hidden = configuration.hiddenSize
-        var batch = RowBatch(jobs, channels: hidden) { _, tensor throws(LinkError) in
-            try check(answerRows: tensor.rows, channels: hidden)
+        var batch = RowBatch<Float>(jobs, channels: hidden) { _, rows throws(LinkError) in
+            try check(answerRows: rows, channels: hidden)
         }
         guard batch.rows > 0 else { return batch.answers }
         let result = model.feedForward(batch.values.span, block: layer, workspace: &workspace)
@@ -118,9 +166,9 @@ extension WorkerState {
 
     private mutating func middle(_ jobs: [Job], _ blocks: Range<Int>) -> [Result<Answer, LinkError>] {
         var segments: [CacheSegment] = []
-        var batch = RowBatch(jobs, channels: configuration.hiddenSize) { job, tensor throws(LinkError) in
+        var batch = RowBatch<Float>(jobs, channels: configuration.hiddenSize) { job, rows throws(LinkError) in
             guard case .middle(_, let own) = job.request.operation else { return }
-            segments += try caches(own, rows: tensor.rows, of: job.connection, for: blocks)
+            segments += try caches(own, rows: rows, of: job.connection, for: blocks)
         }
         guard batch.rows > 0 else { return batch.answers }
         var values = batch.values
@@ -195,12 +243,12 @@ extension WorkerState {
     private mutating func head(_ jobs: [Job]) -> [Result<Answer, LinkError>] {
         let (hidden, vocabulary) = (configuration.hiddenSize, configuration.vocabularySize)
         var counts: [Int] = []
-        var batch = RowBatch(jobs, channels: hidden) { job, tensor throws(LinkError) in
+        var batch = RowBatch<Float>(jobs, channels: hidden) { job, rows throws(LinkError) in
             guard case .headTopK(let count) = job.request.operation, (1...vocabulary).contains(count) else {
                 throw .invalidRequest("more than the \(vocabulary) logits that there are, or none")
             }
             // A token and its logit are twice as large as a logit.
-            try check(answerRows: tensor.rows, channels: count == vocabulary ? count : 2 * count)
+            try check(answerRows: rows, channels: count == vocabulary ? count : 2 * count)
             counts.append(count)
         }
         var all = batch.members.map { _ in [Float]() }

@@ -33,7 +33,11 @@ struct WorkerState: ~Copyable {
         var groups: [(product: SharedProduct, members: [Int])] = []
         for (i, job) in jobs.enumerated() {
             statistics.requests += 1
-            if case .rows(let tensor) = job.request.payload { statistics.rows += tensor.rows }
+            switch job.request.payload {
+            case .rows(let tensor): statistics.rows += tensor.rows
+            case .ring(let tensor): statistics.rows += tensor.rows
+            case .none, .permutation: break
+            }
             do throws(LinkError) {
                 guard let product = try sharedProduct(job.request) else {
                     answers[i] = .success(try answerAlone(job))
@@ -67,6 +71,8 @@ struct WorkerState: ~Copyable {
             return try lockTail(tensor, key(slot), layer)
         case (.tailScores(let layer, let segments), .rows(let tensor)):
             return try tailScores(job, tensor, layer, segments)
+        case (.padProducts(let layer, let site, let seed, let first, let rows), _):
+            return try padProducts(job, ringSite(layer, site), seed, first: first, rows: rows)
         case (.release(let slot), _):
             memory.remove(key(slot))
             return .done

@@ -8,11 +8,14 @@
 public enum KernelError: Error, Equatable, CustomStringConvertible {
     case outOfMemory(bytes: Int)
     case tooLarge(rows: Int, columns: Int)
+    /// A site has fewer outputs than there are shards.
+    case emptyShard(index: Int, of: Int)
 
     public var description: String {
         switch self {
         case .outOfMemory(let bytes): "no memory for \(bytes) bytes"
         case .tooLarge(let rows, let columns): "a matrix of \(rows) x \(columns) is too large"
+        case .emptyShard(let index, let count): "part \(index) of \(count) has none of its outputs"
         }
     }
 }

@@ -10,6 +10,13 @@ public enum DecoderSite: Hashable, Sendable {
     case gateUp(block: Int)
     case down(block: Int)
     case head
+
+    /// The sites of a model, in the order of a forward pass.
+    public static func all(blocks: Int) -> [DecoderSite] {
+        (0..<blocks).flatMap { block in
+            [.queryKeyValue(block: block), .output(block: block), .gateUp(block: block), .down(block: block)]
+        } + [.head]
+    }
 }
 
 extension Decoder {
@@ -53,6 +60,31 @@ extension Decoder {
         rmsNorm(hidden, weight: weight.span, epsilon: configuration.normEpsilon, into: &out, pool: pool)
     }
 
+    /// A block's norm before its gate.
+    ///
+    /// - Precondition: As ``attentionNorm(_:block:into:)``.
+    public func feedForwardNorm(_ hidden: Span<Float>, block: Int, into out: inout MutableSpan<Float>) {
+        let weight = blocks[block].feedForwardNorm
+        rmsNorm(hidden, weight: weight.span, epsilon: configuration.normEpsilon, into: &out, pool: pool)
+    }
+
+    /// The norm after the last block.
+    ///
+    /// - Precondition: As ``attentionNorm(_:block:into:)``.
+    public func finalNorm(_ hidden: Span<Float>, into out: inout MutableSpan<Float>) {
+        let weight = finalNorm
+        rmsNorm(hidden, weight: weight.span, epsilon: configuration.normEpsilon, into: &out, pool: pool)
+    }
+
+    /// The activation between gate and down: `silu(gate) · up`.
+    ///
+    /// - Parameters:
+    ///   - gateUp: `[tokens, 2 · feedForward]`, row-major.
+    ///   - out: Receives `[tokens, feedForward]`.
+    public func activate(_ gateUp: Span<Float>, into out: inout MutableSpan<Float>) {
+        siluMultiply(gateUp, into: &out, features: configuration.feedForwardSize, pool: pool)
+    }
+
     /// Cosines and sines for these positions of one sequence.
     public func rotaryTable(positions: Range<Int>) -> RotaryTable { RotaryTable(rope, positions: positions) }
 
@@ -69,7 +101,7 @@ extension Decoder {
     ) {
         let stride = (queryHeads + 2 * configuration.keyValueHeadCount) * configuration.headSize
         precondition(rows.count == table.tokens * stride, "Decoder: not a row for each position")
-        rotate(block, &rows, queryHeads: queryHeads, table)
+        rotate(block, &rows, queryHeads: queryHeads, table, pool: pool)
     }
 
     /// The bare product of rows with a site's weights, and its bias: no norm before, no activation after.
@@ -158,7 +190,7 @@ extension Decoder {
         let width = configuration.keyValueHeadCount * configuration.headSize
         let tokens = rows.count / (2 * width)
         let table = RotaryTable(rope, positions: cache.count..<cache.count + tokens)
-        rotate(block, &rows, queryHeads: 0, table)
+        rotate(block, &rows, queryHeads: 0, table, pool: pool)
         try cache.append(rows.span, keyOffset: 0, valueOffset: width, stride: 2 * width, tokens: tokens)
     }
 
@@ -180,7 +212,7 @@ extension Decoder {
         return floats(projected.count) { out in
             for i in projected.indices { out[i] = projected[i] }
             let table = RotaryTable(rope, positions: position..<position + 1)
-            rotate(block, &out, queryHeads: configuration.headCount, table)
+            rotate(block, &out, queryHeads: configuration.headCount, table, pool: pool)
         }
     }
 
@@ -255,8 +287,13 @@ extension Decoder {
 }
 
 /// An array that `body` fills, without writing zeros first.
-func floats(_ count: Int, _ body: (inout MutableSpan<Float>) -> Void) -> [Float] {
-    unsafe [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+func floats(_ count: Int, _ body: (inout MutableSpan<Float>) -> Void) -> [Float] { filled(count, body) }
+
+/// An array whose elements `body` writes, all of them.
+func filled<Element: BitwiseCopyable>(
+    _ count: Int, _ body: (inout MutableSpan<Element>) -> Void
+) -> [Element] {
+    unsafe [Element](unsafeUninitializedCapacity: count) { buffer, initialized in
         // `body` writes all elements, which need no initialisation before.
         var span = unsafe MutableSpan(_unsafeElements: UnsafeMutableBufferPointer(rebasing: buffer[..<count]))
         body(&span)

@@ -50,15 +50,16 @@ extension Decoder {
     ///   - format: Precision of the matrices; norms and biases stay in float32.
     ///   - pool: Threads that pack now and compute later.
     ///   - parts: What to load; nil for the whole model.
+    ///   - shard: The part of each site's outputs to load: such a decoder has ``ringProduct(_:_:)`` and nothing else.
     ///   - progress: Called with the fraction done, 0 to 1, after each block.
     /// - Throws: ``LoadError`` that names the file and the tensor.
     public convenience init(
         _ checkpoint: Checkpoint, format: WeightFormat, pool: ThreadPool, parts: DecoderParts? = nil,
-        progress: (_ fraction: Double) -> Void = { _ in }
+        shard: Shard = .whole, progress: (_ fraction: Double) -> Void = { _ in }
     ) throws(LoadError) {
         let configuration = checkpoint.configuration
         let parts = parts ?? .all(configuration)
-        let loader = Loader(checkpoint: checkpoint, format: format, pool: pool)
+        let loader = Loader(checkpoint: checkpoint, format: format, pool: pool, shard: shard)
         // Before any work, so that a missing tensor is found in a moment and not at 90 %.
         do { try checkpoint.validate() } catch { throw .checkpoint(error) }
         let steps = Double(configuration.blockCount + 1)
@@ -67,15 +68,33 @@ extension Decoder {
             blocks.append(try loader.block(index, parts))
             progress(Double(index + 1) / steps)
         }
-        let headPlan = TensorPlan(
-            name: configuration.outputHeadName,
-            shape: [configuration.vocabularySize, configuration.hiddenSize])
-        let head = parts.head ? try loader.site([headPlan]) : nil
+        let head = parts.head ? try loader.site(.head) : nil
         progress(1)
         self.init(
-            configuration: configuration, pool: pool, format: format, blocks: blocks,
+            configuration: configuration, pool: pool, format: format, shard: shard, blocks: blocks,
             finalNorm: try loader.vector(DecoderConfiguration.finalNormName, configuration.hiddenSize),
             head: head)
+    }
+}
+
+extension Decoder {
+    /// Loads one site of a checkpoint, without the rest of the model.
+    ///
+    /// - Parameters:
+    ///   - site: Which.
+    ///   - checkpoint: Where its tensors lie.
+    ///   - format: What the weights are held in.
+    ///   - pool: Threads that pack.
+    ///   - shard: The part of its outputs to load.
+    /// - Returns: The weights, and the whole site's bias; empty when it has none.
+    /// - Throws: ``LoadError`` that names the file and the tensor.
+    public static func loadSite(
+        _ site: DecoderSite, of checkpoint: Checkpoint, format: WeightFormat, pool: ThreadPool,
+        shard: Shard = .whole
+    ) throws(LoadError) -> (weights: PackedMatrix, bias: [Float]) {
+        let loader = Loader(checkpoint: checkpoint, format: format, pool: pool, shard: shard)
+        let loaded = try loader.site(site)
+        return (loaded.weights, loaded.bias)
     }
 }
 
@@ -84,6 +103,7 @@ private struct Loader {
     let checkpoint: Checkpoint
     let format: WeightFormat
     let pool: ThreadPool
+    let shard: Shard
 
     var configuration: DecoderConfiguration { checkpoint.configuration }
 
@@ -91,18 +111,33 @@ private struct Loader {
         let feedForward = parts.feedForward.contains(index)
         return Decoder.Block(
             attentionNorm: try vector(.attentionNorm, index),
-            queryKeyValue: try parts.queryKeyValue.contains(index)
-                ? site(index, [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)]) : nil,
+            queryKeyValue: try parts.queryKeyValue.contains(index) ? site(.queryKeyValue(block: index)) : nil,
             queryNorm: try vector(.queryNorm, index),
             keyNorm: try vector(.keyNorm, index),
-            output: try parts.output.contains(index) ? site(index, [(.output, .outputBias)]) : nil,
+            output: try parts.output.contains(index) ? site(.output(block: index)) : nil,
             feedForwardNorm: try vector(.feedForwardNorm, index),
-            gateUp: try feedForward ? site(index, [(.gate, .gateBias), (.up, .upBias)]) : nil,
-            down: try feedForward ? site(index, [(.down, .downBias)]) : nil)
+            gateUp: try feedForward ? site(.gateUp(block: index)) : nil,
+            down: try feedForward ? site(.down(block: index)) : nil)
+    }
+
+    func site(_ site: DecoderSite) throws(LoadError) -> Decoder.LinearSite {
+        switch site {
+        case .queryKeyValue(let block):
+            try self.site(block, [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)])
+        case .output(let block): try self.site(block, [(.output, .outputBias)])
+        case .gateUp(let block): try self.site(block, [(.gate, .gateBias), (.up, .upBias)])
+        case .down(let block): try self.site(block, [(.down, .downBias)])
+        case .head:
+            try self.site([
+                TensorPlan(
+                    name: configuration.outputHeadName,
+                    shape: [configuration.vocabularySize, configuration.hiddenSize])
+            ])
+        }
     }
 
     /// A fused product of a block: matrices with a common input, one above the other.
-    func site(_ index: Int, _ parts: [(weight: BlockTensor, bias: BlockTensor)]) throws(LoadError)
+    private func site(_ index: Int, _ parts: [(weight: BlockTensor, bias: BlockTensor)]) throws(LoadError)
         -> Decoder.LinearSite
     {
         var plans: [TensorPlan] = []
@@ -117,18 +152,30 @@ private struct Loader {
         return try site(plans, bias: bias)
     }
 
-    func site(_ plans: [TensorPlan], bias: [Float] = []) throws(LoadError) -> Decoder.LinearSite {
-        let rows = plans.reduce(0) { $0 + $1.shape[0] }
+    private func site(_ plans: [TensorPlan], bias: [Float] = []) throws(LoadError) -> Decoder.LinearSite {
+        let part = shard.range(of: plans.reduce(0) { $0 + $1.shape[0] })
+        guard !part.isEmpty else {
+            throw .kernel(
+                path: checkpoint.directory, tensor: plans[0].name, .emptyShard(index: shard.index, of: shard.count))
+        }
         let weights: PackedMatrix
-        do { weights = try PackedMatrix(rows: rows, columns: plans[0].shape[1], format: format) } catch {
+        do {
+            weights = try PackedMatrix(rows: part.count, columns: plans[0].shape[1], format: format)
+        } catch {
             throw .kernel(path: checkpoint.directory, tensor: plans[0].name, error)
         }
         let tensors = try plans.map { plan throws(LoadError) in try tensor(plan.name, plan.shape) }
         for tensor in tensors { tensor.prefetch() }
         var row = 0
         for (plan, tensor) in zip(plans, tensors) {
+            let own = part.clamped(to: row..<row + plan.shape[0])
+            let rowBytes = plan.shape[1] * tensor.type.byteCount
             unsafe tensor.withUnsafeBytes { bytes in
-                unsafe weights.pack(bytes, as: tensor.type, firstRow: row, count: plan.shape[0], pool: pool)
+                let start = (own.lowerBound - row) * rowBytes
+                unsafe weights.pack(
+                    UnsafeRawBufferPointer(rebasing: bytes[start..<start + own.count * rowBytes]),
+                    as: tensor.type, firstRow: own.isEmpty ? 0 : own.lowerBound - part.lowerBound,
+                    count: own.count, pool: pool)
             }
             tensor.discard()
             row += plan.shape[0]

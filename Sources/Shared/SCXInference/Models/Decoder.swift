@@ -37,6 +37,10 @@ public final class Decoder: Sendable {
 
     public let configuration: DecoderConfiguration
     public let pool: ThreadPool
+    /// What the weights are held in.
+    public let format: WeightFormat
+    /// The part of each site's outputs that was loaded.
+    public let shard: Shard
     let blocks: [Block]
     /// The weights `model.norm`, `[hidden]`.
     let finalNorm: [Float]
@@ -47,11 +51,13 @@ public final class Decoder: Sendable {
     let cacheFormat: LayerCache.Format
 
     init(
-        configuration: DecoderConfiguration, pool: ThreadPool, format: WeightFormat, blocks: [Block],
-        finalNorm: [Float], head: LinearSite?
+        configuration: DecoderConfiguration, pool: ThreadPool, format: WeightFormat, shard: Shard = .whole,
+        blocks: [Block], finalNorm: [Float], head: LinearSite?
     ) {
         self.configuration = configuration
         self.pool = pool
+        self.format = format
+        self.shard = shard
         self.blocks = blocks
         self.finalNorm = finalNorm
         self.head = head
@@ -139,14 +145,35 @@ extension Decoder {
         _ index: Int, _ projected: inout RowBuffer, _ segments: [CacheSegment], _ table: RotaryTable,
         _ attended: inout RowBuffer
     ) throws(KVCacheError) {
+        attended.resize(to: table.tokens * configuration.headCount * configuration.headSize)
+        var rows = projected.mutableSpan
+        var out = attended.mutableSpan
+        try attend(&rows, block: index, segments: segments, table: table, into: &out, pool: pool)
+    }
+
+    /// Attention of a block's queries, keys and values as the product gives them.
+    ///
+    /// The heads' norm, where the family has one, and the rotation happen in place; keys and values are appended to the
+    /// caches.
+    ///
+    /// - Parameters:
+    ///   - rows: `[tokens, (heads + 2 · keyValueHeads) · headSize]`: the rows of all segments, one after the other.
+    ///   - index: The block.
+    ///   - segments: Which rows belong to which session.
+    ///   - table: Cosines and sines of the rows' positions.
+    ///   - out: Receives `[tokens, heads · headSize]`.
+    ///   - pool: Threads that share the work; nil for the calling one alone.
+    /// - Precondition: Shapes fit, and every cache ends at its segment's position.
+    /// - Throws: ``KVCacheError`` when a cache cannot grow; then some are ahead.
+    public func attend(
+        _ rows: inout MutableSpan<Float>, block index: Int, segments: [CacheSegment], table: RotaryTable,
+        into out: inout MutableSpan<Float>, pool: ThreadPool?
+    ) throws(KVCacheError) {
         let (heads, kvHeads) = (configuration.headCount, configuration.keyValueHeadCount)
         let size = configuration.headSize
         let stride = (heads + 2 * kvHeads) * size
-        var rows = projected.mutableSpan
-        rotate(index, &rows, queryHeads: heads, table)
-
-        attended.resize(to: table.tokens * heads * size)
-        var out = attended.mutableSpan
+        precondition(rows.count == table.tokens * stride, "Decoder: not a row for each position")
+        rotate(index, &rows, queryHeads: heads, table, pool: pool)
         var row = 0
         for segment in segments {
             let cache = segment.cache.layers[index]
@@ -165,7 +192,9 @@ extension Decoder {
     /// The norm of each query and key head where the family has one, then the rotation, in place.
     ///
     /// A row is its query heads, then its key heads, then its value heads, which stay as they are.
-    func rotate(_ index: Int, _ rows: inout MutableSpan<Float>, queryHeads: Int, _ table: RotaryTable) {
+    func rotate(
+        _ index: Int, _ rows: inout MutableSpan<Float>, queryHeads: Int, _ table: RotaryTable, pool: ThreadPool?
+    ) {
         let (kvHeads, size) = (configuration.keyValueHeadCount, configuration.headSize)
         let stride = (queryHeads + 2 * kvHeads) * size
         if configuration.queryKeyNorm {

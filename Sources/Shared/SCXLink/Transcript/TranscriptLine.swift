@@ -121,7 +121,9 @@ extension TranscriptEntry.Detail {
         case .hello(let hello):
             [
                 .init("version", .int(Int(hello.version))), .init("digest", .string(hello.digest)),
-                .init("weights", .string(hello.weights)),
+                .init("weights", .string(hello.weights)), .init("ring", .bool(hello.ring)),
+                .init("window", .int(Int(hello.window))),
+                .init("shard", [.int(hello.shard.index), .int(hello.shard.count)]),
             ]
         case .request(let operation): operation.members
         case .statistics(let statistics):
@@ -129,7 +131,7 @@ extension TranscriptEntry.Detail {
         case .failure(let code, let reason):
             [.init("code", .int(Int(code))), .init("reason", .string(reason))]
         case .undecoded(let bytes):
-            [.init("fields", .string(bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()))]
+            [.init("fields", .string(hexadecimal(bytes)))]
         }
     }
 
@@ -137,20 +139,22 @@ extension TranscriptEntry.Detail {
         _ line: TranscriptLine, _ kind: MessageKind, _ direction: TranscriptEntry.Direction
     ) throws(TranscriptError) {
         if line["fields"] != nil {
-            let digits = Array(try line.text("fields").utf8)
-            let bytes = stride(from: 0, to: digits.count, by: 2).compactMap {
-                UInt8(String(decoding: digits[$0..<min($0 + 2, digits.count)], as: UTF8.self), radix: 16)
-            }
-            guard 2 * bytes.count == digits.count else { throw line.fault("'fields' is not hexadecimal") }
-            self = .undecoded(bytes)
+            self = .undecoded(try line.bytes("fields"))
             return
         }
         switch (kind, direction) {
         case (.hello, _):
-            self = .hello(
-                Hello(
-                    version: UInt16(try line.int("version", atMost: Int(UInt16.max))),
-                    digest: try line.text("digest"), weights: try line.text("weights")))
+            var hello = Hello(
+                version: UInt16(try line.int("version", atMost: Int(UInt16.max))),
+                digest: try line.text("digest"), weights: try line.text("weights"))
+            hello.ring = try line.bool("ring")
+            hello.window = UInt16(try line.int("window", atMost: Int(UInt16.max)))
+            let shard = try line.ints("shard", atMost: Int(UInt16.max))
+            guard shard.count == 2, let part = Shard(index: shard[0], of: shard[1]) else {
+                throw line.fault("'shard' is no part of a whole")
+            }
+            hello.shard = part
+            self = .hello(hello)
         case (.failure, _):
             self = .failure(
                 code: UInt16(try line.int("code", atMost: Int(UInt16.max))), reason: try line.text("reason"))
@@ -191,6 +195,12 @@ extension Request.Operation {
         case .tailScores(let layer, let segments): return [member(layer), member(segments)]
         case .unlock(let slot, let layer, let position):
             return member(slot) + [member(layer), .init("position", .int(position))]
+        case .linearRing(let layer, let site): return [member(layer), .init("site", .string("\(site)"))]
+        case .padProducts(let layer, let site, let seed, let first, let rows):
+            return [
+                member(layer), .init("site", .string("\(site)")), .init("seed", .string(hexadecimal(seed.bytes))),
+                .init("first", .int(first)), .init("count", .int(rows)),
+            ]
         case .release(let slot): return member(slot)
         case .stats: return []
         }
@@ -223,7 +233,15 @@ extension Request.Operation {
         case .tailScores: self = .tailScores(layer: try line.layer(), segments: try line.segments())
         case .release: self = .release(slot: try line.slot())
         case .stats: self = .stats
-        case .hello, .linearRing, .failure, .more:
+        case .linearRing:
+            self = .linearRing(layer: try line.layer(), site: try line.choice("site", of: Site.allCases))
+        case .padProducts:
+            let seed = try line.bytes("seed")
+            guard seed.count == PadSeed.byteCount else { throw line.fault("'seed' is not 32 bytes") }
+            self = .padProducts(
+                layer: try line.layer(), site: try line.choice("site", of: Site.allCases),
+                seed: PadSeed(bytes: seed), first: try line.count("first"), rows: try line.count("count"))
+        case .hello, .failure, .more:
             throw line.fault("'\(kind)' without its fields")
         }
     }
@@ -250,7 +268,22 @@ extension TensorLayout {
     }
 }
 
+/// Two digits for each byte.
+private func hexadecimal(_ bytes: [UInt8]) -> String {
+    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+}
+
 extension TranscriptLine {
+    /// The bytes that a member tells in hexadecimal.
+    fileprivate func bytes(_ name: String) throws(TranscriptError) -> [UInt8] {
+        let digits = Array(try text(name).utf8)
+        let bytes = stride(from: 0, to: digits.count, by: 2).compactMap {
+            UInt8(String(decoding: digits[$0..<min($0 + 2, digits.count)], as: UTF8.self), radix: 16)
+        }
+        guard 2 * bytes.count == digits.count else { throw fault("'\(name)' is not hexadecimal") }
+        return bytes
+    }
+
     fileprivate func segments() throws(TranscriptError) -> [Segment] {
         guard let segments = self["segments"]?.array else { throw fault("'segments' is missing or no array") }
         return try segments.map { segment throws(TranscriptError) in

@@ -9,8 +9,8 @@ import Synchronization
 
 /// A worker in another process, reached over a byte stream that may break.
 ///
-/// A broken connection is given up at once and the exchange fails; the next exchange connects anew, with patience.
-/// What the worker held of any session is lost then, and it is for the engine to build it again.
+/// A broken connection is given up at once, and all requests that are on their way fail; the next one connects anew,
+/// with patience. What the worker held of any session is lost then, and it is for the engine to build it again.
 package final class RemoteLink: WorkerLink {
     /// Makes a connection, or says why there is none now.
     package typealias Connect = @Sendable (_ deadline: Deadline) throws(LinkError) -> any ByteStream
@@ -36,12 +36,20 @@ package final class RemoteLink: WorkerLink {
     }
 
     private struct Connection {
+        let number: Int
         var stream: MessageStream
         var link: ClientProtocol
+        let hello: Hello
+        /// Requests on their way, for the counts of what crossed.
+        var sent: [UInt64: Request] = [:]
+        /// Answers that came before somebody waited for them.
+        var answers: [UInt64: Result<Answer, LinkError>] = [:]
     }
 
     private struct State {
         var connection: Connection?
+        /// Of the next connection.
+        var number = 0
         var traffic = Traffic()
     }
 
@@ -76,55 +84,101 @@ package final class RemoteLink: WorkerLink {
     package func open(within duration: Duration? = nil) throws(LinkError) {
         try state.withLock { state throws(LinkError) in
             guard state.connection == nil else { return }
-            state.connection = try reconnect(within: duration ?? patience.connect)
+            state.connection = try reconnect(within: duration ?? patience.connect, number: state.number)
+            state.number += 1
             state.traffic.connections += 1
         }
     }
 
-    package func exchange(_ request: Request) throws(LinkError) -> Answer {
+    /// What the worker said of itself; connects when there is no connection.
+    package func hello() throws(LinkError) -> Hello {
+        try state.withLock { state throws(LinkError) in try connected(&state).hello }
+    }
+
+    package func exchange(_ request: Request) throws(LinkError) -> Answer { try receive(send(request)) }
+
+    package func send(_ request: Request) throws(LinkError) -> SentRequest {
         try state.withLock { state throws(LinkError) in
-            var connection: Connection
-            if let open = state.connection {
-                connection = open
-            } else {
-                connection = try reconnect(within: patience.connect)
-                state.traffic.connections += 1
-            }
-            // Until the exchange has succeeded the connection counts as lost.
+            var connection = try connected(&state)
+            // Until the message is sent the connection counts as lost.
             state.connection = nil
             do throws(LinkError) {
+                while !connection.link.hasRoom { try receiveNext(&connection, &state.traffic) }
                 let message = try connection.link.ask(request)
+                connection.sent[message.head.number] = request
                 try connection.stream.send(message)
-                let reply = try connection.stream.receive(before: Deadline(after: patience.answer)) {
-                    head throws(LinkError) in try connection.link.begin(head)
-                }
-                let answer = try connection.link.receive(reply)
                 state.connection = connection
-                state.traffic.exchanges += 1
-                state.traffic.bytesSent += request.byteCount
-                state.traffic.bytesReceived += answer.byteCount
-                return answer
+                return SentRequest(number: message.head.number, connection: connection.number)
             } catch {
-                if connection.link.isOpen {
-                    // The worker refused this request alone.
-                    state.connection = connection
-                } else {
-                    connection.stream.bytes.close()
-                }
+                connection.stream.bytes.close()
                 throw error
             }
         }
+    }
+
+    package func receive(_ sent: SentRequest) throws(LinkError) -> Answer {
+        guard let waiting = sent.waiting else { return try sent.answer() }
+        return try state.withLock { state throws(LinkError) in
+            guard var connection = state.connection, connection.number == waiting.connection else {
+                throw .disconnected("its answer was lost with its connection")
+            }
+            state.connection = nil
+            do throws(LinkError) {
+                while connection.answers[waiting.number] == nil {
+                    try receiveNext(&connection, &state.traffic)
+                }
+            } catch {
+                connection.stream.bytes.close()
+                throw error
+            }
+            let result = connection.answers.removeValue(forKey: waiting.number)
+            state.connection = connection
+            guard let result else { throw .unexpectedAnswer("none") }
+            return try result.get()
+        }
+    }
+
+    /// Reads one answer, to whichever request it is; what the worker refuses is an answer, too.
+    ///
+    /// - Throws: What ends the connection.
+    private func receiveNext(_ connection: inout Connection, _ traffic: inout Traffic) throws(LinkError) {
+        var link = connection.link
+        let reply = try connection.stream.receive(before: Deadline(after: patience.answer)) {
+            head throws(LinkError) in try link.begin(head)
+        }
+        let number = reply.head.number
+        let request = connection.sent.removeValue(forKey: number)
+        do throws(LinkError) {
+            let answer = try link.receive(reply)
+            if let request { traffic.add(request, answer) }
+            connection.answers[number] = .success(answer)
+        } catch {
+            // The worker may have refused this request alone.
+            guard link.isOpen else { throw error }
+            connection.answers[number] = .failure(error)
+        }
+        connection.link = link
+    }
+
+    /// The connection, made anew when there is none.
+    private func connected(_ state: inout State) throws(LinkError) -> Connection {
+        if let open = state.connection { return open }
+        let connection = try reconnect(within: patience.connect, number: state.number)
+        state.number += 1
+        state.traffic.connections += 1
+        state.connection = connection
+        return connection
     }
 
     /// Ends the connection, also under an exchange on another thread, which then fails.
     package func close() { current.withLock { $0?.close() } }
 
     /// Tries to connect for so long, with pauses that double from 20 ms on.
-    private func reconnect(within duration: Duration) throws(LinkError) -> Connection {
+    private func reconnect(within duration: Duration, number: Int) throws(LinkError) -> Connection {
         let deadline = Deadline(after: duration)
         var pause = Duration.milliseconds(20)
         while true {
-            do throws(LinkError) { return try greet(connect(deadline), deadline) } catch {
+            do throws(LinkError) { return try greet(connect(deadline), deadline, number) } catch {
                 // Another model or version stays what it is; a missing or full worker may come.
                 switch error {
                 case .incompatible, .unreachable: throw error
@@ -139,21 +193,24 @@ package final class RemoteLink: WorkerLink {
         }
     }
 
-    private func greet(_ bytes: any ByteStream, _ deadline: Deadline) throws(LinkError) -> Connection {
-        var connection = Connection(
-            stream: MessageStream(bytes), link: ClientProtocol(digest: digest, widestRow: widestRow))
+    private func greet(
+        _ bytes: any ByteStream, _ deadline: Deadline, _ number: Int
+    ) throws(LinkError) -> Connection {
+        let stream = MessageStream(bytes)
+        var link = ClientProtocol(digest: digest, widestRow: widestRow)
+        let hello: Hello
         do throws(LinkError) {
-            try connection.stream.send(connection.link.hello())
-            let reply = try connection.stream.receive(before: min(deadline, Deadline(after: .seconds(10)))) {
-                head throws(LinkError) in try connection.link.begin(head)
+            try stream.send(link.hello())
+            let reply = try stream.receive(before: min(deadline, Deadline(after: .seconds(10)))) {
+                head throws(LinkError) in try link.begin(head)
             }
-            _ = try connection.link.receiveHello(reply)
+            hello = try link.receiveHello(reply)
         } catch {
             bytes.close()
             throw error
         }
         current.withLock { $0 = bytes }
-        return connection
+        return Connection(number: number, stream: stream, link: link, hello: hello)
     }
 }
 

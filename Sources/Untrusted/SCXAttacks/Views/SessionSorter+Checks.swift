@@ -13,8 +13,8 @@ extension SessionSorter {
                 throw .message(message, reason: "block \(layer) of a model of \(c.blockCount)")
             }
         }
-        func rows(_ channels: Int) throws(AttackError) {
-            guard entry.elements == .float32, entry.rows > 0, entry.channels == channels else {
+        func rows(_ channels: Int, of elements: ElementCode = .float32) throws(AttackError) {
+            guard entry.elements == elements, entry.rows > 0, entry.channels == channels else {
                 throw .message(
                     message,
                     reason:
@@ -22,14 +22,20 @@ extension SessionSorter {
                         + "\(channels) channels belong")
             }
         }
+        func inputs(_ site: Site) -> Int {
+            switch site {
+            case .queryKeyValue, .gateUp, .head: c.hiddenSize
+            case .output: queries
+            case .down: c.feedForwardSize
+            }
+        }
         switch operation {
         case .linear(let index, let site, _, _):
             try layer(index)
-            switch site {
-            case .queryKeyValue, .gateUp, .head: try rows(c.hiddenSize)
-            case .output: try rows(queries)
-            case .down: try rows(c.feedForwardSize)
-            }
+            try rows(inputs(site))
+        case .linearRing(let index, let site):
+            try layer(index)
+            try rows(inputs(site), of: .uint32)
         case .feedForward(let index):
             try layer(index)
             try rows(c.hiddenSize)
@@ -76,7 +82,7 @@ extension SessionSorter {
         case .unlock(_, let index, _):
             try layer(index)
             guard entry.elements == .uint32 else { throw .message(message, reason: "'unlock' without rows") }
-        case .release, .stats: break
+        case .padProducts, .release, .stats: break
         }
     }
 }

@@ -88,7 +88,10 @@ struct SessionSorter {
         case .release(let slot):
             close(connection)
             live[connection]?[slot] = nil
-        case .stats: break
+        case .linearRing:
+            // Nothing tells which row is whose.
+            appendToAll(connection) { _, _ in exchange(operation) }
+        case .padProducts, .stats: break
         }
     }
 

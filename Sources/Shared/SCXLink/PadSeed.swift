@@ -1,0 +1,64 @@
+import Crypto
+import CryptoExtras
+import Foundation
+
+/// What a batch of one site's pads is expanded from: a key of AES-256.
+///
+/// The trusted side draws a fresh one for each batch. A peer that multiplies the batch gets it and nothing else, so it
+/// knows these pads, and the main worker must not. It prints as nothing that tells it.
+public struct PadSeed: Equatable, Sendable, CustomStringConvertible, CustomReflectable {
+    public static let byteCount = 32
+
+    /// The key.
+    public let bytes: [UInt8]
+
+    /// - Precondition: There are ``byteCount`` bytes.
+    public init(bytes: [UInt8]) {
+        precondition(bytes.count == Self.byteCount, "PadSeed: 32 bytes")
+        self.bytes = bytes
+    }
+
+    public var description: String { "a pad seed" }
+    public var customMirror: Mirror { Mirror(self, children: []) }
+
+    /// Writes the pad of one row: the key stream of AES-256 in counter mode as 32-bit words, little-endian.
+    ///
+    /// The counter block is the row's number, 8 bytes big-endian, then 4 zero bytes, then the block's number from 0 on,
+    /// 4 bytes big-endian. Rows of one seed thus never share a block.
+    ///
+    /// - Parameters:
+    ///   - row: Its number in the batch.
+    ///   - out: Receives as many words as it holds; at most 2³⁴ of them.
+    public func expand(row: UInt64, into out: inout MutableSpan<UInt32>) {
+        var nonce = [UInt8](repeating: 0, count: 12)
+        for i in 0..<8 { nonce[i] = UInt8(truncatingIfNeeded: row >> UInt64(56 - 8 * i)) }
+        guard let nonce = try? AES._CTR.Nonce(nonceBytes: nonce),
+            var stream = try? AES._CTR.encrypt(
+                Data(count: 4 * out.count), using: SymmetricKey(data: bytes), nonce: nonce)
+        else { preconditionFailure("PadSeed: the cipher failed") }
+        unsafe stream.withUnsafeMutableBytes { stream in
+            unsafe out.withUnsafeMutableBytes { unsafe $0.copyMemory(from: UnsafeRawBufferPointer(stream)) }
+            // The stream is as secret as the pad: no copy of it stays in freed memory.
+            unsafe stream.withMemoryRebound(to: UInt8.self) { bytes in
+                for i in bytes.indices { unsafe bytes[i] = 0 }
+            }
+        }
+    }
+
+    /// Writes the pads of several rows.
+    ///
+    /// - Parameters:
+    ///   - rows: Their numbers in the batch.
+    ///   - inputs: Words of each.
+    ///   - out: Receives `[rows, inputs]`.
+    public func expand(rows: Range<UInt64>, inputs: Int, into out: inout MutableSpan<UInt32>) {
+        precondition(out.count == rows.count * inputs, "PadSeed: out is not rows x inputs")
+        unsafe out.withUnsafeMutableBufferPointer { out in
+            for (i, row) in rows.enumerated() {
+                var words = unsafe MutableSpan(
+                    _unsafeElements: out.extracting(i * inputs..<(i + 1) * inputs))
+                expand(row: row, into: &words)
+            }
+        }
+    }
+}

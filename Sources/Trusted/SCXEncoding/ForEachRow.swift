@@ -1,0 +1,31 @@
+import SCXInference
+
+/// Calls `body` for every row of two buffers, on several threads where there are many rows.
+///
+/// - Parameters:
+///   - rows: Of both.
+///   - first: `[rows, firstWidth]`; a call gets its row alone.
+///   - second: `[rows, secondWidth]`
+///   - pool: Threads that share the rows; nil, or few rows, for the calling thread alone.
+/// - Precondition: The buffers have these rows.
+func forEachRow<First, Second>(
+    _ rows: Int, _ first: inout MutableSpan<First>, width firstWidth: Int, _ second: inout MutableSpan<Second>,
+    width secondWidth: Int, pool: ThreadPool?,
+    _ body: (_ row: Int, _ first: inout MutableSpan<First>, _ second: inout MutableSpan<Second>) -> Void
+) {
+    precondition(
+        first.count == rows * firstWidth && second.count == rows * secondWidth, "forEachRow: shapes")
+    unsafe first.withUnsafeMutableBufferPointer { first in
+        unsafe second.withUnsafeMutableBufferPointer { second in
+            func call(_ row: Int) {
+                // Rows do not overlap, so no two calls share an element.
+                var a = unsafe MutableSpan(
+                    _unsafeElements: first.extracting(row * firstWidth..<(row + 1) * firstWidth))
+                var b = unsafe MutableSpan(
+                    _unsafeElements: second.extracting(row * secondWidth..<(row + 1) * secondWidth))
+                body(row, &a, &b)
+            }
+            if let pool, rows >= 8 { pool.run(rows, call) } else { for row in 0..<rows { call(row) } }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+package import SCXInference
+
+/// Rows of activations as integers, each row with an exponent of its own: x ≈ x̂ · 2^−a.
+package struct FixedPointRows: ~Copyable, Sendable {
+    package let rows: Int
+    package let channels: Int
+    /// `[rows, channels]`
+    private let integers: SecretBuffer<Int32>
+    /// `[rows]`: 2^−a; NaN for a row with a value that is not finite, whose integers are 0.
+    private let scales: SecretBuffer<Float>
+
+    /// Rounds rows for a site.
+    ///
+    /// - Parameters:
+    ///   - values: Rows of the site's inputs.
+    ///   - site: Whose bound the exponents keep.
+    ///   - pool: Threads that share the rows; nil for the calling one alone.
+    package init(_ values: borrowing Plaintext, for site: RingSite, pool: ThreadPool?) {
+        precondition(values.channels == site.inputs, "FixedPointRows: not the site's inputs")
+        (rows, channels) = (values.rows, values.channels)
+        var integers = SecretBuffer<Int32>(repeating: 0, count: rows * channels)
+        var scales = SecretBuffer<Float>(repeating: 0, count: rows)
+        var out = integers.mutableSpan
+        var factors = scales.mutableSpan
+        let channels = channels
+        let source = values.span
+        forEachRow(rows, &out, width: channels, &factors, width: 1, pool: pool) { row, integers, scale in
+            let x = source.extracting(row * channels..<(row + 1) * channels)
+            let squares = sumOfSquares(x)
+            guard squares.isFinite else {
+                scale[0] = .nan
+                return
+            }
+            let exponent = site.exponent(sumOfSquares: squares)
+            fixedEncode(x, scale: Float(sign: .plus, exponent: exponent, significand: 1), into: &integers)
+            scale[0] = Float(sign: .plus, exponent: -exponent, significand: 1)
+        }
+        self.integers = integers
+        self.scales = scales
+    }
+
+    /// `[rows, channels]`, row-major.
+    package var span: Span<Int32> {
+        @_lifetime(borrow self) get { integers.span }
+    }
+
+    /// `[rows]`: what the integers of each row are multiplied by.
+    var rowScales: Span<Float> {
+        @_lifetime(borrow self) get { scales.span }
+    }
+
+    /// The results of a product in clear: `y · 2^−a · s_j + b_j`, without a check.
+    ///
+    /// - Parameters:
+    ///   - product: `[rows, outputs]`, the integers x̂ Ŵ.
+    ///   - site: Which product it is.
+    ///   - pool: Threads that share the rows.
+    /// - Returns: `[rows, outputs]`
+    package borrowing func values(
+        ofProduct product: Span<UInt32>, _ site: RingSite, pool: ThreadPool?
+    ) -> Plaintext {
+        precondition(product.count == rows * site.outputs, "FixedPointRows: not the site's outputs")
+        var result = Plaintext(rows: rows, channels: site.outputs)
+        var scratch = SecretBuffer<Int32>(repeating: 0, count: rows * site.outputs)
+        var out = result.values
+        var integers = scratch.mutableSpan
+        let scales = scales.span
+        let (columnScales, bias) = (site.scales, site.bias)
+        forEachRow(rows, &out, width: site.outputs, &integers, width: site.outputs, pool: pool) { row, values, y in
+            fixedDecode(
+                product.extracting(row * site.outputs..<(row + 1) * site.outputs), minus: nil,
+                scale: scales[row], columnScales: columnScales.span, bias: bias.span, integers: &y,
+                into: &values)
+        }
+        return result
+    }
+
+    /// The product that the worker computes in profile `sealed`, done here without pads.
+    ///
+    /// - Parameters:
+    ///   - site: Which product.
+    ///   - pool: Threads that share the rows.
+    ///   - multiply: Gives `[rows, outputs]` modulo 2³² for `[rows, inputs]`.
+    /// - Returns: `[rows, outputs]`
+    package borrowing func multiplied<Failure: Error>(
+        _ site: RingSite, pool: ThreadPool?,
+        by multiply: (Span<UInt32>) throws(Failure) -> SecretBuffer<UInt32>
+    ) throws(Failure) -> Plaintext {
+        var words = SecretBuffer<UInt32>(repeating: 0, count: rows * channels)
+        var out = words.mutableSpan
+        ringAdd(span, into: &out)
+        let product = try multiply(words.span)
+        return values(ofProduct: product.span, site, pool: pool)
+    }
+}

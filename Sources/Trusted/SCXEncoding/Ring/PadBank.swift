@@ -1,0 +1,205 @@
+import Foundation
+import SCXInference
+package import SCXLink
+import Synchronization
+
+/// The prepared pads of a model: for each site those of the rows to come.
+///
+/// A pad is handed out once. In memory that is a counter in each batch; the seeds are drawn afresh for each batch, so what a
+/// process that ends leaves unused is never used by another. A bank that is dry takes the next pads as fast as its source
+/// gives them.
+package final class PadBank: Sendable {
+    /// How much is prepared.
+    package struct Limits: Equatable, Sendable {
+        /// Bytes of products in memory at most.
+        package var bytes = 1 << 30
+        /// Rows of a batch: more of them read each weight for more pads.
+        package var batchRows = 128
+        /// Rows of each site to keep prepared.
+        package var rows = 256
+
+        package init() {}
+    }
+
+    /// Where pads came from, counted in rows of all sites.
+    package struct Use: Equatable, Sendable {
+        /// Multiplied here.
+        package var direct = 0
+        /// Multiplied by a peer.
+        package var peer = 0
+        /// Of these, prepared before they were needed.
+        package var banked = 0
+        /// How long rows waited for pads.
+        package var stalledSeconds = 0.0
+
+        package init() {}
+    }
+
+    private struct Shelf {
+        let site: RingSite
+        /// Oldest first; the first has rows left.
+        var batches: [PadBatch] = []
+        var rows: Int { batches.reduce(0) { $0 + $1.left } }
+    }
+
+    private struct State {
+        var shelves: [DecoderSite: Shelf] = [:]
+        var bytes = 0
+        var use = Use()
+        var isClosed = false
+        /// Sources that gave a wrong product: they are asked no more.
+        var distrusted: Set<Int> = []
+    }
+
+    private let sites: [RingSite]
+    private let sources: [any PadSource]
+    private let limits: Limits
+    private let state: Mutex<State>
+    private let warn: @Sendable (String) -> Void
+    /// Signalled when pads were taken.
+    private let taken = DispatchSemaphore(value: 0)
+
+    /// - Parameters:
+    ///   - sites: Of the model, in the order of a forward pass.
+    ///   - sources: Where products come from: the first that gives them.
+    ///   - limits: How much is prepared.
+    ///   - warn: Told when a source is left out for ever.
+    package init(
+        sites: [RingSite], sources: [any PadSource], limits: Limits = .init(),
+        warn: @escaping @Sendable (String) -> Void = { _ in }
+    ) {
+        precondition(!sources.isEmpty, "PadBank: no source")
+        self.sites = sites
+        self.sources = sources
+        self.limits = limits
+        self.warn = warn
+        var state = State()
+        for site in sites { state.shelves[site.site] = Shelf(site: site) }
+        self.state = Mutex(state)
+    }
+
+    package var use: Use { state.withLock { $0.use } }
+
+    /// Rows that are prepared for every site but the head, whose rows are fewer.
+    package var preparedRows: Int {
+        state.withLock { state in
+            state.shelves.filter { $0.key != .head }.values.map(\.rows).min() ?? 0
+        }
+    }
+
+    /// Hands out pads for rows of a site.
+    ///
+    /// - Throws: ``LinkError`` when the bank is dry and its source fails; what was prepared stays.
+    package func take(_ rows: Int, for site: RingSite) throws(LinkError) -> PadRows {
+        precondition(rows > 0, "PadBank: no rows")
+        var places = takePrepared(rows, site)
+        defer { taken.signal() }
+        if places.count < rows {
+            let start = ContinuousClock.now
+            while places.count < rows {
+                try add(prepare(site, rows: max(rows - places.count, min(limits.batchRows, Self.fewestRows))))
+                places += takePrepared(rows - places.count, site, countsAsBanked: false)
+            }
+            let seconds = (ContinuousClock.now - start) / .seconds(1)
+            state.withLock { $0.use.stalledSeconds += seconds }
+        }
+        return PadRows(site, places)
+    }
+
+    /// A dry bank makes at least so many rows at once: reading the weights for one costs nearly as much.
+    private static let fewestRows = 32
+
+    private func takePrepared(_ rows: Int, _ site: RingSite, countsAsBanked: Bool = true) -> [PadRows.Place] {
+        state.withLock { state in
+            guard var shelf = state.shelves[site.site] else { preconditionFailure("PadBank: another model") }
+            var places: [PadRows.Place] = []
+            while places.count < rows, let batch = shelf.batches.first {
+                places += batch.take(rows - places.count).map { PadRows.Place(batch: batch, row: $0) }
+                if batch.left == 0 {
+                    shelf.batches.removeFirst()
+                    state.bytes -= batch.byteCount
+                }
+            }
+            state.shelves[site.site] = shelf
+            if countsAsBanked { state.use.banked += places.count }
+            return places
+        }
+    }
+
+    /// Makes a batch with a seed of its own, from the first source that gives it.
+    private func prepare(_ site: RingSite, rows: Int) throws(LinkError) -> PadBatch {
+        var failure = LinkError.unreachable("no source of pads is left")
+        for (number, source) in sources.enumerated() where !state.withLock({ $0.distrusted.contains(number) }) {
+            var random = SecureRandom(bufferBytes: PadSeed.byteCount)
+            let seed = random.padSeed()
+            do throws(LinkError) {
+                let products = try source.products(site, seed: seed, rows: rows)
+                precondition(products.count == rows * site.outputs, "PadBank: products of another shape")
+                return PadBatch(seed: seed, site: site, source: number, products: products)
+            } catch {
+                failure = error
+            }
+        }
+        throw failure
+    }
+
+    private func add(_ batch: PadBatch) {
+        state.withLock { state in
+            guard !state.distrusted.contains(batch.source) else { return }
+            state.shelves[batch.site.site]?.batches.append(batch)
+            state.bytes += batch.byteCount
+            switch sources[batch.source].kind {
+            case .direct: state.use.direct += batch.count
+            case .peer: state.use.peer += batch.count
+            }
+        }
+    }
+
+    /// Leaves out a source that gave a wrong product, and throws away what it prepared.
+    package func distrust(source: Int) {
+        let isNew = state.withLock { state in
+            guard state.distrusted.insert(source).inserted else { return false }
+            for key in state.shelves.keys { state.shelves[key]?.batches.removeAll { $0.source == source } }
+            state.bytes = state.shelves.values.reduce(0) { $0 + $1.batches.reduce(0) { $0 + $1.byteCount } }
+            return true
+        }
+        if isNew { warn("\(sources[source].name) gave a wrong product of pads and is asked no more") }
+    }
+
+    /// Prepares the next batch in the background: of the site that has the fewest rows.
+    ///
+    /// - Returns: False when nothing is to be prepared now.
+    package func prepareNext() throws(LinkError) -> Bool {
+        let next = state.withLock { state -> RingSite? in
+            guard !state.isClosed, state.bytes < limits.bytes else { return nil }
+            let least = sites.min { a, b in
+                (state.shelves[a.site]?.rows ?? 0) < (state.shelves[b.site]?.rows ?? 0)
+            }
+            guard let least, let rows = state.shelves[least.site]?.rows, rows < limits.rows else { return nil }
+            return least
+        }
+        guard let next else { return false }
+        try add(prepare(next, rows: limits.batchRows))
+        return true
+    }
+
+    /// Waits until pads were taken, a second at most.
+    func waitForRoom() { _ = taken.wait(timeout: .now() + 1) }
+
+    /// Ends what is prepared in the background.
+    package func close() { state.withLock { $0.isClosed = true } }
+
+    package var isClosed: Bool { state.withLock { $0.isClosed } }
+}
+
+extension SecureRandom {
+    /// A seed that was never used.
+    package mutating func padSeed() -> PadSeed {
+        var bytes: [UInt8] = []
+        for _ in 0..<PadSeed.byteCount / 4 {
+            let word = word()
+            for shift in stride(from: 0, to: 32, by: 8) { bytes.append(UInt8(truncatingIfNeeded: word >> UInt32(shift))) }
+        }
+        return PadSeed(bytes: bytes)
+    }
+}

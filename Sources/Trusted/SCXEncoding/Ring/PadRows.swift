@@ -1,0 +1,158 @@
+package import SCXInference
+package import SCXLink
+
+/// One-time pads for some rows of one site, with the products that take them off again.
+///
+/// Noncopyable, and consumed by ``encode(_:totalRows:pool:)``: a pad that was used cannot be used again.
+package struct PadRows: ~Copyable, Sendable {
+    package let site: RingSite
+    package var count: Int { places.count }
+    private let places: [Place]
+
+    struct Place: Sendable {
+        let batch: PadBatch
+        let row: Int
+    }
+
+    init(_ site: RingSite, _ places: [Place]) {
+        self.site = site
+        self.places = places
+    }
+
+    /// Adds a pad to each row, modulo 2³²: z = x̂ + ρ, uniform whatever x̂ is.
+    ///
+    /// - Parameters:
+    ///   - rows: As many as there are pads.
+    ///   - dummies: Rows behind them, of random numbers alone, which hide how many there are.
+    ///   - pool: Threads that share the work.
+    package consuming func encode(
+        _ rows: borrowing FixedPointRows, dummies: DummyRows? = nil, pool: ThreadPool?
+    ) -> PaddedRows {
+        precondition(rows.rows == places.count && rows.channels == site.inputs, "PadRows: not a pad for each row")
+        let (inputs, count, places) = (site.inputs, places.count, places)
+        let total = count + (dummies?.numbers.count ?? 0)
+        var values = [UInt32](repeating: 0, count: total * inputs)
+        var unused = [UInt8](repeating: 0, count: total)
+        var out = values.mutableSpan
+        var none = unused.mutableSpan
+        let integers = rows.span
+        forEachRow(total, &out, width: inputs, &none, width: 1, pool: pool) { row, words, _ in
+            guard row < count else {
+                if let dummies {
+                    dummies.seed.expand(row: dummies.numbers.lowerBound + UInt64(row - count), into: &words)
+                }
+                return
+            }
+            places[row].batch.seed.expand(row: UInt64(places[row].row), into: &words)
+            ringAdd(integers.extracting(row * inputs..<(row + 1) * inputs), into: &words)
+        }
+        return PaddedRows(
+            tensor: RingTensor(paddedRows: total, channels: inputs, values: values), site: site, places: places)
+    }
+}
+
+/// Rows of random numbers that nobody opens: they hide how many rows are real.
+package struct DummyRows: Sendable {
+    let seed: PadSeed
+    /// Rows of the seed that were never used.
+    let numbers: Range<UInt64>
+
+    package init(seed: PadSeed, numbers: Range<UInt64>) {
+        self.seed = seed
+        self.numbers = numbers
+    }
+}
+
+/// Padded rows, and what opens the answer to them.
+package struct PaddedRows: ~Copyable, Sendable {
+    /// What the worker gets.
+    package let tensor: RingTensor
+    private let site: RingSite
+    private let places: [PadRows.Place]
+
+    fileprivate init(tensor: RingTensor, site: RingSite, places: [PadRows.Place]) {
+        self.tensor = tensor
+        self.site = site
+        self.places = places
+    }
+
+    /// Takes the pads off an answer, verifies each row, and gives the results in clear.
+    ///
+    /// - Parameters:
+    ///   - answer: `[rows, outputs]` or more rows, those of dummies.
+    ///   - rows: What was encoded.
+    ///   - expected: ``FixedPointRows/expectedSketches(_:pool:)`` of the rows.
+    ///   - pool: Threads that share the work.
+    /// - Returns: `[rows, outputs]` in clear, or which row is not the product: then nothing of the answer may be used.
+    package consuming func open(
+        _ answer: RingTensor, _ rows: borrowing FixedPointRows, expected: borrowing SecretBuffer<UInt64>,
+        pool: ThreadPool?
+    ) -> OpenedProduct {
+        let (site, places, outputs) = (site, places, site.outputs)
+        precondition(
+            answer.rows == tensor.rows && answer.channels == outputs, "PaddedRows: an answer of another shape")
+        var result = Plaintext(rows: places.count, channels: outputs)
+        // 0 where a row is what it should be.
+        var differences = SecretBuffer<UInt64>(repeating: 0, count: places.count)
+        var out = result.values
+        var wrong = differences.mutableSpan
+        let products = answer.values.span
+        let scales = rows.rowScales
+        let sketches = expected.span
+        let (columnScales, bias) = (site.scales, site.bias)
+        forEachRow(places.count, &out, width: outputs, &wrong, width: 1, pool: pool) { row, values, wrong in
+            var integers = SecretBuffer<Int32>(repeating: 0, count: outputs)
+            var y = integers.mutableSpan
+            places[row].batch.withProduct(places[row].row) { pad in
+                fixedDecode(
+                    products.extracting(row * outputs..<(row + 1) * outputs), minus: pad, scale: scales[row],
+                    columnScales: columnScales.span, bias: bias.span, integers: &y, into: &values)
+            }
+            wrong[0] = site.sketch.found(integers.span) ^ sketches[row]
+        }
+        // All rows are looked at, wherever the first wrong one is.
+        var found: Int?
+        for row in (0..<places.count).reversed() where differences.span[row] != 0 { found = row }
+        guard let found else { return .verified(result) }
+        let inputs = tensor.channels
+        return .wrong(
+            WrongRow(
+                index: found, source: places[found].batch.source,
+                padded: Array(tensor.values[found * inputs..<(found + 1) * inputs]),
+                answer: Array(answer.values[found * outputs..<(found + 1) * outputs])))
+    }
+}
+
+/// What opening an answer gives.
+package enum OpenedProduct: ~Copyable {
+    /// Results in clear that the check has passed.
+    case verified(Plaintext)
+    case wrong(WrongRow)
+}
+
+/// A row whose check failed: either the worker's product of it is wrong, or the pad's.
+package struct WrongRow: Sendable {
+    /// Its number in the request.
+    package let index: Int
+    /// The number of the source that its pad's product came from.
+    package let source: Int
+    /// What the worker got, `[inputs]`, and what it answered, `[outputs]`.
+    package let padded: [UInt32]
+    package let answer: [UInt32]
+}
+
+extension FixedPointRows {
+    /// x̂ · S̃ of each row: what y · S must be for the answer's row. Computed while the worker multiplies.
+    package borrowing func expectedSketches(_ site: RingSite, pool: ThreadPool?) -> SecretBuffer<UInt64> {
+        var sketches = SecretBuffer<UInt64>(repeating: 0, count: rows)
+        var unused = SecretBuffer<UInt8>(repeating: 0, count: rows)
+        var out = sketches.mutableSpan
+        var none = unused.mutableSpan
+        let integers = span
+        let channels = channels
+        forEachRow(rows, &out, width: 1, &none, width: 1, pool: pool) { row, sketch, _ in
+            sketch[0] = site.sketch.expected(integers.extracting(row * channels..<(row + 1) * channels))
+        }
+        return sketches
+    }
+}

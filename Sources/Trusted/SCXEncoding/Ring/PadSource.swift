@@ -1,0 +1,83 @@
+package import SCXInference
+package import SCXLink
+
+/// Where products of pads come from.
+package protocol PadSource: Sendable {
+    /// As in reports.
+    var kind: PadSourceKind { get }
+    /// As people know it: an address, for a peer.
+    var name: String { get }
+
+    /// Expands a seed to the pads of a site and multiplies them.
+    ///
+    /// - Parameters:
+    ///   - site: Whose inputs the pads are for.
+    ///   - seed: Drawn for this batch alone.
+    ///   - rows: How many.
+    /// - Returns: `[rows, outputs]`, modulo 2³², row-major.
+    /// - Throws: ``LinkError`` when the source cannot be reached or answers something else.
+    func products(_ site: RingSite, seed: PadSeed, rows: Int) throws(LinkError) -> SecretBuffer<UInt32>
+}
+
+/// The kinds of sources.
+package enum PadSourceKind: String, CaseIterable, Sendable {
+    case direct, peer
+}
+
+/// The source `direct`: this side multiplies the pads itself, in batches that read each weight once.
+///
+/// It is as many multiply-adds as the inference, so it is for a machine with many cores or idle hours.
+package final class DirectPads: PadSource {
+    private let model: Decoder
+
+    /// - Parameter model: All sites in ring form.
+    package init(_ model: Decoder) {
+        precondition(model.isRing, "DirectPads: weights that are not int8")
+        self.model = model
+    }
+
+    package var kind: PadSourceKind { .direct }
+    package var name: String { "direct" }
+
+    package func products(
+        _ site: RingSite, seed: PadSeed, rows: Int
+    ) throws(LinkError) -> SecretBuffer<UInt32> {
+        var pads = SecretBuffer<UInt32>(repeating: 0, count: rows * site.inputs)
+        var words = pads.mutableSpan
+        seed.expand(rows: 0..<UInt64(rows), inputs: site.inputs, into: &words)
+        var products = SecretBuffer<UInt32>(repeating: 0, count: rows * site.outputs)
+        var out = products.mutableSpan
+        model.ringProduct(pads.span, site.site, into: &out)
+        return products
+    }
+}
+
+/// The source `peer`: a second worker, run by somebody else, expands and multiplies the pads.
+///
+/// It gets a seed and nothing that depends on a text. Neither worker alone learns anything; the two together would.
+package final class PeerPads: PadSource {
+    private let link: any WorkerLink
+    package let name: String
+
+    /// - Parameters:
+    ///   - link: The way to a peer that is no main worker.
+    ///   - name: Its address.
+    package init(_ link: any WorkerLink, name: String) {
+        self.link = link
+        self.name = name
+    }
+
+    package var kind: PadSourceKind { .peer }
+
+    package func products(
+        _ site: RingSite, seed: PadSeed, rows: Int
+    ) throws(LinkError) -> SecretBuffer<UInt32> {
+        let (layer, name) = site.site.named
+        let answer = try link.exchange(
+            Request(.padProducts(layer: layer, site: name, seed: seed, first: 0, rows: rows)))
+        guard case .ring(let tensor) = answer, tensor.rows == rows, tensor.channels == site.outputs else {
+            throw .unexpectedAnswer("products of another shape")
+        }
+        return SecretBuffer(copying: tensor.values.span)
+    }
+}

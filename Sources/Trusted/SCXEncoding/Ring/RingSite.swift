@@ -1,0 +1,58 @@
+package import SCXInference
+
+/// A linear site as profile `sealed` multiplies by it: `W ≈ Ŵ · diag(scales)` with integers Ŵ from −127 to 127.
+///
+/// All of it but the ``sketch`` is public, since the weights are. The trusted side makes it once from the checkpoint and
+/// needs the weights themselves no more.
+package final class RingSite: Sendable {
+    package let site: DecoderSite
+    /// Channels of its rows, and of its results.
+    package let inputs: Int
+    package let outputs: Int
+    /// `[outputs]`: what a column's integers are multiplied by.
+    let scales: [Float]
+    /// `[outputs]`, or empty.
+    let bias: [Float]
+    /// max_j ‖ŵ_j‖₂ over the columns of Ŵ, at least 1.
+    let largestNorm: Double
+    /// The secret that its products are verified with.
+    let sketch: SiteSketch
+
+    /// Makes the site from its packed weights, and draws its secret.
+    ///
+    /// - Parameters:
+    ///   - weights: `[outputs, inputs]` in ring form.
+    ///   - bias: `[outputs]`, or empty.
+    ///   - random: Where the secret comes from.
+    ///   - pool: Threads that compute the sketch.
+    package init(
+        _ site: DecoderSite, weights: PackedMatrix, bias: [Float], random: inout SecureRandom,
+        pool: ThreadPool
+    ) {
+        precondition(weights.columns <= 1 << 24, "RingSite: too many inputs for the bound on exponents")
+        self.site = site
+        inputs = weights.columns
+        outputs = weights.rows
+        scales = weights.rowScales
+        self.bias = bias
+        let largest = weights.rowNorms(pool: pool).max() ?? 0
+        largestNorm = max(1, Double(largest).squareRoot())
+        sketch = SiteSketch(weights, random: &random, pool: pool)
+    }
+
+    /// The largest exponent a with ‖round(x · 2^a)‖₂ · max_j ‖ŵ_j‖₂ < 2³¹, so that no product can wrap.
+    ///
+    /// Rounding moves each of the d integers by at most 1/2, so ‖x̂‖₂ ≤ 2^a · ‖x‖₂ + √d / 2. With
+    /// 2^a · ‖x‖₂ ≤ (2³¹ − 1) / N − √d / 2, where N is the largest norm, ‖x̂‖₂ · N ≤ 2³¹ − 1; by Cauchy and Schwarz
+    /// |x̂ · ŵ_j| ≤ ‖x̂‖₂ · ‖ŵ_j‖₂ then fits a signed 32-bit number, and since N ≥ 1 so does each |x̂_i|. The factor
+    /// 1 + 2⁻³⁰ covers the rounding of the sum of squares in double precision.
+    ///
+    /// - Parameter squares: Σ x², finite.
+    /// - Returns: From −126 to 126, where 2^a and 2^−a are normal numbers.
+    func exponent(sumOfSquares squares: Double) -> Int {
+        guard squares > 0 else { return 0 }
+        let bound = (0x1p31 - 1) / largestNorm - Double(inputs).squareRoot() / 2
+        let norm = squares.squareRoot() * (1 + 0x1p-30)
+        return min(max(Int((bound / norm).exponent), -126), 126)
+    }
+}

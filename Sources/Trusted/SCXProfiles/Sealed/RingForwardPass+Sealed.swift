@@ -1,0 +1,23 @@
+package import SCXEncoding
+import SCXLink
+
+extension RingForwardPass {
+    /// Profile `sealed`.
+    ///
+    /// - Parameters:
+    ///   - model: The model's sites.
+    ///   - workers: Who multiplies.
+    ///   - bank: Pads for the model's sites; closed with this forward pass.
+    ///   - rowCounts: What the row counts of requests are rounded up to.
+    ///   - counts: Where refused products are counted.
+    package convenience init(
+        sealed model: RingModel, workers: RingWorkers, bank: PadBank, rowCounts: RowCounts = .exact,
+        counts: SealedCounts = SealedCounts(), options: RingOptions = .init()
+    ) {
+        self.init(
+            model,
+            products: SealedProducts(
+                model, workers: workers, bank: bank, rowCounts: rowCounts, counts: counts),
+            options: options)
+    }
+}

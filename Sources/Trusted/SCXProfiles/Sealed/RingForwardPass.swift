@@ -1,0 +1,135 @@
+import SCXEncoding
+package import SCXInference
+package import SCXLink
+
+/// The forward pass of profiles `sealed` and `fixed-point`: products of integers are asked for site by site, and everything
+/// else is computed here, in float32, over this side's own cache.
+///
+///     h += W_o · attention(rope(W_qkv · x))      x = norm(h)
+///     h += W_down · (silu(W_gate · x) · W_up · x)
+///
+/// `4 · blocks + 1` exchanges a step, whatever the number of sessions. Each row's result depends on that row and its
+/// session alone, so batches, chunks and speculation change no bit of it.
+package final class RingForwardPass: ForwardPass {
+    let model: RingModel
+    let products: any SiteProducts
+    private let options: RingOptions
+    private var caches: [Slot: KVCache] = [:]
+
+    init(_ model: RingModel, products: any SiteProducts, options: RingOptions) {
+        self.model = model
+        self.products = products
+        self.options = options
+    }
+
+    package var traffic: Traffic { products.traffic }
+
+    package func compute(_ segments: [BatchSegment]) throws(LinkError) -> [[Float]] {
+        let pieces = try pieces(of: segments)
+        let steps = split(pieces).map { RingStep(self, $0) }
+        for step in steps { try step.start() }
+        while steps.contains(where: { !$0.isFinished }) {
+            for step in steps where !step.isFinished { try step.proceed() }
+        }
+        var results: [[Float]] = segments.map { _ in [] }
+        for piece in steps.flatMap(\.results) {
+            if segments[piece.segment].output == .hiddenSum, !results[piece.segment].isEmpty {
+                for i in piece.values.indices { results[piece.segment][i] += piece.values[i] }
+            } else {
+                results[piece.segment] += piece.values
+            }
+        }
+        return results
+    }
+
+    package func end(_ slot: Slot) throws(LinkError) { caches[slot] = nil }
+
+    /// The segments with their caches, which are cut where the segments begin.
+    private func pieces(of segments: [BatchSegment]) throws(LinkError) -> [RingPiece] {
+        var pieces: [RingPiece] = []
+        for (index, segment) in segments.enumerated() {
+            let cache = caches[segment.slot] ?? makeCache()
+            guard cache.count >= segment.position else {
+                throw .disconnected("the session's keys and values are not here")
+            }
+            // A step that failed may have left some layers ahead.
+            cache.truncate(to: segment.position)
+            caches[segment.slot] = cache
+            do { try cache.reserve(segment.position + segment.tokens.count) } catch {
+                throw .workerFull("\(error)")
+            }
+            pieces.append(
+                RingPiece(
+                    segment: index, cache: cache, position: segment.position, tokens: segment.tokens[...],
+                    output: segment.output))
+        }
+        return pieces
+    }
+
+    private func makeCache() -> KVCache {
+        let configuration = model.configuration
+        return KVCache(
+            layers: configuration.blockCount, kvHeads: configuration.keyValueHeadCount,
+            headSize: configuration.headSize, format: options.cacheFormat)
+    }
+
+    /// The rows of a step in two halves that take turns, where there are enough of them.
+    ///
+    /// A session that is cut comes with its earlier tokens in the first half, which is ahead of the second at every site.
+    private func split(_ pieces: [RingPiece]) -> [[RingPiece]] {
+        let rows = pieces.reduce(0) { $0 + $1.tokens.count }
+        guard rows >= options.fewestRowsOfTwo, rows > 1 else { return [pieces] }
+        var halves: [[RingPiece]] = [[], []]
+        var left = rows / 2
+        for piece in pieces {
+            let first = min(left, piece.tokens.count)
+            left -= first
+            if first > 0 { halves[0].append(piece.prefix(first)) }
+            if first < piece.tokens.count { halves[1].append(piece.dropping(first)) }
+        }
+        return halves
+    }
+}
+
+/// Settings of profiles `sealed` and `fixed-point`.
+package struct RingOptions: Equatable, Sendable {
+    /// How this side holds keys and values.
+    package var cacheFormat = LayerCache.Format.f32
+    /// Rows from which a step is computed as two micro-batches in turn: one is multiplied while this side works on the
+    /// other. With fewer rows the worker would read its weights twice for the same work.
+    package var fewestRowsOfTwo = 128
+
+    package init() {}
+}
+
+/// Consecutive tokens of one session in a step.
+struct RingPiece {
+    /// Which of the step's segments it belongs to.
+    let segment: Int
+    let cache: KVCache
+    let position: Int
+    let tokens: ArraySlice<Int32>
+    let output: SegmentOutput
+
+    func prefix(_ count: Int) -> RingPiece {
+        let isWhole = count == tokens.count
+        return RingPiece(
+            segment: segment, cache: cache, position: position, tokens: tokens.prefix(count),
+            output: output == .lastLogits && !isWhole ? .nothing : output)
+    }
+
+    func dropping(_ count: Int) -> RingPiece {
+        RingPiece(
+            segment: segment, cache: cache, position: position + count, tokens: tokens.dropFirst(count),
+            output: output)
+    }
+
+    /// Its rows whose logits are asked for, counted from its first.
+    var logitRows: Range<Int> {
+        switch output {
+        case .nothing, .hiddenSum: 0..<0
+        case .lastLogits: tokens.count - 1..<tokens.count
+        case .allLogits: 0..<tokens.count
+        }
+    }
+}

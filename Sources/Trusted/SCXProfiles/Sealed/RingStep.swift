@@ -1,0 +1,141 @@
+import SCXEncoding
+import SCXInference
+import SCXLink
+
+/// Rows on their way through the blocks: this side's work between two products, as one that can be interrupted at each.
+final class RingStep {
+    /// What a piece asked for.
+    struct Result {
+        let segment: Int
+        var values: [Float]
+    }
+
+    private let model: RingModel
+    private let products: any SiteProducts
+    private let pieces: [RingPiece]
+    private let segments: [CacheSegment]
+    private let table: RotaryTable
+    private let rows: Int
+    /// For few rows a hand-over to other threads costs more than it brings.
+    private let pool: ThreadPool?
+    /// The residual stream, `[rows, hidden]`.
+    private var hidden: Plaintext
+    /// The product that was begun, and of which site.
+    private var sent: (site: DecoderSite, product: any SentProduct)?
+    private(set) var results: [Result] = []
+    private(set) var isFinished = false
+
+    private var configuration: DecoderConfiguration { model.configuration }
+
+    init(_ pass: RingForwardPass, _ pieces: [RingPiece]) {
+        model = pass.model
+        products = pass.products
+        self.pieces = pieces
+        rows = pieces.reduce(0) { $0 + $1.tokens.count }
+        segments = pieces.map { CacheSegment(cache: $0.cache, position: $0.position, rows: $0.tokens.count) }
+        pool = model.layers.pool
+        var table = model.layers.rotaryTable(positions: 0..<0)
+        for piece in pieces { table.append(positions: piece.position..<piece.position + piece.tokens.count) }
+        self.table = table
+        hidden = model.embedding.rows(of: pieces.flatMap(\.tokens))
+    }
+
+    /// Begins the first product.
+    func start() throws(LinkError) { try sendQueryKeyValue(0) }
+
+    /// Waits for the product that was begun, does this side's work on it, and begins the next.
+    func proceed() throws(LinkError) {
+        guard let (site, product) = sent else { preconditionFailure("RingStep: nothing was begun") }
+        sent = nil
+        let result = try product.receive()
+        switch site {
+        case .queryKeyValue(let block): try attend(block, result)
+        case .output(let block): try sendGateUp(block, adding: result)
+        case .gateUp(let block): try sendDown(block, result)
+        case .down(let block):
+            hidden.add(result)
+            if block + 1 < configuration.blockCount { try sendQueryKeyValue(block + 1) } else { try sendHead() }
+        case .head: finish(result)
+        }
+    }
+
+    private func sendGateUp(_ block: Int, adding update: borrowing Plaintext) throws(LinkError) {
+        hidden.add(update)
+        var normed = Plaintext(rows: rows, channels: configuration.hiddenSize)
+        var out = normed.values
+        model.layers.feedForwardNorm(hidden.span, block: block, into: &out)
+        try send(normed, .gateUp(block: block))
+    }
+
+    private func sendDown(_ block: Int, _ gateUp: borrowing Plaintext) throws(LinkError) {
+        var activated = Plaintext(rows: rows, channels: configuration.feedForwardSize)
+        var out = activated.values
+        model.layers.activate(gateUp.span, into: &out)
+        try send(activated, .down(block: block))
+    }
+
+    private func send(_ values: consuming Plaintext, _ site: DecoderSite) throws(LinkError) {
+        sent = (site, try products.send(values, model[site]))
+    }
+
+    private func sendQueryKeyValue(_ block: Int) throws(LinkError) {
+        var normed = Plaintext(rows: rows, channels: configuration.hiddenSize)
+        var out = normed.values
+        model.layers.attentionNorm(hidden.span, block: block, into: &out)
+        try send(normed, .queryKeyValue(block: block))
+    }
+
+    private func attend(_ block: Int, _ projected: consuming Plaintext) throws(LinkError) {
+        var projected = projected
+        var attended = Plaintext(
+            rows: rows, channels: configuration.headCount * configuration.headSize)
+        do throws(KVCacheError) {
+            var values = projected.values
+            var out = attended.values
+            try model.layers.attend(
+                &values, block: block, segments: segments, table: table, into: &out, pool: pool)
+        } catch {
+            throw .workerFull("\(error)")
+        }
+        try send(attended, .output(block: block))
+    }
+
+    /// Begins the head's product for the rows whose logits are asked for; without any the step is finished.
+    private func sendHead() throws(LinkError) {
+        var wanted: [Int] = []
+        var first = 0
+        for piece in pieces {
+            wanted += piece.logitRows.map { first + $0 }
+            if piece.output == .hiddenSum {
+                let channels = configuration.hiddenSize
+                let part = hidden.span.extracting(
+                    first * channels..<(first + piece.tokens.count) * channels)
+                results.append(Result(segment: piece.segment, values: model.embedding.normedSum(part)))
+            }
+            first += piece.tokens.count
+        }
+        guard !wanted.isEmpty else {
+            isFinished = true
+            return
+        }
+        let selected = hidden.selecting(wanted)
+        var normed = Plaintext(rows: wanted.count, channels: configuration.hiddenSize)
+        var out = normed.values
+        model.layers.finalNorm(selected.span, into: &out)
+        try send(normed, .head)
+    }
+
+    private func finish(_ logits: borrowing Plaintext) {
+        let vocabulary = configuration.vocabularySize
+        let span = logits.span
+        var row = 0
+        for piece in pieces where !piece.logitRows.isEmpty {
+            let part = span.extracting(row * vocabulary..<(row + piece.logitRows.count) * vocabulary)
+            results.append(
+                Result(
+                    segment: piece.segment, values: unsafe part.withUnsafeBufferPointer { unsafe Array($0) }))
+            row += piece.logitRows.count
+        }
+        isFinished = true
+    }
+}

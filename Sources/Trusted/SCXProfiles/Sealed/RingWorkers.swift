@@ -1,0 +1,176 @@
+import SCXEncoding
+import SCXInference
+package import SCXLink
+
+/// The main workers of profile `sealed`: any rows can go to any of them, since none holds anything of a session.
+///
+/// Rows of a request are spread by measured speed. A worker that breaks or lies is left out for a while. Workers that hold
+/// shards are one member together.
+///
+/// Not thread-safe: one forward pass owns it.
+package final class RingWorkers {
+    /// One worker, or the workers that together hold all shards.
+    private struct Member {
+        let name: String
+        /// In the order of their shards.
+        let links: [any WorkerLink]
+        /// Multiply-adds a second, measured; nil before the first product.
+        var speed: Double?
+        /// When it may be tried again; nil while it is in use.
+        var outUntil: ContinuousClock.Instant?
+        var failures = 0
+    }
+
+    /// Rows that were sent.
+    struct Sent {
+        fileprivate let parts: [Part]
+        let site: RingSite
+        let rows: Int
+    }
+
+    fileprivate struct Part {
+        let member: Int
+        let rows: Range<Int>
+        let requests: [SentRequest]
+        let start: ContinuousClock.Instant
+    }
+
+    private var members: [Member]
+    private let warn: (String) -> Void
+    /// How long a worker is left out after its first failure; doubled by each that follows, up to 5 minutes.
+    private static let firstPause = Duration.seconds(2)
+
+    /// - Parameters:
+    ///   - links: For each member its name and its links, in the order of their shards.
+    ///   - warn: Told, once each time, when a worker is left out.
+    package init(_ links: [(name: String, links: [any WorkerLink])], warn: @escaping (String) -> Void = { _ in }) {
+        precondition(!links.isEmpty && links.allSatisfy { !$0.links.isEmpty }, "RingWorkers: no worker")
+        members = links.map { Member(name: $0.name, links: $0.links) }
+        self.warn = warn
+    }
+
+    package var traffic: Traffic {
+        members.flatMap(\.links).reduce(Traffic()) { $0 + $1.traffic }
+    }
+
+    /// Members that rows can be sent to, those whose pause is over among them; when all pause, the one that ends first.
+    private var usable: [Int] {
+        let now = ContinuousClock.now
+        let ready = members.indices.filter { members[$0].outUntil.map { $0 <= now } ?? true }
+        if !ready.isEmpty { return ready }
+        return members.indices.min { a, b in
+            (members[a].outUntil ?? now) < (members[b].outUntil ?? now)
+        }.map { [$0] } ?? []
+    }
+
+    /// Sends rows.
+    ///
+    /// - Throws: ``LinkError`` when a worker cannot be reached; it is left out from now on.
+    func send(_ tensor: RingTensor, _ site: RingSite) throws(LinkError) -> Sent {
+        let (layer, name) = site.site.named
+        var parts: [Part] = []
+        for (member, rows) in shares(of: tensor.rows) {
+            let part =
+                rows.count == tensor.rows
+                ? tensor
+                : RingTensor(
+                    paddedRows: rows.count, channels: tensor.channels,
+                    values: Array(
+                        tensor.values[rows.lowerBound * tensor.channels..<rows.upperBound * tensor.channels]))
+            let start = ContinuousClock.now
+            do throws(LinkError) {
+                let request = Request(.linearRing(layer: layer, site: name), part)
+                var requests: [SentRequest] = []
+                for link in members[member].links { requests.append(try link.send(request)) }
+                parts.append(Part(member: member, rows: rows, requests: requests, start: start))
+            } catch {
+                leaveOut(member, "\(error)")
+                throw error
+            }
+        }
+        return Sent(parts: parts, site: site, rows: tensor.rows)
+    }
+
+    /// Waits for the results of rows that were sent, `[rows, outputs]`.
+    ///
+    /// - Throws: ``LinkError`` when a worker breaks or answers in another shape; it is left out from now on.
+    func receive(_ sent: Sent) throws(LinkError) -> RingTensor {
+        var values: [UInt32] = []
+        var failure: LinkError?
+        // Every answer is read, also behind a failure: the connections of the others stay in order.
+        for part in sent.parts {
+            do throws(LinkError) {
+                let own = try receive(part, sent.site)
+                if sent.parts.count == 1 { return own }
+                values += own.values
+            } catch {
+                leaveOut(part.member, "\(error)")
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        return RingTensor(joinedRows: sent.rows, channels: sent.site.outputs, values: values)
+    }
+
+    private func receive(_ part: Part, _ site: RingSite) throws(LinkError) -> RingTensor {
+        let links = members[part.member].links
+        var columns: [RingTensor] = []
+        for (index, (link, request)) in zip(links, part.requests).enumerated() {
+            let outputs = Shard(index: index, of: links.count)?.range(of: site.outputs).count ?? 0
+            guard case .ring(let tensor) = try link.receive(request), tensor.rows == part.rows.count,
+                tensor.channels == outputs
+            else { throw .unexpectedAnswer("expected \(part.rows.count) rows of \(outputs) channels") }
+            columns.append(tensor)
+        }
+        let seconds = (ContinuousClock.now - part.start) / .seconds(1)
+        let work = Double(part.rows.count) * Double(site.inputs) * Double(site.outputs)
+        let speed = work / max(seconds, 1e-6)
+        members[part.member].speed = members[part.member].speed.map { 0.8 * $0 + 0.2 * speed } ?? speed
+        members[part.member].outUntil = nil
+        guard columns.count > 1 else { return columns[0] }
+        var values: [UInt32] = []
+        values.reserveCapacity(part.rows.count * site.outputs)
+        for row in 0..<part.rows.count {
+            for tensor in columns {
+                values += tensor.values[row * tensor.channels..<(row + 1) * tensor.channels]
+            }
+        }
+        return RingTensor(joinedRows: part.rows.count, channels: site.outputs, values: values)
+    }
+
+    /// Which rows go to whom: in proportion to their speed, to the fastest alone where there are few.
+    private func shares(of rows: Int) -> [(member: Int, rows: Range<Int>)] {
+        let usable = usable
+        guard usable.count > 1, rows >= 4 * usable.count else {
+            let best = usable.max { (members[$0].speed ?? .infinity) < (members[$1].speed ?? .infinity) }
+            return [(best ?? 0, 0..<rows)]
+        }
+        // Whose speed is not known gets as much as the others.
+        let known = usable.compactMap { members[$0].speed }
+        let mean = known.isEmpty ? 1 : known.reduce(0, +) / Double(known.count)
+        let speeds = usable.map { members[$0].speed ?? mean }
+        let total = speeds.reduce(0, +)
+        var shares: [(Int, Range<Int>)] = []
+        var (first, sum) = (0, 0.0)
+        for (member, speed) in zip(usable, speeds) {
+            sum += speed
+            let end = member == usable.last ? rows : min(rows, Int((Double(rows) * sum / total).rounded()))
+            if end > first { shares.append((member, first..<end)) }
+            first = max(first, end)
+        }
+        return shares
+    }
+
+    /// Leaves out the worker that computed a row wrongly.
+    func distrust(_ row: Int, _ sent: Sent) {
+        guard let part = sent.parts.first(where: { $0.rows.contains(row) }) else { return }
+        leaveOut(part.member, "it returned a wrong product")
+    }
+
+    private func leaveOut(_ member: Int, _ reason: String) {
+        let pause = min(Self.firstPause * (1 << min(members[member].failures, 8)), .seconds(300))
+        members[member].failures += 1
+        members[member].outUntil = .now + pause
+        warn("worker \(members[member].name) is left out for \(pause / .seconds(1)) s: \(reason)")
+    }
+}

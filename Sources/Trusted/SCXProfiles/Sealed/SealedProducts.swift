@@ -1,0 +1,135 @@
+import SCXEncoding
+import SCXInference
+import SCXLink
+
+/// The products of profile `sealed`: rows go to workers under one-time pads, and results are verified before they are used.
+///
+///     z = x̂ + ρ        to the worker; ρ is uniform and used once, so z is uniform and says nothing of x̂
+///     y = z Ŵ          from the worker
+///     x̂ Ŵ = y − ρ Ŵ    here; used only when (x̂ Ŵ) · S = x̂ · S̃
+///
+/// All of it modulo 2³². What is sent again after a failure is padded anew.
+final class SealedProducts: SiteProducts {
+    private let model: RingModel
+    private let workers: RingWorkers
+    private let bank: PadBank
+    private let rowCounts: RowCounts
+    private let counts: SealedCounts
+    /// Of the dummy rows.
+    private let dummySeed: PadSeed
+    private var nextDummy: UInt64 = 0
+
+    /// Tries of one product before it is computed here.
+    private static let mostTries = 3
+
+    init(
+        _ model: RingModel, workers: RingWorkers, bank: PadBank, rowCounts: RowCounts, counts: SealedCounts
+    ) {
+        self.model = model
+        self.workers = workers
+        self.bank = bank
+        self.rowCounts = rowCounts
+        self.counts = counts
+        var random = SecureRandom(bufferBytes: PadSeed.byteCount)
+        dummySeed = random.padSeed()
+    }
+
+    deinit { bank.close() }
+
+    var traffic: Traffic { workers.traffic }
+
+    func send(_ values: consuming Plaintext, _ site: RingSite) throws(LinkError) -> any SentProduct {
+        let rows = FixedPointRows(values, for: site, pool: model.layers.pool)
+        return Product(self, rows, site)
+    }
+
+    /// Dummy rows that nobody ever opens.
+    private func dummies(for rows: Int) -> DummyRows? {
+        let count = rowCounts.padded(rows) - rows
+        guard count > 0 else { return nil }
+        defer { nextDummy += UInt64(count) }
+        return DummyRows(seed: dummySeed, numbers: nextDummy..<nextDummy + UInt64(count))
+    }
+
+    /// One product, from its encoding to its verified result.
+    private final class Product: SentProduct {
+        private let owner: SealedProducts
+        private let site: RingSite
+        private let rows: FixedPointRows
+        private var padded: PaddedRows?
+        private var sent: RingWorkers.Sent?
+        private var tries = 0
+
+        init(_ owner: SealedProducts, _ rows: consuming FixedPointRows, _ site: RingSite) {
+            self.owner = owner
+            self.site = site
+            self.rows = rows
+            send()
+        }
+
+        private var pool: ThreadPool { owner.model.layers.pool }
+
+        /// Pads the rows and sends them; a failure is found when the result is waited for.
+        private func send() {
+            tries += 1
+            do throws(LinkError) {
+                let padded = try owner.bank.take(rows.rows, for: site)
+                    .encode(rows, dummies: owner.dummies(for: rows.rows), pool: pool)
+                let tensor = padded.tensor
+                self.padded = consume padded
+                sent = try owner.workers.send(tensor, site)
+            } catch {
+                padded = nil
+                sent = nil
+            }
+        }
+
+        func receive() throws(LinkError) -> Plaintext {
+            let expected = rows.expectedSketches(site, pool: pool)
+            while true {
+                if let sent, let padded = padded.take() {
+                    do throws(LinkError) {
+                        let answer = try owner.workers.receive(sent)
+                        switch padded.open(answer, rows, expected: expected, pool: pool) {
+                        case .verified(let result): return result
+                        case .wrong(let row): owner.accuse(row, site, sent)
+                        }
+                    } catch {
+                        // The workers have left out who failed; the rows are padded anew.
+                    }
+                }
+                guard tries < SealedProducts.mostTries else { break }
+                send()
+            }
+            return try owner.computeHere(rows, site)
+        }
+    }
+
+    /// Finds out who gave a wrong product, by computing the row's here, and leaves them out.
+    private func accuse(_ row: WrongRow, _ site: RingSite, _ sent: RingWorkers.Sent) {
+        counts.add(refused: 1)
+        do throws(LoadError) {
+            let right = try model.product(row.padded.span, site)
+            let isRight = row.answer.indices.allSatisfy { row.answer[$0] == right.span[$0] }
+            if isRight { bank.distrust(source: row.source) } else { workers.distrust(row.index, sent) }
+        } catch {
+            // Without the model nobody can tell, so both go.
+            bank.distrust(source: row.source)
+            workers.distrust(row.index, sent)
+        }
+    }
+
+    /// The last resort: this side reads the site's weights and multiplies itself.
+    private func computeHere(
+        _ rows: borrowing FixedPointRows, _ site: RingSite
+    ) throws(LinkError) -> Plaintext {
+        counts.add(computedHere: rows.rows)
+        do throws(LoadError) {
+            return try rows.multiplied(site, pool: model.layers.pool) { words throws(LoadError) in
+                try model.product(words, site)
+            }
+        } catch {
+            throw .unreachable("no worker gives a right product, and the model cannot be read here: \(error)")
+        }
+    }
+}

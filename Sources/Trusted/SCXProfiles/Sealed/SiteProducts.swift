@@ -1,0 +1,21 @@
+import SCXEncoding
+import SCXLink
+
+/// Who multiplies rows by a site's integers, and how it is asked.
+///
+/// Not thread-safe: one forward pass owns it.
+protocol SiteProducts: AnyObject {
+    /// Begins a product.
+    ///
+    /// - Parameter values: Rows of the site's inputs.
+    /// - Returns: What gives the result; other work can be done meanwhile.
+    func send(_ values: consuming Plaintext, _ site: RingSite) throws(LinkError) -> any SentProduct
+
+    var traffic: Traffic { get }
+}
+
+/// A product that was begun.
+protocol SentProduct: AnyObject {
+    /// Waits for the result, `[rows, outputs]`; called once.
+    func receive() throws(LinkError) -> Plaintext
+}

@@ -1,0 +1,127 @@
+import Foundation
+import SCXLink
+import Synchronization
+
+/// One connection that is being served: its protocol, and the threads that read, compute and answer.
+///
+/// The thread that has read a request computes its answer and sends it, so that a client with one request at a time waits
+/// for no hand-over between threads. Another thread reads meanwhile. It is started when there is none that could, up to as
+/// many as requests may be on their way; so the client never waits for room to send while it has an answer to read.
+final class WorkerConnection: @unchecked Sendable {
+    private let stream: MessageStream
+    private let idle: Duration
+    private let window: Int
+    private let record: (Message, TranscriptEntry.Direction) -> Void
+    private let compute: (Request) -> Result<Answer, LinkError>
+
+    /// Held while a message is read, or sent.
+    private let reading = NSLock()
+    private let sending = NSLock()
+    private let threads = DispatchGroup()
+
+    private struct State {
+        var link: WorkerProtocol
+        /// Threads that wait to read, or read.
+        var readers = 1
+        var threads = 1
+        /// Why the connection has ended; set once.
+        var end: LinkError??
+    }
+
+    private let state: Mutex<State>
+
+    init(
+        _ stream: MessageStream, _ link: WorkerProtocol, idle: Duration, window: Int,
+        record: @escaping (Message, TranscriptEntry.Direction) -> Void,
+        answer: @escaping (Request) -> Result<Answer, LinkError>
+    ) {
+        self.stream = stream
+        self.idle = idle
+        self.window = window
+        self.record = record
+        compute = answer
+        state = Mutex(State(link: link))
+    }
+
+    /// Serves until the connection ends; blocks the calling thread.
+    ///
+    /// - Returns: Why it ended; nil when the peer closed it between two requests.
+    func serve() -> LinkError? {
+        work()
+        threads.wait()
+        return state.withLock { $0.end ?? nil }
+    }
+
+    /// Reads, computes and answers until the connection ends.
+    private func work() {
+        do throws(LinkError) {
+            while let message = try read() {
+                switch try state.withLock({ state throws(LinkError) in try state.link.receive(message) }) {
+                case .send(let hello): try send(hello)
+                case .serve(let request, let number):
+                    finishReading()
+                    let result = compute(request)
+                    try send(state.withLock { $0.link.answer(result, to: number) })
+                    state.withLock { $0.readers += 1 }
+                }
+            }
+        } catch {
+            end(error)
+        }
+    }
+
+    /// The next message, whose reader this thread is until ``finishReading()``; nil when the connection has ended.
+    private func read() throws(LinkError) -> Message? {
+        reading.lock()
+        defer { reading.unlock() }
+        guard state.withLock({ $0.end == nil }) else { return nil }
+        let message = try stream.receive(before: Deadline(after: idle)) { head throws(LinkError) in
+            try state.withLock { state throws(LinkError) in try state.link.begin(head) }
+        }
+        record(message, .received)
+        return message
+    }
+
+    /// Leaves reading to another thread, which is started when all others compute.
+    private func finishReading() {
+        let isNeeded = state.withLock { state in
+            state.readers -= 1
+            guard state.readers == 0, state.threads < window else { return false }
+            state.readers += 1
+            state.threads += 1
+            return true
+        }
+        guard isNeeded else { return }
+        threads.enter()
+        let thread = Thread { [self] in
+            work()
+            threads.leave()
+        }
+        thread.name = "scx worker connection"
+        thread.start()
+    }
+
+    private func send(_ message: Message) throws(LinkError) {
+        sending.lock()
+        defer { sending.unlock() }
+        record(message, .sent)
+        try stream.send(message)
+    }
+
+    /// Ends the connection once, and tells the peer why where it may be there to hear it.
+    private func end(_ error: LinkError) {
+        let isFirst = state.withLock { state in
+            guard state.end == nil else { return false }
+            if case .disconnected = error { state.end = .some(nil) } else { state.end = .some(error) }
+            return true
+        }
+        guard isFirst else { return }
+        if case .disconnected = error {} else {
+            let failure = state.withLock { $0.link.failure(error) }
+            sending.lock()
+            try? stream.send(failure)
+            sending.unlock()
+        }
+        stream.bytes.close()
+    }
+}
