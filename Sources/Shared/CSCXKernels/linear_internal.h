@@ -20,14 +20,16 @@ typedef struct cscx_tile {
     size_t ahead, ahead_step;
     const uint16_t *scales;  ///< bfloat16 [group][16], or NULL when the rows are scaled at the end.
     size_t scales_stride;    ///< Elements from one panel to the next.
-    /// float [column][height], or quantised int8 [column / 4][height][4], or bfloat16 [column / 2][height][2]
+    /// float [column][height], or quantised int8 [column / 4][height][4], or bfloat16 [column / 2][height][2], or as
+    /// `cscx_ring_kernels` has them.
     const void *x;
     const float *x_scales;   ///< [activation group][height]
     const int32_t *x_sums;   ///< [activation group][height], sums of the quantised activations.
     size_t columns;          ///< Padded inputs in the range.
     size_t group;            ///< Inputs per activation group.
     size_t groups_per_scale;  ///< Activation groups that share a scale of the weights.
-    float *sums;             ///< [panel][height][16], added to.
+    /// [panel][height][16], added to.
+    union { float *sums; uint32_t *ring_sums; };
     size_t sums_stride;      ///< Elements from one panel to the next.
 } cscx_tile;
 
