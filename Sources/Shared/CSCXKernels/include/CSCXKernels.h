@@ -7,5 +7,6 @@
 #include "isa.h"
 #include "linear.h"
 #include "pool.h"
+#include "ring.h"
 
 #endif
