@@ -10,5 +10,6 @@ struct LinearProbeTests {
         for format in WeightFormat.allCases {
             #expect(MachineProbe.peak(format: format, pool: pool, on: isa) > 1e7)
         }
+        #expect(MachineProbe.ringPeak(pool: pool, on: isa) > 1e7)
     }
 }

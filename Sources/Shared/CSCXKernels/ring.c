@@ -46,9 +46,21 @@ bool cscx_ring_linear(
     const cscx_ring_kernels *const kernels = kernels_of(isa);
     cscx_product p = {
         .w = w, .x = z, .y = y, .tile = kernels->tile, .prepare = prepare, .finish = finish, .ring = kernels,
-        .together = kernels->panels, .height = kernels->height, .value_bytes = 4, .block = 512,
+        .together = kernels->panels, .height = kernels->height, .value_bytes = sizeof(uint32_t), .block = 512,
     };
     return cscx_multiply_blocks(&p, tokens, threads);
+}
+
+double cscx_probe_ring_peak(cscx_isa isa, size_t rounds) {
+    const cscx_ring_kernels *const kernels = kernels_of(isa);
+    if (kernels->peak) { return kernels->peak(rounds); }
+    // Elsewhere a tile on a block that stays in the first cache.
+    static const uint8_t weights[64 * 16];
+    static const uint32_t z[64 * 4];
+    uint32_t out[16 * 4] = {0};
+    const cscx_tile tile = {.weights = weights, .x = z, .columns = 64, .ring_sums = out, .sums_stride = 64};
+    for (size_t i = 0; i < rounds; i++) { kernels->tile(cscx_format_int8, &tile, 1, 4); }
+    return (double)rounds * 64 * 16 * 4;
 }
 
 // MARK: Norms

@@ -12,6 +12,8 @@ typedef struct cscx_ring_kernels {
     void (*tile)(cscx_format format, const cscx_tile *tile, size_t panels, size_t height);
     /// Packs `quads` groups of four columns of one token, the words of a group `4 · height` from those of the last.
     void (*split)(const uint32_t *z, size_t quads, size_t height, uint32_t *words);
+    /// Runs the tile's innermost arithmetic `rounds` times, and returns the number of multiply-adds done. May be NULL.
+    double (*peak)(size_t rounds);
     uint8_t height;                  ///< Of the highest tile.
     uint8_t panels[max_height + 1];  ///< Panels at a time, by height.
 } cscx_ring_kernels;

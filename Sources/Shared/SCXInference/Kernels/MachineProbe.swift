@@ -30,11 +30,23 @@ public enum MachineProbe {
     public static func peak(
         format: WeightFormat, pool: ThreadPool, on isa: InstructionSet = .detected
     ) -> Double {
+        peak(pool) { rounds in cscx_probe_peak(isa.c, format.c, rounds) }
+    }
+
+    /// The same of products modulo 2³²: the roof of ``ringLinear(_:_:into:tokens:pool:on:)``.
+    public static func ringPeak(pool: ThreadPool, on isa: InstructionSet = .detected) -> Double {
+        peak(pool) { rounds in cscx_probe_ring_peak(isa.c, rounds) }
+    }
+
+    /// - Parameters:
+    ///   - pool: The threads.
+    ///   - body: Does the arithmetic `rounds` times and returns the number of multiply-adds.
+    private static func peak(_ pool: ThreadPool, _ body: (_ rounds: Int) -> Double) -> Double {
         let done = Mutex(0.0)
         let run = { (rounds: Int) in
             done.withLock { $0 = 0 }
             pool.run(pool.threads) { _ in
-                let count = cscx_probe_peak(isa.c, format.c, rounds)
+                let count = body(rounds)
                 done.withLock { $0 += count }
             }
         }
