@@ -134,22 +134,6 @@ struct AttentionTests {
         #expect(Self.error(got, rows, shape, window: 90) < 2e-6)
     }
 
-    @Test("threads and token splits change nothing but rounding", arguments: InstructionSet.available)
-    func splits(isa: InstructionSet) throws {
-        let shape = Shape(heads: 2, kvHeads: 1, headSize: 16)
-        let rows = noise(1_100 * shape.row, seed: 3)
-        let cache = try Self.filled(rows, shape)
-        for threads in [2, 3] {
-            let pool = ThreadPool(threads: threads)
-            for (tokens, window) in [(1, nil), (1, 600), (1, 3), (7, nil), (90, 700)] as [(Int, Int?)] {
-                let got = Self.run(rows, shape, tokens: tokens, cache, window: window, pool: pool, on: isa)
-                #expect(
-                    Self.error(got, rows, shape, window: window) < 2e-6,
-                    "\(tokens) tokens, window \(window ?? 0)")
-            }
-        }
-    }
-
     @Test(
         "a bfloat16 cache costs no more than the rounding of its elements",
         arguments: InstructionSet.available)

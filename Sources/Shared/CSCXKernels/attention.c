@@ -1,4 +1,4 @@
-// Pages, jobs and the merge of splits; the baseline instance of the tile (SSE2 on x86-64, Advanced SIMD on arm64).
+// Pages, jobs and the merge of chunks; the baseline instance of the tile (SSE2 on x86-64, Advanced SIMD on arm64).
 
 #if defined(__aarch64__)
 #define CSCX_ROWS 4  // 32 registers
@@ -57,44 +57,65 @@ static size_t tiles(const cscx_attention *call) {
     return (rows + cscx_attention_rows - 1) / cscx_attention_rows;
 }
 
-size_t cscx_attention_jobs(const cscx_attention *call) { return tiles(call) * call->kv_heads * call->splits; }
+// The chunks from *begin to before *end are those that some query of the tokens `first` to `last` sees.
+static void chunks_of(const cscx_attention *call, size_t first, size_t last, size_t *begin, size_t *end) {
+    size_t from, to, unused;
+    cscx_attention_visible(call, first, &from, &unused);
+    cscx_attention_visible(call, last, &unused, &to);
+    *begin = from / cscx_attention_chunk;
+    *end = (to - 1) / cscx_attention_chunk + 1;
+}
+
+size_t cscx_attention_chunks(const cscx_attention *call) {
+    size_t begin, end;
+    chunks_of(call, 0, call->tokens - 1, &begin, &end);
+    return end - begin;
+}
+
+size_t cscx_attention_jobs(const cscx_attention *call) {
+    return tiles(call) * call->kv_heads * (call->split ? cscx_attention_chunks(call) : 1);
+}
+
+// Rows of the largest tile, up to whole register tiles: 12 is a multiple of each CSCX_ROWS.
+static size_t row_capacity(const cscx_attention *call) {
+    const size_t rows = call->tokens * (call->heads / call->kv_heads);
+    return rows < cscx_attention_rows ? (rows + 11) / 12 * 12 : cscx_attention_rows;
+}
 
 size_t cscx_attention_partials(const cscx_attention *call) {
-    return cscx_attention_jobs(call) * cscx_attention_rows * (padded_size(call->head_size) + 2);
+    return cscx_attention_jobs(call) * row_capacity(call) * cscx_attention_width(padded_size(call->head_size));
 }
 
 size_t cscx_attention_scratch(const cscx_attention *call) {
     const size_t padded = padded_size(call->head_size);
-    // Queries, scores, sums, maxima, denominators by lane; a page's keys and values as float32.
-    return cscx_attention_rows * (call->head_size + cscx_page_tokens + padded + 1 + 16)
+    // Queries, scores, denominators by lane, the results of a chunk and of all; a page's elements as float32.
+    return row_capacity(call) * (call->head_size + cscx_page_tokens + 16 + 2 * cscx_attention_width(padded))
         + (call->bf16 ? cscx_page_tokens * (call->head_size + padded) : 0);
 }
 
-// Jobs go through the splits of a tile, then the key-value heads, then the tiles from the last: the last tiles of a
+// Jobs go through the chunks of a tile, then the key-value heads, then the tiles from the last: the last tiles of a
 // causal call see the most tokens, and long jobs should not come last.
 cscx_attention_tile cscx_attention_tile_of(const cscx_attention *call, size_t job) {
-    const size_t split = job % call->splits;
-    const size_t index = tiles(call) - 1 - job / call->splits / call->kv_heads;
+    const size_t jobs = call->split ? cscx_attention_chunks(call) : 1;
+    const size_t index = tiles(call) - 1 - job / jobs / call->kv_heads;
     const size_t group = call->heads / call->kv_heads;
     const size_t rows = call->tokens * group - index * cscx_attention_rows;
     cscx_attention_tile tile = {
-        .kv_head = job / call->splits % call->kv_heads,
+        .kv_head = job / jobs % call->kv_heads,
         .group = group,
         .first_row = index * cscx_attention_rows,
         .rows = rows < cscx_attention_rows ? rows : cscx_attention_rows,
         .padded = padded_size(call->head_size),
     };
-    size_t unused;
-    cscx_attention_visible(call, tile.first_row / group, &tile.begin, &unused);
-    cscx_attention_visible(call, (tile.first_row + tile.rows - 1) / group, &unused, &tile.end);
-    if (call->splits > 1) {
-        // Splits meet at multiples of 16 tokens, where a block of keys begins.
-        const size_t length = ((tile.end - tile.begin) / call->splits + 16) / 16 * 16;
-        const size_t base = tile.begin / 16 * 16;
-        const size_t begin = base + split * length, end = split + 1 == call->splits ? tile.end : begin + length;
-        tile.begin = begin > tile.begin ? begin : tile.begin;
-        tile.end = end < tile.end ? end : tile.end;
-        tile.partial = call->partials + job * cscx_attention_rows * (tile.padded + 2);
+    const size_t last_row = tile.first_row + tile.rows - 1;
+    chunks_of(call, tile.first_row / group, last_row / group, &tile.first_chunk, &tile.last_chunk);
+    if (call->split) {
+        size_t begin, end;
+        chunks_of(call, 0, call->tokens - 1, &begin, &end);
+        const size_t chunk = begin + job % jobs;
+        tile.first_chunk = chunk > tile.first_chunk ? chunk : tile.first_chunk;
+        tile.last_chunk = chunk + 1 < tile.last_chunk ? chunk + 1 : tile.last_chunk;
+        tile.partial = call->partials + job * row_capacity(call) * cscx_attention_width(tile.padded);
     }
     return tile;
 }
@@ -110,27 +131,35 @@ void cscx_attention_run(cscx_isa isa, const cscx_attention *call, size_t job, fl
     run(call, &tile, scratch);
 }
 
+void cscx_attention_fold(float *all, const float *part, size_t padded, bool first) {
+    if (first) {
+        memcpy(all, part, (padded + 2) * sizeof(float));
+        return;
+    }
+    const float top = fmaxf(all[padded], part[padded]);
+    const float old = exp2f(all[padded] - top), new = exp2f(part[padded] - top);
+    for (size_t d = 0; d < padded; d++) { all[d] = all[d] * old + part[d] * new; }
+    all[padded] = top;
+    all[padded + 1] = all[padded + 1] * old + part[padded + 1] * new;
+}
+
 void cscx_attention_merge(const cscx_attention *call) {
-    for (size_t first = 0; first < cscx_attention_jobs(call); first += call->splits) {
-        const cscx_attention_tile tile = cscx_attention_tile_of(call, first);
-        const size_t width = tile.padded + 2;
+    const size_t jobs = cscx_attention_chunks(call), capacity = row_capacity(call);
+    size_t base, unused;
+    chunks_of(call, 0, call->tokens - 1, &base, &unused);
+    for (size_t job = 0; job < cscx_attention_jobs(call); job += jobs) {
+        const cscx_attention_tile tile = cscx_attention_tile_of(call, job);
+        const size_t width = cscx_attention_width(tile.padded);
         for (size_t r = 0; r < tile.rows; r++) {
-            const float *const part = tile.partial + r * width;
-            const size_t step = cscx_attention_rows * width;  // to the same row of the next split
-            float top = part[tile.padded];
-            for (size_t s = 1; s < call->splits; s++) { top = fmaxf(top, part[s * step + tile.padded]); }
             const size_t row = tile.first_row + r;
-            float *const out = call->out + row / tile.group * call->out_stride
-                + (tile.kv_head * tile.group + row % tile.group) * call->head_size;
-            float sum = 0;
-            memset(out, 0, call->head_size * sizeof(float));
-            for (size_t s = 0; s < call->splits; s++) {
-                const float *const p = part + s * step;
-                const float weight = exp2f(p[tile.padded] - top);
-                sum += weight * p[tile.padded + 1];
-                for (size_t d = 0; d < call->head_size; d++) { out[d] += weight * p[d]; }
+            size_t begin, end;
+            chunks_of(call, row / tile.group, row / tile.group, &begin, &end);
+            // The first chunk's place collects the others.
+            float *const all = tile.partial + ((begin - base) * capacity + r) * width;
+            for (size_t c = begin + 1; c < end; c++) {
+                cscx_attention_fold(all, all + (c - begin) * capacity * width, tile.padded, false);
             }
-            for (size_t d = 0; d < call->head_size; d++) { out[d] /= sum; }
+            cscx_attention_finish(call, &tile, row, all);
         }
     }
 }

@@ -3,6 +3,22 @@
 
 #include "include/attention.h"
 
+// The bits of a row's result depend on its query, on the tokens that it sees, and on the shape alone: not on the
+// other rows of a call, on threads, or on what the cache holds besides. Speculative decoding and prompts in chunks
+// rest on this. It holds since each step below takes its place from the positions of the tokens, and since each
+// path of the code does the same operations on a row in the same order:
+//
+// - A score is one chain of multiply-adds over the channels, in every register tile.
+// - Chunks of 512 tokens and pages of 64 begin at multiples of these from the first token of the cache. Within a
+//   chunk a row goes through the pages that it sees, in order. The maximum of a page is over the tokens that the
+//   row sees. So are the weights; the denominator adds them in lanes by their slot in the page.
+// - The sums of a chunk are one chain of multiply-adds over the tokens that the row sees, in order, between which
+//   a page with a larger maximum scales them. A token that the row does not see takes no part, not even with
+//   weight 0: rows of one register tile that see different tokens go apart for those.
+// - Chunks begin from nothing and are joined in order by cscx_attention_fold, on one thread or many.
+//
+// Converting the cache's elements is exact, so it does not matter whether they are copied as float32 first.
+
 // What a job of attention works on, worked out once for every instruction set.
 typedef struct cscx_attention_tile {
     size_t kv_head;
@@ -10,13 +26,29 @@ typedef struct cscx_attention_tile {
     size_t first_row;          // row r of a key-value head is token r / group, head r % group
     size_t rows;               // at most cscx_attention_rows
     size_t padded;             // head_size rounded up to 16
-    size_t begin, end;         // tokens of the cache that some row sees, within the job's split
-    float *partial;            // NULL without splits; else [rows][padded + 2]: sums, then maximum and denominator
+    size_t first_chunk;        // the job's chunks are those from here
+    size_t last_chunk;         // to before here; none when not above first_chunk
+    float *partial;            // when split: receives the chunk's results, [rows][width]; else NULL
 } cscx_attention_tile;
 
 cscx_attention_tile cscx_attention_tile_of(const cscx_attention *call, size_t job);
 
-// Tokens that the query of `token` sees: from *begin to before *end.
+// Floats of the result of one row over some tokens: [padded] sums, maximum, denominator, rest up to whole lines.
+static inline size_t cscx_attention_width(size_t padded) { return padded + 16; }
+
+// Adds a chunk's result to those of the chunks before it; `first` makes a copy. One function serves every
+// instruction set and split, so that the arithmetic is one.
+void cscx_attention_fold(float *all, const float *part, size_t padded, bool first);
+
+// Writes the result of row `row` of the tile's key-value head from all that it saw.
+static inline void cscx_attention_finish(const cscx_attention *call, const cscx_attention_tile *tile, size_t row,
+                                         const float *all) {
+    float *const out = call->out + row / tile->group * call->out_stride
+        + (tile->kv_head * tile->group + row % tile->group) * call->head_size;
+    for (size_t d = 0; d < call->head_size; d++) { out[d] = all[d] / all[tile->padded + 1]; }
+}
+
+// Tokens that the query of `token` sees: from *begin to before *end, never none.
 static inline void cscx_attention_visible(const cscx_attention *call, size_t token, size_t *begin, size_t *end) {
     *begin = 0;
     *end = call->count;

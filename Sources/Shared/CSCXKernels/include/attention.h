@@ -47,17 +47,24 @@ typedef struct cscx_attention {
     bool causal;                ///< Else every query sees every token.
     float scale;                ///< Factor of the scores.
     size_t window;              ///< A query at p sees tokens t with p - t < window.
-    size_t splits;              ///< Parts of the token range that are jobs of their own; at least 1.
-    float *partials;            ///< With several splits: `cscx_attention_partials` floats.
+    bool split;                 ///< Each chunk of the cache is a job of its own; changes no bit of the result.
+    float *partials;            ///< When split: `cscx_attention_partials` floats.
 } cscx_attention;
 
-/// Query rows (tokens times heads of one key-value head) of one job.
-enum { cscx_attention_rows = 48 };
+enum {
+    /// Query rows (tokens times heads of one key-value head) of one job.
+    cscx_attention_rows = 48,
+    /// Tokens of the cache that are summed on their own, counted from its first: a multiple of a page.
+    cscx_attention_chunk = 512,
+};
 
-/// Jobs of a call, `splits` of them for each tile of query rows of each key-value head.
+/// Chunks of the cache that some query sees.
+size_t cscx_attention_chunks(const cscx_attention *call);
+
+/// Jobs of a call: one, or when split one for each chunk, for each tile of query rows of each key-value head.
 size_t cscx_attention_jobs(const cscx_attention *call);
 
-/// Floats that the jobs of a call with several splits leave for `cscx_attention_merge`.
+/// Floats that the jobs of a split call leave for `cscx_attention_merge`.
 size_t cscx_attention_partials(const cscx_attention *call);
 
 /// Floats of the working memory of one job.
@@ -66,7 +73,7 @@ size_t cscx_attention_scratch(const cscx_attention *call);
 /// Runs job `job`; jobs may run at the same time, each with its own `scratch`, aligned to 64 bytes.
 void cscx_attention_run(cscx_isa isa, const cscx_attention *call, size_t job, float *scratch);
 
-/// Joins the results of several splits, after all jobs have run.
+/// Joins the results of a split call, after all jobs have run.
 void cscx_attention_merge(const cscx_attention *call);
 
 #endif

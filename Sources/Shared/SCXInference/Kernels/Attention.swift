@@ -8,7 +8,11 @@ import CSCXKernels
 /// Works through tiles of 48 query rows (all heads that share a key-value head together, so that a decode step reads
 /// its cache once) and pages of 64 tokens, with the online softmax of Milakov and Gimelshein 2018, "Online normalizer
 /// calculation for softmax" (<https://arxiv.org/abs/1805.02867>), algorithm 3: working memory does not grow with the
-/// context. A step with fewer jobs than threads is split over ranges of tokens and joined afterwards.
+/// context. A step with few jobs for its threads is split over chunks of 512 tokens and joined afterwards.
+///
+/// The bits of a row's result depend on its query and on the keys and values that it sees, not on the other rows of the
+/// call, on the pool, or on what the cache holds besides: a row in a chunk of a prompt, among speculated ones or alone
+/// gives the same. `attention_shared.h` says why.
 ///
 /// - Parameters:
 ///   - q: Rows that hold the queries, after their rotary embedding.
@@ -27,8 +31,8 @@ import CSCXKernels
 /// - Precondition: Rows lie within `q` and `out`, the cache holds at least `tokens` tokens, the window is positive.
 /// - Complexity: 4 · heads · headSize flops per visible pair. A prefill is bound by arithmetic, a decode step by
 ///   reading the cache.
-/// - Note: Float32 throughout. Weights carry a relative error of about 2⁻²² · (1 + |score|), and instruction sets and
-///   chunkings differ by summation order.
+/// - Note: Float32 throughout. Weights carry a relative error of about 2⁻²² · (1 + |score|), and instruction sets
+///   differ by summation order.
 public func attention(
     _ q: Span<Float>, offset: Int = 0, stride: Int, tokens: Int, heads: Int, cache: LayerCache, scale: Float,
     window: Int? = nil, causal: Bool = true, into out: inout MutableSpan<Float>, at outOffset: Int = 0,
@@ -52,15 +56,11 @@ public func attention(
                     q: q + offset, q_stride: stride, out: out + outOffset, out_stride: width, tokens: tokens,
                     heads: heads, kv_heads: cache.kvHeads, head_size: cache.headSize, pages: pages,
                     count: cache.count, bf16: cache.format == .bf16, causal: causal, scale: scale,
-                    window: window ?? .max, splits: 1, partials: nil)
+                    window: window ?? .max, split: false, partials: nil)
                 let threads = pool?.threads ?? 1
                 let jobs = unsafe cscx_attention_jobs(&call)
-                if threads > 1 && jobs < 2 * threads {
-                    // At least 256 tokens a split, or the joining costs more than the second thread brings.
-                    let visible = min(cache.count, (window ?? cache.count).addingClamped(tokens))
-                    unsafe call.splits = max(1, min((4 * threads + jobs - 1) / jobs, visible / 256))
-                }
-                guard unsafe call.splits > 1 else {
+                unsafe call.split = threads > 1 && jobs < 2 * threads && cscx_attention_chunks(&call) > 1
+                guard unsafe call.split else {
                     unsafe runJobs(call, pool, isa)
                     return
                 }
@@ -88,12 +88,4 @@ private func runJobs(_ call: cscx_attention, _ pool: ThreadPool?, _ isa: Instruc
     var call = unsafe call
     let jobs = unsafe cscx_attention_jobs(&call)
     if let pool { pool.run(jobs, job) } else { for index in 0..<jobs { job(index) } }
-}
-
-extension Int {
-    /// The sum, or the largest number where it would overflow.
-    fileprivate func addingClamped(_ other: Int) -> Int {
-        let (sum, overflow) = addingReportingOverflow(other)
-        return overflow ? .max : sum
-    }
 }
