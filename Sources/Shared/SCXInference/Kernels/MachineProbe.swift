@@ -43,7 +43,7 @@ public enum MachineProbe {
     ///   - body: Does the arithmetic `rounds` times and returns the number of multiply-adds.
     private static func peak(_ pool: ThreadPool, _ body: (_ rounds: Int) -> Double) -> Double {
         let done = Mutex(0.0)
-        let run = { (rounds: Int) in
+        func run(_ rounds: Int) {
             done.withLock { $0 = 0 }
             pool.run(pool.threads) { _ in
                 let count = body(rounds)
