@@ -9,5 +9,6 @@
 #include "linear.h"
 #include "pool.h"
 #include "ring.h"
+#include "sketch.h"
 
 #endif
