@@ -15,7 +15,7 @@ typedef struct cscx_product {
     const float *bias;  ///< float [rows], or NULL
 
     void (*tile)(cscx_format format, const cscx_tile *tile, size_t panels, size_t height);
-    /// Packs the activations of one tile into `values`, as `cscx_tile.x`, and their scales and sums where there are any.
+    /// Packs the activations of one tile into `values`, as `cscx_tile.x`, and their scales and sums if there are any.
     void (*prepare)(const struct cscx_product *p, size_t tile);
     /// Writes y from the sums `[panel][token][16]` of `panels` panels from `panel` on and `tokens` tokens from `first`.
     void (*finish)(

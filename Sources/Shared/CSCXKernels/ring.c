@@ -73,19 +73,17 @@ typedef struct norms {
 /// The rows of one panel.
 static void norms_of_panel(void *context, size_t panel) {
     const norms *const n = context;
-    // Four squares are at most 2¹⁶, so 32 bits hold those of 2¹⁵ groups.
-    enum { quads_at_once = 1 << 15 };
+    // A square is at most 2¹⁴, so 32 bits hold those of 2¹⁷ groups of four columns.
+    enum { quads_at_once = 1 << 17 };
     const size_t quads = cscx_padded_columns(cscx_format_int8, n->w->columns) / 4;
     const int8_t *w = (const int8_t *)n->w->values + panel * quads * 64;
     uint64_t squares[16] = {0};
     for (size_t start = 0; start < quads; start += quads_at_once) {
-        uint32_t sums[16] = {0};
+        uint32_t sums[64] = {0};
         for (size_t q = start; q < at_most(start + quads_at_once, quads); q++, w += 64) {
-            for (size_t r = 0; r < 16; r++) {
-                for (size_t j = 0; j < 4; j++) { sums[r] += (uint32_t)(w[r * 4 + j] * w[r * 4 + j]); }
-            }
+            for (size_t i = 0; i < 64; i++) { sums[i] += (uint32_t)(w[i] * w[i]); }
         }
-        for (size_t r = 0; r < 16; r++) { squares[r] += sums[r]; }
+        for (size_t i = 0; i < 64; i++) { squares[i / 4] += sums[i]; }
     }
     memcpy(n->squares + panel * 16, squares, at_most(16, n->w->rows - panel * 16) * sizeof(uint64_t));
 }

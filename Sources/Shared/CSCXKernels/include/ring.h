@@ -18,7 +18,7 @@ bool cscx_ring_linear(
 /// squares[r] = Σ_c w[r, c]², exact, for every row.
 void cscx_row_norms(const cscx_matrix *w, uint64_t *squares, cscx_runner threads);
 
-/// Runs the innermost arithmetic of `cscx_ring_linear` without reading memory; returns the number of multiply-adds done.
+/// Runs the innermost arithmetic of `cscx_ring_linear` without reading memory; returns how many multiply-adds it did.
 double cscx_probe_ring_peak(cscx_isa isa, size_t rounds);
 
 #endif

@@ -38,9 +38,7 @@ public enum MachineProbe {
         peak(pool) { rounds in cscx_probe_ring_peak(isa.c, rounds) }
     }
 
-    /// - Parameters:
-    ///   - pool: The threads.
-    ///   - body: Does the arithmetic `rounds` times and returns the number of multiply-adds.
+    /// Multiply-adds per second of `body`, which does the arithmetic `rounds` times and returns their number.
     private static func peak(_ pool: ThreadPool, _ body: (_ rounds: Int) -> Double) -> Double {
         let done = Mutex(0.0)
         func run(_ rounds: Int) {
