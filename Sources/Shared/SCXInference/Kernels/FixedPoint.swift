@@ -117,3 +117,11 @@ public func ringSubtract(_ product: Span<UInt32>, from y: inout MutableSpan<UInt
 private func checkRange(_ total: Int, offset: Int, count: Int, _ what: StaticString) {
     precondition(offset >= 0 && offset <= total && count <= total - offset, "\(what)")
 }
+
+/// Adds integers modulo 2³²: `z[i] += q[i]`.
+///
+/// - Precondition: Both have one length.
+public func ringAdd(_ q: Span<Int32>, into z: inout MutableSpan<UInt32>) {
+    precondition(q.count == z.count, "ringAdd: counts differ")
+    for i in q.indices { unsafe z[unchecked: i] &+= UInt32(bitPattern: q[unchecked: i]) }
+}

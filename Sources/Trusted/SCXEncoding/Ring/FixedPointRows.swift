@@ -68,9 +68,8 @@ package struct FixedPointRows: ~Copyable, Sendable {
         let (columnScales, bias) = (site.scales, site.bias)
         forEachRow(rows, &out, width: site.outputs, &integers, width: site.outputs, pool: pool) { row, values, y in
             fixedDecode(
-                product.extracting(row * site.outputs..<(row + 1) * site.outputs), minus: nil,
-                scale: scales[row], columnScales: columnScales.span, bias: bias.span, integers: &y,
-                into: &values)
+                product.extracting(row * site.outputs..<(row + 1) * site.outputs), product: Span(),
+                columnScales: columnScales.span, scale: scales[row], bias: bias.span, into: &y, &values)
         }
         return result
     }

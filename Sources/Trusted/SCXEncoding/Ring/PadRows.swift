@@ -105,8 +105,8 @@ package struct PaddedRows: ~Copyable, Sendable {
             var y = integers.mutableSpan
             places[row].batch.withProduct(places[row].row) { pad in
                 fixedDecode(
-                    products.extracting(row * outputs..<(row + 1) * outputs), minus: pad, scale: scales[row],
-                    columnScales: columnScales.span, bias: bias.span, integers: &y, into: &values)
+                    products.extracting(row * outputs..<(row + 1) * outputs), product: pad,
+                    columnScales: columnScales.span, scale: scales[row], bias: bias.span, into: &y, &values)
             }
             wrong[0] = site.sketch.found(integers.span) ^ sketches[row]
         }

@@ -18,7 +18,7 @@ final class SiteSketch: Sendable {
         for i in span.indices { span[i] = random.fieldElement() }
         var image = SecretBuffer<UInt64>(repeating: 0, count: weights.columns)
         var out = image.mutableSpan
-        Sketch.image(of: secret.span, weights, into: &out, pool: pool)
+        Sketch.weights(weights, secret.span, into: &out, pool: pool)
         self.secret = secret
         self.image = image
     }
