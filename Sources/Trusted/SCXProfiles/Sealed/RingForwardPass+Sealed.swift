@@ -18,6 +18,6 @@ extension RingForwardPass {
             model,
             products: SealedProducts(
                 model, workers: workers, bank: bank, rowCounts: rowCounts, counts: counts),
-            options: options)
+            options: options, counts: counts)
     }
 }

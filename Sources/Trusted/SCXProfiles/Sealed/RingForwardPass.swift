@@ -13,12 +13,17 @@ package import SCXLink
 package final class RingForwardPass: ForwardPass {
     let model: RingModel
     let products: any SiteProducts
+    let counts: SealedCounts
     private let options: RingOptions
     private var caches: [Slot: KVCache] = [:]
 
-    init(_ model: RingModel, products: any SiteProducts, options: RingOptions) {
+    init(
+        _ model: RingModel, products: any SiteProducts, options: RingOptions,
+        counts: SealedCounts = SealedCounts()
+    ) {
         self.model = model
         self.products = products
+        self.counts = counts
         self.options = options
     }
 

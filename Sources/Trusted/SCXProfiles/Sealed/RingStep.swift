@@ -12,6 +12,7 @@ final class RingStep {
 
     private let model: RingModel
     private let products: any SiteProducts
+    private let counts: SealedCounts
     private let pieces: [RingPiece]
     private let segments: [CacheSegment]
     private let table: RotaryTable
@@ -30,6 +31,7 @@ final class RingStep {
     init(_ pass: RingForwardPass, _ pieces: [RingPiece]) {
         model = pass.model
         products = pass.products
+        counts = pass.counts
         self.pieces = pieces
         rows = pieces.reduce(0) { $0 + $1.tokens.count }
         segments = pieces.map { CacheSegment(cache: $0.cache, position: $0.position, rows: $0.tokens.count) }
@@ -89,6 +91,7 @@ final class RingStep {
         var projected = projected
         var attended = Plaintext(
             rows: rows, channels: configuration.headCount * configuration.headSize)
+        let start = ContinuousClock.now
         do throws(KVCacheError) {
             var values = projected.values
             var out = attended.values
@@ -97,6 +100,7 @@ final class RingStep {
         } catch {
             throw .workerFull("\(error)")
         }
+        counts.add(.attention, since: start)
         try send(attended, .output(block: block))
     }
 

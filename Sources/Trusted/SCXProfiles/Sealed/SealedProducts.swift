@@ -39,8 +39,23 @@ final class SealedProducts: SiteProducts {
     var traffic: Traffic { workers.traffic }
 
     func send(_ values: consuming Plaintext, _ site: RingSite) throws(LinkError) -> any SentProduct {
-        let rows = FixedPointRows(values, for: site, pool: model.layers.pool)
+        let rows = counts.time(.round) { FixedPointRows(values, for: site, pool: model.layers.pool) }
         return Product(self, rows, site)
+    }
+
+    private func encode(_ pads: consuming PadRows, _ rows: borrowing FixedPointRows) -> PaddedRows {
+        let start = ContinuousClock.now
+        defer { counts.add(.encode, since: start) }
+        return pads.encode(rows, dummies: dummies(for: rows.rows), pool: model.layers.pool)
+    }
+
+    private func open(
+        _ padded: consuming PaddedRows, _ answer: RingTensor, _ rows: borrowing FixedPointRows,
+        _ expected: borrowing SecretBuffer<UInt64>
+    ) -> OpenedProduct {
+        let start = ContinuousClock.now
+        defer { counts.add(.open, since: start) }
+        return padded.open(answer, rows, expected: expected, pool: model.layers.pool)
     }
 
     /// Dummy rows that nobody ever opens.
@@ -73,11 +88,15 @@ final class SealedProducts: SiteProducts {
         private func send() {
             tries += 1
             do throws(LinkError) {
-                let padded = try owner.bank.take(rows.rows, for: site)
-                    .encode(rows, dummies: owner.dummies(for: rows.rows), pool: pool)
+                let pads = try owner.counts.time(.pads) { () throws(LinkError) in
+                    try owner.bank.take(rows.rows, for: site)
+                }
+                let padded = owner.encode(pads, rows)
                 let tensor = padded.tensor
                 self.padded = consume padded
-                sent = try owner.workers.send(tensor, site)
+                sent = try owner.counts.time(.link) { () throws(LinkError) in
+                    try owner.workers.send(tensor, site)
+                }
             } catch {
                 padded = nil
                 sent = nil
@@ -85,12 +104,14 @@ final class SealedProducts: SiteProducts {
         }
 
         func receive() throws(LinkError) -> Plaintext {
-            let expected = rows.expectedSketches(site, pool: pool)
+            let expected = owner.counts.time(.sketch) { rows.expectedSketches(site, pool: pool) }
             while true {
                 if let sent, let padded = padded.take() {
                     do throws(LinkError) {
-                        let answer = try owner.workers.receive(sent)
-                        switch padded.open(answer, rows, expected: expected, pool: pool) {
+                        let answer = try owner.counts.time(.link) { () throws(LinkError) in
+                            try owner.workers.receive(sent)
+                        }
+                        switch owner.open(padded, answer, rows, expected) {
                         case .verified(let result): return result
                         case .wrong(let row): owner.accuse(row, site, sent)
                         }

@@ -1,0 +1,193 @@
+import ArgumentParser
+import Foundation
+import SCXEncoding
+import SCXEngine
+import SCXInference
+import SCXLink
+import SCXProfiles
+import SCXWorker
+
+struct SealedCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sealed", abstract: "Measure what profile sealed costs beside plain.",
+        discussion: """
+            Prompts of random tokens are answered in turn by plain with bf16 weights, plain with int8 weights and sealed, \
+            each through a worker process of its own on this machine; the best of the repeats counts. Pads are prepared \
+            before each run, and the time of making them is told apart. 'link' is the time inside exchanges.
+            """)
+
+    @Option(help: "Model directory as Hugging Face has it.")
+    var model: String
+
+    @Option(help: "Tokens of the prompt.")
+    var prompt = 512
+
+    @Option(help: "Tokens generated after it.")
+    var generate = 32
+
+    @Option(help: "Runs of each profile; the best counts.")
+    var repeats = 2
+
+    @Option(help: "How the trusted side holds keys and values.")
+    var kv = "f32"
+
+    @Option(help: "Profiles to run, separated by commas: bf16, int8, sealed.")
+    var profiles = "bf16,int8,sealed"
+
+    @Option(help: "Rows from which a step is computed as two micro-batches.")
+    var two = RingOptions().fewestRowsOfTwo
+
+    func validate() throws {
+        guard prompt > 0, generate > 0, repeats > 0, two > 1 else {
+            throw ValidationError("'--prompt', '--generate', '--repeats' and '--two' are positive.")
+        }
+        guard LayerCache.Format(rawValue: kv) != nil else { throw ValidationError("'--kv \(kv)' is no format.") }
+    }
+
+    private struct Run {
+        var prefill = 0.0
+        var token = 0.0
+        /// Seconds by part, of the prompt and of a token.
+        var prefillParts: [SealedCounts.Part: Double] = [:]
+        var tokenParts: [SealedCounts.Part: Double] = [:]
+        var pads = 0.0
+        var bytes = 0
+    }
+
+    func run() throws {
+        let checkpoint = try Checkpoint(directory: model)
+        let configuration = checkpoint.configuration
+        guard prompt + generate <= configuration.maximumLength else {
+            throw ValidationError("'--prompt' and '--generate' exceed the model's context.")
+        }
+        let pool = ThreadPool(threads: ThreadPool.systemCores)
+        let names = profiles.split(separator: ",").map(String.init)
+        var best: [String: Run] = [:]
+        var sealed: (forward: RingForwardPass, bank: PadBank, counts: SealedCounts)?
+        var forwards: [(name: String, forward: any ForwardPass)] = []
+        for name in names {
+            let isSealed = name == "sealed"
+            let link = try RemoteLink(
+                ownWorkerFor: checkpoint, arguments: ["--weights", isSealed ? "int8" : name])
+            try link.open()
+            guard isSealed else {
+                forwards.append(
+                    (
+                        name,
+                        PlainForwardPass(
+                            embedding: try TokenEmbedding(checkpoint), configuration: configuration, link: link)
+                    ))
+                continue
+            }
+            let start = ContinuousClock.now
+            let ring = try RingModel(checkpoint, pool: pool)
+            print("sealed: sites read and sketched in \(rounded((ContinuousClock.now - start) / .seconds(1))) s")
+            var limits = PadBank.Limits()
+            (limits.bytes, limits.rows) = (8 << 30, prompt + generate)
+            let bank = PadBank(
+                sites: ring.sites,
+                sources: [DirectPads(try Decoder(checkpoint, format: .int8, pool: pool))], limits: limits)
+            let counts = SealedCounts()
+            var options = RingOptions()
+            options.fewestRowsOfTwo = two
+            options.cacheFormat = LayerCache.Format(rawValue: kv) ?? .f32
+            let forward = RingForwardPass(
+                sealed: ring, workers: RingWorkers([("own", [link])]), bank: bank, counts: counts,
+                options: options)
+            sealed = (forward, bank, counts)
+            forwards.append((name, forward))
+        }
+        for round in 0..<repeats {
+            for (name, forward) in round % 2 == 0 ? forwards : forwards.reversed() {
+                var run = Run()
+                if name == "sealed", let sealed {
+                    let start = ContinuousClock.now
+                    while try sealed.bank.prepareNext() {}
+                    run.pads = (ContinuousClock.now - start) / .seconds(1)
+                }
+                try measure(forward, configuration, sealed.flatMap { name == "sealed" ? $0.counts : nil }, &run)
+                let old = best[name]
+                run.prefill = min(run.prefill, old?.prefill ?? .infinity)
+                run.token = min(run.token, old?.token ?? .infinity)
+                run.pads = max(run.pads, old?.pads ?? 0)
+                best[name] = run
+            }
+        }
+        report(best, configuration, pool)
+    }
+
+    private func measure(
+        _ forward: any ForwardPass, _ configuration: DecoderConfiguration, _ counts: SealedCounts?,
+        _ run: inout Run
+    ) throws {
+        let engine = Engine(
+            forward: forward, tokenizer: nil, vocabularySize: configuration.vocabularySize,
+            maximumLength: configuration.maximumLength)
+        var sampling = SamplingParameters()
+        sampling.temperature = 0
+        let tokens = (0..<prompt).map { _ in Int32.random(in: 0..<Int32(configuration.vocabularySize)) }
+        let session = try engine.submit(
+            GenerationRequest(prompt: tokens, maximumTokens: generate + 1, sampling: sampling))
+        let parts = counts?.values.seconds ?? [:]
+        let bytes = forward.traffic
+        let start = ContinuousClock.now
+        while try engine.step().isEmpty {}
+        let between = ContinuousClock.now
+        let later = counts?.values.seconds ?? [:]
+        run.prefill = (between - start) / .seconds(1)
+        let sent = forward.traffic
+        while !engine.isIdle { _ = try engine.step() }
+        run.token = (ContinuousClock.now - between) / .seconds(1) / Double(generate)
+        run.bytes =
+            (forward.traffic.bytesSent + forward.traffic.bytesReceived - sent.bytesSent - sent.bytesReceived)
+            / generate
+        _ = bytes
+        let last = counts?.values.seconds ?? [:]
+        for part in SealedCounts.Part.allCases {
+            run.prefillParts[part] = (later[part] ?? 0) - (parts[part] ?? 0)
+            run.tokenParts[part] = ((last[part] ?? 0) - (later[part] ?? 0)) / Double(generate)
+        }
+        try engine.end(session)
+    }
+
+    private func report(_ best: [String: Run], _ configuration: DecoderConfiguration, _ pool: ThreadPool) {
+        for name in profiles.split(separator: ",").map(String.init) {
+            guard let run = best[name] else { continue }
+            print(
+                "\(name): prompt of \(prompt) in \(rounded(run.prefill)) s, "
+                    + "a token in \(rounded(run.token * 1e3)) ms, \(run.bytes >> 10) KiB a token")
+        }
+        guard let sealed = best["sealed"] else { return }
+        if let int8 = best["int8"] {
+            print("token: sealed \(rounded(sealed.token / int8.token)) x int8 plain")
+        }
+        if let bf16 = best["bf16"] {
+            print("prompt: sealed \(rounded(sealed.prefill / bf16.prefill)) x bf16 plain")
+            print(
+                "prompt with making its pads: "
+                    + "\(rounded((sealed.prefill + sealed.pads * Double(prompt) / Double(prompt + generate)) / bf16.prefill)) x bf16 plain"
+            )
+        }
+        func line(_ parts: [SealedCounts.Part: Double], _ total: Double) -> String {
+            let known = SealedCounts.Part.allCases.map {
+                "\($0.rawValue) \(rounded((parts[$0] ?? 0) * 1e3))"
+            }
+            let rest = total - parts.values.reduce(0, +)
+            return (known + ["rest \(rounded(rest * 1e3))"]).joined(separator: ", ")
+        }
+        print("ms of a prompt: " + line(sealed.prefillParts, sealed.prefillParts.values.reduce(0, +)))
+        print("ms of a token: " + line(sealed.tokenParts, sealed.token))
+        let work =
+            Double(prompt + generate)
+            * Double(
+                configuration.parameterCount - configuration.vocabularySize * configuration.hiddenSize)
+        let peak = MachineProbe.peak(format: .f32, pool: pool)
+        print(
+            "pads of \(prompt + generate) tokens in \(rounded(sealed.pads)) s: "
+                + "\(rounded(work / sealed.pads / 1e9)) G ring multiply-adds a second, "
+                + "\(rounded(work / sealed.pads / peak)) of the float32 peak, "
+                + "ring peak \(rounded(MachineProbe.ringPeak(pool: pool) / peak))")
+    }
+
+    private func rounded(_ value: Double) -> String { String(format: "%.3g", value) }
+}
