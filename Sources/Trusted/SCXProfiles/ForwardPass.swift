@@ -68,6 +68,9 @@ package protocol ForwardPass: AnyObject {
 
     /// Whether a prompt may come in several segments.
     var splitsPrompts: Bool { get }
+
+    /// What profile `sealed` tells of its pads and products; nil in the others.
+    var sealedReport: SealedReport? { get }
 }
 
 extension ForwardPass {
@@ -77,6 +80,7 @@ extension ForwardPass {
         false
     }
     package var splitsPrompts: Bool { true }
+    package var sealedReport: SealedReport? { nil }
 
     /// Computes one segment.
     package func compute(_ segment: BatchSegment) throws(LinkError) -> [Float] {

@@ -48,7 +48,7 @@ struct GenerateCommand: ParsableCommand {
 
         let firstSeconds = (first - start).seconds
         let decodeSeconds = (last - first).seconds
-        let report: JSON = [
+        var report: JSON = [
             "model": .string(model.name),
             "profile": .string(options.profile.rawValue),
             "weights": .string(options.weights.rawValue),
@@ -73,6 +73,18 @@ struct GenerateCommand: ParsableCommand {
                 "bytes_received": .int(engine.traffic.bytesReceived),
             ],
         ]
+        if let sealed = model.forward.sealedReport, case .object(let members) = report {
+            let (use, values) = (sealed.pads, sealed.values)
+            report = .object(
+                members + [
+                    .init(
+                        "pads",
+                        [
+                            "direct": .int(use.direct), "peer": .int(use.peer), "banked": .int(use.banked),
+                            "stalled_s": .double(use.stalledSeconds),
+                        ]), .init("refused_products", .int(values.refused)),
+                ])
+        }
         print(report.text)
     }
 

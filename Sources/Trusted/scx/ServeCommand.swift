@@ -30,6 +30,8 @@ struct ServeCommand: AsyncParsableCommand {
         // What the worker saw is for programs of this machine alone.
         let showsViews = !serve.noPage && server.isLoopback
         var links: [TappedLink] = []
+        /// Those of each profile, in turn.
+        var profileLinks: [[TappedLink]] = []
         /// Lets views see what crosses a link.
         func tapped(_ link: any WorkerLink) -> any WorkerLink {
             guard showsViews else { return link }
@@ -38,9 +40,12 @@ struct ServeCommand: AsyncParsableCommand {
             return tapped
         }
         let model = try OpenModel(options, wrap: tapped)
+        profileLinks.append(links)
         var forwards = [(options.profile, model.forward)]
         if let other = serve.alsoProfile, other != options.profile {
+            links = []
             forwards.append((other, try model.forward(other, wrap: tapped)))
+            profileLinks.append(links)
         }
         let vault = try serve.vault()
         let chatFormat = try ChatFormat.load(directory: URL(filePath: model.checkpoint.directory))
@@ -49,8 +54,8 @@ struct ServeCommand: AsyncParsableCommand {
             let loop = EngineLoop(limits: serve.engine, vault: vault) { model.makeEngine(forward) }
             profiles.append(
                 ServedProfile(
-                    name: profile.rawValue, loop: loop, link: showsViews ? links[index] : nil,
-                    warning: profile.warning))
+                    name: profile.rawValue, loop: loop, links: profileLinks[index], warning: profile.warning,
+                    sealed: forward.sealedReport))
         }
         let served = ServedModel(
             name: model.name, tokenizer: model.tokenizer, chatFormat: chatFormat,

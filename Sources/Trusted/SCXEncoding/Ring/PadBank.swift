@@ -78,6 +78,11 @@ package final class PadBank: Sendable {
         self.state = Mutex(state)
     }
 
+    /// The names of the sources of a kind.
+    package func sourceNames(of kind: PadSourceKind) -> [String] {
+        sources.filter { $0.kind == kind }.map(\.name)
+    }
+
     package var use: Use { state.withLock { $0.use } }
 
     /// Rows that are prepared for every site but the head, whose rows are fewer.

@@ -65,12 +65,16 @@ package struct ServedModel: Sendable {
 package struct ServedProfile: Sendable {
     package let name: String
     package let loop: EngineLoop
-    /// Where what the worker sees can be seen, too; nil when nobody may.
-    package let link: TappedLink?
+    /// Where what the workers see can be seen, too; none when nobody may.
+    package let links: [TappedLink]
     /// What it does not protect, in one line.
     package let warning: String
+    /// Pads and products, in profile `sealed`.
+    package let sealed: SealedReport?
 
-    package init(name: String, loop: EngineLoop, link: TappedLink? = nil, warning: String) {
-        (self.name, self.loop, self.link, self.warning) = (name, loop, link, warning)
+    package init(
+        name: String, loop: EngineLoop, links: [TappedLink] = [], warning: String, sealed: SealedReport? = nil
+    ) {
+        (self.name, self.loop, self.links, self.warning, self.sealed) = (name, loop, links, warning, sealed)
     }
 }

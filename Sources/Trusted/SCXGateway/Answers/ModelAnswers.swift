@@ -64,8 +64,8 @@ package struct ModelAnswers: Answering {
 
     /// What keeps the worker's view of a request that asks for it.
     private func capture(_ request: ChatRequest, _ profile: ServedProfile) -> ViewCapture? {
-        guard let id = request.viewID, let views, let link = profile.link else { return nil }
-        return ViewCapture(id: id, key: request.key, profile: profile.name, store: views, link: link)
+        guard let id = request.viewID, let views, !profile.links.isEmpty else { return nil }
+        return ViewCapture(id: id, key: request.key, profile: profile.name, store: views, links: profile.links)
     }
 
     package func embed(

@@ -8,16 +8,18 @@ struct ViewCapture: Sendable {
     let profile: String
     let store: WorkerViewStore
     private let tap: LinkTap
-    private let link: TappedLink
+    private let links: [TappedLink]
 
-    init(id: String, key: String, profile: String, store: WorkerViewStore, link: TappedLink) {
-        (self.id, self.key, self.profile, self.store, self.link) = (id, key, profile, store, link)
+    init(id: String, key: String, profile: String, store: WorkerViewStore, links: [TappedLink]) {
+        (self.id, self.key, self.profile, self.store, self.links) = (id, key, profile, store, links)
         tap = store.begin()
     }
 
     /// Opens and closes the tap.
     var alone: EngineLoop.Alone {
-        EngineLoop.Alone(begin: { [link, tap] in link.open(tap) }, end: { [link] in link.open(nil) })
+        EngineLoop.Alone(
+            begin: { [links, tap] in for link in links { link.open(tap) } },
+            end: { [links] in for link in links { link.open(nil) } })
     }
 
     /// Hands over what was seen, with the truth that attacks are compared with.

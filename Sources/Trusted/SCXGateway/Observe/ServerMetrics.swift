@@ -1,5 +1,6 @@
 package import SCXEngine
 import SCXLink
+package import SCXProfiles
 import Synchronization
 
 /// What the server counts, for Prometheus.
@@ -15,6 +16,7 @@ package final class ServerMetrics: Sendable {
         case firstToken, nextToken, duration, queue
         case exchanges, bytesSent, bytesReceived, reconnects
         case running, waiting, kept, sealed, restored, lost
+        case padsDirect, padsPeer, padsBanked, padsStalled, refused, computedHere
 
         var family: MetricFamily {
             let profile = [MetricFamily.hiddenLabel]
@@ -82,6 +84,28 @@ package final class ServerMetrics: Sendable {
                 MetricFamily(
                     "scx_worker_reconnects_total", .counter, "Connections to a worker after the first.",
                     labels: profile)
+            case .padsDirect:
+                MetricFamily(
+                    "scx_pads_direct_total", .counter, "Pads of rows that this side multiplied.",
+                    labels: profile)
+            case .padsPeer:
+                MetricFamily(
+                    "scx_pads_peer_total", .counter, "Pads of rows that a peer multiplied.", labels: profile)
+            case .padsBanked:
+                MetricFamily(
+                    "scx_pads_banked_total", .counter, "Pads of rows that were prepared when they were needed.",
+                    labels: profile)
+            case .padsStalled:
+                MetricFamily(
+                    "scx_pads_stalled_seconds_total", .counter, "How long rows waited for pads.", labels: profile)
+            case .refused:
+                MetricFamily(
+                    "scx_products_refused_total", .counter, "Answers that were not the product asked for.",
+                    labels: profile)
+            case .computedHere:
+                MetricFamily(
+                    "scx_rows_computed_here_total", .counter,
+                    "Rows of products that no worker gave and this side computed.", labels: profile)
             case .running:
                 MetricFamily(
                     "scx_requests_running", .gauge, "Requests that are computed.", labels: profile,
@@ -188,8 +212,18 @@ package final class ServerMetrics: Sendable {
     // MARK: What is
 
     /// All metrics in Prometheus' text exposition format, with what the engine of each profile is busy with.
-    package func text(_ loads: [(profile: String, load: EngineLoop.Load)]) -> String {
+    package func text(
+        _ loads: [(profile: String, load: EngineLoop.Load)], sealed: [(profile: String, SealedReport)] = []
+    ) -> String {
         var families = families.withLock(\.self)
+        for (profile, report) in sealed {
+            let (use, values) = (report.pads, report.values)
+            for (metric, value) in [
+                (Metric.padsDirect, Double(use.direct)), (.padsPeer, Double(use.peer)),
+                (.padsBanked, Double(use.banked)), (.padsStalled, use.stalledSeconds),
+                (.refused, Double(values.refused)), (.computedHere, Double(values.computedHere)),
+            ] { families[metric.rawValue].set(value, [profile]) }
+        }
         for (profile, load) in loads {
             for (metric, value) in [
                 (Metric.running, load.running), (.waiting, load.waiting), (.kept, load.kept),

@@ -18,7 +18,7 @@ extension RouteTable {
             .get("/health", open: true) { _ in .json(Self.health(model, facts)) },
             .get("/metrics") { _ in
                 let loads = model.profiles.map { (profile: $0.name, load: $0.loop.load) }
-                return .bytes(Array(metrics.text(loads).utf8), type: ServerMetrics.contentType)
+                return .bytes(Array(metrics.text(loads, sealed: sealed).utf8), type: ServerMetrics.contentType)
             },
             .get("/openapi.json", open: true) { request throws(APIError) in
                 try await OpenAPI.reply(request, answers)
@@ -82,13 +82,40 @@ extension RouteTable {
                 [
                     "running": .int(load.running), "waiting": .int(load.waiting), "kept": .int(load.kept),
                     "not_protected": .string(profile.warning),
-                ])
+                ].adding(profile.sealed?.members ?? []))
         }
         return .object(
             [
                 .init("status", .string(isDraining ? "draining" : "ok")), .init("model", .string(model.name)),
                 .init("profiles", .object(profiles)),
             ] + facts)
+    }
+}
+
+extension SealedReport {
+    /// What `/health` says of profile `sealed`.
+    fileprivate var members: [JSON.Member] {
+        let (use, values) = (pads, values)
+        return [
+            .init(
+                "pads",
+                [
+                    "direct": .int(use.direct), "peer": .int(use.peer), "banked": .int(use.banked),
+                    "stalled_s": .double(use.stalledSeconds), "prepared_tokens": .int(preparedTokens),
+                ]),
+            .init("refused_products", .int(values.refused)), .init("rows_computed_here", .int(values.computedHere)),
+            .init("workers", .array(workers.map { .string($0) })),
+            // Together these owners could read everything; neither can alone.
+            .init("peers_that_must_not_collude_with_workers", .array(peers.map { .string($0) })),
+        ]
+    }
+}
+
+extension JSON {
+    /// An object with more members.
+    fileprivate func adding(_ more: [JSON.Member]) -> JSON {
+        guard case .object(let members) = self else { return self }
+        return .object(members + more)
     }
 }
 

@@ -18,6 +18,7 @@ extension RingForwardPass {
             model,
             products: SealedProducts(
                 model, workers: workers, bank: bank, rowCounts: rowCounts, counts: counts),
-            options: options, counts: counts)
+            options: options, counts: counts,
+            report: SealedReport(bank: bank, counts: counts, workers: workers.names))
     }
 }

@@ -14,14 +14,16 @@ package final class RingForwardPass: ForwardPass {
     let model: RingModel
     let products: any SiteProducts
     let counts: SealedCounts
+    package let sealedReport: SealedReport?
     private let options: RingOptions
     private var caches: [Slot: KVCache] = [:]
 
     init(
         _ model: RingModel, products: any SiteProducts, options: RingOptions,
-        counts: SealedCounts = SealedCounts()
+        counts: SealedCounts = SealedCounts(), report: SealedReport? = nil
     ) {
         self.model = model
+        sealedReport = report
         self.products = products
         self.counts = counts
         self.options = options

@@ -49,6 +49,8 @@ package final class RingWorkers {
         self.warn = warn
     }
 
+    package var names: [String] { members.map(\.name) }
+
     package var traffic: Traffic {
         members.flatMap(\.links).reduce(Traffic()) { $0 + $1.traffic }
     }
