@@ -114,6 +114,7 @@ final class WorkerConnection: @unchecked Sendable {
             threads.leave()
         }
         thread.name = "scx worker connection"
+        thread.stackSize = 1 << 20
         thread.start()
     }
 
