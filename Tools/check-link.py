@@ -28,7 +28,7 @@ def check(name):
     assert b"".join(message.frames() for message in recorded) == data
     assert not transcript.ends_early
     kinds = {message.kind for message in messages}
-    assert kinds == set(scx_link.KINDS) - {"more", "linearRing"}, kinds
+    assert kinds == set(scx_link.KINDS) - {"more"}, kinds
     numbers = sum(len(message.floats()) for message in messages if message.kind == "attention")
     print(f"{name}: {len(messages)} messages of {len(kinds)} kinds, {numbers} numbers of attention")
 
@@ -50,6 +50,46 @@ def check_cuts():
             list(scx_link.parse_messages(bytes(changed)))
         except scx_link.LinkError:
             pass
+
+
+def check_refusals():
+    """Ring requests and hellos that cannot be."""
+    words = ("uint32", 1, 2, struct.pack("<2I", 0, 0xFFFFFFFF))
+    pads = {"layer": 1, "site": "down", "seed": "07" * 32, "first": 3, "count": 1 << 16}
+    hello = {"version": 3, "digest": "d", "weights": "", "ring": True, "window": 4, "shard": [1, 2]}
+    good = [
+        Message("linearRing", False, 2, {"layer": 0, "site": "head"}, *words),
+        Message("padProducts", False, 2, pads), Message("hello", True, 1, hello),
+        Message("hello", True, 1, {"version": 2, "digest": "d", "weights": "bf16"}),
+    ]
+    for message in good:
+        assert list(scx_link.parse_messages(message.frames())) == [message]
+    assert good[0].words() == [0, 0xFFFFFFFF]
+    data = good[2].frames()
+    for bad in [
+        Message("linearRing", False, 2, {"layer": 0, "site": "head"}, "float32", 1, 1, bytes(4)).frames(),
+        Message("linearRing", False, 2, {"layer": 0, "site": "head"}).frames(),
+        Message("padProducts", False, 2, pads, *words).frames(),
+        Message("padProducts", False, 2, pads | {"count": 0}).frames(),
+        Message("padProducts", False, 2, pads | {"count": (1 << 16) + 1}).frames(),
+        Message("hello", True, 1, hello | {"shard": [2, 2]}).frames(),
+        data[:-7] + b"\2" + data[-6:],
+    ]:
+        try:
+            list(scx_link.parse_messages(bad))
+        except scx_link.LinkError:
+            continue
+        raise AssertionError(bad)
+
+
+def check_pads():
+    """The known answers of PadSeedTests, where the package that computes them is there."""
+    try:
+        words = scx_link.pad_words(bytes(range(32)), 3, 5)
+    except ImportError:
+        print("pads: not checked, there is no package 'cryptography'")
+        return
+    assert words == [0x893EBD6C, 0x5FA26437, 0x18B64E6F, 0x9B2B5898, 0x1E93FD22], words
 
 
 def grouped(precision):
@@ -78,6 +118,7 @@ def samples():
     """Messages of every kind, both ways, at the edges of their fields."""
     big, layer = 0xFFFFFFFF, 0xFFFF
     rows = ("float32", 2, 3, struct.pack("<6f", 1, -2.5, 0.1, 3.4e38, 1e-45, -0.0))
+    words = ("uint32", 2, 3, struct.pack("<6I", 0, 1, 0x7FFFFFFF, 0x80000000, big - 1, big))
     in_float32 = {"precision": "float32", "exactPrefix": 0, "channels": 3}
     edge = {"slot": 0, "position": big, "queries": big, "keys": big}
     requests = [
@@ -98,16 +139,25 @@ def samples():
         ("tailScores", {"layer": 9, "segments": [[8, 10, 1], [big, big, 1]]}, rows),
         ("release", {"slot": 77}, None),
         ("stats", {}, None),
+    ] + [
+        ("linearRing", {"layer": layer if site == "down" else 0, "site": site}, words) for site in scx_link.SITES
+    ] + [
+        ("padProducts", {"layer": 0, "site": "head", "seed": bytes(range(32)).hex(), "first": 0, "count": 1}, None),
+        ("padProducts", {"layer": layer, "site": "gateUp", "seed": "f0" * 32, "first": big, "count": 1 << 16}, None),
     ]
     answers = [
         ("middle", {}, rows),
         ("headTopK", {}, ("uint32", 1, 4, struct.pack("<2fii", 1.5, -1, 151935, -1))),
         ("stats", dict(zip(scx_link.STATISTICS, [0, 1, 2**63 - 1, 3, 4, 5])), None),
         ("release", {}, None),
+        ("linearRing", {}, words),
+        ("padProducts", {}, words),
         ("failure", {"code": 2, "reason": "größer als erlaubt: 模型 \U0001F511"}, None),
     ]
-    hello = {"version": 2, "digest": "sha256:python", "weights": ""}
-    everything = [("hello", False, hello, None), ("hello", True, hello | {"weights": "int4"}, None)]
+    hello = {
+        "version": 3, "digest": "sha256:python", "weights": "", "ring": False, "window": 0, "shard": [0, 1]}
+    edges = {"weights": "int8", "ring": True, "window": layer, "shard": [layer - 1, layer]}
+    everything = [("hello", False, hello, None), ("hello", True, hello | edges, None)]
     everything += [(kind, False, fields, tensor) for kind, fields, tensor in requests]
     everything += [(kind, True, fields, tensor) for kind, fields, tensor in answers]
     return [
@@ -132,3 +182,5 @@ if __name__ == "__main__":
     for name in ["swift", "python"]:
         check(name)
     check_cuts()
+    check_refusals()
+    check_pads()

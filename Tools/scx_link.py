@@ -25,7 +25,8 @@ NO_SLOT = 0xFFFFFFFF
 
 KINDS = {
     "hello": 1, "linear": 2, "attention": 3, "feedForward": 4, "headTopK": 5, "unlock": 6, "lockTail": 7,
-    "middle": 8, "tailScores": 9, "linearRing": 10, "release": 11, "stats": 12, "failure": 0x40, "more": 0x41,
+    "middle": 8, "tailScores": 9, "linearRing": 10, "release": 11, "stats": 12, "padProducts": 13, "failure": 0x40,
+    "more": 0x41,
 }
 KIND_NAMES = {code: name for name, code in KINDS.items()}
 DTYPES = {None: 0, "float32": 1, "uint32": 2}
@@ -38,8 +39,11 @@ GROUP = 64
 STATISTICS = ["connections", "slots", "slotBytes", "requests", "batches", "rows"]
 
 PART_LIMIT = 1 << 14
+PAD_ROW_LIMIT = 1 << 16
+VERSION = 3
 
-# The fields of each kind: names, and how struct packs them. Slots named "slot?" may be none; a list follows the others.
+# The fields of each kind: names, and how struct packs them. Slots named "slot?" may be none, seeds are hexadecimal; a
+# list follows the others.
 REQUESTS = {
     "linear": (["layer", "site", "slot?", "exact"], "<HHIB"),
     "attention": (["layer"], "<H"),
@@ -49,6 +53,8 @@ REQUESTS = {
     "lockTail": (["slot", "layer"], "<IH"),
     "middle": (["first", "end"], "<HH"),
     "tailScores": (["layer"], "<H"),
+    "linearRing": (["layer", "site"], "<HH"),
+    "padProducts": (["layer", "site", "seed", "first", "count"], "<HH32sII"),
     "release": (["slot"], "<I"),
     "stats": ([], "<"),
 }
@@ -79,7 +85,10 @@ class Message:
         """The kind's own fields as they travel."""
         fields = self.fields
         if self.kind == "hello":
-            return struct.pack("<H", fields["version"]) + text_bytes(fields["digest"]) + text_bytes(fields["weights"])
+            result = struct.pack("<H", fields["version"]) + text_bytes(fields["digest"]) + text_bytes(fields["weights"])
+            if fields["version"] != VERSION:
+                return result
+            return result + struct.pack("<BHHH", fields["ring"], fields["window"], *fields["shard"])
         if self.kind == "failure":
             return struct.pack("<H", fields["code"]) + text_bytes(fields["reason"])
         if self.is_answer:
@@ -113,9 +122,28 @@ class Message:
         """Whether some of its numbers have few bits each."""
         return any(part["precision"] != "float32" for part in self.fields.get("parts", []))
 
+    def words(self):
+        """The integers of a ring request, or of its answer."""
+        if self.dtype != "uint32":
+            raise LinkError("a tensor without integers")
+        return list(struct.unpack(f"<{len(self.tensor) // 4}I", self.tensor))
+
     def check(self):
-        """Refuses an attention whose parts do not fit its tensor."""
-        if self.kind != "attention" or self.is_answer:
+        """Refuses a hello or a request whose numbers cannot be, and a tensor that does not fit them."""
+        if self.kind == "hello":
+            index, count = self.fields.get("shard", [0, 1])
+            if not 0 <= index < count:
+                raise LinkError(f"a hello of part {index} of {count}")
+        if self.is_answer:
+            return
+        if self.kind == "linearRing" and self.dtype != "uint32":
+            raise LinkError("products of integers of something else")
+        if self.kind == "padProducts":
+            if not 1 <= self.fields["count"] <= PAD_ROW_LIMIT or self.dtype is not None:
+                raise LinkError(f"pads of {self.fields['count']} rows, or with a tensor")
+            if len(bytes.fromhex(self.fields["seed"])) != 32:
+                raise LinkError("a seed that is not 32 bytes")
+        if self.kind != "attention":
             return
         parts, words = self.fields["parts"], 0
         if not 1 <= len(parts) <= PART_LIMIT:
@@ -153,7 +181,8 @@ def pack_fields(fields, names, layout):
             values.append(NO_SLOT if slot is None else slot)
         else:
             codes = {"site": SITES, "precision": PRECISIONS}.get(name)
-            values.append(codes[fields[name]] if codes else fields[name])
+            value = bytes.fromhex(fields[name]) if name == "seed" else fields[name]
+            values.append(codes[value] if codes else value)
     return struct.pack(layout, *values)
 
 
@@ -169,11 +198,22 @@ def unpack_fields(values, names):
             if fields[name] not in known:
                 raise LinkError(f"unknown {name} {fields[name]}")
             fields[name] = known[fields[name]]
+    if "seed" in fields:
+        fields["seed"] = fields["seed"].hex()
     if "exact" in fields:
         if fields["exact"] > 1:
             raise LinkError(f"an exactness of {fields['exact']}")
         fields["exact"] = fields["exact"] == 1
     return fields
+
+
+def pad_words(seed, row, count):
+    """The pad of one row; needs the package `cryptography`. One block at a time, so that the counter is plain to see."""
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+    aes = Cipher(algorithms.AES(seed), modes.ECB()).encryptor()
+    blocks = (row.to_bytes(8, "big") + bytes(4) + block.to_bytes(4, "big") for block in range(-(-count // 4)))
+    stream = b"".join(aes.update(block) for block in blocks)
+    return list(struct.unpack(f"<{count}I", stream[:4 * count]))
 
 
 def text_bytes(text):
@@ -262,7 +302,13 @@ def parse_fields(kind, is_answer, data):
 
     if kind == "hello":
         (version,) = take("<H")
-        return {"version": version, "digest": take_text(), "weights": take_text()}  # More may follow.
+        fields = {"version": version, "digest": take_text(), "weights": take_text()}
+        if version != VERSION:
+            return fields  # Another version says other things from here on.
+        ring, fields["window"], *fields["shard"] = take("<BHHH")  # More may follow.
+        if ring > 1:
+            raise LinkError(f"a ring of {ring}")
+        return fields | {"ring": ring == 1}
     if kind == "failure":
         (code,) = take("<H")
         return {"code": code, "reason": take_text()}

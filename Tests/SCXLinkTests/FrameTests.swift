@@ -31,7 +31,7 @@ struct FrameTests {
 
     @Test("kinds and codes keep their numbers")
     func numbers() {
-        #expect(MessageKind.allCases.map(\.rawValue) == Array(1...12) + [0x40, 0x41])
+        #expect(MessageKind.allCases.map(\.rawValue) == Array(1...13) + [0x40, 0x41])
         #expect(ElementCode.allCases.map(\.rawValue) == [0, 1, 2])
         #expect(Site.allCases.map(\.rawValue) == [1, 2, 3, 4, 5])
     }
@@ -43,7 +43,7 @@ struct FrameTests {
             (4, 1_048_545, "a payload of 1048545 bytes, the limit is 1048544"),
             (4, .max, "a payload of 4294967295 bytes, the limit is 1048544"),
             (4, 81, "more bytes than its tensor has"),
-            (8, 0x0101_0000, "unknown kind 0"), (8, 0x0101_000D, "unknown kind 13"),
+            (8, 0x0101_0000, "unknown kind 0"), (8, 0x0101_000E, "unknown kind 14"),
             (8, 0x0102_0008, "unknown flags 2"), (8, 0x0301_0008, "unknown elements 3"),
             (8, 0x0001_0008, "a tensor of 3 x 5 elements"),
             (12, 81, "its fields are longer than the frame"),

@@ -1,3 +1,4 @@
+import SCXInference
 import SCXLink
 
 /// A small generator of numbers that are the same in every run.
@@ -23,6 +24,15 @@ enum LinkSamples {
         // Finite: a comparison of messages is one of numbers.
         let values = (0..<rows * channels).map { _ in Float.random(in: -1e9...1e9, using: &chance) }
         return EncodedTensor(encodedRows: rows, channels: channels, values: values)
+    }
+
+    /// The bytes 0 to 31.
+    static let seed = PadSeed(bytes: Array(0..<32))
+
+    static func ring(_ chance: inout Chance) -> RingTensor {
+        let (rows, channels) = (Int.random(in: 1...5, using: &chance), Int.random(in: 1...7, using: &chance))
+        let values = (0..<rows * channels).map { _ in UInt32.random(in: 0...(.max), using: &chance) }
+        return RingTensor(paddedRows: rows, channels: channels, values: values)
     }
 
     /// A row in groups, with some values before them that are not.
@@ -92,7 +102,17 @@ enum LinkSamples {
                     }))
         }
         let permutation = (0..<UInt32(Int.random(in: 1...20, using: &chance))).shuffled(using: &chance)
-        return operations.map { Request($0, tensor(&chance)) } + inGroups + several + [
+        let rings = Site.allCases.map {
+            Request(.linearRing(layer: layer(&chance), site: $0), ring(&chance))
+        }
+        let pads = Site.allCases.map { site in
+            let bytes = (0..<PadSeed.byteCount).map { _ in UInt8.random(in: 0...255, using: &chance) }
+            return Request(
+                .padProducts(
+                    layer: layer(&chance), site: site, seed: PadSeed(bytes: bytes), first: count(&chance),
+                    rows: Int.random(in: 1...PadSeed.rowLimit, using: &chance)))
+        }
+        return operations.map { Request($0, tensor(&chance)) } + inGroups + several + rings + pads + [
             Request(
                 .unlock(slot: slot(&chance), layer: layer(&chance), position: count(&chance)),
                 permutation: permutation),
@@ -115,7 +135,14 @@ enum LinkSamples {
         var statistics = WorkerStatistics()
         (statistics.connections, statistics.slots, statistics.slotBytes) = (1, 2, .max)
         (statistics.requests, statistics.batches, statistics.rows) = (4, 5, Int(chance.next() >> 1))
-        return [
+        let rings = [
+            Request(.linearRing(layer: 1, site: .gateUp), ring(&chance)),
+            Request(.padProducts(layer: 1, site: .head, seed: seed, first: 0, rows: 4)),
+        ].map { request in
+            let values = (0..<12).map { _ in UInt32.random(in: 0...(.max), using: &chance) }
+            return (request, Answer.ring(RingTensor(resultOf: request, channels: 3, values: values)))
+        }
+        return rings + [
             (request, .tensor(EncodedTensor(resultOf: request, channels: 4, values: values))),
             (Request(.headTopK(count: count), tensor(&chance, rows: rows)), .topK(logits)),
             (Request(.stats), .statistics(statistics)),
@@ -127,10 +154,17 @@ enum LinkSamples {
 
     static let digest = "sha256:00112233445566778899aabbccddeeff"
 
+    static var workerHello: Hello {
+        var hello = Hello(digest: digest, weights: "int8")
+        (hello.ring, hello.window) = (true, 300)
+        hello.shard = Shard(index: 258, of: 772) ?? .whole
+        return hello
+    }
+
     /// What is said first, both ways.
     static func hellos() throws(LinkError) -> [Message] {
         var client = ClientProtocol(digest: digest, widestRow: 8)
-        var worker = WorkerProtocol(hello: Hello(digest: digest, weights: "bf16"), largestTensor: 1024)
+        var worker = WorkerProtocol(hello: workerHello, largestTensor: 1024)
         let hello = client.hello()
         guard case .send(let answer) = try worker.receive(hello) else { return [] }
         return [hello, answer, worker.failure(.workerFull("no place for slot 3"))]

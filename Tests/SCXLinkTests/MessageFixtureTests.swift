@@ -68,7 +68,7 @@ struct MessageFixtureTests {
         #expect(stream.unread == 0)
         #expect(copy.bytes == bytes)
         let kinds = Set(transcript.entries.map(\.kind))
-        #expect(kinds == Set(MessageKind.allCases).subtracting([.linearRing, .more]))
+        #expect(kinds == Set(MessageKind.allCases).subtracting([.more]))
     }
 
     @Test(
@@ -87,7 +87,9 @@ struct MessageFixtureTests {
     static func example() throws -> [(title: String, bytes: [UInt8])] {
         let digest = "d1ge57"
         var client = ClientProtocol(digest: digest, widestRow: 2)
-        var worker = WorkerProtocol(hello: Hello(digest: digest, weights: "bf16"), largestTensor: 64)
+        var own = Hello(digest: digest, weights: "bf16")
+        own.window = 4
+        var worker = WorkerProtocol(hello: own, largestTensor: 64)
         var messages = [("client: hello", client.hello())]
         guard case .send(let welcome) = try worker.receive(messages[0].1) else { return [] }
         messages.append(("worker: hello", welcome))
@@ -98,11 +100,11 @@ struct MessageFixtureTests {
         messages.append(("client: middle", try client.ask(request)))
         _ = try worker.receive(messages[2].1)
         let answer = Answer.tensor(EncodedTensor(resultOf: request, channels: 2, values: [0.5, 3]))
-        messages.append(("worker: middle", worker.answer(.success(answer))))
+        messages.append(("worker: middle", worker.answer(.success(answer), to: 2)))
         _ = try client.receive(messages[3].1)
         messages.append(("client: release", try client.ask(Request(.release(slot: Slot(number: 4))))))
         _ = try worker.receive(messages[4].1)
-        messages.append(("worker: failure", worker.answer(.failure(.invalidRequest("no slot 4")))))
+        messages.append(("worker: failure", worker.answer(.failure(.invalidRequest("no slot 4")), to: 3)))
         return try messages.map { ($0.0, try MemoryStream.bytes(of: $0.1)) }
     }
 

@@ -120,6 +120,85 @@ struct MessageTests {
         #expect(throws: LinkError.malformedFrame("its fields end early")) { try Request(segments) }
     }
 
+    @Test("a hello says what the worker can do, and nothing that makes no sense")
+    func hellos() throws {
+        let message = try LinkSamples.hellos()[1]
+        var client = ClientProtocol(digest: LinkSamples.digest, widestRow: 1)
+        _ = client.hello()
+        #expect(try client.receiveHello(message) == LinkSamples.workerHello)
+        // A later version may say more.
+        var longer = message
+        longer.fields += [1, 2, 3]
+        #expect(try client.receiveHello(longer) == LinkSamples.workerHello)
+        let end = message.fields.count
+        #expect(Array(message.fields.suffix(7)) == [1, 44, 1, 2, 1, 4, 3])
+        for (offset, bytes, reason) in [
+            (-7, [2], "a ring of 2"), (-7, [255], "a ring of 255"),
+            (-4, [4, 3, 4, 3], "a hello of part 772 of 772"), (-4, [0, 0, 0, 0], "a hello of part 0 of 0"),
+            (-4, [5, 0, 1, 0], "a hello of part 5 of 1"),
+        ] as [(Int, [UInt8], String)] {
+            var wrong = message
+            wrong.fields.replaceSubrange(end + offset..<end + offset + bytes.count, with: bytes)
+            #expect(throws: LinkError.malformedFrame(reason)) { _ = try client.receiveHello(wrong) }
+        }
+        for count in 1...7 {
+            var short = message
+            short.fields.removeLast(count)
+            #expect(throws: LinkError.malformedFrame("its fields end early")) {
+                _ = try client.receiveHello(short)
+            }
+        }
+        // Another version has other fields there, or none, and is named as such.
+        for count in [0, 7] {
+            var other = message
+            other.fields[0] = 2
+            other.fields.removeLast(count)
+            #expect(
+                throws: LinkError.incompatible("it speaks version 2 of the link, this program 3")
+            ) { _ = try client.receiveHello(other) }
+        }
+    }
+
+    @Test("pads of no rows, or of more than a request may have, are refused")
+    func padRows() throws {
+        func read(_ rows: Int) throws(LinkError) -> Request {
+            try Request(
+                Request(
+                    .padProducts(layer: 1, site: .down, seed: LinkSamples.seed, first: 7, rows: rows)
+                ).message(number: 1))
+        }
+        #expect(try read(1).kind == .padProducts)
+        #expect(try read(1 << 16).byteCount == 0)
+        for rows in [0, 1 << 16 + 1, Int(UInt32.max)] {
+            #expect(throws: LinkError.malformedFrame("pads of \(rows) rows")) { _ = try read(rows) }
+        }
+    }
+
+    @Test("requests of integers take integers alone, and are answered by them")
+    func ringForms() throws {
+        var chance = Chance(6)
+        let words = Request(.linearRing(layer: 0, site: .output), LinkSamples.ring(&chance))
+        let floats = Request(.linearRing(layer: 0, site: .output), LinkSamples.tensor(&chance))
+        let none = Request(.linearRing(layer: 0, site: .output))
+        let pads = Request.Operation.padProducts(
+            layer: 0, site: .output, seed: LinkSamples.seed, first: 0, rows: 1)
+        #expect(try Request(words.message(number: 1)) == words)
+        for request in [
+            floats, none, Request(pads, LinkSamples.tensor(&chance)), Request(pads, permutation: [0]),
+        ] {
+            #expect(
+                throws: LinkError.malformedFrame("'\(request.kind)' with a payload of another kind")
+            ) { try Request(request.message(number: 1)) }
+        }
+        for request in [words, Request(pads)] {
+            for answer in [Answer.done, .tensor(LinkSamples.tensor(&chance))] {
+                #expect(throws: LinkError.unexpectedAnswer("an answer of another form")) {
+                    try Answer(answer.message(to: request.kind, number: 1), to: request)
+                }
+            }
+        }
+    }
+
     @Test("an answer of another form, kind or count is refused")
     func unexpected() throws {
         var chance = Chance(5)
@@ -141,10 +220,10 @@ struct MessageTests {
     @Test("a hello's texts are names of moderate length")
     func helloNames() throws {
         let hello = try LinkSamples.hellos()[0]
-        #expect(hello.fields.count == 2 + 2 + LinkSamples.digest.utf8.count + 2)
+        #expect(hello.fields.count == 2 + 2 + LinkSamples.digest.utf8.count + 2 + 1 + 2 + 2 + 2)
         for text in ["\u{1B}[2J", "a\nb", String(repeating: "a", count: 129)] {
             var client = ClientProtocol(digest: text, widestRow: 1)
-            var worker = WorkerProtocol(hello: Hello(digest: LinkSamples.digest), largestTensor: 0)
+            var worker = ProtocolTests.worker
             let message = client.hello()
             #expect(throws: LinkError.malformedFrame("a hello whose texts are no names")) {
                 _ = try worker.receive(message)

@@ -24,9 +24,12 @@ struct ProtocolTests {
         }
         try client.begin(reply.head)
         let theirs = try client.receiveHello(reply)
-        #expect(theirs == hello)
+        #expect(theirs == Self.hello)
         return (client, worker)
     }
+
+    /// What follows on a closed side.
+    static let closed = LinkError.malformedFrame("'feedForward' may not come now")
 
     /// Has the worker take a whole message.
     static func take(_ message: Message, _ worker: inout WorkerProtocol) throws(LinkError)
@@ -36,22 +39,88 @@ struct ProtocolTests {
         return try worker.receive(message)
     }
 
-    @Test("requests are served in turn, and errors answered leave both sides open")
+    @Test("requests are served in turn, and requests refused leave both sides open")
     func exchange() throws {
         var (client, worker) = try Self.open()
-        for i in 0..<6 {
+        for number in 2..<8 as Range<UInt64> {
             let message = try client.ask(Self.request)
-            #expect(message.head.number == UInt64(i + 2))
-            #expect(try Self.take(message, &worker) == .serve(Self.request))
-            if i % 2 == 0 {
-                let reply = worker.answer(.success(Self.answer))
+            #expect(message.head.number == number)
+            #expect(try Self.take(message, &worker) == .serve(Self.request, number: number))
+            if number % 2 == 0 {
+                let reply = worker.answer(.success(Self.answer), to: number)
                 try client.begin(reply.head)
                 #expect(try client.receive(reply) == Self.answer)
             } else {
-                let reply = worker.answer(.failure(.workerFull("no\nplace")))
+                let reply = worker.answer(.failure(.workerFull("no\nplace")), to: number)
                 try client.begin(reply.head)
                 #expect(throws: LinkError.workerFull("no place")) { _ = try client.receive(reply) }
+                #expect(client.isOpen)
             }
+        }
+    }
+
+    @Test("several requests are on their way at once, and answered in any order")
+    func inFlight() throws {
+        var (client, worker) = try Self.open()
+        #expect(client.hasRoom)
+        let other = Request(.headTopK(count: 1), Self.tensor)
+        _ = try Self.take(try client.ask(Self.request), &worker)
+        #expect(client.hasRoom)
+        #expect(try Self.take(try client.ask(other), &worker) == .serve(other, number: 3))
+        #expect(!client.hasRoom)
+        let top = Answer.topK([[TokenLogit(token: 7, logit: 1)], [TokenLogit(token: 8, logit: 2)]])
+        let second = worker.answer(.success(top), to: 3)
+        #expect(second.head.kind == .headTopK && second.head.number == 3)
+        try client.begin(second.head)
+        #expect(try client.receive(second) == top)
+        // There is room for one more, on both sides, while the first is still computed.
+        #expect(client.hasRoom)
+        #expect(try Self.take(try client.ask(other), &worker) == .serve(other, number: 4))
+        #expect(!client.hasRoom)
+        // A request that is refused leaves the others on their way.
+        let refusal = worker.answer(.failure(.invalidRequest("no")), to: 4)
+        try client.begin(refusal.head)
+        #expect(throws: LinkError.invalidRequest("no")) { _ = try client.receive(refusal) }
+        let first = worker.answer(.success(Self.answer), to: 2)
+        #expect(first.head.kind == .feedForward)
+        try client.begin(first.head)
+        #expect(try client.receive(first) == Self.answer)
+        #expect(client.isOpen && client.hasRoom)
+    }
+
+    @Test("a request beyond the window ends the connection, and those in it can still be answered")
+    func beyondWindow() throws {
+        var (client, worker) = try Self.open()
+        for _ in 0..<2 { _ = try Self.take(try client.ask(Self.request), &worker) }
+        let third = Self.request.message(number: 4)
+        let error = LinkError.malformedFrame("request 4 while 2 are being computed")
+        #expect(throws: error) { try worker.begin(third.head) }
+        #expect(throws: Self.closed) { try worker.begin(third.head) }
+        for number: UInt64 in [3, 2] {
+            let reply = worker.answer(.success(Self.answer), to: number)
+            try client.begin(reply.head)
+            #expect(try client.receive(reply) == Self.answer)
+        }
+        // It names the request that it is about, which this client never sent.
+        let reply = worker.failure(.timedOut("x"))
+        #expect(throws: LinkError.malformedFrame("an answer to request 4, which waits for none")) {
+            try client.begin(reply.head)
+        }
+    }
+
+    @Test("a client that has no room asks nothing, and a worker answers what it was asked, once")
+    func preconditions() async {
+        await #expect(processExitsWith: .failure) {
+            var (client, _) = try ProtocolTests.open()
+            for _ in 0..<3 { _ = try client.ask(ProtocolTests.request) }
+        }
+        await #expect(processExitsWith: .failure) {
+            var (client, worker) = try ProtocolTests.open()
+            _ = try ProtocolTests.take(try client.ask(ProtocolTests.request), &worker)
+            for _ in 0..<2 { _ = worker.answer(.success(ProtocolTests.answer), to: 2) }
+        }
+        await #expect(processExitsWith: .failure) {
+            _ = WorkerProtocol(hello: Hello(digest: LinkSamples.digest), largestTensor: 32)
         }
     }
 
@@ -62,11 +131,14 @@ struct ProtocolTests {
             .incompatible("e"), .timedOut("f"), .disconnected("g"),
         ]
         #expect(errors.map(\.code) == Array(1...7))
-        var (client, worker) = try Self.open()
         for error in errors {
+            var (client, worker) = try Self.open()
             _ = try Self.take(try client.ask(Self.request), &worker)
-            let reply = worker.answer(.failure(error))
+            let reply = worker.answer(.failure(error), to: 2)
+            try client.begin(reply.head)
             #expect(throws: error) { _ = try client.receive(reply) }
+            // A worker that answers anything but a refusal closes: what else is on its way has no answer.
+            #expect(client.isOpen == (error.code <= 2))
         }
     }
 
@@ -87,9 +159,7 @@ struct ProtocolTests {
         default: (head.number, reason) = (.max, "request 18446744073709551615 where 2 is next")
         }
         #expect(throws: LinkError.malformedFrame(reason)) { try worker.begin(head) }
-        #expect(throws: LinkError.malformedFrame("'feedForward' may not come now")) {
-            try worker.begin(next.head)
-        }
+        #expect(throws: Self.closed) { try worker.begin(next.head) }
     }
 
     @Test("the reason for which a request was turned away by its head reaches the client")
@@ -104,45 +174,33 @@ struct ProtocolTests {
         #expect(throws: error) { _ = try client.receive(reply) }
     }
 
-    @Test("a request that comes too early ends the connection, and the answer being computed says so")
-    func pipelined() throws {
-        var (client, worker) = try Self.open()
-        let message = try client.ask(Self.request)
-        _ = try Self.take(message, &worker)
-        var early = message.head
-        early.number += 1
-        let error = LinkError.malformedFrame("'feedForward' may not come now")
-        #expect(throws: error) { try worker.begin(early) }
-        #expect(worker.answer(.success(Self.answer)) == worker.failure(error))
-        #expect(throws: error) { try worker.begin(early) }
-    }
-
-    @Test("a request replayed after its answer closes the worker's side")
+    @Test("a request replayed, before its answer or after it, closes the worker's side")
     func replay() throws {
-        var (client, worker) = try Self.open()
-        let message = try client.ask(Self.request)
-        _ = try Self.take(message, &worker)
-        _ = worker.answer(.success(Self.answer))
-        #expect(throws: LinkError.malformedFrame("request 2 where 3 is next")) {
-            try worker.begin(message.head)
+        for isAnswered in [false, true] {
+            var (client, worker) = try Self.open()
+            let message = try client.ask(Self.request)
+            _ = try Self.take(message, &worker)
+            if isAnswered { _ = worker.answer(.success(Self.answer), to: 2) }
+            #expect(throws: LinkError.malformedFrame("request 2 where 3 is next")) {
+                try worker.begin(message.head)
+            }
         }
     }
 
-    @Test("a request before the hello, or while one is computed, closes the worker's side")
+    @Test("a request before the hello closes the worker's side, and so does a hello among requests")
     func early() throws {
         var worker = Self.worker
-        #expect(throws: LinkError.malformedFrame("'feedForward' may not come now")) {
-            try worker.begin(Self.request.message(number: 1).head)
-        }
+        #expect(throws: Self.closed) { try worker.begin(Self.request.message(number: 1).head) }
         var client = ClientProtocol(digest: LinkSamples.digest, widestRow: 4)
         let hello = client.hello()
         #expect(throws: LinkError.malformedFrame("'hello' may not come now")) { try worker.begin(hello.head) }
 
         (client, worker) = try Self.open()
         _ = try Self.take(try client.ask(Self.request), &worker)
-        #expect(throws: LinkError.malformedFrame("'feedForward' may not come now")) {
-            try worker.begin(Self.request.message(number: 3).head)
-        }
+        var again = hello.head
+        again.number = 3
+        #expect(throws: LinkError.malformedFrame("'hello' may not come now")) { try worker.begin(again) }
+        #expect(throws: Self.closed) { try worker.begin(Self.request.message(number: 3).head) }
     }
 
     @Test("a hello carries no tensor")
@@ -161,11 +219,11 @@ struct ProtocolTests {
             var worker = Self.worker
             var client = ClientProtocol(digest: isVersion ? LinkSamples.digest : "other", widestRow: 4)
             var hello = client.hello()
-            if isVersion { hello.fields[0] = 3 }
+            if isVersion { hello.fields[0] = 4 }
             try worker.begin(hello.head)
             let reason =
                 isVersion
-                ? "it speaks version 3 of the link, this worker 2"
+                ? "it speaks version 4 of the link, this worker 3"
                 : "the worker serves another model (digest \(LinkSamples.digest))"
             #expect(throws: LinkError.incompatible(reason)) { _ = try worker.receive(hello) }
             let reply = worker.failure(.incompatible(reason))
@@ -178,7 +236,8 @@ struct ProtocolTests {
     @Test("another version or model is refused by the client")
     func incompatibleWorker() throws {
         for (field, value, reason) in [
-            (0, 3, "it speaks version 3 of the link, this program 2"),
+            (0, 4, "it speaks version 4 of the link, this program 3"),
+            (0, 2, "it speaks version 2 of the link, this program 3"),
             (
                 4, UInt8(ascii: "S"),
                 "it serves another model (digest S\(LinkSamples.digest.dropFirst()), "
@@ -192,6 +251,10 @@ struct ProtocolTests {
             try client.begin(reply.head)
             #expect(throws: LinkError.incompatible(reason)) { _ = try client.receiveHello(reply) }
         }
+        var client = ClientProtocol(digest: LinkSamples.digest, widestRow: 4)
+        let reply = client.hello()  // A worker without a window, as the client's hello has none.
+        #expect(throws: LinkError.incompatible("it takes no requests")) { _ = try client.receiveHello(reply) }
+        #expect(throws: LinkError.disconnected("it was closed")) { _ = try client.ask(Self.request) }
     }
 
     @Test("a malformed request closes the worker's side")
@@ -203,9 +266,7 @@ struct ProtocolTests {
         #expect(throws: LinkError.malformedFrame("1 bytes after its fields")) {
             _ = try worker.receive(message)
         }
-        #expect(throws: LinkError.malformedFrame("'feedForward' may not come now")) {
-            try worker.begin(Self.request.message(number: 3).head)
-        }
+        #expect(throws: Self.closed) { try worker.begin(Self.request.message(number: 3).head) }
     }
 
     @Test("the answer for several sessions is limited by what was asked for each")
@@ -222,12 +283,22 @@ struct ProtocolTests {
                         layer: 0, segments: slots.map { Segment(slot: $0, position: 10, rows: 1) }), rows),
                 3 * 74 * 4
             ),
+            (
+                Request(
+                    .linearRing(layer: 0, site: .down),
+                    RingTensor(paddedRows: 3, channels: 1, values: [1, 2, 3])), 3 * 4
+            ),
+            (
+                Request(
+                    .padProducts(
+                        layer: 0, site: .down, seed: LinkSamples.seed, first: 9, rows: 5)), 5 * 4
+            ),
         ] {
             for excess in 0...1 {
                 var (client, worker) = try Self.open()
                 _ = try Self.take(try client.ask(request), &worker)
                 var head = FrameHead(kind: request.kind, isAnswer: true, number: 2)
-                (head.elements, head.rows, head.channels) = (.float32, 1, limit + excess)
+                (head.elements, head.rows, head.channels) = (.uint32, 1, limit + excess)
                 do throws(LinkError) {
                     try client.begin(head)
                     #expect(excess == 0)
@@ -246,11 +317,11 @@ struct ProtocolTests {
     func answers(index: Int) throws {
         var (client, worker) = try Self.open()
         _ = try Self.take(try client.ask(Self.request), &worker)
-        var head = worker.answer(.success(Self.answer)).head
+        var head = worker.answer(.success(Self.answer), to: 2).head
         let error: LinkError
         switch index {
-        case 0: (head.number, error) = (1, .malformedFrame("an answer to request 1, 2 was asked"))
-        case 1: (head.number, error) = (3, .malformedFrame("an answer to request 3, 2 was asked"))
+        case 0: (head.number, error) = (1, .malformedFrame("an answer to request 1, which waits for none"))
+        case 1: (head.number, error) = (3, .malformedFrame("an answer to request 3, which waits for none"))
         case 2: (head.isAnswer, error) = (false, .malformedFrame("'feedForward' is no answer"))
         case 3: (head.kind, error) = (.more, .malformedFrame("'more' is no answer"))
         case 4:
@@ -270,13 +341,29 @@ struct ProtocolTests {
     func unasked() throws {
         var (client, worker) = try Self.open()
         _ = try Self.take(try client.ask(Self.request), &worker)
-        let reply = worker.answer(.success(Self.answer))
+        _ = try Self.take(try client.ask(Self.request), &worker)
+        let reply = worker.answer(.success(Self.answer), to: 2)
         try client.begin(reply.head)
         _ = try client.receive(reply)
-        #expect(throws: LinkError.malformedFrame("an answer that nobody asked for")) {
+        #expect(throws: LinkError.malformedFrame("an answer to request 2, which waits for none")) {
             try client.begin(reply.head)
         }
+        // Nor does an answer to the other count any more.
+        let late = worker.answer(.success(Self.answer), to: 3)
+        #expect(throws: LinkError.malformedFrame("an answer that nobody asked for")) {
+            try client.begin(late.head)
+        }
         #expect(throws: LinkError.disconnected("it was closed")) { _ = try client.ask(Self.request) }
+
+        var greeting = ClientProtocol(digest: LinkSamples.digest, widestRow: 4)
+        #expect(throws: LinkError.malformedFrame("an answer that nobody asked for")) {
+            try greeting.begin(reply.head)
+        }
+        greeting = ClientProtocol(digest: LinkSamples.digest, widestRow: 4)
+        _ = greeting.hello()
+        #expect(throws: LinkError.malformedFrame("an answer to request 2, 1 was asked")) {
+            try greeting.begin(reply.head)
+        }
     }
 
     @Test("an answer of another kind, or a failure that cannot be read, closes the client's side")
@@ -285,7 +372,7 @@ struct ProtocolTests {
             var (client, worker) = try Self.open()
             _ = try Self.take(try client.ask(Self.request), &worker)
             var reply =
-                isFailure ? worker.answer(.failure(.workerFull("x"))) : worker.answer(.success(Self.answer))
+                worker.answer(isFailure ? .failure(.workerFull("x")) : .success(Self.answer), to: 2)
             if isFailure { reply.fields.removeLast() } else { reply.head.kind = .linear }
             try client.begin(reply.head)
             #expect(throws: LinkError.self) { _ = try client.receive(reply) }
@@ -293,14 +380,12 @@ struct ProtocolTests {
         }
     }
 
-    @Test("nothing may be asked before the hellos, and one thing at a time")
-    func oneAtATime() throws {
+    @Test("nothing may be asked before the hellos")
+    func beforeHellos() throws {
         var client = ClientProtocol(digest: LinkSamples.digest, widestRow: 4)
         #expect(throws: LinkError.disconnected("it was closed")) { _ = try client.ask(Self.request) }
         _ = client.hello()
         #expect(throws: LinkError.disconnected("it was closed")) { _ = try client.ask(Self.request) }
-        (client, _) = try Self.open()
-        _ = try client.ask(Self.request)
-        #expect(throws: LinkError.disconnected("it was closed")) { _ = try client.ask(Self.request) }
+        #expect(!client.isOpen && !client.hasRoom)
     }
 }

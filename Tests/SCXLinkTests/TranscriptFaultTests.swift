@@ -35,6 +35,41 @@ struct TranscriptFaultTests {
         #expect(entry.slots == [Slot(number: 4)])
     }
 
+    @Test("a hello of an earlier version of the link, which said less, is read too")
+    func earlierHello() throws {
+        let line =
+            #"{"microseconds":1,"direction":"sent","connection":1,"number":1,"kind":"hello","version":2,"#
+            + #""digest":"d","weights":"bf16"}"#
+        let entry = try #require(try Self.read([Self.start, line]).entries.first)
+        #expect(entry.detail == .hello(Hello(version: 2, digest: "d", weights: "bf16")))
+    }
+
+    @Test(
+        "a fault in what a hello says, or a seed, is named",
+        arguments: [
+            (#""ring":1"#, "'ring' is missing or neither true nor false"),
+            (#""window":65536"#, "'window' is missing or out of range"),
+            (#""shard":[0]"#, "'shard' is no part of a whole"),
+            (#""shard":[2,2]"#, "'shard' is no part of a whole"),
+            (#""shard":3"#, "'shard' is missing or no array"),
+            (
+                #""kind":"padProducts","layer":0,"site":"down","first":0,"count":1"#,
+                "'seed' is missing or no text"
+            ),
+            (
+                #""kind":"padProducts","layer":0,"site":"down","seed":"00","first":0,"count":1"#,
+                "'seed' is not 32 bytes"
+            ),
+            (#""kind":"linearRing","layer":0"#, "'site' is missing or no text"),
+        ])
+    func newFaults(_ members: String, _ reason: String) throws {
+        let common = #"{"microseconds":1,"direction":"received","connection":1,"number":1,"#
+        let kind = members.contains("kind") ? "" : #""kind":"hello","version":3,"digest":"d","weights":"","#
+        let fault = try #require(Self.fault([Self.start, common + kind + members + "}"]))
+        #expect(fault.line == 2)
+        #expect(fault.reason == reason)
+    }
+
     @Test(
         "a fault is named with its line",
         arguments: [

@@ -18,9 +18,12 @@ struct WorkerFixture {
     let model: Decoder
     let worker: Worker
 
-    init(_ name: String = "llama-gqa2", format: WeightFormat = .f32, limits: Worker.Limits = .init()) throws {
+    init(
+        _ name: String = "llama-gqa2", format: WeightFormat = .f32, shard: Shard = .whole,
+        limits: Worker.Limits = .init()
+    ) throws {
         checkpoint = try Checkpoint(directory: "\(Self.folder)/\(name)")
-        model = try Decoder(checkpoint, format: format, pool: Self.pool)
+        model = try Decoder(checkpoint, format: format, pool: Self.pool, shard: shard)
         worker = Worker(model: model, limits: limits)
     }
 

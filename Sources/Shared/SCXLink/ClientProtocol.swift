@@ -1,8 +1,8 @@
 /// The trusted side's half of the link, as a value: requests in, messages out, and back.
 ///
 /// Several requests may be on their way at once, as many as the worker's hello allows; each answer carries its request's
-/// number, and they may come in any order. After an error the protocol is closed, but for an error that the worker
-/// answered with, which leaves it open.
+/// number, and they may come in any order. After an error the protocol is closed, but for a request that the worker
+/// refused and nothing else, which leaves it open.
 public struct ClientProtocol: Sendable {
     private enum State: Equatable {
         case new, greeting, open, closed
@@ -103,7 +103,7 @@ public struct ClientProtocol: Sendable {
 
     /// Takes a whole message that ``begin(_:)`` has allowed: the answer to the request of its number.
     ///
-    /// - Throws: The worker's own error, after which the next request may be asked, or one of the connection's.
+    /// - Throws: The worker's own error, after which the protocol may still be open, or one of the connection's.
     public mutating func receive(_ message: Message) throws(LinkError) -> Answer {
         guard let request = asked.removeValue(forKey: message.head.number) else {
             preconditionFailure("ClientProtocol: nothing was asked")
@@ -111,7 +111,7 @@ public struct ClientProtocol: Sendable {
         state = .closed
         if message.head.kind == .failure {
             let error = try LinkError(message)
-            state = .open
+            if error.leavesOpen { state = .open }
             throw error
         }
         let answer = try Answer(message, to: request)

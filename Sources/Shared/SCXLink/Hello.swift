@@ -10,8 +10,9 @@ public struct Hello: Equatable, Sendable {
     public var digest: String
     /// How the worker holds its weights, `bf16` and the like; empty from the trusted side.
     public var weights: String
-    /// Whether the worker answers ``Request/Operation/linearRing(layer:site:)``: its weights are int8 with one scale for
-    /// each output. False from the trusted side.
+    /// Whether the worker multiplies integers: its weights are int8 with one scale for each output.
+    ///
+    /// False from the trusted side.
     public var ring = false
     /// Requests that may be on their way at once on one connection; 0 from the trusted side.
     public var window: UInt16 = 0
@@ -50,7 +51,9 @@ public struct Hello: Equatable, Sendable {
         }
         // Another version says other things from here on, and is refused by its number.
         guard version == Self.currentVersion else { return }
-        ring = try fields.take(UInt8.self) == 1
+        let ring = try fields.take(UInt8.self)
+        guard ring <= 1 else { throw .malformedFrame("a ring of \(ring)") }
+        self.ring = ring == 1
         window = try fields.take(UInt16.self)
         let (index, count) = (Int(try fields.take(UInt16.self)), Int(try fields.take(UInt16.self)))
         guard let part = Shard(index: index, of: count) else {

@@ -40,6 +40,14 @@ public enum LinkError: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether a worker that answered so goes on with the connection: it refused one request and nothing else.
+    var leavesOpen: Bool {
+        switch self {
+        case .invalidRequest, .workerFull: true
+        default: false
+        }
+    }
+
     /// The error's number on the wire, in a frame of kind ``MessageKind/failure``.
     public var code: UInt16 {
         switch self {

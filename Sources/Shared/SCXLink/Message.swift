@@ -162,7 +162,7 @@ extension Request {
             var seed: [UInt8] = []
             for _ in 0..<PadSeed.byteCount { seed.append(try fields.take(UInt8.self)) }
             let (first, rows) = (Int(try fields.take(UInt32.self)), Int(try fields.take(UInt32.self)))
-            guard (1...1 << 16).contains(rows) else { throw .malformedFrame("pads of \(rows) rows") }
+            guard (1...PadSeed.rowLimit).contains(rows) else { throw .malformedFrame("pads of \(rows) rows") }
             operation = .padProducts(
                 layer: layer, site: site, seed: PadSeed(bytes: seed), first: first, rows: rows)
         case .hello, .failure, .more:

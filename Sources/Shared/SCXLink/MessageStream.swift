@@ -98,14 +98,16 @@ public struct MessageStream: Sendable {
     ///
     /// - Parameters:
     ///   - deadline: For its first byte.
+    ///   - later: Asked when none has come until then: a new deadline, or nil to give up.
     ///   - begin: Decides by the head whether the message may come, before memory is taken for it.
     /// - Returns: The whole message.
     /// - Throws: ``LinkError``; the stream is of no use then.
     public func receive(
-        before deadline: Deadline, begin: (FrameHead) throws(LinkError) -> Void
+        before deadline: Deadline, orElse later: () -> Deadline? = { nil },
+        begin: (FrameHead) throws(LinkError) -> Void
     ) throws(LinkError) -> Message {
         // Only the first byte may keep us waiting: a peer that stops within a head has stalled.
-        let first = try read(1, before: deadline)
+        let first = try firstByte(before: deadline, orElse: later)
         let head = try FrameHead(bytes: first + read(FrameHead.byteCount - 1, before: self.deadline(0)))
         guard head.kind != .more else { throw .malformedFrame("the rest of a message that did not begin") }
         try begin(head)
@@ -151,6 +153,19 @@ public struct MessageStream: Sendable {
             part = next.payloadBytes
             guard next == expected, part > 0, part <= buffer.count - done else {
                 throw .malformedFrame("a frame that does not go on with the message before it")
+            }
+        }
+    }
+
+    private func firstByte(
+        before deadline: Deadline, orElse later: () -> Deadline?
+    ) throws(LinkError) -> [UInt8] {
+        var deadline = deadline
+        while true {
+            do throws(LinkError) { return try read(1, before: deadline) } catch {
+                // One byte comes whole or not at all, so nothing was lost.
+                guard case .timedOut = error, let next = later() else { throw error }
+                deadline = next
             }
         }
     }

@@ -8,6 +8,8 @@ import Foundation
 /// knows these pads, and the main worker must not. It prints as nothing that tells it.
 public struct PadSeed: Equatable, Sendable, CustomStringConvertible, CustomReflectable {
     public static let byteCount = 32
+    /// Rows of one request at most.
+    public static let rowLimit = 1 << 16
 
     /// The key.
     public let bytes: [UInt8]

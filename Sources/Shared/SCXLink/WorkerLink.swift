@@ -8,6 +8,9 @@ public protocol WorkerLink: Sendable {
 
     /// Sends a request and does not wait, so that this side can work while the worker does.
     ///
+    /// The worker takes up requests that are on their way together in any order: who needs one to be computed after another
+    /// waits for the answer to the first.
+    ///
     /// - Returns: What ``receive(_:)`` takes, once.
     func send(_ request: Request) throws(LinkError) -> SentRequest
 
@@ -20,9 +23,14 @@ public protocol WorkerLink: Sendable {
 
 /// A request whose answer has not been received.
 public struct SentRequest: Sendable {
+    /// Lives as long as somebody can still ask for the answer.
+    public final class Interest: Sendable {
+        fileprivate init() {}
+    }
+
     enum State: Sendable {
         /// On its way, by its number on a connection.
-        case waiting(number: UInt64, connection: Int)
+        case waiting(number: UInt64, connection: Int, Interest)
         /// Answered already.
         case answered(Result<Answer, LinkError>)
     }
@@ -38,12 +46,17 @@ public struct SentRequest: Sendable {
     ///   - number: Its number.
     ///   - connection: Which of the link's connections it went over.
     public init(number: UInt64, connection: Int) {
-        state = .waiting(number: number, connection: connection)
+        state = .waiting(number: number, connection: connection, Interest())
     }
 
     /// Its number and connection; nil when it was answered at once.
     public var waiting: (number: UInt64, connection: Int)? {
-        if case .waiting(let number, let connection) = state { (number, connection) } else { nil }
+        if case .waiting(let number, let connection, _) = state { (number, connection) } else { nil }
+    }
+
+    /// What tells a link that nobody waits any more, once it is gone; nil when it was answered at once.
+    public var interest: Interest? {
+        if case .waiting(_, _, let interest) = state { interest } else { nil }
     }
 
     /// The answer of one that was answered at once.

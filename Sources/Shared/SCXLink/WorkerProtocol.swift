@@ -59,8 +59,9 @@ public struct WorkerProtocol: Sendable {
                 throw .malformedFrame("a tensor of \(head.tensorBytes) bytes, the limit is \(largestTensor)")
             }
         } catch {
+            // So that the client takes the failure for the answer that it waits for.
+            if state != .closed { number = expected }
             state = .closed
-            number = expected  // So that the client takes the failure for the answer that it waits for.
             throw error
         }
     }

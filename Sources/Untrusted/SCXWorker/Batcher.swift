@@ -21,12 +21,17 @@ final class Batcher: @unchecked Sendable {
         let connection: UInt64
         let request: Request
         var answer: Result<Answer, LinkError>?
+        /// Batches that were computed while it waited for shorter ones to pass.
+        var passed = 0
 
         init(_ connection: UInt64, _ request: Request) {
             self.connection = connection
             self.request = request
         }
     }
+
+    /// Batches of short requests that go before a pass through the blocks at most.
+    private static let passingLimit = 8
 
     // Everything below is guarded by `condition`.
     private let condition = NSCondition()
@@ -77,14 +82,17 @@ final class Batcher: @unchecked Sendable {
     private func lead() {
         gather()
         // A pass through the blocks takes long, everything else does not: whoever waits for a short answer is ready for
-        // the next pass soon, and all passes can be one.
+        // the next pass soon, and all passes can be one. But clients that always have some on their way must not keep a
+        // pass off for ever.
         let short = waiting.filter { $0.request.kind != .middle }
+        let isShort = !short.isEmpty && waiting.allSatisfy { $0.passed < Self.passingLimit }
         // A connection's requests that work on slots take turns; products of integers leave nothing behind.
         var connections: Set<UInt64> = []
-        let batch = (short.isEmpty ? waiting : short).filter {
+        let batch = (isShort ? short : waiting).filter {
             $0.request.kind == .linearRing || connections.insert($0.connection).inserted
         }
         waiting.removeAll { pending in batch.contains { $0 === pending } }
+        if isShort { for pending in waiting where pending.request.kind == .middle { pending.passed += 1 } }
         condition.unlock()
         let start = ContinuousClock.now
         let answers = compute(batch.map { ($0.connection, $0.request) })
@@ -105,6 +113,6 @@ final class Batcher: @unchecked Sendable {
         let lately = now - max(batchTime * 3, .milliseconds(50))
         let expected = lastAsked.values.count { $0 > lately }
         let limit = Date(timeIntervalSinceNow: patience / .seconds(1))
-        while waiting.count < expected, condition.wait(until: limit) {}
+        while Set(waiting.map(\.connection)).count < expected, condition.wait(until: limit) {}
     }
 }

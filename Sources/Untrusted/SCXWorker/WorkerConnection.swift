@@ -5,8 +5,9 @@ import Synchronization
 /// One connection that is being served: its protocol, and the threads that read, compute and answer.
 ///
 /// The thread that has read a request computes its answer and sends it, so that a client with one request at a time waits
-/// for no hand-over between threads. Another thread reads meanwhile. It is started when there is none that could, up to as
-/// many as requests may be on their way; so the client never waits for room to send while it has an answer to read.
+/// for no hand-over between threads. Another thread reads meanwhile, and is started when there is none that could: one more
+/// than requests may be on their way. So the client never waits for room to send while it has an answer to read, one that
+/// hangs up is noticed, and one that asks for more than it may is turned away.
 final class WorkerConnection: @unchecked Sendable {
     private let stream: MessageStream
     private let idle: Duration
@@ -54,9 +55,9 @@ final class WorkerConnection: @unchecked Sendable {
 
     /// Reads, computes and answers until the connection ends.
     private func work() {
-        do throws(LinkError) {
-            while let message = try read() {
-                switch try state.withLock({ state throws(LinkError) in try state.link.receive(message) }) {
+        while let action = next() {
+            do throws(LinkError) {
+                switch action {
                 case .send(let hello): try send(hello)
                 case .serve(let request, let number):
                     finishReading()
@@ -64,29 +65,44 @@ final class WorkerConnection: @unchecked Sendable {
                     try send(state.withLock { $0.link.answer(result, to: number) })
                     state.withLock { $0.readers += 1 }
                 }
+            } catch {
+                end(error)
             }
-        } catch {
-            end(error)
         }
     }
 
-    /// The next message, whose reader this thread is until ``finishReading()``; nil when the connection has ended.
-    private func read() throws(LinkError) -> Message? {
+    /// What the next message asks for, whose reader this thread is until ``finishReading()``; nil when the connection has
+    /// ended.
+    ///
+    /// The protocol takes the whole message, and a fault ends the connection, before another thread may read: it would
+    /// take the next message out of turn otherwise, or the middle of a malformed one for a head.
+    private func next() -> WorkerProtocol.Action? {
         reading.lock()
         defer { reading.unlock() }
         guard state.withLock({ $0.end == nil }) else { return nil }
-        let message = try stream.receive(before: Deadline(after: idle)) { head throws(LinkError) in
-            try state.withLock { state throws(LinkError) in try state.link.begin(head) }
+        do throws(LinkError) {
+            let message = try stream.receive(before: Deadline(after: idle), orElse: patience) {
+                head throws(LinkError) in
+                try state.withLock { state throws(LinkError) in try state.link.begin(head) }
+            }
+            record(message, .received)
+            return try state.withLock { state throws(LinkError) in try state.link.receive(message) }
+        } catch {
+            end(error)
+            return nil
         }
-        record(message, .received)
-        return message
+    }
+
+    /// Goes on waiting for a client that has been silent while it waits for an answer itself; nil when it has them all.
+    private func patience() -> Deadline? {
+        state.withLock { $0.threads > $0.readers } ? Deadline(after: idle) : nil
     }
 
     /// Leaves reading to another thread, which is started when all others compute.
     private func finishReading() {
         let isNeeded = state.withLock { state in
             state.readers -= 1
-            guard state.readers == 0, state.threads < window else { return false }
+            guard state.readers == 0, state.threads <= window else { return false }
             state.readers += 1
             state.threads += 1
             return true
@@ -98,6 +114,7 @@ final class WorkerConnection: @unchecked Sendable {
             threads.leave()
         }
         thread.name = "scx worker connection"
+        thread.stackSize = 1 << 20
         thread.start()
     }
 
@@ -116,7 +133,8 @@ final class WorkerConnection: @unchecked Sendable {
             return true
         }
         guard isFirst else { return }
-        if case .disconnected = error {} else {
+        if case .disconnected = error {
+        } else {
             let failure = state.withLock { $0.link.failure(error) }
             sending.lock()
             try? stream.send(failure)

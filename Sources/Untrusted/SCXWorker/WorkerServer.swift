@@ -64,7 +64,8 @@ public final class WorkerServer: Sendable {
             return error
         }
         defer { close(connection) }
-        return WorkerConnection(stream, link, idle: limits.idle, window: limits.window) { message, direction in
+        return WorkerConnection(stream, link, idle: limits.idle, window: Int(hello.window)) {
+            message, direction in
             self.recorder?.record(message, direction: direction, connection: connection)
         } answer: { request in
             self.answer(request, connection)

@@ -91,11 +91,15 @@ extension WorkerState {
     }
 
     /// Expands a batch of pads and multiplies them.
-    func padProducts(
+    mutating func padProducts(
         _ job: Job, _ site: DecoderSite, _ seed: PadSeed, first: Int, rows: Int
     ) throws(LinkError) -> Answer {
         let (inputs, outputs) = (model.inputs(of: site), model.ringOutputs(of: site))
+        guard (1...PadSeed.rowLimit).contains(rows), (0...Int(UInt32.max)).contains(first) else {
+            throw .invalidRequest("pads of \(rows) rows from \(first) on")
+        }
         try check(answerRows: rows, channels: max(inputs, outputs))
+        statistics.batches += 1
         var pads = [UInt32](repeating: 0, count: rows * inputs)
         var span = pads.mutableSpan
         seed.expand(rows: UInt64(first)..<UInt64(first + rows), inputs: inputs, into: &span)

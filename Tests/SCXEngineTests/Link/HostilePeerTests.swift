@@ -92,7 +92,7 @@ struct HostilePeerTests {
 
     /// What a hostile worker does once it has answered the hello.
     enum Misdeed: CaseIterable {
-        case garbage, wrongNumber, wrongShape, notNumbers, hangUp, failure
+        case garbage, wrongNumber, wrongShape, notNumbers, hangUp, failure, twice, noWindow
     }
 
     @Test("whatever a worker answers, the trusted side ends with a clear error", arguments: Misdeed.allCases)
@@ -108,16 +108,25 @@ struct HostilePeerTests {
 
     private static func serve(_ bytes: PipeStream, _ digest: String, _ misdeed: Misdeed) {
         let stream = MessageStream(bytes)
-        var link = WorkerProtocol(hello: Hello(digest: digest), largestTensor: 1 << 20)
+        var hello = Hello(digest: digest)
+        hello.window = 4
+        var link = WorkerProtocol(hello: hello, largestTensor: 1 << 20)
         defer { bytes.close() }
         while let message = try? stream.receive(before: Deadline(after: .seconds(5)), begin: { _ in }) {
             guard let action = try? link.receive(message) else { return }
-            guard case .serve(let request) = action, case .rows(let rows) = request.payload else {
-                if case .send(let hello) = action { try? stream.send(hello) }
+            guard case .serve(let request, let number) = action, case .rows(let rows) = request.payload else {
+                if case .send(var hello) = action {
+                    // The window lies before the shard's two numbers.
+                    if misdeed == .noWindow {
+                        hello.fields.replaceSubrange(
+                            hello.fields.count - 6..<hello.fields.count - 4, with: [0, 0])
+                    }
+                    try? stream.send(hello)
+                }
                 continue
             }
             let same = EncodedTensor(resultOf: request, channels: rows.channels, values: rows.values)
-            var reply = link.answer(.success(.tensor(same)))
+            var reply = link.answer(.success(.tensor(same)), to: number)
             switch misdeed {
             case .garbage:
                 let noise = [UInt8](repeating: 7, count: 100)
@@ -138,6 +147,8 @@ struct HostilePeerTests {
                 reply.tensor = .floats(Array(repeating: .nan, count: rows.rows * channels))
             case .hangUp: return
             case .failure: reply = link.failure(.invalidRequest("not today"))
+            case .twice: try? stream.send(reply)
+            case .noWindow: return
             }
             try? stream.send(reply)
         }

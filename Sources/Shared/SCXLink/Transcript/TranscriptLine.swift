@@ -147,13 +147,18 @@ extension TranscriptEntry.Detail {
             var hello = Hello(
                 version: UInt16(try line.int("version", atMost: Int(UInt16.max))),
                 digest: try line.text("digest"), weights: try line.text("weights"))
-            hello.ring = try line.bool("ring")
-            hello.window = UInt16(try line.int("window", atMost: Int(UInt16.max)))
-            let shard = try line.ints("shard", atMost: Int(UInt16.max))
-            guard shard.count == 2, let part = Shard(index: shard[0], of: shard[1]) else {
-                throw line.fault("'shard' is no part of a whole")
+            // Earlier versions of the link did not say these.
+            if line["ring"] != nil { hello.ring = try line.bool("ring") }
+            if line["window"] != nil {
+                hello.window = UInt16(try line.int("window", atMost: Int(UInt16.max)))
             }
-            hello.shard = part
+            if line["shard"] != nil {
+                let shard = try line.ints("shard", atMost: Int(UInt16.max))
+                guard shard.count == 2, let part = Shard(index: shard[0], of: shard[1]) else {
+                    throw line.fault("'shard' is no part of a whole")
+                }
+                hello.shard = part
+            }
             self = .hello(hello)
         case (.failure, _):
             self = .failure(
@@ -198,7 +203,8 @@ extension Request.Operation {
         case .linearRing(let layer, let site): return [member(layer), .init("site", .string("\(site)"))]
         case .padProducts(let layer, let site, let seed, let first, let rows):
             return [
-                member(layer), .init("site", .string("\(site)")), .init("seed", .string(hexadecimal(seed.bytes))),
+                member(layer), .init("site", .string("\(site)")),
+                .init("seed", .string(hexadecimal(seed.bytes))),
                 .init("first", .int(first)), .init("count", .int(rows)),
             ]
         case .release(let slot): return member(slot)

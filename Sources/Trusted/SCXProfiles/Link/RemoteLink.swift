@@ -41,9 +41,19 @@ package final class RemoteLink: WorkerLink {
         var link: ClientProtocol
         let hello: Hello
         /// Requests on their way, for the counts of what crossed.
-        var sent: [UInt64: Request] = [:]
+        var sent: [UInt64: Asked] = [:]
         /// Answers that came before somebody waited for them.
-        var answers: [UInt64: Result<Answer, LinkError>] = [:]
+        var answers: [UInt64: Early] = [:]
+    }
+
+    private struct Asked {
+        let request: Request
+        weak var interest: SentRequest.Interest?
+    }
+
+    private struct Early {
+        let result: Result<Answer, LinkError>
+        weak var interest: SentRequest.Interest?
     }
 
     private struct State {
@@ -105,10 +115,11 @@ package final class RemoteLink: WorkerLink {
             do throws(LinkError) {
                 while !connection.link.hasRoom { try receiveNext(&connection, &state.traffic) }
                 let message = try connection.link.ask(request)
-                connection.sent[message.head.number] = request
+                let sent = SentRequest(number: message.head.number, connection: connection.number)
+                connection.sent[message.head.number] = Asked(request: request, interest: sent.interest)
                 try connection.stream.send(message)
                 state.connection = connection
-                return SentRequest(number: message.head.number, connection: connection.number)
+                return sent
             } catch {
                 connection.stream.bytes.close()
                 throw error
@@ -118,10 +129,15 @@ package final class RemoteLink: WorkerLink {
 
     package func receive(_ sent: SentRequest) throws(LinkError) -> Answer {
         guard let waiting = sent.waiting else { return try sent.answer() }
+        // Nobody else may hold it, and an answer that nobody waits for is not kept.
+        defer { withExtendedLifetime(sent) {} }
         return try state.withLock { state throws(LinkError) in
             guard var connection = state.connection, connection.number == waiting.connection else {
                 throw .disconnected("its answer was lost with its connection")
             }
+            precondition(
+                connection.sent[waiting.number] != nil || connection.answers[waiting.number] != nil,
+                "RemoteLink: the answer was received before")
             state.connection = nil
             do throws(LinkError) {
                 while connection.answers[waiting.number] == nil {
@@ -131,10 +147,10 @@ package final class RemoteLink: WorkerLink {
                 connection.stream.bytes.close()
                 throw error
             }
-            let result = connection.answers.removeValue(forKey: waiting.number)
+            let answer = connection.answers.removeValue(forKey: waiting.number)
             state.connection = connection
-            guard let result else { throw .unexpectedAnswer("none") }
-            return try result.get()
+            guard let answer else { throw .unexpectedAnswer("none") }
+            return try answer.result.get()
         }
     }
 
@@ -147,17 +163,23 @@ package final class RemoteLink: WorkerLink {
             head throws(LinkError) in try link.begin(head)
         }
         let number = reply.head.number
-        let request = connection.sent.removeValue(forKey: number)
+        let asked = connection.sent.removeValue(forKey: number)
+        let result: Result<Answer, LinkError>
         do throws(LinkError) {
             let answer = try link.receive(reply)
-            if let request { traffic.add(request, answer) }
-            connection.answers[number] = .success(answer)
+            if let asked { traffic.add(asked.request, answer) }
+            result = .success(answer)
         } catch {
             // The worker may have refused this request alone.
             guard link.isOpen else { throw error }
-            connection.answers[number] = .failure(error)
+            result = .failure(error)
         }
         connection.link = link
+        // Some that were asked are never asked for, as when the other part of a batch has failed.
+        connection.answers = connection.answers.filter { $0.value.interest != nil }
+        if let interest = asked?.interest {
+            connection.answers[number] = Early(result: result, interest: interest)
+        }
     }
 
     /// The connection, made anew when there is none.
