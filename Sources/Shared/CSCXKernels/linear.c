@@ -87,7 +87,7 @@ bool cscx_linear(
         .w = w, .x = x, .y = y, .bias = bias, .tile = kernels->tile, .prepare = prepare, .finish = finish,
         .kernels = kernels, .together = kernels->panels[format], .height = kernels->heights[format],
         .value_bytes = quantised(format) ? 1 : format == cscx_format_bf16 && kernels->rounds_to_bf16 ? 2 : 4,
-        .block = at_least(128, panel_block_bytes / (64 >> format)),
+        .block = at_least(128, panel_block_bytes / (64 >> format)), .fetch = 1024,
         .group = format == cscx_format_int4 ? 32 : w->group ? w->group : 128,
     };
     p.groups = quantised(format) ? divided_up(w->columns, p.group) : 0;

@@ -12,7 +12,6 @@ enum {
     sums_count = 16 << 10,     // accumulators of a chunk, on the stack
     scratch_bytes = 16 << 20,  // packed activations at a time
     job_bytes = 128 << 10,     // weights worth the hand-over of a job
-    fetch_bytes = 1024,        // how far ahead a single tile fetches its weights
 };
 
 // MARK: Scratch memory for the packed activations, one per calling thread and kept, since a token needs it often.
@@ -100,7 +99,7 @@ static void multiply(void *context, size_t job) {
                         }
                     }
                     if (tile1 - tile0 == 1) {
-                        t.ahead = fetch_bytes;
+                        t.ahead = p->fetch;
                         t.ahead_step = 64;
                     } else {
                         // Each tile fetches its part of the next block, so that memory and arithmetic overlap.

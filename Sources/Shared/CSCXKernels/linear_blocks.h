@@ -26,6 +26,7 @@ typedef struct cscx_product {
     size_t height;            ///< Of the highest tile.
     size_t value_bytes;       ///< Of a packed activation.
     size_t block;             ///< Inputs of a block, unless a single tile reads the weights once.
+    size_t fetch;             ///< How far ahead a single tile fetches its weights, in bytes.
     size_t group, groups;     ///< Of quantised activations; `groups` is 0 where there are none.
 
     // Set for each batch of tokens.

@@ -47,6 +47,7 @@ bool cscx_ring_linear(
     cscx_product p = {
         .w = w, .x = z, .y = y, .tile = kernels->tile, .prepare = prepare, .finish = finish, .ring = kernels,
         .together = kernels->panels, .height = kernels->height, .value_bytes = sizeof(uint32_t), .block = 512,
+        .fetch = 2048,
     };
     return cscx_multiply_blocks(&p, tokens, threads);
 }
