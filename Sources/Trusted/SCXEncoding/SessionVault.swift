@@ -46,9 +46,6 @@ package final class SessionVault: Sendable {
     }
 
     private static let header: [UInt8] = Array("scxvault".utf8) + [1]
-    private static let partSize = 1 << 20
-    private static let partOverhead = 28
-    private static let keySize = 32
 
     private let directory: VaultDirectory
     private let keyFile: String
@@ -67,7 +64,7 @@ package final class SessionVault: Sendable {
         self.keyFile = keyFile ?? "\(directory)/key"
         self.limits = limits
         sweepFiles()
-        if try readKey() == nil { try makeKey() }
+        if try KeyFile.read(self.keyFile) == nil { try KeyFile.make(self.keyFile) }
     }
 
     /// Size of all files.
@@ -84,14 +81,16 @@ package final class SessionVault: Sendable {
     /// - Throws: ``VaultError``; nothing is there then.
     package func seal(_ bytes: borrowing SecretBuffer<UInt8>, id: ID, namespace: String) throws(VaultError) {
         let master: SymmetricKey
-        if let key = try readKey() {
+        if let key = try KeyFile.read(keyFile) {
             master = key
         } else {
             // What was sealed under the key that is gone is of no use to anyone.
             entries.withLock { $0 = [:] }
             sweepFiles()
-            try makeKey()
-            guard let key = try readKey() else { throw VaultError(keyFile, "was deleted while in use") }
+            try KeyFile.make(keyFile)
+            guard let key = try KeyFile.read(keyFile) else {
+                throw VaultError(keyFile, "was deleted while in use")
+            }
             master = key
         }
         sweep()
@@ -142,12 +141,7 @@ package final class SessionVault: Sendable {
 
     private func sweepFiles() { directory.removeFiles(endingIn: [".sealed", ".partial"]) }
 
-    private static func fileSize(_ count: Int) -> Int {
-        header.count + count + partCount(count) * partOverhead
-    }
-
-    /// At least one, so that nothing also has a tag.
-    private static func partCount(_ count: Int) -> Int { max(1, (count + partSize - 1) / partSize) }
+    private static func fileSize(_ count: Int) -> Int { header.count + SealedParts.sealedSize(count) }
 
     /// Makes room for a session, and writes it down.
     private func reserve(_ id: ID, _ entry: Entry) throws(VaultError) {
@@ -175,33 +169,19 @@ package final class SessionVault: Sendable {
         _ bytes: borrowing SecretBuffer<UInt8>, _ file: borrowing VaultFile, _ id: ID, _ namespace: String,
         _ key: SymmetricKey
     ) throws(VaultError) {
-        var next = Data(Self.header)
-        for part in 0..<Self.partCount(bytes.count) {
-            let range = part * Self.partSize..<min((part + 1) * Self.partSize, bytes.count)
-            let context = Self.context(part, bytes.count, id, namespace)
-            let sealed = unsafe bytes.span.extracting(range).withUnsafeBytes { bytes in
-                // A new random nonce each time.
-                unsafe try? AES.GCM.seal(bytes, using: key, authenticating: context).combined
+        try file.append(Data(Self.header))
+        let count = bytes.count
+        try unsafe bytes.span.withUnsafeBytes { bytes throws(VaultError) in
+            unsafe try SealedParts.append(bytes, to: file, key: key) {
+                Self.context($0, count, id, namespace)
             }
-            guard let sealed else { throw VaultError(file.path, "the cipher failed") }
-            next += sealed
-            try append(next, to: file)
-            next = Data()
         }
         try file.synchronize()
     }
 
-    private func append(_ data: Data, to file: borrowing VaultFile) throws(VaultError) {
-        var failure: VaultError?
-        unsafe data.withUnsafeBytes { bytes in
-            do throws(VaultError) { unsafe try file.append(bytes) } catch { failure = error }
-        }
-        if let failure { throw failure }
-    }
-
     /// Reads a file to its end; nil when anything about it is not as it was sealed.
     private func read(_ id: ID, _ namespace: String, _ count: Int) -> SecretBuffer<UInt8>? {
-        guard let master = try? readKey(), let file = try? VaultFile.reading(path(id)),
+        guard let master = try? KeyFile.read(keyFile), let file = try? VaultFile.reading(path(id)),
             file.size == Self.fileSize(count)
         else { return nil }
         let key = key(of: namespace, id, master)
@@ -210,19 +190,13 @@ package final class SessionVault: Sendable {
             return nil
         }
         var bytes = SecretBuffer<UInt8>(repeating: 0, count: count)
-        for part in 0..<Self.partCount(count) {
-            let range = part * Self.partSize..<min((part + 1) * Self.partSize, count)
-            var sealed = Data(count: range.count + Self.partOverhead)
-            let context = Self.context(part, count, id, namespace)
-            guard unsafe sealed.withUnsafeMutableBytes({ unsafe file.fill($0) }),
-                let box = try? AES.GCM.SealedBox(combined: sealed),
-                var opened = try? AES.GCM.open(box, using: key, authenticating: context)
-            else { return nil }
-            unsafe opened.withUnsafeMutableBytes { opened in
-                unsafe bytes.write(UnsafeRawBufferPointer(opened), at: range.lowerBound)
-                if let start = opened.baseAddress { unsafe zeroize(start, byteCount: opened.count) }
+        var span = bytes.mutableSpan
+        let isAsSealed = unsafe span.withUnsafeMutableBytes { bytes in
+            unsafe SealedParts.read(into: bytes, from: file, key: key) {
+                Self.context($0, count, id, namespace)
             }
         }
+        guard isAsSealed else { return nil }
         return bytes
     }
 
@@ -241,33 +215,6 @@ package final class SessionVault: Sendable {
     private func key(of namespace: String, _ id: ID, _ master: SymmetricKey) -> SymmetricKey {
         HKDF<SHA256>.deriveKey(
             inputKeyMaterial: master, salt: Array(id.name.utf8),
-            info: Array("scx session vault 1: \(namespace)".utf8), outputByteCount: Self.keySize)
-    }
-
-    /// The master key; nil when there is none.
-    private func readKey() throws(VaultError) -> SymmetricKey? {
-        guard let file = try VaultFile.reading(keyFile) else { return nil }
-        guard file.size == Self.keySize else {
-            throw VaultError(keyFile, "is \(file.size) bytes long, a key has \(Self.keySize)")
-        }
-        var bytes = SecretBuffer<UInt8>(repeating: 0, count: Self.keySize)
-        var span = bytes.mutableSpan
-        let isRead = unsafe span.withUnsafeMutableBytes { unsafe file.fill($0) }
-        guard isRead else { throw VaultError(keyFile, "cannot be read") }
-        return unsafe bytes.span.withUnsafeBytes { unsafe SymmetricKey(data: $0) }
-    }
-
-    /// Makes a master key, unless there has come to be one.
-    private func makeKey() throws(VaultError) {
-        let name = "\(keyFile).partial"
-        VaultFile.remove(name)
-        let file = try VaultFile.creating(name)
-        var failure: VaultError?
-        unsafe SymmetricKey(size: .bits256).withUnsafeBytes { bytes in
-            do throws(VaultError) { unsafe try file.append(bytes) } catch { failure = error }
-        }
-        if let failure { throw failure }
-        try file.synchronize()
-        try VaultFile.moveKeeping(name, to: keyFile)
+            info: Array("scx session vault 1: \(namespace)".utf8), outputByteCount: KeyFile.size)
     }
 }

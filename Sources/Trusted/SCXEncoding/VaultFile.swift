@@ -1,3 +1,5 @@
+import Foundation
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -6,7 +8,7 @@
     import Darwin
 #endif
 
-/// Why a vault cannot be used, or did not take a session.
+/// Why a vault or a bank of pads cannot be used, or did not take what it was given.
 ///
 /// Carries paths and sizes, never contents.
 package struct VaultError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -17,9 +19,18 @@ package struct VaultError: Error, Equatable, Sendable, CustomStringConvertible {
 
     /// With what the system says of the last call.
     init(_ path: String, cannot action: String) {
-        let reason = unsafe String(cString: strerror(errno))
-        self.init(path, "cannot \(action): \(reason)")
+        self.init(path, "cannot \(action): \(Self.reason(errno))")
     }
+
+    /// What the system says of an error.
+    static func reason(_ code: Int32) -> String { unsafe String(cString: strerror(code)) }
+
+    private static let busy = "is used by another process"
+
+    static func busy(_ path: String) -> VaultError { VaultError(path, busy) }
+
+    /// Whether another process has it, so that this one may do without.
+    package var isBusy: Bool { problem == Self.busy }
 
     package var description: String { "\(path): \(problem)" }
 }
@@ -42,8 +53,10 @@ struct VaultFile: ~Copyable {
     ///
     /// - Returns: Nil when there is none.
     /// - Throws: ``VaultError`` when it cannot be read, or others than its owner can read it.
-    static func reading(_ path: String) throws(VaultError) -> VaultFile? {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    static func reading(_ path: String) throws(VaultError) -> VaultFile? { try opening(path, O_RDONLY) }
+
+    private static func opening(_ path: String, _ access: Int32) throws(VaultError) -> VaultFile? {
+        let descriptor = unsafe open(path, access | O_CLOEXEC | O_NONBLOCK)
         if descriptor < 0, errno == ENOENT { return nil }
         guard descriptor >= 0 else { throw VaultError(path, cannot: "read it") }
         var status = stat()
@@ -57,6 +70,11 @@ struct VaultFile: ~Copyable {
             throw VaultError(path, "can be read by others than its owner; chmod 600 changes that")
         }
         return file
+    }
+
+    /// Opens a file that is there to read it and to append to it.
+    static func appending(_ path: String) throws(VaultError) -> VaultFile? {
+        try opening(path, O_RDWR | O_APPEND)
     }
 
     private init(path: String, size: Int, descriptor: Int32) {
@@ -74,6 +92,27 @@ struct VaultFile: ~Copyable {
             guard count > 0 else { throw VaultError(path, cannot: "write it") }
             unsafe rest = UnsafeRawBufferPointer(rebasing: rest[count...])
         }
+    }
+
+    /// Appends bytes.
+    borrowing func append(_ data: Data) throws(VaultError) {
+        var failure: VaultError?
+        unsafe data.withUnsafeBytes { bytes in
+            do throws(VaultError) { unsafe try append(bytes) } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+
+    /// Cuts the file.
+    borrowing func truncate(to size: Int) throws(VaultError) {
+        guard ftruncate(descriptor, off_t(size)) == 0 else { throw VaultError(path, cannot: "cut it") }
+    }
+
+    /// What tells the file from a copy of it on the same disk.
+    borrowing func identity() throws(VaultError) -> UInt64 {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { throw VaultError(path, cannot: "read it") }
+        return UInt64(status.st_ino)
     }
 
     /// Reads the next bytes.
@@ -109,6 +148,11 @@ struct VaultFile: ~Copyable {
     }
 
     static func remove(_ path: String) { unsafe _ = unlink(path) }
+
+    /// Removes a file, unless it is gone.
+    static func removeSurely(_ path: String) throws(VaultError) {
+        guard unsafe unlink(path) == 0 || errno == ENOENT else { throw VaultError(path, cannot: "remove it") }
+    }
 }
 
 /// A directory that nobody but its owner can enter, held by one process at a time.
@@ -139,11 +183,15 @@ struct VaultDirectory: ~Copyable {
         }
         // The system lets go of it when the process ends, however it ends.
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            throw VaultError(path, "is used by another process")
+            throw .busy(path)
         }
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        // A process that is just being started may have a copy of the descriptor for a moment.
+        _ = flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 
     /// Returns when the names of files are on the disk.
     borrowing func synchronize() throws(VaultError) {
@@ -152,13 +200,22 @@ struct VaultDirectory: ~Copyable {
 
     /// Removes the files whose names end in one of these.
     borrowing func removeFiles(endingIn endings: [String]) {
-        guard let stream = unsafe opendir(path) else { return }
-        defer { unsafe _ = closedir(stream) }
-        while let entry = unsafe readdir(stream) {
-            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if endings.contains(where: name.hasSuffix) { VaultFile.remove("\(path)/\(name)") }
+        for name in Self.names(in: path) ?? [] where endings.contains(where: name.hasSuffix) {
+            VaultFile.remove("\(path)/\(name)")
         }
+    }
+
+    /// The names in a directory; nil when there is none.
+    static func names(in path: String) -> [String]? {
+        guard let stream = unsafe opendir(path) else { return nil }
+        defer { unsafe _ = closedir(stream) }
+        var names: [String] = []
+        while let entry = unsafe readdir(stream) {
+            names.append(
+                unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                    unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+                })
+        }
+        return names
     }
 }

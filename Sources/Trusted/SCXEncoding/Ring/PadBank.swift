@@ -8,6 +8,10 @@ import Synchronization
 /// A pad is handed out once. In memory that is a counter in each batch; the seeds are drawn afresh for each batch, so what a
 /// process that ends leaves unused is never used by another. A bank that is dry takes the next pads as fast as its source
 /// gives them.
+///
+/// With a ``PadStore`` it takes pads from memory first, then from the store, and multiplies when that is empty. The store
+/// burns a batch before the bank has it, so what is in memory when the process ends is lost; for that reason little is
+/// loaded ahead.
 package final class PadBank: Sendable {
     /// How much is prepared.
     package struct Limits: Equatable, Sendable {
@@ -17,17 +21,21 @@ package final class PadBank: Sendable {
         package var batchRows = 128
         /// Rows of each site to keep prepared.
         package var rows = 256
+        /// Rows of each site to keep in memory while a store has more of them.
+        package var loadedRows = 32
 
         package init() {}
     }
 
     /// Where pads came from, counted in rows of all sites.
     package struct Use: Equatable, Sendable {
-        /// Multiplied here.
+        /// Multiplied here, in this run or an earlier one.
         package var direct = 0
         /// Multiplied by a peer.
         package var peer = 0
-        /// Of these, prepared before they were needed.
+        /// Of these, loaded from the store.
+        package var loaded = 0
+        /// Of all, taken after they were prepared and not while somebody waited; all that came from the store.
         package var banked = 0
         /// How long rows waited for pads.
         package var stalledSeconds = 0.0
@@ -47,12 +55,17 @@ package final class PadBank: Sendable {
         var bytes = 0
         var use = Use()
         var isClosed = false
-        /// Sources that gave a wrong product: they are asked no more.
+        /// Who multiplied pads: the sources, then others that the store names.
+        var makers: [PadMaker]
+        /// Makers that gave a wrong product: they are asked no more.
         var distrusted: Set<Int> = []
+
+        var distrustedMakers: Set<PadMaker> { Set(distrusted.map { makers[$0] }) }
     }
 
     private let sites: [RingSite]
     private let sources: [any PadSource]
+    private let store: PadStore?
     private let limits: Limits
     private let state: Mutex<State>
     private let warn: @Sendable (String) -> Void
@@ -62,18 +75,20 @@ package final class PadBank: Sendable {
     /// - Parameters:
     ///   - sites: Of the model, in the order of a forward pass.
     ///   - sources: Where products come from: the first that gives them.
+    ///   - store: Asked before the sources.
     ///   - limits: How much is prepared.
     ///   - warn: Told when a source is left out for ever.
     package init(
-        sites: [RingSite], sources: [any PadSource], limits: Limits = .init(),
+        sites: [RingSite], sources: [any PadSource], store: PadStore? = nil, limits: Limits = .init(),
         warn: @escaping @Sendable (String) -> Void = { _ in }
     ) {
         precondition(!sources.isEmpty, "PadBank: no source")
         self.sites = sites
         self.sources = sources
+        self.store = store
         self.limits = limits
         self.warn = warn
-        var state = State()
+        var state = State(makers: sources.map(PadMaker.init))
         for site in sites { state.shelves[site.site] = Shelf(site: site) }
         self.state = Mutex(state)
     }
@@ -102,7 +117,12 @@ package final class PadBank: Sendable {
         if places.count < rows {
             let start = ContinuousClock.now
             while places.count < rows {
-                try add(prepare(site, rows: max(rows - places.count, min(limits.batchRows, Self.fewestRows))))
+                if let batch = load(site) {
+                    add(batch)
+                } else {
+                    try add(
+                        prepare(site, rows: max(rows - places.count, min(limits.batchRows, Self.fewestRows))))
+                }
                 places += takePrepared(rows - places.count, site, countsAsBanked: false)
             }
             let seconds = (ContinuousClock.now - start) / .seconds(1)
@@ -119,33 +139,41 @@ package final class PadBank: Sendable {
             guard var shelf = state.shelves[site.site] else { preconditionFailure("PadBank: another model") }
             var places: [PadRows.Place] = []
             while places.count < rows, let batch = shelf.batches.first {
-                places += batch.take(rows - places.count).map { PadRows.Place(batch: batch, row: $0) }
+                let taken = batch.take(rows - places.count)
+                places += taken.map { PadRows.Place(batch: batch, row: $0) }
+                if countsAsBanked || batch.isStored { state.use.banked += taken.count }
                 if batch.left == 0 {
                     shelf.batches.removeFirst()
                     state.bytes -= batch.byteCount
                 }
             }
             state.shelves[site.site] = shelf
-            if countsAsBanked { state.use.banked += places.count }
             return places
         }
     }
 
+    /// The next batch of the store.
+    private func load(_ site: RingSite) -> PadBatch? {
+        guard let store else { return nil }
+        guard let pads = store.take(site, avoiding: state.withLock { $0.distrustedMakers }) else {
+            return nil
+        }
+        let maker = pads.maker
+        let number = state.withLock { state in
+            if let number = state.makers.firstIndex(of: maker) { return number }
+            state.makers.append(maker)
+            return state.makers.count - 1
+        }
+        return PadBatch(
+            seed: pads.seed, first: pads.first, site: site, source: number, isStored: true,
+            products: pads.products)
+    }
+
     /// Makes a batch with a seed of its own, from the first source that gives it.
     private func prepare(_ site: RingSite, rows: Int) throws(LinkError) -> PadBatch {
-        var failure = LinkError.unreachable("no source of pads is left")
-        for (number, source) in sources.enumerated() where !state.withLock({ $0.distrusted.contains(number) }) {
-            var random = SecureRandom(bufferBytes: PadSeed.byteCount)
-            let seed = random.padSeed()
-            do throws(LinkError) {
-                let products = try source.products(site, seed: seed, rows: rows)
-                precondition(products.count == rows * site.outputs, "PadBank: products of another shape")
-                return PadBatch(seed: seed, site: site, source: number, products: products)
-            } catch {
-                failure = error
-            }
-        }
-        throw failure
+        let distrusted = state.withLock { $0.distrusted }
+        let pads = try sources.firstProducts(site, rows: rows, leavingOut: distrusted)
+        return PadBatch(seed: pads.seed, site: site, source: pads.source, products: pads.products)
     }
 
     private func add(_ batch: PadBatch) {
@@ -153,38 +181,51 @@ package final class PadBank: Sendable {
             guard !state.distrusted.contains(batch.source) else { return }
             state.shelves[batch.site.site]?.batches.append(batch)
             state.bytes += batch.byteCount
-            switch sources[batch.source].kind {
+            switch state.makers[batch.source].kind {
             case .direct: state.use.direct += batch.count
             case .peer: state.use.peer += batch.count
             }
+            if batch.isStored { state.use.loaded += batch.count }
         }
     }
 
     /// Leaves out a source that gave a wrong product, and throws away what it prepared.
     package func distrust(source: Int) {
-        let isNew = state.withLock { state in
-            guard state.distrusted.insert(source).inserted else { return false }
+        let name = state.withLock { state -> String? in
+            guard state.distrusted.insert(source).inserted else { return nil }
             for key in state.shelves.keys { state.shelves[key]?.batches.removeAll { $0.source == source } }
             state.bytes = state.shelves.values.reduce(0) { $0 + $1.batches.reduce(0) { $0 + $1.byteCount } }
-            return true
+            return state.makers[source].name
         }
-        if isNew { warn("\(sources[source].name) gave a wrong product of pads and is asked no more") }
+        if let name { warn("\(name) gave a wrong product of pads and is asked no more") }
     }
 
-    /// Prepares the next batch in the background: of the site that has the fewest rows.
+    /// Loads or prepares the next batch in the background: of the site that has the fewest rows.
     ///
     /// - Returns: False when nothing is to be prepared now.
     package func prepareNext() throws(LinkError) -> Bool {
-        let next = state.withLock { state -> RingSite? in
+        let stored = sites.map { store?.nextBatch(of: $0)?.bytes }
+        let next = state.withLock { state -> (site: RingSite, isStored: Bool)? in
             guard !state.isClosed, state.bytes < limits.bytes else { return nil }
-            let least = sites.min { a, b in
-                (state.shelves[a.site]?.rows ?? 0) < (state.shelves[b.site]?.rows ?? 0)
+            var least: (site: RingSite, rows: Int, bytes: Int?)?
+            for (site, bytes) in zip(sites, stored) {
+                let rows = state.shelves[site.site]?.rows ?? 0
+                guard rows < (bytes == nil ? limits.rows : limits.loadedRows), rows < least?.rows ?? .max
+                else {
+                    continue
+                }
+                least = (site, rows, bytes)
             }
-            guard let least, let rows = state.shelves[least.site]?.rows, rows < limits.rows else { return nil }
-            return least
+            guard let least, state.bytes + (least.bytes ?? 0) <= limits.bytes else { return nil }
+            return (least.site, least.bytes != nil)
         }
         guard let next else { return false }
-        try add(prepare(next, rows: limits.batchRows))
+        if next.isStored {
+            // Nil when all of the site's files were refused, of which the store has told.
+            if let batch = load(next.site) { add(batch) }
+        } else {
+            try add(prepare(next.site, rows: limits.batchRows))
+        }
         return true
     }
 
@@ -203,7 +244,9 @@ extension SecureRandom {
         var bytes: [UInt8] = []
         for _ in 0..<PadSeed.byteCount / 4 {
             let word = word()
-            for shift in stride(from: 0, to: 32, by: 8) { bytes.append(UInt8(truncatingIfNeeded: word >> UInt32(shift))) }
+            for shift in stride(from: 0, to: 32, by: 8) {
+                bytes.append(UInt8(truncatingIfNeeded: word >> UInt32(shift)))
+            }
         }
         return PadSeed(bytes: bytes)
     }

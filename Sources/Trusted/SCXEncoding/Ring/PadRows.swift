@@ -25,10 +25,12 @@ package struct PadRows: ~Copyable, Sendable {
     ///   - rows: As many as there are pads.
     ///   - dummies: Rows behind them, of random numbers alone, which hide how many there are.
     ///   - pool: Threads that share the work.
+    /// - Returns: What to send, with what opens the answer to it.
     package consuming func encode(
         _ rows: borrowing FixedPointRows, dummies: DummyRows? = nil, pool: ThreadPool?
     ) -> PaddedRows {
-        precondition(rows.rows == places.count && rows.channels == site.inputs, "PadRows: not a pad for each row")
+        precondition(
+            rows.rows == places.count && rows.channels == site.inputs, "PadRows: not a pad for each row")
         let (inputs, count, places) = (site.inputs, places.count, places)
         let total = count + (dummies?.numbers.count ?? 0)
         var values = [UInt32](repeating: 0, count: total * inputs)
@@ -43,11 +45,12 @@ package struct PadRows: ~Copyable, Sendable {
                 }
                 return
             }
-            places[row].batch.seed.expand(row: UInt64(places[row].row), into: &words)
+            places[row].batch.expand(places[row].row, into: &words)
             ringAdd(integers.extracting(row * inputs..<(row + 1) * inputs), into: &words)
         }
         return PaddedRows(
-            tensor: RingTensor(paddedRows: total, channels: inputs, values: values), site: site, places: places)
+            tensor: RingTensor(paddedRows: total, channels: inputs, values: values), site: site,
+            places: places)
     }
 }
 
@@ -90,7 +93,8 @@ package struct PaddedRows: ~Copyable, Sendable {
     ) -> OpenedProduct {
         let (site, places, outputs) = (site, places, site.outputs)
         precondition(
-            answer.rows == tensor.rows && answer.channels == outputs, "PaddedRows: an answer of another shape")
+            answer.rows == tensor.rows && answer.channels == outputs, "PaddedRows: an answer of another shape"
+        )
         var result = Plaintext(rows: places.count, channels: outputs)
         // 0 where a row is what it should be.
         var differences = SecretBuffer<UInt64>(repeating: 0, count: places.count)
@@ -142,7 +146,9 @@ package struct WrongRow: Sendable {
 }
 
 extension FixedPointRows {
-    /// x̂ · S̃ of each row: what y · S must be for the answer's row. Computed while the worker multiplies.
+    /// What y · S must be for each row of the answer, x̂ · S̃.
+    ///
+    /// Computed while the worker multiplies.
     package borrowing func expectedSketches(_ site: RingSite, pool: ThreadPool?) -> SecretBuffer<UInt64> {
         var sketches = SecretBuffer<UInt64>(repeating: 0, count: rows)
         var unused = SecretBuffer<UInt8>(repeating: 0, count: rows)

@@ -24,6 +24,35 @@ package enum PadSourceKind: String, CaseIterable, Sendable {
     case direct, peer
 }
 
+/// What a source gave.
+struct PreparedPads: ~Copyable {
+    let seed: PadSeed
+    /// The source's number.
+    let source: Int
+    let products: SecretBuffer<UInt32>
+}
+
+extension [any PadSource] {
+    /// Products of pads with a seed of their own, from the first source that gives them.
+    func firstProducts(
+        _ site: RingSite, rows: Int, leavingOut: Set<Int> = []
+    ) throws(LinkError) -> PreparedPads {
+        var failure = LinkError.unreachable("no source of pads is left")
+        for (number, source) in enumerated() where !leavingOut.contains(number) {
+            var random = SecureRandom(bufferBytes: PadSeed.byteCount)
+            let seed = random.padSeed()
+            do throws(LinkError) {
+                let products = try source.products(site, seed: seed, rows: rows)
+                precondition(products.count == rows * site.outputs, "PadSource: products of another shape")
+                return PreparedPads(seed: seed, source: number, products: products)
+            } catch {
+                failure = error
+            }
+        }
+        throw failure
+    }
+}
+
 /// The source `direct`: this side multiplies the pads itself, in batches that read each weight once.
 ///
 /// It is as many multiply-adds as the inference, so it is for a machine with many cores or idle hours.

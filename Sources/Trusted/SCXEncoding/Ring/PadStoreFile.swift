@@ -1,0 +1,252 @@
+import Crypto
+import Foundation
+import SCXInference
+package import SCXLink
+
+/// Pads that lie in a store, or come from one.
+package struct StoredPads: ~Copyable, Sendable {
+    package let seed: PadSeed
+    /// The number among the seed's rows of the first of these.
+    package let first: Int
+    /// Who multiplied them.
+    package let maker: PadMaker
+    /// Of the seed's rows from ``first`` on, `[rows, outputs]`.
+    package let products: SecretBuffer<UInt32>
+}
+
+/// Who multiplied pads.
+package struct PadMaker: Hashable, Sendable {
+    package let kind: PadSourceKind
+    package let name: String
+
+    package init(_ source: any PadSource) { (kind, name) = (source.kind, source.name) }
+
+    /// At most so many bytes of the name are kept.
+    private static let longestName = 200
+
+    fileprivate var bytes: [UInt8] { [kind == .direct ? 0 : 1] + name.utf8.prefix(Self.longestName) }
+
+    fileprivate init?(_ bytes: ArraySlice<UInt8>) {
+        guard let first = bytes.first, first < 2 else { return nil }
+        kind = first == 0 ? .direct : .peer
+        name = String(decoding: bytes.dropFirst(), as: UTF8.self)
+    }
+}
+
+/// What a file of pads begins with, in clear; every part of the file is sealed together with all of it.
+struct PadFileHeader: Equatable, Sendable {
+    static let version: UInt8 = 1
+    static let size = 136
+    private static let magic: [UInt8] = Array("scxpads".utf8)
+
+    var site: DecoderSite
+    var rows: Int
+    var inputs: Int
+    var outputs: Int
+    /// Bytes of the seed and the maker.
+    var prefaceSize: Int
+    /// The batch's number, which no other batch of this bank ever has.
+    var number: UInt64
+    /// The first row's number in the seed.
+    var first: UInt64
+    /// Batches that the ledger had when this one was written: a ledger that has fewer is an older one.
+    var burntBefore: UInt64
+    /// The model's, 32 characters.
+    var digest: [UInt8]
+    /// The bank's, drawn when its ledger was made.
+    var bank: [UInt8]
+    /// What this file's key is derived with.
+    var salt: [UInt8]
+
+    var productSize: Int { 4 * rows * outputs }
+
+    var fileSize: Int {
+        Self.size + SealedParts.sealedSize(prefaceSize) + SealedParts.sealedSize(productSize)
+    }
+
+    var bytes: [UInt8] {
+        var bytes = Self.magic + [Self.version]
+        let (kind, block) = site.code
+        for value in [kind, block, UInt32(rows), UInt32(inputs), UInt32(outputs), UInt32(prefaceSize)] {
+            bytes += littleEndian(value)
+        }
+        for value in [number, first, burntBefore] { bytes += littleEndian(value) }
+        return bytes + digest + bank + salt
+    }
+
+    /// Reads a header, or says what is wrong with it.
+    static func parse(_ bytes: [UInt8]) -> Result<PadFileHeader, PadFileProblem> {
+        guard bytes.count == size, bytes.starts(with: magic) else { return .failure("is no batch of pads") }
+        guard bytes[7] == version else {
+            return .failure("has version \(bytes[7]), and this program reads version \(version)")
+        }
+        func word(_ index: Int) -> UInt32 { fromLittleEndian(bytes[(8 + 4 * index)..<(12 + 4 * index)]) }
+        func long(_ index: Int) -> UInt64 { fromLittleEndian(bytes[(32 + 8 * index)..<(40 + 8 * index)]) }
+        guard let site = DecoderSite(code: (word(0), word(1))), (1...1 << 20).contains(word(2)),
+            (1...1 << 26).contains(word(3)), (1...1 << 26).contains(word(4)),
+            (PadSeed.byteCount + 1...1024).contains(Int(word(5))), long(0) > 0, long(1) < 1 << 32
+        else { return .failure("was changed") }
+        return .success(
+            PadFileHeader(
+                site: site, rows: Int(word(2)), inputs: Int(word(3)), outputs: Int(word(4)),
+                prefaceSize: Int(word(5)), number: long(0), first: long(1), burntBefore: long(2),
+                digest: Array(bytes[56..<88]), bank: Array(bytes[88..<104]), salt: Array(bytes[104..<136])))
+    }
+
+    /// The name that the file has.
+    var name: String { Self.name(number, site) }
+
+    private static func name(_ number: UInt64, _ site: DecoderSite) -> String {
+        let digits = String(number)
+        return String(repeating: "0", count: max(0, 12 - digits.count)) + digits + "-\(site.label)"
+            + PadStore.fileEnding
+    }
+}
+
+/// Why a file of pads is refused, as it follows its path.
+struct PadFileProblem: Error, ExpressibleByStringInterpolation, CustomStringConvertible {
+    let description: String
+
+    init(stringLiteral value: String) { description = value }
+}
+
+extension DecoderSite {
+    /// As files have it.
+    var code: (kind: UInt32, block: UInt32) {
+        switch self {
+        case .queryKeyValue(let block): (0, UInt32(block))
+        case .output(let block): (1, UInt32(block))
+        case .gateUp(let block): (2, UInt32(block))
+        case .down(let block): (3, UInt32(block))
+        case .head: (4, 0)
+        }
+    }
+
+    init?(code: (kind: UInt32, block: UInt32)) {
+        let block = Int(code.block)
+        guard block < 1 << 20 else { return nil }
+        switch code.kind {
+        case 0: self = .queryKeyValue(block: block)
+        case 1: self = .output(block: block)
+        case 2: self = .gateUp(block: block)
+        case 3: self = .down(block: block)
+        case 4 where block == 0: self = .head
+        default: return nil
+        }
+    }
+
+    /// As people read it.
+    package var label: String {
+        switch self {
+        case .queryKeyValue(let block): "\(block).query-key-value"
+        case .output(let block): "\(block).output"
+        case .gateUp(let block): "\(block).gate-up"
+        case .down(let block): "\(block).down"
+        case .head: "head"
+        }
+    }
+}
+
+/// Files of pads: written once, read once.
+enum PadFile {
+    private enum Section: UInt64 {
+        case preface, products
+    }
+
+    private static func key(_ header: PadFileHeader, _ master: SymmetricKey) -> SymmetricKey {
+        HKDF<SHA256>.deriveKey(
+            inputKeyMaterial: master, salt: header.salt, info: Array("scx pads 1: file".utf8),
+            outputByteCount: KeyFile.size)
+    }
+
+    /// What a part is sealed together with.
+    private static func context(_ header: [UInt8], _ section: Section, _ part: Int) -> [UInt8] {
+        header + littleEndian(section.rawValue) + littleEndian(UInt64(part))
+    }
+
+    /// Bytes of the seed and the maker.
+    static func prefaceSize(_ maker: PadMaker) -> Int { PadSeed.byteCount + maker.bytes.count }
+
+    /// Writes a whole file, and returns when it is on the disk.
+    static func write(
+        _ header: PadFileHeader, seed: PadSeed, maker: PadMaker, products: Span<UInt32>,
+        key master: SymmetricKey, to file: borrowing VaultFile
+    ) throws(VaultError) {
+        var preface = seed.bytes + maker.bytes
+        precondition(
+            preface.count == header.prefaceSize && 4 * products.count == header.productSize, "PadFile: sizes")
+        let bytes = header.bytes
+        let key = key(header, master)
+        try file.append(Data(bytes))
+        defer {
+            unsafe preface.withUnsafeMutableBytes { bytes in
+                if let start = bytes.baseAddress { unsafe zeroize(start, byteCount: bytes.count) }
+            }
+        }
+        try unsafe preface.span.withUnsafeBytes { preface throws(VaultError) in
+            unsafe try SealedParts.append(preface, to: file, key: key) { context(bytes, .preface, $0) }
+        }
+        try unsafe products.withUnsafeBytes { products throws(VaultError) in
+            unsafe try SealedParts.append(products, to: file, key: key) { context(bytes, .products, $0) }
+        }
+    }
+
+    /// Reads the header of an open file, and checks that the file is as long as it says.
+    static func header(_ file: borrowing VaultFile) -> Result<PadFileHeader, PadFileProblem> {
+        var bytes = [UInt8](repeating: 0, count: PadFileHeader.size)
+        guard unsafe bytes.withUnsafeMutableBytes({ unsafe file.fill($0) }) else {
+            return .failure("is cut: \(file.size) bytes")
+        }
+        let size = file.size
+        return PadFileHeader.parse(bytes).flatMap { header in
+            guard size == header.fileSize else {
+                return .failure("has \(size) bytes instead of \(header.fileSize)")
+            }
+            return .success(header)
+        }
+    }
+
+    /// Reads what follows the header.
+    ///
+    /// - Parameters:
+    ///   - header: As it was read.
+    ///   - master: The bank's key.
+    ///   - file: Read up to the end of its header.
+    ///   - isWanted: Asked once the maker is known; if it says no, the rest is not read.
+    /// - Returns: Nil when they are not wanted.
+    /// - Throws: ``PadFileProblem`` when anything is not as it was sealed.
+    static func read(
+        _ header: PadFileHeader, key master: SymmetricKey, from file: borrowing VaultFile,
+        isWanted: (PadMaker) -> Bool
+    ) throws(PadFileProblem) -> StoredPads? {
+        let bytes = header.bytes
+        let key = key(header, master)
+        let damaged: PadFileProblem = "was changed, or is sealed under another key"
+        var preface = SecretBuffer<UInt8>(repeating: 0, count: header.prefaceSize)
+        var span = preface.mutableSpan
+        let isWhole = unsafe span.withUnsafeMutableBytes { preface in
+            unsafe SealedParts.read(into: preface, from: file, key: key) { context(bytes, .preface, $0) }
+        }
+        guard isWhole else { throw damaged }
+        let opened = unsafe preface.span.withUnsafeBytes { unsafe Array($0) }
+        guard let maker = PadMaker(opened[PadSeed.byteCount...]) else { throw damaged }
+        guard isWanted(maker) else { return nil }
+        var products = SecretBuffer<UInt32>(repeating: 0, count: header.rows * header.outputs)
+        var words = products.mutableSpan
+        let isRead = unsafe words.withUnsafeMutableBytes { products in
+            unsafe SealedParts.read(into: products, from: file, key: key) { context(bytes, .products, $0) }
+        }
+        guard isRead else { throw damaged }
+        return StoredPads(
+            seed: PadSeed(bytes: Array(opened[..<PadSeed.byteCount])), first: Int(header.first), maker: maker,
+            products: products)
+    }
+}
+
+func littleEndian<Value: FixedWidthInteger>(_ value: Value) -> [UInt8] {
+    (0..<Value.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> Value(8 * $0)) }
+}
+
+func fromLittleEndian<Value: FixedWidthInteger>(_ bytes: ArraySlice<UInt8>) -> Value {
+    bytes.reversed().reduce(0) { $0 << 8 | Value($1) }
+}

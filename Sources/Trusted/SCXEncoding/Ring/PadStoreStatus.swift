@@ -1,0 +1,52 @@
+import SCXInference
+
+/// What lies in a bank, seen from outside: another process may have it, and nothing is changed or unsealed.
+package struct PadStoreStatus: Equatable, Sendable {
+    package let path: String
+    /// The model's.
+    package let digest: String
+    /// Rows of each site that are left, in the order of a forward pass.
+    package let rows: [Int]
+    /// Files of pads.
+    package let batches: Int
+    package let bytes: Int
+    package let burntBatches: Int
+    /// What is wrong with files that will be refused, one line each.
+    package let problems: [String]
+
+    /// Tokens that every site has pads for.
+    package var tokens: Int { rows.min() ?? 0 }
+
+    /// Looks at a directory.
+    ///
+    /// - Throws: ``VaultError`` when there is no bank, or its ledger cannot be read.
+    package init(directory path: String) throws(VaultError) {
+        guard let names = VaultDirectory.names(in: path),
+            let (header, ledger) = try PadLedger.look("\(path)/\(PadStore.ledgerName)")
+        else { throw VaultError(path, "there is no bank of pads here; 'scx pads fill --count N' makes one") }
+        var rows: [DecoderSite: Int] = [:]
+        var (batches, bytes) = (0, 0)
+        var problems: [String] = []
+        for name in names.sorted() where name.hasSuffix(PadStore.fileEnding) {
+            switch PadStore.look("\(path)/\(name)", name, header.digest, header.bank) {
+            case .failure(let problem): problems.append("\(path)/\(name): \(problem)")
+            case .success(nil): break
+            case .success(let file?):
+                guard !ledger.isBurnt(file.number, file.site) else {
+                    problems.append("\(path)/\(name): its pads were used or passed over before")
+                    continue
+                }
+                rows[file.site, default: 0] += file.rows
+                batches += 1
+                bytes += file.fileSize
+            }
+        }
+        self.path = path
+        digest = String(decoding: header.digest, as: UTF8.self)
+        self.rows = DecoderSite.all(blocks: header.blocks).map { rows[$0] ?? 0 }
+        self.batches = batches
+        self.bytes = bytes
+        burntBatches = ledger.count
+        self.problems = problems
+    }
+}
