@@ -14,15 +14,24 @@ public struct ProgressLine {
     private let isTerminal = isatty(STDERR_FILENO) != 0
     private let start = ContinuousClock.now
     private var shown = -1
+    private var lastShown = ContinuousClock.now
 
     public init(_ label: String) { self.label = label }
 
-    /// - Parameter fraction: How much is done, 0 to 1.
-    public mutating func show(_ fraction: Double) {
+    /// Shows how far the task is.
+    ///
+    /// - Parameters:
+    ///   - fraction: How much is done, 0 to 1.
+    ///   - note: More to say, such as the time left; on a terminal it is renewed each second.
+    public mutating func show(_ fraction: Double, note: String? = nil) {
         let percent = Int(100 * min(max(fraction, 0), 1))
-        guard percent >= shown + (isTerminal ? 1 : 10), .now - start > .milliseconds(500) else { return }
-        shown = percent
-        put(isTerminal ? "\r\(label): \(percent) %" : "\(label): \(percent) %\n")
+        let now = ContinuousClock.now
+        let isNews = percent >= shown + (isTerminal ? 1 : 10)
+        let isOld = isTerminal && note != nil && now - lastShown > .seconds(1)
+        guard isNews || isOld, now - start > .milliseconds(500) else { return }
+        (shown, lastShown) = (percent, now)
+        let text = "\(label): \(percent) %" + (note.map { ", \($0)" } ?? "")
+        put(isTerminal ? "\r\(text)\u{1B}[K" : "\(text)\n")
     }
 
     /// Takes the line off a terminal again.

@@ -40,14 +40,7 @@ struct ModelOptions: ParsableArguments {
             discussion: "May be repeated in profile sealed, whose rows are spread over all of them."))
     var workers: [WorkerPlace] = []
 
-    @Option(help: "This side's certificate for a worker over TCP, PEM (scx keys new).")
-    var tlsCert: String?
-
-    @Option(help: "The private key to it, PEM, readable by its owner only.")
-    var tlsKey: String?
-
-    @Option(help: "The certificate of the worker, PEM (scx keys trust).")
-    var tlsCa: String?
+    @OptionGroup var tls: TLSFlags
 
     enum Profile: String, ExpressibleByArgument, CaseIterable {
         case sealed, scx, plain
@@ -75,26 +68,21 @@ struct ModelOptions: ParsableArguments {
         }
     }
 
-    /// Who this side is and whom it trusts, for a worker over TCP.
-    func tlsIdentity() throws -> TLSIdentity {
-        guard let tlsCert, let tlsKey, let tlsCa else {
-            throw ValidationError("'--worker tcp://…' needs '--tls-cert', '--tls-key' and '--tls-ca'.")
-        }
-        return try TLSIdentity(certificate: tlsCert, key: tlsKey, trusted: tlsCa)
-    }
-
     func validate() throws {
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("'--threads \(threads)' is not a number of threads (1 to 1024).")
         }
         if let givenWeights, profile.isRing, givenWeights != .int8 {
-            throw ValidationError("'--weights \(givenWeights.rawValue)': profile \(profile.rawValue) multiplies int8.")
+            throw ValidationError(
+                "'--weights \(givenWeights.rawValue)': profile \(profile.rawValue) multiplies int8.")
         }
         if workers.count > 1, profile != .sealed {
-            throw ValidationError("several '--worker' need '--profile sealed': the others keep sessions on one.")
+            throw ValidationError(
+                "several '--worker' need '--profile sealed': the others keep sessions on one.")
         }
         if !profile.isRing, !sealed.isDefault {
-            throw ValidationError("'--pads', '--pad-memory', '--pad-rows' and '--kv' need '--profile sealed'.")
+            throw ValidationError(
+                "'--pads', '--bank', '--pad-memory', '--pad-rows' and '--kv' need '--profile sealed'.")
         }
         if profile != .scx, !scx.isDefault {
             throw ValidationError("the options '--scx-…' need '--profile scx'.")

@@ -78,10 +78,11 @@ struct OpenModel {
                 checkpoint, format: options.weights, pool: pool, profile: profile, options: scx,
                 link: wrap(try worker.makeLink()))
         case .sealed:
-            return try SealedModel(options, checkpoint, name).forward(
-                worker.makeLinks().map { ($0.name, wrap($0.link)) })
+            return try SealedModel(checkpoint, name, threads: options.threads).forward(
+                worker.makeLinks().map { ($0.name, wrap($0.link)) }, options)
         case .fixedPoint:
-            return try SealedModel(options, checkpoint, name).fixedPoint()
+            return try SealedModel(checkpoint, name, threads: options.threads).fixedPoint(
+                options.sealed.ringOptions)
         }
     }
 

@@ -14,6 +14,7 @@ struct SCXCommand: AsyncParsableCommand {
         subcommands: [
             ServeCommand.self, GenerateCommand.self, ChatCommand.self, TokenizeCommand.self,
             ModelsCommand.self, LogitsCommand.self, PerplexityCommand.self, KeysCommand.self,
+            PadsCommand.self,
         ])
 
     static func main() async {

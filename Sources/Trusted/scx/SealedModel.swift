@@ -6,37 +6,40 @@ import SCXProfiles
 
 /// A model opened for profile `sealed`: what this side knows of its sites, and where pads come from.
 struct SealedModel {
-    private let options: ModelOptions
     private let checkpoint: Checkpoint
     private let name: String
     private let pool: ThreadPool
 
-    init(_ options: ModelOptions, _ checkpoint: Checkpoint, _ name: String) {
-        self.options = options
+    init(_ checkpoint: Checkpoint, _ name: String, threads: Int?) {
         self.checkpoint = checkpoint
         self.name = name
-        pool = ThreadPool(threads: options.threads ?? ThreadPool.systemCores)
+        pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
     }
 
     /// Profile `sealed` over workers.
-    func forward(_ workers: [(name: String, link: any WorkerLink)]) throws -> RingForwardPass {
+    func forward(
+        _ workers: [(name: String, link: any WorkerLink)], _ options: ModelOptions
+    ) throws -> RingForwardPass {
+        let store = try options.sealed.pads.store(checkpoint)
         let model = try ringModel()
-        let bank = PadBank(sites: model.sites, sources: try sources(), limits: options.sealed.limits) {
-            standardError("warning: \($0)")
-        }
+        let bank = PadBank(
+            sites: model.sites, sources: try sources(options.sealed.pads, options.tls, not: options.workers),
+            store: store, limits: options.sealed.limits
+        ) { standardError("warning: \($0)") }
         PadProducer.start(bank) { standardError("warning: \($0)") }
         return RingForwardPass(
-            sealed: model, workers: RingWorkers(workers.map { ($0.name, [$0.link]) }) { standardError("warning: \($0)") },
+            sealed: model,
+            workers: RingWorkers(workers.map { ($0.name, [$0.link]) }) { standardError("warning: \($0)") },
             bank: bank, rowCounts: options.sealed.padRows, options: options.sealed.ringOptions)
     }
 
     /// Profile `fixed-point`, without a worker.
-    func fixedPoint() throws -> RingForwardPass {
-        RingForwardPass(
-            fixedPoint: try ringModel(), weights: try weights(pool), options: options.sealed.ringOptions)
+    func fixedPoint(_ options: RingOptions) throws -> RingForwardPass {
+        RingForwardPass(fixedPoint: try ringModel(), weights: try weights(pool), options: options)
     }
 
-    private func ringModel() throws -> RingModel {
+    /// What this side knows of the model's sites.
+    func ringModel() throws -> RingModel {
         var progress = ProgressLine("reading \(name)")
         defer { progress.finish() }
         return try RingModel(checkpoint, pool: pool) { progress.show($0) }
@@ -48,17 +51,28 @@ struct SealedModel {
         return try Decoder(checkpoint, format: .int8, pool: pool) { progress.show($0) }
     }
 
-    private func sources() throws -> [any PadSource] {
-        try options.sealed.padPlaces.map { place in
+    /// Where products of pads come from.
+    ///
+    /// - Parameters:
+    ///   - flags: What was asked for.
+    ///   - tls: For peers over TCP.
+    ///   - workers: Who cannot be a peer.
+    /// - Returns: At least one.
+    /// - Throws: When a peer cannot be reached, or is a main worker.
+    func sources(
+        _ flags: PadFlags, _ tls: TLSFlags, not workers: [ModelOptions.WorkerPlace] = []
+    ) throws -> [any PadSource] {
+        try flags.places.map { place in
             switch place {
             case .direct: return DirectPads(try weights(pool))
             case .peer(let address):
-                guard !options.workers.contains(address) else {
+                guard !workers.contains(address) else {
                     throw ValidationError(
-                        "'--pads peer:\(address.name)' is a main worker: the two together could read everything.")
+                        "'--pads peer:\(address.name)' is a main worker: the two together could read everything."
+                    )
                 }
                 return PeerPads(
-                    try WorkerAccess.connect(address, options, checkpoint), name: "peer \(address.name)")
+                    try WorkerAccess.connect(address, tls, checkpoint), name: "peer \(address.name)")
             }
         }
     }

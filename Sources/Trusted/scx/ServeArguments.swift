@@ -10,7 +10,7 @@ import SystemPackage
 enum ServeArguments {
     /// Options that take a value, as on the command line.
     static let options = [
-        "model", "weights", "threads", "profile", "worker", "tls-cert", "tls-key", "tls-ca", "scx-ls",
+        "model", "weights", "threads", "profile", "bank", "worker", "tls-cert", "tls-key", "tls-ca", "scx-ls",
         "scx-le",
         "scx-redundancy", "scx-noise", "scx-reuse", "scx-compress", "also-profile", "host", "port",
         "api-keys",

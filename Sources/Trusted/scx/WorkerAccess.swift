@@ -44,12 +44,12 @@ struct WorkerAccess {
             progress.finish()
             return Place(name: worker.name) { InProcessLink(Worker(model: decoder)) }
         }
-        return Place(name: worker.name) { try connect(worker, options, checkpoint) }
+        return Place(name: worker.name) { try connect(worker, options.tls, checkpoint) }
     }
 
     /// A way to a worker that others started.
     static func connect(
-        _ worker: ModelOptions.WorkerPlace, _ options: ModelOptions, _ checkpoint: Checkpoint
+        _ worker: ModelOptions.WorkerPlace, _ tls: TLSFlags, _ checkpoint: Checkpoint
     ) throws -> RemoteLink {
         let connect: RemoteLink.Connect
         switch worker {
@@ -59,7 +59,7 @@ struct WorkerAccess {
                 try SharedMemoryStream.connect(path: path, before: deadline)
             }
         case .tcp(let address):
-            let identity = try options.tlsIdentity()
+            let identity = try tls.identity()
             connect = { deadline throws(LinkError) in
                 try TLSClient.connect(
                     host: address.host, port: address.port, identity: identity, before: deadline)

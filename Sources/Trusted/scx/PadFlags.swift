@@ -1,0 +1,103 @@
+import ArgumentParser
+import Foundation
+import SCXEncoding
+import SCXInference
+
+/// Where pads come from and where they wait.
+struct PadFlags: ParsableArguments {
+    @Option(
+        name: .customLong("pads"),
+        help: ArgumentHelp(
+            "Where products of pads come from: direct (this side multiplies), or peer:ADDRESS, a worker of another owner.",
+            discussion: """
+                May be repeated; the first that gives them counts. Addresses are as for '--worker'. (default: direct)
+                """))
+    var given: [Place] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Directory of the bank of pads on disk, which 'scx pads fill' makes.",
+            discussion: """
+                Without it, this user's bank of the model if there is one: $XDG_STATE_HOME/scx/pads/DIGEST or \
+                ~/.local/state/scx/pads/DIGEST.
+                """))
+    var bank: String?
+
+    @Option(help: "Megabytes of prepared products of pads in memory at most.")
+    var padMemory = 1024
+
+    enum Place: Equatable, ExpressibleByArgument {
+        case direct
+        case peer(ModelOptions.WorkerPlace)
+
+        init?(argument: String) {
+            if argument == "direct" {
+                self = .direct
+            } else if argument.hasPrefix("peer:"),
+                let place = ModelOptions.WorkerPlace(argument: String(argument.dropFirst(5))),
+                place != .inprocess
+            {
+                self = .peer(place)
+            } else {
+                return nil
+            }
+        }
+    }
+
+    /// Whether none of them was given.
+    var isDefault: Bool { given.isEmpty && bank == nil && padMemory == 1024 }
+
+    /// What was given, with the default.
+    var places: [Place] { given.isEmpty ? [.direct] : given }
+
+    /// In bytes.
+    var memory: Int { padMemory << 20 }
+
+    func validate() throws {
+        guard (1...1 << 20).contains(padMemory) else {
+            throw ValidationError("'--pad-memory \(padMemory)' is not from 1 to 1048576 megabytes.")
+        }
+        guard bank?.isEmpty != true else { throw ValidationError("'--bank' names no directory.") }
+    }
+
+    /// The bank's directory; it need not exist.
+    func directory(_ digest: String) -> String { bank ?? Self.defaultDirectory(digest) }
+
+    /// Where a user's pads of a model lie.
+    private static func defaultDirectory(_ digest: String) -> String {
+        let environment = ProcessInfo.processInfo.environment
+        let home = environment["HOME"] ?? NSHomeDirectory()
+        let state =
+            environment["XDG_STATE_HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? "\(home)/.local/state"
+        return "\(state)/scx/pads/\(digest)"
+    }
+
+    /// Opens the bank that was named, or the user's own if somebody has made it.
+    ///
+    /// - Returns: Nil when pads are to be kept in memory alone.
+    func store(_ checkpoint: Checkpoint) throws -> PadStore? {
+        let digest = checkpoint.digest()
+        let path = directory(digest)
+        guard bank != nil || PadStore.exists(path) else { return nil }
+        do {
+            return try PadStore(
+                directory: path, digest: digest, blocks: checkpoint.configuration.blockCount, makes: false
+            ) { standardError("warning: \($0)") }
+        } catch  where error.isBusy {
+            standardError("warning: \(error); this one keeps pads in memory alone")
+            return nil
+        }
+    }
+
+    /// Opens the bank, and makes it if need be.
+    func makeStore(_ checkpoint: Checkpoint) throws -> PadStore {
+        let digest = checkpoint.digest()
+        let path = directory(digest)
+        try FileManager.default.createDirectory(
+            at: URL(filePath: path).deletingLastPathComponent(), withIntermediateDirectories: true,
+            attributes: [.posixPermissions: 0o700])
+        return try PadStore(
+            directory: path, digest: digest, blocks: checkpoint.configuration.blockCount
+        ) { standardError("warning: \($0)") }
+    }
+}

@@ -1,0 +1,138 @@
+import ArgumentParser
+import Foundation
+import SCXEncoding
+import SCXInference
+import SCXProfiles
+
+struct PadsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pads",
+        abstract: "Prepare pads of profile sealed on disk, and see how many there are.",
+        discussion: """
+            Commands with '--profile sealed' take pads from the bank, each once, and multiply when it is empty. Remove \
+            a bank that was put back from a backup or a snapshot of the machine: its pads may have been used.
+            """,
+        subcommands: [Fill.self, Status.self])
+
+    struct Fill: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "fill", abstract: "Prepare pads until the bank has them for so many tokens.",
+            discussion: "What is there counts: a fill that was interrupted goes on where it was.")
+
+        @Option(help: "Tokens of prompts and answers that the bank has pads for in the end.")
+        var count: Int
+
+        @Option(help: "Model directory as Hugging Face has it. (default: the bundled model)")
+        var model: String?
+
+        @OptionGroup var pads: PadFlags
+
+        @OptionGroup var tls: TLSFlags
+
+        @Option(help: "Threads that compute. (default: one for each core)")
+        var threads: Int?
+
+        func validate() throws {
+            guard (1...1_000_000_000).contains(count) else {
+                throw ValidationError("'--count \(count)' is not a number of tokens (1 to 1000000000).")
+            }
+            if let threads, !(1...1024).contains(threads) {
+                throw ValidationError("'--threads \(threads)' is not a number of threads (1 to 1024).")
+            }
+        }
+
+        func run() throws {
+            let directory = try model ?? BundledModel.directory()
+            let name = directory.split(separator: "/").last.map(String.init) ?? directory
+            let checkpoint = try Checkpoint(directory: directory)
+            let store = try pads.makeStore(checkpoint)
+            let sealed = SealedModel(checkpoint, name, threads: threads)
+            let sites = try sealed.ringModel().sites
+            var fill = PadFill(store, sites: sites, sources: try sealed.sources(pads, tls))
+            fill.fileRows = PadFill.fileRows(sites, memory: pads.memory)
+            var line = ProgressLine("preparing pads")
+            let start = ContinuousClock.now
+            try fill.run(tokens: count) { progress in
+                let rate = Double(progress.rows) / (ContinuousClock.now - start).seconds
+                let left = Double(progress.totalRows - progress.rows) / rate
+                line.show(
+                    Double(progress.rows) / Double(progress.totalRows),
+                    note: "\(number(rate / Double(sites.count))) tokens/s, \(time(left)) left, "
+                        + "\(size(progress.bytes)) on disk")
+                return true
+            }
+            line.finish()
+            try print(PadStoreStatus(directory: store.path).text)
+        }
+
+        private func number(_ value: Double) -> String {
+            value < 10 ? String(format: "%.1f", value) : String(format: "%.0f", value)
+        }
+
+        private func time(_ seconds: Double) -> String {
+            let seconds = Int(min(seconds, 1e9).rounded(.up))
+            if seconds < 60 { return "\(seconds) s" }
+            if seconds < 3_600 { return "\(seconds / 60) min \(seconds % 60) s" }
+            return "\(seconds / 3_600) h \(seconds % 3_600 / 60) min"
+        }
+    }
+
+    struct Status: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "status", abstract: "Say what a bank has, without changing it.")
+
+        @Option(help: "Model directory as Hugging Face has it. (default: the bundled model)")
+        var model: String?
+
+        @Option(help: "Directory of the bank. (default: this user's bank of the model)")
+        var bank: String?
+
+        @Flag(help: "Print one JSON object.")
+        var json = false
+
+        func run() throws {
+            var flags = PadFlags()
+            (flags.given, flags.bank, flags.padMemory) = ([], bank, 1024)
+            let digest: String? =
+                if bank != nil && model == nil { nil } else {
+                    try Checkpoint(directory: model ?? BundledModel.directory()).digest()
+                }
+            let status = try PadStoreStatus(directory: flags.directory(digest ?? ""))
+            if let digest, digest != status.digest {
+                throw ValidationError(
+                    "'\(status.path)' holds pads of another model (digest \(status.digest), this one has \(digest))."
+                )
+            }
+            print(json ? status.json.text : status.text)
+        }
+    }
+}
+
+extension PadStoreStatus {
+    /// For people.
+    fileprivate var text: String {
+        var lines = [
+            "bank     \(path)", "model    \(digest)", "tokens   \(tokens)",
+            "batches  \(batches), \(size(bytes))", "burnt    \(burntBatches)",
+        ]
+        lines += problems.map { "refused  \($0)" }
+        return lines.joined(separator: "\n")
+    }
+
+    fileprivate var json: JSON {
+        [
+            "directory": .string(path), "model_digest": .string(digest), "tokens": .int(tokens),
+            "batches": .int(batches), "bytes": .int(bytes), "burnt_batches": .int(burntBatches),
+            "refused": .array(problems.map(JSON.string)),
+        ]
+    }
+}
+
+/// Bytes as people read them.
+private func size(_ bytes: Int) -> String {
+    let units = ["bytes", "kB", "MB", "GB", "TB"]
+    var (value, unit) = (Double(bytes), 0)
+    while value >= 1000, unit + 1 < units.count { (value, unit) = (value / 1000, unit + 1) }
+    guard unit > 0 else { return "\(bytes) bytes" }
+    return String(format: value < 10 ? "%.1f" : "%.0f", value) + " " + units[unit]
+}
