@@ -27,7 +27,7 @@ struct ModelOptions: ParsableArguments {
             How the worker's view is protected: 'sealed' shows it shapes and timing alone; 'scx' hides what \
             docs/profile-scx.md says; 'plain' nothing; 'fixed-point' computes all of it here.
             """)
-    var profile: Profile = .plain
+    var profile: Profile = .sealed
 
     @OptionGroup(title: "Profile sealed") var sealed: SealedFlags
 

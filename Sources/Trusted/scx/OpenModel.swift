@@ -79,7 +79,7 @@ struct OpenModel {
                 link: wrap(try worker.makeLink()))
         case .sealed:
             return try SealedModel(checkpoint, name, threads: options.threads).forward(
-                worker.makeLinks().map { ($0.name, wrap($0.link)) }, options)
+                worker.makeLinks().map { ($0.name, wrap($0.link), $0.hello) }, options)
         case .fixedPoint:
             return try SealedModel(checkpoint, name, threads: options.threads).fixedPoint(
                 options.sealed.ringOptions)

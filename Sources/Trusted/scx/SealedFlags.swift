@@ -16,13 +16,31 @@ struct SealedFlags: ParsableArguments {
     )
     var padRows = RowCounts.exact
 
+    @Option(help: "Send requests at multiples of so many milliseconds, so that their times tell less.")
+    var pace: Double?
+
+    @Option(help: "'columns' when each worker holds a shard of every site ('scx-worker --shard I/N').")
+    var shard: Sharding?
+
+    enum Sharding: String, CaseIterable, ExpressibleByArgument {
+        case columns
+    }
+
     /// Whether none of them was given.
-    var isDefault: Bool { pads.isDefault && kv == .f32 && padRows == .exact }
+    var isDefault: Bool {
+        pads.isDefault && kv == .f32 && padRows == .exact && pace == nil && shard == nil
+    }
 
     var ringOptions: RingOptions {
         var options = RingOptions()
         options.cacheFormat = kv
         return options
+    }
+
+    func validate() throws {
+        if let pace, !(0.01...60_000).contains(pace) {
+            throw ValidationError("'--pace \(pace)' is not from 0.01 to 60000 milliseconds.")
+        }
     }
 
     var limits: PadBank.Limits {

@@ -18,8 +18,9 @@ struct SealedModel {
 
     /// Profile `sealed` over workers.
     func forward(
-        _ workers: [(name: String, link: any WorkerLink)], _ options: ModelOptions
+        _ workers: [(name: String, link: any WorkerLink, hello: Hello?)], _ options: ModelOptions
     ) throws -> RingForwardPass {
+        let members = try Self.members(workers, isSharded: options.sealed.shard != nil)
         let store = try options.sealed.pads.store(checkpoint)
         let model = try ringModel()
         let bank = PadBank(
@@ -28,9 +29,44 @@ struct SealedModel {
         ) { standardError("warning: \($0)") }
         PadProducer.start(bank) { standardError("warning: \($0)") }
         return RingForwardPass(
-            sealed: model,
-            workers: RingWorkers(workers.map { ($0.name, [$0.link]) }) { standardError("warning: \($0)") },
-            bank: bank, rowCounts: options.sealed.padRows, options: options.sealed.ringOptions)
+            sealed: model, workers: RingWorkers(members) { standardError("warning: \($0)") }, bank: bank,
+            rowCounts: options.sealed.padRows, pace: options.sealed.pace.map { .milliseconds($0) },
+            options: options.sealed.ringOptions)
+    }
+
+    /// The workers as those who can each compute a whole product: one by one, or all shards together.
+    private static func members(
+        _ workers: [(name: String, link: any WorkerLink, hello: Hello?)], isSharded: Bool
+    ) throws -> [(name: String, links: [any WorkerLink])] {
+        for worker in workers {
+            guard let hello = worker.hello else { continue }
+            guard hello.ring else {
+                throw ValidationError(
+                    "worker \(worker.name) has \(hello.weights) weights: profile sealed needs one with '--weights int8'.")
+            }
+            guard isSharded || hello.shard == .whole else {
+                throw ValidationError(
+                    "worker \(worker.name) has shard \(hello.shard.index + 1) of \(hello.shard.count): say '--shard columns'.")
+            }
+        }
+        guard isSharded else { return workers.map { ($0.name, [$0.link]) } }
+        let count = workers.first?.hello?.shard.count ?? 1
+        var links: [any WorkerLink] = []
+        for index in 0..<count {
+            guard
+                let found = workers.first(where: {
+                    $0.hello?.shard.index == index && $0.hello?.shard.count == count
+                })
+            else {
+                throw ValidationError(
+                    "'--shard columns': no worker has shard \(index + 1) of \(count) of this model.")
+            }
+            links.append(found.link)
+        }
+        guard links.count == workers.count else {
+            throw ValidationError("'--shard columns': \(workers.count) workers for \(count) shards.")
+        }
+        return [(workers.map(\.name).joined(separator: " + "), links)]
     }
 
     /// Profile `fixed-point`, without a worker.

@@ -76,7 +76,12 @@ struct WorkerAccess {
     func makeLink() throws -> any WorkerLink { try places[0].make() }
 
     /// Ways to all workers.
-    func makeLinks() throws -> [(name: String, link: any WorkerLink)] {
-        try places.map { ($0.name, try $0.make()) }
+    ///
+    /// - Returns: For each its name, the way to it, and what it said of itself; nil when it is in this process.
+    func makeLinks() throws -> [(name: String, link: any WorkerLink, hello: Hello?)] {
+        try places.map { place in
+            let link = try place.make()
+            return (place.name, link, try (link as? RemoteLink)?.hello())
+        }
     }
 }

@@ -32,8 +32,11 @@ struct WorkerCommand: ParsableCommand {
     @Option(help: "The certificates of those who may connect, PEM (scx keys trust).")
     var tlsCa: String?
 
-    @Option(help: "Precision of the weights in memory: f32, bf16, int8 or int4.")
-    var weights = "bf16"
+    @Option(help: "Precision of the weights in memory: f32, bf16, int8 or int4; profile sealed needs int8.")
+    var weights = "int8"
+
+    @Option(help: "Hold part I of N of every site's outputs, as I/N from 1/N on: for profile sealed over several workers.")
+    var shard: ShardName?
 
     @Option(help: "Threads that compute. (default: one for each core)")
     var threads: Int?
@@ -57,6 +60,9 @@ struct WorkerCommand: ParsableCommand {
         guard WeightFormat(rawValue: weights) != nil else {
             throw ValidationError("'--weights \(weights)' is none of f32, bf16, int8 and int4.")
         }
+        if shard != nil, weights != "int8" {
+            throw ValidationError("'--shard' needs '--weights int8': shards serve profile sealed alone.")
+        }
         if case .tcp = listen, tlsCert == nil || tlsKey == nil || tlsCa == nil {
             throw ValidationError("'--listen \(listen)' needs '--tls-cert', '--tls-key' and '--tls-ca'.")
         }
@@ -77,7 +83,9 @@ struct WorkerCommand: ParsableCommand {
         let recorder = try record.map { try Recorder(directory: $0) }
         let pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
         var progress = ProgressLine("loading \(checkpoint.directory)")
-        let decoder = try Decoder(checkpoint, format: format, pool: pool) { progress.show($0) }
+        let decoder = try Decoder(
+            checkpoint, format: format, pool: pool, shard: shard?.shard ?? .whole
+        ) { progress.show($0) }
         progress.finish()
 
         var slots = Worker.Limits()
@@ -111,6 +119,17 @@ struct WorkerCommand: ParsableCommand {
 
 /// Writes a line to standard error.
 func log(_ text: String) { FileHandle.standardError.write(Data("scx-worker: \(text)\n".utf8)) }
+
+/// A shard as people write it: `2/3` is the second of three.
+struct ShardName: ExpressibleByArgument {
+    let shard: Shard
+
+    init?(argument: String) {
+        let parts = argument.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
+        guard parts.count == 2, let shard = Shard(index: parts[0] - 1, of: parts[1]) else { return nil }
+        self.shard = shard
+    }
+}
 
 /// An address to listen on.
 enum ListenAddress: ExpressibleByArgument, CustomStringConvertible {

@@ -1,3 +1,4 @@
+import SCXEncoding
 package import SCXEngine
 import SCXLink
 package import SCXProfiles

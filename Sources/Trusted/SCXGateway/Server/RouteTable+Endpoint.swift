@@ -18,6 +18,9 @@ extension RouteTable {
             .get("/health", open: true) { _ in .json(Self.health(model, facts)) },
             .get("/metrics") { _ in
                 let loads = model.profiles.map { (profile: $0.name, load: $0.loop.load) }
+                let sealed = model.profiles.compactMap { profile in
+                    profile.sealed.map { (profile: profile.name, $0) }
+                }
                 return .bytes(Array(metrics.text(loads, sealed: sealed).utf8), type: ServerMetrics.contentType)
             },
             .get("/openapi.json", open: true) { request throws(APIError) in

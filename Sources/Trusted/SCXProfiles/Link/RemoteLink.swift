@@ -237,7 +237,7 @@ package final class RemoteLink: WorkerLink {
 }
 
 /// Sleeps on this thread: the engine's thread is its own, and blocks for whole exchanges anyway.
-private func sleep(_ duration: Duration) {
+func sleep(_ duration: Duration) {
     let (seconds, attoseconds) = duration.components
     var time = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
     unsafe _ = nanosleep(&time, nil)

@@ -2,6 +2,22 @@ import SCXEncoding
 import SCXInference
 import SCXLink
 
+/// Sends at fixed intervals, so that when a request is sent tells nothing of how long this side took for it.
+struct Pace {
+    private let interval: Duration?
+    private let start = ContinuousClock.now
+
+    /// - Parameter interval: Between two sends at least; nil for none.
+    init(interval: Duration?) { self.interval = interval }
+
+    /// Waits for the next moment of the grid.
+    func wait() {
+        guard let interval, interval > .zero else { return }
+        let passed = (ContinuousClock.now - start) / interval
+        sleep((passed.rounded(.up) - passed) * interval)
+    }
+}
+
 /// The products of profile `sealed`: rows go to workers under one-time pads, and results are verified before they are used.
 ///
 ///     z = x̂ + ρ        to the worker; ρ is uniform and used once, so z is uniform and says nothing of x̂
@@ -15,6 +31,7 @@ final class SealedProducts: SiteProducts {
     private let bank: PadBank
     private let rowCounts: RowCounts
     private let counts: SealedCounts
+    private let pace: Pace
     /// Of the dummy rows.
     private let dummySeed: PadSeed
     private var nextDummy: UInt64 = 0
@@ -23,13 +40,15 @@ final class SealedProducts: SiteProducts {
     private static let mostTries = 3
 
     init(
-        _ model: RingModel, workers: RingWorkers, bank: PadBank, rowCounts: RowCounts, counts: SealedCounts
+        _ model: RingModel, workers: RingWorkers, bank: PadBank, rowCounts: RowCounts, pace: Duration?,
+        counts: SealedCounts
     ) {
         self.model = model
         self.workers = workers
         self.bank = bank
         self.rowCounts = rowCounts
         self.counts = counts
+        self.pace = Pace(interval: pace)
         var random = SecureRandom(bufferBytes: PadSeed.byteCount)
         dummySeed = random.padSeed()
     }
@@ -94,6 +113,7 @@ final class SealedProducts: SiteProducts {
                 let padded = owner.encode(pads, rows)
                 let tensor = padded.tensor
                 self.padded = consume padded
+                owner.pace.wait()
                 sent = try owner.counts.time(.link) { () throws(LinkError) in
                     try owner.workers.send(tensor, site)
                 }
