@@ -1,6 +1,7 @@
 import HTTPTypes
 import SCXEngine
 package import SCXInference
+import SCXProfiles
 
 extension RouteTable {
     /// All that the endpoint answers.
@@ -80,12 +81,11 @@ extension RouteTable {
         let loads = model.profiles.map { ($0, $0.loop.load) }
         let isDraining = loads.contains { $0.1.isDraining }
         let profiles: [JSON.Member] = loads.map { profile, load in
-            JSON.Member(
-                profile.name,
-                [
-                    "running": .int(load.running), "waiting": .int(load.waiting), "kept": .int(load.kept),
-                    "not_protected": .string(profile.warning),
-                ].adding(profile.sealed?.members ?? []))
+            let members: [JSON.Member] = [
+                .init("running", .int(load.running)), .init("waiting", .int(load.waiting)),
+                .init("kept", .int(load.kept)), .init("not_protected", .string(profile.warning)),
+            ]
+            return JSON.Member(profile.name, .object(members + (profile.sealed?.members ?? [])))
         }
         return .object(
             [
@@ -111,14 +111,6 @@ extension SealedReport {
             // Together these owners could read everything; neither can alone.
             .init("peers_that_must_not_collude_with_workers", .array(peers.map { .string($0) })),
         ]
-    }
-}
-
-extension JSON {
-    /// An object with more members.
-    fileprivate func adding(_ more: [JSON.Member]) -> JSON {
-        guard case .object(let members) = self else { return self }
-        return .object(members + more)
     }
 }
 

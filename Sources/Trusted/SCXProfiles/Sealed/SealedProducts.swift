@@ -14,7 +14,7 @@ struct Pace {
     func wait() {
         guard let interval, interval > .zero else { return }
         let passed = (ContinuousClock.now - start) / interval
-        sleep((passed.rounded(.up) - passed) * interval)
+        sleep(interval * (passed.rounded(.up) - passed))
     }
 }
 
