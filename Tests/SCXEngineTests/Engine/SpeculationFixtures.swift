@@ -108,8 +108,14 @@ struct Transcript: Equatable {
         speculation = event.usage.speculation
     }
 
-    static func == (a: Transcript, b: Transcript) -> Bool {
-        a.tokens == b.tokens && a.pieces == b.pieces && a.finished == b.finished && a.stopText == b.stopText
+    static func == (a: Transcript, b: Transcript) -> Bool { a.agrees(with: b, within: 0) }
+
+    /// Whether both say the same, with log-probabilities that differ by no more than `tolerance`.
+    func agrees(with other: Transcript, within tolerance: Float) -> Bool {
+        guard ids == other.ids, pieces == other.pieces, finished == other.finished, stopText == other.stopText
+        else { return false }
+        if tolerance == 0 { return tokens == other.tokens }
+        return zip(tokens, other.tokens).allSatisfy { abs($0.logprob - $1.logprob) <= tolerance }
     }
 }
 

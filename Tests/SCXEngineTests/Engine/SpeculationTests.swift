@@ -44,7 +44,7 @@ struct SpeculationTests {
 
     /// Runs requests with each drafter, and compares with what they give without.
     static func check(
-        _ requests: [GenerationRequest], vocabulary: Int = 50, apart: Int = 0,
+        _ requests: [GenerationRequest], vocabulary: Int = 50, apart: Int = 0, within tolerance: Float = 0,
         _ makeEngine: ((any Drafter)?) throws -> Engine
     ) throws {
         let expected = try makeEngine(nil).transcripts(requests, apart: apart)
@@ -52,7 +52,9 @@ struct SpeculationTests {
         for drafter in drafters(requests, expected, vocabulary: vocabulary) {
             let engine = try makeEngine(drafter)
             let found = try engine.transcripts(requests, apart: apart)
-            for (found, expected) in zip(found, expected) { #expect(found == expected) }
+            for (found, expected) in zip(found, expected) {
+                #expect(found.agrees(with: expected, within: tolerance))
+            }
             let total = engine.speculation
             #expect(total.proposed == found.reduce(0) { $0 + $1.speculation.proposed })
             #expect(total.accepted == found.reduce(0) { $0 + $1.speculation.accepted })
