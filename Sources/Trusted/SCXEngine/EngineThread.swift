@@ -44,7 +44,8 @@ final class EngineThread: @unchecked Sendable {
     /// Works until the queue closes.
     func run() {
         while true {
-            let next = [kept.first.map { $0.lastUsed + queue.idle }, nextToSeal?.time].compactMap(\.self).min()
+            let next = [kept.first.map { $0.lastUsed + queue.idle }, nextToSeal?.time].compactMap(\.self)
+                .min()
             let wait = next.map { $0 - ContinuousClock.now } ?? queue.idle
             let work = queue.takeWork(
                 kept: kept.count, connections: engine.traffic.connections, speculation: engine.speculation,

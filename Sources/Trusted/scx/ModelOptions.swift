@@ -29,6 +29,16 @@ struct ModelOptions: ParsableArguments {
             """)
     var profile: Profile = .plain
 
+    @Option(
+        help: ArgumentHelp(
+            "Draft tokens and compute them together: off, ngram:K (what followed the same tokens before) or model:DIR[:K].",
+            discussion: """
+                At most K tokens a step (model: 4); the small model in DIR runs here and has the same tokenizer. Answers \
+                stay what they are, but the worker sees how many tokens a step had and learns how predictable an answer \
+                is (docs/speculation.md). Not in profile scx.
+                """))
+    var speculate = SpeculateFlag.off
+
     @OptionGroup(title: "Profile sealed") var sealed: SealedFlags
 
     @OptionGroup(title: "Profile scx") var scx: ScxFlags
@@ -88,13 +98,21 @@ struct ModelOptions: ParsableArguments {
             throw ValidationError("'--threads \(threads)' is not a number of threads (1 to 1024).")
         }
         if let givenWeights, profile.isRing, givenWeights != .int8 {
-            throw ValidationError("'--weights \(givenWeights.rawValue)': profile \(profile.rawValue) multiplies int8.")
+            throw ValidationError(
+                "'--weights \(givenWeights.rawValue)': profile \(profile.rawValue) multiplies int8.")
         }
         if workers.count > 1, profile != .sealed {
-            throw ValidationError("several '--worker' need '--profile sealed': the others keep sessions on one.")
+            throw ValidationError(
+                "several '--worker' need '--profile sealed': the others keep sessions on one.")
         }
         if !profile.isRing, !sealed.isDefault {
-            throw ValidationError("'--pads', '--pad-memory', '--pad-rows' and '--kv' need '--profile sealed'.")
+            throw ValidationError(
+                "'--pads', '--pad-memory', '--pad-rows' and '--kv' need '--profile sealed'.")
+        }
+        if profile == .scx, speculate != .off {
+            throw ValidationError(
+                "'--speculate' does not go with '--profile scx', whose sessions generate a single row at a time."
+            )
         }
         if profile != .scx, !scx.isDefault {
             throw ValidationError("the options '--scx-…' need '--profile scx'.")

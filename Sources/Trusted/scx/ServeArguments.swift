@@ -10,9 +10,9 @@ import SystemPackage
 enum ServeArguments {
     /// Options that take a value, as on the command line.
     static let options = [
-        "model", "weights", "threads", "profile", "worker", "tls-cert", "tls-key", "tls-ca", "scx-ls",
-        "scx-le",
-        "scx-redundancy", "scx-noise", "scx-reuse", "scx-compress", "also-profile", "host", "port",
+        "model", "weights", "threads", "profile", "speculate", "worker", "tls-cert", "tls-key", "tls-ca",
+        "scx-ls", "scx-le", "scx-redundancy", "scx-noise", "scx-reuse", "scx-compress", "also-profile",
+        "host", "port",
         "api-keys",
         "https-cert", "https-key", "max-running", "max-waiting", "max-per-key", "max-kept", "idle",
         "seal-after",
