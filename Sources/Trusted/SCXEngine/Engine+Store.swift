@@ -26,6 +26,7 @@ extension Engine {
             bytes.store(tokens.span, at: Self.storedHeader)
         }
         sessions[index].empty()
+        drafter?.forget(id)
         return bytes
     }
 

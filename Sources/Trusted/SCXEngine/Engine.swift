@@ -31,6 +31,9 @@ package final class Engine {
     package let vocabularySize: Int
     package let maximumLength: Int
     private let scheduler: Scheduler
+    /// Proposes tokens of answers; nil for none.
+    let drafter: (any Drafter)?
+    var speculated = SpeculationUse()
     private var pace = Pace()
     /// Workers lost since a step last succeeded.
     private var losses = 0
@@ -48,15 +51,20 @@ package final class Engine {
     ///   - vocabularySize: Entries of the model's vocabulary.
     ///   - maximumLength: Most tokens in a session, prompt and answer.
     ///   - scheduler: Chooses the tokens of each step.
+    ///   - drafter: Proposes tokens of answers; nil for none.
+    /// - Precondition: With a drafter, the forward pass takes several rows of a session that generates, as those do that
+    ///   split prompts.
     package init(
         forward: any ForwardPass, tokenizer: Tokenizer?, vocabularySize: Int, maximumLength: Int,
-        scheduler: Scheduler = Scheduler()
+        scheduler: Scheduler = Scheduler(), drafter: (any Drafter)? = nil
     ) {
+        precondition(drafter == nil || forward.splitsPrompts, "Engine: drafts for a profile of single rows")
         self.forward = forward
         self.tokenizer = tokenizer
         self.vocabularySize = vocabularySize
         self.maximumLength = maximumLength
         self.scheduler = scheduler
+        self.drafter = drafter
     }
 
     package var traffic: Traffic { forward.traffic }
@@ -84,9 +92,11 @@ package final class Engine {
         }
         var session = try Session(
             slot: reserveSlot(), request: request,
-            decoder: tokenizer.map { Tokenizer.StreamDecoder($0, keptTokens: request.shownTokens) })
+            decoder: tokenizer.map { Tokenizer.StreamDecoder($0, keptTokens: request.shownTokens) },
+            draftLength: DraftLength(longest: drafter?.longest ?? 0))
         if let earlier, let index = sessions.firstIndex(where: { $0.id == earlier && $0.finished != nil }) {
             session.reuse(sessions.remove(at: index))
+            drafter?.move(earlier, to: session.id)
         }
         sessions.append(session)
         return session.id
@@ -118,6 +128,7 @@ package final class Engine {
             return nil
         }
         sessions[index].finished = .cancelled
+        drafter?.finish(id)
         // Half of a prompt's blocks are of no use.
         if sessions[index].run != nil { sessions[index].restart() }
         return sessions[index].event()
@@ -126,6 +137,7 @@ package final class Engine {
     /// Forgets a session here and on the worker.
     package func end(_ id: SessionID) throws(LinkError) {
         guard let index = sessions.firstIndex(where: { $0.id == id }) else { return }
+        drafter?.forget(id)
         try release(sessions.remove(at: index))
     }
 
@@ -148,14 +160,14 @@ package final class Engine {
     /// - Throws: ``LinkError`` when an exchange fails.
     package func step() throws(LinkError) -> [SessionEvent] {
         let waiting = sessions.filter { $0.finished == nil && !$0.isPaused }
-            .map { Scheduler.Waiting(session: $0.id, tokens: $0.waiting) }
+            .map { Scheduler.Waiting(session: $0.id, tokens: $0.waiting, draft: wantedDraft($0)) }
         let schedule = scheduler.schedule(waiting, pace: pace)
         guard !schedule.isEmpty else { return [] }
         let places = schedule.compactMap { entry in sessions.firstIndex { $0.id == entry.session } }
         // What was drawn before a step failed is part of the histories, so it is told all the same.
         var events: [SessionEvent] = []
         do throws(LinkError) {
-            try compute(zip(places, schedule.map(\.tokens)).map { ($0, $1) }, &events)
+            try compute(zip(places, schedule).map { ($0, $1) }, &events)
             losses = 0
         } catch {
             if case .workerFull = error {
@@ -166,30 +178,34 @@ package final class Engine {
                 for index in sessions.indices { sessions[index].restart() }
             }
         }
-        if events.contains(where: { $0.finished != nil }) {
+        let finished = events.filter { $0.finished != nil }
+        if !finished.isEmpty {
             for index in sessions.indices { sessions[index].isPaused = false }
         }
+        for event in finished { drafter?.finish(event.session) }
         return events
     }
 
     /// Computes the next tokens of sessions: those of a batch together, prompts that must come whole block by block.
     private func compute(
-        _ work: [(place: Int, tokens: Int)], _ events: inout [SessionEvent]
+        _ work: [(place: Int, entry: Scheduler.Entry)], _ events: inout [SessionEvent]
     ) throws(LinkError) {
         let start = ContinuousClock.now
+        let drafts = drafts(work.map { ($0.place, $0.entry.draft) })
         var batch: [(place: Int, segment: BatchSegment)] = []
         var runs: [Int] = []
-        for (place, tokens) in work {
+        for (place, entry) in work {
             let isWhole = !forward.splitsPrompts && !sessions[place].isGenerating
             if isWhole, sessions[place].run == nil {
                 let segment = sessions[place].segment(of: sessions[place].waiting)
                 sessions[place].run = try charge(place) { () throws(LinkError) in try forward.begin(segment) }
             }
             if sessions[place].run != nil {
-                sessions[place].granted += tokens
+                sessions[place].granted += entry.tokens
                 runs.append(place)
             } else {
-                batch.append((place, sessions[place].segment(of: isWhole ? sessions[place].waiting : tokens)))
+                let tokens = isWhole ? sessions[place].waiting : entry.tokens
+                batch.append((place, sessions[place].segment(of: tokens, draft: drafts[place] ?? [])))
             }
         }
         if !batch.isEmpty {
@@ -197,32 +213,40 @@ package final class Engine {
                 try forward.compute(batch.map(\.segment))
             }
             for ((place, segment), result) in zip(batch, results) {
-                events += [take(result, place, segment)].compactMap { $0 }
+                events += take(result, place, segment, drafted: drafts[place]?.count ?? 0)
             }
         }
-        for place in runs { events += [try advance(place)].compactMap { $0 } }
+        for place in runs { events += try advance(place) }
         pace.add(
-            tokens: work.reduce(0) { $0 + ($1.tokens > 1 ? $1.tokens : 0) },
+            tokens: work.reduce(0) { $0 + ($1.entry.tokens > 1 ? $1.entry.tokens : 0) },
             seconds: (ContinuousClock.now - start) / .seconds(1))
     }
 
     /// Computes blocks of a prompt as far as work is granted to it.
-    private func advance(_ place: Int) throws(LinkError) -> SessionEvent? {
-        guard let run = sessions[place].run else { return nil }
+    private func advance(_ place: Int) throws(LinkError) -> [SessionEvent] {
+        guard let run = sessions[place].run else { return [] }
         let total = sessions[place].waiting + sessions[place].granted
         while run.progress * Double(total) < Double(sessions[place].granted) {
             let result = try charge(place) { () throws(LinkError) in try run.advance() }
             if let result {
                 sessions[place].granted = 0
-                return take(result, place, sessions[place].segment(of: total))
+                return take(result, place, sessions[place].segment(of: total), drafted: 0)
             }
         }
-        return nil
+        return []
     }
 
-    private func take(_ result: [Float], _ place: Int, _ segment: BatchSegment) -> SessionEvent? {
-        sessions[place].take(
-            result, of: segment, vocabularySize: vocabularySize, maximumLength: maximumLength)
+    private func take(
+        _ result: [Float], _ place: Int, _ segment: BatchSegment, drafted: Int
+    ) -> [SessionEvent] {
+        let before = sessions[place].usage.speculation.accepted
+        defer {
+            speculated.add(
+                proposed: drafted, accepted: sessions[place].usage.speculation.accepted - before)
+        }
+        return sessions[place].take(
+            result, of: segment, drafted: drafted, vocabularySize: vocabularySize,
+            maximumLength: maximumLength)
     }
 
     /// Frees memory of the worker, which had none for a step.
@@ -235,6 +259,7 @@ package final class Engine {
         let kept = sessions.filter { $0.finished != nil }
         if !kept.isEmpty {
             sessions.removeAll { $0.finished != nil }
+            for session in kept { drafter?.forget(session.id) }
             for session in kept { try release(session) }
             return []
         }
@@ -277,13 +302,17 @@ package final class Engine {
     ///
     /// - Parameters:
     ///   - id: The session.
-    ///   - onEvent: Called after each token; answers false to cancel.
+    ///   - onEvent: Called after each token; answers false to cancel, after which it is not called again.
     /// - Throws: As ``step()``, what `onEvent` throws, and ``SamplingError`` when logits are no numbers.
     package func run(_ id: SessionID, onEvent: (SessionEvent) throws -> Bool) throws {
+        var isWanted = true
         while !isIdle {
-            for event in try step() where event.session == id {
+            for event in try step() where event.session == id && isWanted {
                 if let failure = event.failure { throw failure }
-                if try !onEvent(event) { cancel(id) }
+                if try !onEvent(event) {
+                    isWanted = false
+                    cancel(id)
+                }
             }
         }
     }

@@ -62,6 +62,8 @@ package final class EngineLoop: Sendable {
         /// Connections to a worker after the first.
         package var reconnects = 0
         package var vault = VaultUse()
+        /// Drafts since the beginning.
+        package var speculation = SpeculationUse()
         package var isDraining = false
 
         package init() {}

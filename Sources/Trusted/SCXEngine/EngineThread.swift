@@ -44,10 +44,11 @@ final class EngineThread: @unchecked Sendable {
     /// Works until the queue closes.
     func run() {
         while true {
-            let next = [kept.first.map { $0.lastUsed + queue.idle }, nextToSeal?.time].compactMap(\.self).min()
+            let next = [kept.first.map { $0.lastUsed + queue.idle }, nextToSeal?.time].compactMap(\.self)
+                .min()
             let wait = next.map { $0 - ContinuousClock.now } ?? queue.idle
             let work = queue.takeWork(
-                kept: kept.count, connections: engine.traffic.connections,
+                kept: kept.count, connections: engine.traffic.connections, speculation: engine.speculation,
                 until: Date(timeIntervalSinceNow: max(0.001, wait / .seconds(1))))
             guard !work.isClosed else { return close() }
             for (session, entry) in running where work.cancelled.contains(entry.queued.number) {

@@ -12,12 +12,15 @@ package struct SessionID: Hashable, Comparable, Sendable {
 /// A value without a model: plain numbers in, plain numbers out. Sessions that generate have one token waiting and
 /// come first, and beside them prompts get only as much as keeps the step short, so that a long prompt never stalls
 /// them. Of what prompts get, the oldest has half, so that it ends some time; the shortest have the rest, so that they
-/// need not wait for it.
+/// need not wait for it. Rows of drafts come last, and only as far as a step of so few rows costs little more than one of
+/// a single row.
 package struct Scheduler: Equatable, Sendable {
     /// Most tokens in one step.
     package var tokensPerStep: Int
     /// Fewest prompt tokens in a step beside those that are generated.
     private static let fewestPromptTokens = 16
+    /// Rows up to which a step may be filled with drafts: until there, reading the weights costs more than multiplying.
+    package static let rowsWithDrafts = 64
 
     /// - Precondition: `tokensPerStep` is positive.
     package init(tokensPerStep: Int = 512) {
@@ -30,10 +33,13 @@ package struct Scheduler: Equatable, Sendable {
         package let session: SessionID
         /// Tokens of its history that no step has computed yet, at least one.
         package let tokens: Int
+        /// Tokens that a session that generates would have drafted after the one that waits.
+        package let draft: Int
 
-        package init(session: SessionID, tokens: Int) {
+        package init(session: SessionID, tokens: Int, draft: Int = 0) {
             self.session = session
             self.tokens = tokens
+            self.draft = draft
         }
     }
 
@@ -42,6 +48,8 @@ package struct Scheduler: Equatable, Sendable {
         package let session: SessionID
         /// How many of its waiting tokens to compute.
         package let tokens: Int
+        /// How many tokens of a draft to compute after them.
+        package var draft = 0
 
         package init(session: SessionID, tokens: Int) {
             self.session = session
@@ -54,8 +62,23 @@ package struct Scheduler: Equatable, Sendable {
     /// - Parameters:
     ///   - waiting: Sessions with tokens to compute, oldest first.
     ///   - pace: How fast prompts were computed lately; while nobody knows, a step may be as long as it wants.
-    /// - Returns: At most ``tokensPerStep`` tokens in all; nothing only when nothing waits.
+    /// - Returns: At most ``tokensPerStep`` tokens in all; nothing only when nothing waits. With drafts no more than
+    ///   ``rowsWithDrafts``.
     package func schedule(_ waiting: [Waiting], pace: Pace? = nil) -> [Entry] {
+        var entries = withoutDrafts(waiting, pace)
+        var room = min(tokensPerStep, Self.rowsWithDrafts) - entries.reduce(0) { $0 + $1.tokens }
+        let wanted = entries.map { entry in waiting.first { $0.session == entry.session }?.draft ?? 0 }
+        // One more token for each, as long as there is room: short drafts leave theirs to longer ones.
+        for length in 1...max(1, wanted.max() ?? 0) {
+            for index in entries.indices where wanted[index] >= length && room > 0 {
+                entries[index].draft = length
+                room -= 1
+            }
+        }
+        return entries
+    }
+
+    private func withoutDrafts(_ waiting: [Waiting], _ pace: Pace?) -> [Entry] {
         var entries: [Entry] = []
         for session in waiting.lazy.filter({ $0.tokens == 1 }).prefix(tokensPerStep) {
             entries.append(Entry(session: session.session, tokens: 1))

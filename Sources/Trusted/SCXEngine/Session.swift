@@ -63,6 +63,8 @@ package struct SessionUsage: Equatable, Sendable {
     package var cachedTokens = 0
     /// Exchanges that carried rows of the session, and its share of the bytes: rows of several sessions may travel in one.
     package var traffic = Traffic()
+    /// Drafts of its answer.
+    package var speculation = SpeculationUse()
     /// From its request to the first work on it, where an ``EngineLoop`` ran it.
     package var queueTime = Duration.zero
 
@@ -91,9 +93,11 @@ struct Session {
     private var stops: StopMatcher
     private var promptScores: [SampledToken] = []
     private var hiddenSum: [Float] = []
+    private var draftLength: DraftLength
 
     init(
-        slot: Slot, request: GenerationRequest, decoder: Tokenizer.StreamDecoder?
+        slot: Slot, request: GenerationRequest, decoder: Tokenizer.StreamDecoder?,
+        draftLength: DraftLength = DraftLength(longest: 0)
     ) throws(SamplingError) {
         id = SessionID(number: slot.number)
         self.slot = slot
@@ -104,6 +108,7 @@ struct Session {
         if request.continuesText, let last = request.prompt.last { _ = self.decoder?.push(last) }
         stops = StopMatcher(request.stop.strings)
         constraint = request.constraint
+        self.draftLength = draftLength
     }
 
     /// Takes over the slot of an earlier session, as far as the prompt begins with its tokens.
@@ -129,8 +134,32 @@ struct Session {
     /// Whether only the token drawn last waits.
     var isGenerating: Bool { tokens.count > request.prompt.count && tokens.count - computed == 1 }
 
+    /// Most tokens of a draft beside the token that waits: none that could not be drawn, or that would be the last.
+    func longestDraft(maximumLength: Int) -> Int {
+        guard isGenerating else { return 0 }
+        let left = min(
+            request.maximumTokens + request.prompt.count - tokens.count, maximumLength - tokens.count)
+        return min(draftLength.next, left - 1)
+    }
+
+    /// The beginning of a draft that could be drawn, up to a token that would end the answer: no row after that serves.
+    mutating func usable(_ draft: ArraySlice<Int32>) -> [Int32] {
+        let draft = draft.prefix { !request.stop.ends(with: $0) }
+        guard let count = constraint?.usable(draft) else { return Array(draft) }
+        return Array(draft.prefix(count))
+    }
+
     /// The next tokens to compute, as part of a batch.
-    func segment(of count: Int) -> BatchSegment {
+    ///
+    /// - Parameters:
+    ///   - count: How many.
+    ///   - draft: Tokens to compute after them, for a session that generates.
+    /// - Returns: The segment; with a draft it asks for the logits of all its rows.
+    func segment(of count: Int, draft: [Int32] = []) -> BatchSegment {
+        guard draft.isEmpty else {
+            return BatchSegment(
+                slot: slot, position: computed, tokens: tokens[computed...] + draft, output: .allLogits)
+        }
         var end = computed + count
         var output = SegmentOutput.nothing
         if tokens.count == request.prompt.count, request.wantsEmbedding {
@@ -146,37 +175,75 @@ struct Session {
             slot: slot, position: computed, tokens: Array(tokens[computed..<end]), output: output)
     }
 
-    /// Takes what a segment asked for, and draws the next token when the history is computed to its end.
+    /// Takes what a segment asked for, and draws the next tokens when the history is computed to its end.
     ///
-    /// - Returns: What is new; nil when the prompt goes on.
+    /// - Parameters:
+    ///   - result: What the segment's output is.
+    ///   - segment: From ``segment(of:draft:)``.
+    ///   - drafted: How many of its tokens are a draft.
+    ///   - vocabularySize: Logits of a row.
+    ///   - maximumLength: Most tokens of a session.
+    /// - Returns: What is new, in order; nothing when the prompt goes on.
     mutating func take(
-        _ result: [Float], of segment: BatchSegment, vocabularySize: Int, maximumLength: Int
-    ) -> SessionEvent? {
-        computed = segment.position + segment.tokens.count
+        _ result: [Float], of segment: BatchSegment, drafted: Int, vocabularySize: Int, maximumLength: Int
+    ) -> [SessionEvent] {
+        computed = segment.position + segment.tokens.count - drafted
         (run, granted) = (nil, 0)
         switch segment.output {
-        case .nothing: return nil
+        case .nothing: return []
         case .hiddenSum:
             if hiddenSum.isEmpty {
                 hiddenSum = result
             } else {
                 for i in result.indices { hiddenSum[i] += result[i] }
             }
-            guard computed == tokens.count else { return nil }
+            guard computed == tokens.count else { return [] }
             finished = .stop
             let count = Float(tokens.count)
-            return event { $0.embedding = hiddenSum.map { $0 / count } }
+            return [event { $0.embedding = hiddenSum.map { $0 / count } }]
         case .lastLogits, .allLogits:
             let rows = result.count / vocabularySize
-            if segment.output == .allLogits {
+            if segment.output == .allLogits, drafted == 0 {
                 promptScores += scores(
                     of: tokens.dropFirst(segment.position + 1).prefix(rows), logits: result.span,
                     vocabulary: vocabularySize, alternatives: request.promptAlternatives ?? 0)
             }
-            guard computed == tokens.count else { return nil }
-            let last = result.span.extracting((rows - 1) * vocabularySize..<rows * vocabularySize)
-            return draw(last, maximumLength: maximumLength)
+            guard computed == tokens.count else { return [] }
+            let last = (rows - drafted - 1) * vocabularySize
+            return draw(
+                result.span.extracting(last..<result.count), draft: segment.tokens.suffix(drafted),
+                maximumLength: maximumLength)
         }
+    }
+
+    /// Draws the next token, and one more for each token of a draft that was drawn as it was proposed.
+    ///
+    /// Each draw sees the logits that it would see without drafts, so tokens, random numbers and log-probabilities are the
+    /// same. Keys and values of the rest of the draft are cut where the next segment begins.
+    ///
+    /// - Parameters:
+    ///   - logits: `[1 + draft, vocabulary]`: after the last token and after each of the draft.
+    ///   - draft: The tokens that were computed after the last.
+    ///   - maximumLength: Most tokens of a session.
+    /// - Returns: One event for each token.
+    private mutating func draw(
+        _ logits: Span<Float>, draft: ArraySlice<Int32>, maximumLength: Int
+    ) -> [SessionEvent] {
+        let vocabulary = logits.count / (1 + draft.count)
+        var events: [SessionEvent] = []
+        var accepted = 0
+        while finished == nil {
+            let row = logits.extracting(accepted * vocabulary..<(accepted + 1) * vocabulary)
+            events.append(draw(row, maximumLength: maximumLength))
+            guard let proposed = draft.dropFirst(accepted).first, events.last?.token?.id == proposed
+            else { break }
+            accepted += 1
+            computed += 1
+        }
+        draftLength.add(proposed: draft.count, accepted: accepted)
+        usage.speculation.add(proposed: draft.count, accepted: accepted)
+        events[events.count - 1].usage = usage
+        return events
     }
 
     /// Draws the next token.

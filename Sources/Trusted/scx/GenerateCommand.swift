@@ -16,7 +16,7 @@ struct GenerateCommand: ParsableCommand {
     @Flag(help: "Put the prompt into the model's chat template, as a user's message.")
     var chat = false
 
-    @Flag(help: "Print one JSON object: prompt, tokens, text, log-probabilities, timings, traffic.")
+    @Flag(help: "Print one JSON object: prompt, tokens, text, log-probabilities, timings, traffic, drafts.")
     var json = false
 
     func run() throws {
@@ -31,8 +31,10 @@ struct GenerateCommand: ParsableCommand {
         var tokens: [SampledToken] = []
         var text = ""
         var reason = FinishReason.length
+        var speculation = SpeculationUse()
         try engine.run(engine.submit(request)) { event in
             last = clock.now
+            speculation = event.usage.speculation
             if tokens.isEmpty { first = last }
             guard let token = event.token else { return true }
             tokens.append(token)
@@ -71,6 +73,11 @@ struct GenerateCommand: ParsableCommand {
                 "exchanges": .int(engine.traffic.exchanges),
                 "bytes_sent": .int(engine.traffic.bytesSent),
                 "bytes_received": .int(engine.traffic.bytesReceived),
+            ],
+            "speculation": [
+                "proposed": .int(speculation.proposed),
+                "accepted": .int(speculation.accepted),
+                "steps": .int(speculation.steps),
             ],
         ]
         if let sealed = model.forward.sealedReport, case .object(let members) = report {

@@ -29,6 +29,16 @@ struct ModelOptions: ParsableArguments {
             """)
     var profile: Profile = .sealed
 
+    @Option(
+        help: ArgumentHelp(
+            "Draft tokens and compute them together: off, ngram:K (what followed the same tokens before) or model:DIR[:K].",
+            discussion: """
+                At most K tokens a step (model: 4); the small model in DIR runs here and has the same tokenizer. Answers \
+                stay what they are, but the worker sees how many tokens a step had and learns how predictable an answer \
+                is (docs/speculation.md). Not in profile scx.
+                """))
+    var speculate = SpeculateFlag.off
+
     @OptionGroup(title: "Profile sealed") var sealed: SealedFlags
 
     @OptionGroup(title: "Profile scx") var scx: ScxFlags
@@ -82,7 +92,13 @@ struct ModelOptions: ParsableArguments {
         }
         if !profile.isRing, !sealed.isDefault {
             throw ValidationError(
-                "'--pads', '--bank', '--pad-memory', '--pad-rows' and '--kv' need '--profile sealed'.")
+                "'--pads', '--bank', '--pad-memory', '--pad-rows', '--pace', '--shard' and '--kv' need '--profile sealed'."
+            )
+        }
+        if profile == .scx, speculate != .off {
+            throw ValidationError(
+                "'--speculate' does not go with '--profile scx', whose sessions generate a single row at a time."
+            )
         }
         if profile != .scx, !scx.isDefault {
             throw ValidationError("the options '--scx-…' need '--profile scx'.")

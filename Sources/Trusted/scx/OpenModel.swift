@@ -23,6 +23,7 @@ struct OpenModel {
     let loadSeconds: Double
     private let options: ModelOptions
     private let worker: WorkerAccess
+    private let drafts: OpenDrafts
 
     var configuration: DecoderConfiguration { checkpoint.configuration }
 
@@ -45,6 +46,8 @@ struct OpenModel {
         name = directory.split(separator: "/").last.map(String.init) ?? directory
         checkpoint = try Checkpoint(directory: directory)
         tokenizer = try Tokenizer(ifPresentIn: directory)
+        // First, since it may be refused in a moment.
+        drafts = try OpenDrafts(options, checkpoint, tokenizer, name)
         worker = try WorkerAccess(options, checkpoint, name)
         forward = try Self.forward(options.profile, options, checkpoint, tokenizer, name, worker, wrap)
         loadSeconds = (clock.now - start).seconds
@@ -108,7 +111,7 @@ struct OpenModel {
         Engine(
             forward: forward ?? self.forward, tokenizer: tokenizer,
             vocabularySize: configuration.vocabularySize,
-            maximumLength: configuration.maximumLength)
+            maximumLength: configuration.maximumLength, drafter: drafts.makeDrafter())
     }
 }
 

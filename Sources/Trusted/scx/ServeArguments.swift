@@ -10,9 +10,8 @@ import SystemPackage
 enum ServeArguments {
     /// Options that take a value, as on the command line.
     static let options = [
-        "model", "weights", "threads", "profile", "pads", "bank", "pad-memory", "pad-rows", "pace", "kv", "shard",
-        "worker", "tls-cert", "tls-key", "tls-ca", "scx-ls",
-        "scx-le",
+        "model", "weights", "threads", "profile", "speculate", "pads", "bank", "pad-memory", "pad-rows",
+        "pace", "kv", "shard", "worker", "tls-cert", "tls-key", "tls-ca", "scx-ls", "scx-le",
         "scx-redundancy", "scx-noise", "scx-reuse", "scx-compress", "also-profile", "host", "port",
         "api-keys",
         "https-cert", "https-key", "max-running", "max-waiting", "max-per-key", "max-kept", "idle",

@@ -23,6 +23,14 @@ struct ServeCommand: AsyncParsableCommand {
     @OptionGroup(title: "Model and worker") var options: ModelOptions
     @OptionGroup(title: "Server") var serve: ServeOptions
 
+    func validate() throws {
+        if serve.alsoProfile == .scx, options.speculate != .off {
+            throw ValidationError(
+                "'--speculate' does not go with '--also-profile scx', whose sessions generate a single row at a time."
+            )
+        }
+    }
+
     func run() async throws {
         let server = try serve.server()
         let spans = try serve.spans()
@@ -85,7 +93,11 @@ struct ServeCommand: AsyncParsableCommand {
     /// What `/health` says of how this server was started.
     private var facts: [JSON.Member] {
         [
-            .init("worker", .string(options.workers.isEmpty ? "own process" : options.workers.map(\.name).joined(separator: ", "))),
+            .init(
+                "worker",
+                .string(
+                    options.workers.isEmpty
+                        ? "own process" : options.workers.map(\.name).joined(separator: ", "))),
             .init("insecure", .bool(serve.insecure)), .init("https", .bool(serve.httpsCert != nil)),
             .init("api_keys", .bool(serve.apiKeys != nil)),
         ]

@@ -42,6 +42,7 @@ struct ServerMetricsTests {
         var load = EngineLoop.Load()
         (load.running, load.waiting, load.kept, load.reconnects) = (3, 2, 5, 1)
         (load.vault.sealed, load.vault.restored, load.vault.lost) = (4, 2, 1)
+        (load.speculation.steps, load.speculation.proposed, load.speculation.accepted) = (6, 20, 11)
         let found = try Self.samples(metrics.text([("scx", load), ("plain", EngineLoop.Load())]))
 
         let chat = "scx_requests_total{model_name=\"tiny\",route=\"/v1/chat/completions\",status=\"200\"}"
@@ -62,6 +63,9 @@ struct ServerMetricsTests {
             "scx_sessions_sealed_total{model_name=\"tiny\",profile=\"scx\"}": 4,
             "scx_sessions_restored_total{model_name=\"tiny\",profile=\"scx\"}": 2,
             "scx_sessions_lost_total{model_name=\"tiny\",profile=\"scx\"}": 1,
+            "scx_drafts_total{model_name=\"tiny\",profile=\"scx\"}": 6,
+            "scx_draft_tokens_total{model_name=\"tiny\",profile=\"scx\"}": 20,
+            "vllm:spec_decode_num_accepted_tokens_total{model_name=\"tiny\"}": 11,
             "vllm:num_requests_running{model_name=\"tiny\"}": 3,
             "vllm:num_requests_waiting{model_name=\"tiny\"}": 2,
             "vllm:prompt_tokens_total{model_name=\"tiny\"}": 120,

@@ -18,6 +18,7 @@ package final class ServerMetrics: Sendable {
         case exchanges, bytesSent, bytesReceived, reconnects
         case running, waiting, kept, sealed, restored, lost
         case padsDirect, padsPeer, padsBanked, padsStalled, refused, computedHere
+        case drafts, proposed, accepted
 
         var family: MetricFamily {
             let profile = [MetricFamily.hiddenLabel]
@@ -130,6 +131,18 @@ package final class ServerMetrics: Sendable {
                 MetricFamily(
                     "scx_sessions_lost_total", .counter,
                     "Sealed sessions that could not be opened again and were computed anew.", labels: profile)
+            case .drafts:
+                MetricFamily(
+                    "scx_drafts_total", .counter, "Steps of answers that had a draft.", labels: profile,
+                    aliases: ["vllm:spec_decode_num_drafts_total"])
+            case .proposed:
+                MetricFamily(
+                    "scx_draft_tokens_total", .counter, "Tokens that were drafted.", labels: profile,
+                    aliases: ["vllm:spec_decode_num_draft_tokens_total"])
+            case .accepted:
+                MetricFamily(
+                    "scx_accepted_tokens_total", .counter, "Drafted tokens that were then drawn.",
+                    labels: profile, aliases: ["vllm:spec_decode_num_accepted_tokens_total"])
             }
         }
     }
@@ -230,6 +243,8 @@ package final class ServerMetrics: Sendable {
                 (Metric.running, load.running), (.waiting, load.waiting), (.kept, load.kept),
                 (.reconnects, load.reconnects),
                 (.sealed, load.vault.sealed), (.restored, load.vault.restored), (.lost, load.vault.lost),
+                (.drafts, load.speculation.steps), (.proposed, load.speculation.proposed),
+                (.accepted, load.speculation.accepted),
             ] { families[metric.rawValue].set(Double(value), [profile]) }
         }
         var text = ""

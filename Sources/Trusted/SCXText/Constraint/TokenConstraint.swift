@@ -71,6 +71,23 @@ package struct TokenConstraint: Sendable {
         isAtStart = false
     }
 
+    /// How many tokens of a draft may follow one another, each with more to come after it.
+    ///
+    /// The text stays as it is; only what is known of the grammar grows.
+    package mutating func usable(_ draft: some Sequence<Int32>) -> Int {
+        let before = (state, isAtStart, hasEnded, isStuck)
+        defer { (state, isAtStart, hasEnded, isStuck) = before }
+        var count = 0
+        for token in draft {
+            // A full automaton forgets its states, also the one to come back to.
+            guard !automaton.isFull, allowed().contains(token) else { break }
+            accept(token)
+            guard !isFinal else { break }
+            count += 1
+        }
+        return count
+    }
+
     /// The tokens that continue the text.
     private mutating func inside() -> TokenMask {
         if automaton.isFull {

@@ -63,6 +63,14 @@ package final class Tokenizer: Sendable {
         return vocabulary.id(of: bytes.span)
     }
 
+    /// Whether every number is the same token in both, so that tokens of one are tokens of the other.
+    package func hasSameVocabulary(as other: Tokenizer) -> Bool {
+        vocabularySize == other.vocabularySize && specialTokens == other.specialTokens
+            && (0..<Int32(vocabularySize)).allSatisfy {
+                vocabulary.text(of: $0) == other.vocabulary.text(of: $0)
+            }
+    }
+
     /// Turns text into tokens.
     ///
     /// Special tokens written in the text become those tokens, as in the `tokenizers` package. `addSpecialTokens` asks

@@ -1,0 +1,106 @@
+import ArgumentParser
+import SCXEngine
+import SCXInference
+import SCXProfiles
+import SCXText
+
+/// What proposes tokens of an answer before the model computes them.
+enum SpeculateFlag: Equatable, ExpressibleByArgument {
+    case off
+    case ngram(longest: Int)
+    case model(directory: String, longest: Int)
+
+    /// Tokens of a draft where a model's option does not say.
+    private static let defaultLongest = 4
+    private static let lengths = 1...32
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            .map(String.init)
+        switch (parts[0], parts.count) {
+        case ("off", 1): self = .off
+        case ("ngram", 2):
+            guard let longest = Self.length(parts[1]) else { return nil }
+            self = .ngram(longest: longest)
+        case ("model", 2):
+            // What follows the last colon is the length if it is a number.
+            guard let colon = parts[1].lastIndex(of: ":"),
+                Int(parts[1][parts[1].index(after: colon)...]) != nil
+            else {
+                guard !parts[1].isEmpty else { return nil }
+                self = .model(directory: parts[1], longest: Self.defaultLongest)
+                return
+            }
+            guard let longest = Self.length(String(parts[1][parts[1].index(after: colon)...])),
+                colon > parts[1].startIndex
+            else { return nil }
+            self = .model(directory: String(parts[1][..<colon]), longest: longest)
+        default: return nil
+        }
+    }
+
+    private static func length(_ text: String) -> Int? {
+        Int(text).flatMap { lengths.contains($0) ? $0 : nil }
+    }
+
+    var defaultValueDescription: String { "off" }
+}
+
+/// A way to draft that is ready, for any number of engines.
+enum OpenDrafts {
+    case off
+    case ngram(longest: Int)
+    case model(DraftModel, longest: Int)
+
+    /// Loads what the option names.
+    ///
+    /// - Parameters:
+    ///   - options: Of the command.
+    ///   - checkpoint: The model that answers.
+    ///   - tokenizer: Its tokenizer.
+    ///   - name: Its name.
+    /// - Throws: An error that names the file at fault, or says that the two models have other tokens.
+    init(
+        _ options: ModelOptions, _ checkpoint: Checkpoint, _ tokenizer: Tokenizer?, _ name: String
+    ) throws {
+        switch options.speculate {
+        case .off: self = .off
+        case .ngram(let longest): self = .ngram(longest: longest)
+        case .model(let directory, let longest):
+            let draft = try Checkpoint(directory: directory)
+            let (own, other) = (
+                checkpoint.configuration.vocabularySize, draft.configuration.vocabularySize
+            )
+            guard own == other else {
+                throw ValidationError(
+                    "'--speculate model:\(directory)': its vocabulary has \(other) tokens, that of '\(name)' \(own)."
+                )
+            }
+            let draftTokenizer = try Tokenizer(ifPresentIn: directory)
+            if let tokenizer {
+                guard draftTokenizer?.hasSameVocabulary(as: tokenizer) == true else {
+                    throw ValidationError(
+                        "'--speculate model:\(directory)': its tokenizer has other tokens than that of '\(name)'."
+                    )
+                }
+            }
+            let pool = ThreadPool(threads: options.threads ?? ThreadPool.systemCores)
+            var progress = ProgressLine("loading the draft model")
+            defer { progress.finish() }
+            self = .model(
+                DraftModel(
+                    embedding: try TokenEmbedding(draft),
+                    decoder: try Decoder(draft, format: options.weights, pool: pool) { progress.show($0) }),
+                longest: longest)
+        }
+    }
+
+    /// A drafter for one engine.
+    func makeDrafter() -> (any Drafter)? {
+        switch self {
+        case .off: nil
+        case .ngram(let longest): NGramDrafter(longest: longest)
+        case .model(let model, let longest): ModelDrafter(model, longest: longest)
+        }
+    }
+}
