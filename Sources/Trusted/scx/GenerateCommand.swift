@@ -1,7 +1,9 @@
 import ArgumentParser
+import SCXEncoding
 import SCXEngine
 import SCXInference
 import SCXLink
+import SCXProfiles
 import SCXText
 
 struct GenerateCommand: ParsableCommand {

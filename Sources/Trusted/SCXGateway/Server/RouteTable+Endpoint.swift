@@ -1,4 +1,5 @@
 import HTTPTypes
+import SCXEncoding
 import SCXEngine
 package import SCXInference
 import SCXProfiles
