@@ -79,14 +79,17 @@ struct PadFlags: ParsableArguments {
         let digest = checkpoint.digest()
         let path = directory(digest)
         guard bank != nil || PadStore.exists(path) else { return nil }
-        do {
-            return try PadStore(
-                directory: path, digest: digest, blocks: checkpoint.configuration.blockCount, makes: false
-            ) { standardError("warning: \($0)") }
-        } catch  where error.isBusy {
+        let blocks = checkpoint.configuration.blockCount
+        let opened = Result { () throws(VaultError) in
+            try PadStore(directory: path, digest: digest, blocks: blocks, makes: false) {
+                standardError("warning: \($0)")
+            }
+        }
+        if case .failure(let error) = opened, error.isBusy {
             standardError("warning: \(error); this one keeps pads in memory alone")
             return nil
         }
+        return try opened.get()
     }
 
     /// Opens the bank, and makes it if need be.

@@ -69,6 +69,8 @@ package final class PadBank: Sendable {
     private let limits: Limits
     private let state: Mutex<State>
     private let warn: @Sendable (String) -> Void
+    /// Held while a batch is loaded.
+    private let loading = Mutex(())
     /// Signalled when pads were taken.
     private let taken = DispatchSemaphore(value: 0)
 
@@ -117,9 +119,7 @@ package final class PadBank: Sendable {
         if places.count < rows {
             let start = ContinuousClock.now
             while places.count < rows {
-                if let batch = load(site) {
-                    add(batch)
-                } else {
+                if !load(site, unlessRows: 1) {
                     try add(
                         prepare(site, rows: max(rows - places.count, min(limits.batchRows, Self.fewestRows))))
                 }
@@ -152,8 +152,20 @@ package final class PadBank: Sendable {
         }
     }
 
-    /// The next batch of the store.
-    private func load(_ site: RingSite) -> PadBatch? {
+    /// Loads the next batch of the store, unless there have come to be so many rows in memory.
+    ///
+    /// - Returns: False when there is none.
+    private func load(_ site: RingSite, unlessRows enough: Int) -> Bool {
+        // Who waits and the thread in the background would each load one, and a process that ends loses both.
+        loading.withLock { _ in
+            if state.withLock({ $0.shelves[site.site]?.rows ?? 0 }) >= enough { return true }
+            guard let batch = nextStored(site) else { return false }
+            add(batch)
+            return true
+        }
+    }
+
+    private func nextStored(_ site: RingSite) -> PadBatch? {
         guard let store else { return nil }
         guard let pads = store.take(site, avoiding: state.withLock { $0.distrustedMakers }) else {
             return nil
@@ -221,8 +233,8 @@ package final class PadBank: Sendable {
         }
         guard let next else { return false }
         if next.isStored {
-            // Nil when all of the site's files were refused, of which the store has told.
-            if let batch = load(next.site) { add(batch) }
+            // False when all of the site's files were refused, of which the store has told.
+            _ = load(next.site, unlessRows: limits.loadedRows)
         } else {
             try add(prepare(next.site, rows: limits.batchRows))
         }
