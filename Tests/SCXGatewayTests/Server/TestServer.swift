@@ -75,7 +75,7 @@ final class TestServer: Sendable {
                         forward: parts.0, tokenizer: fixture.tokenizer,
                         vocabularySize: checkpoint.configuration.vocabularySize,
                         maximumLength: checkpoint.configuration.maximumLength)
-                }, link: parts.1, warning: "none")
+                }, links: [parts.1], warning: "none")
         }
         let model = ServedModel(
             name: "ward-3m", tokenizer: fixture.tokenizer, chatFormat: fixture.format, stopTokens: [1],
