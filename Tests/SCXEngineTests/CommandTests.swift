@@ -55,8 +55,8 @@ struct CommandTests {
         let result = try run(
             "scx",
             [
-                "generate", "--model", Self.parity + "/llama-gqa2", "--weights", "f32", "--worker",
-                "inprocess",
+                "generate", "--model", Self.parity + "/llama-gqa2", "--profile", "plain", "--weights", "f32",
+                "--worker", "inprocess",
                 "--prompt-ids", prompt.map(String.init).joined(separator: ","), "--max-tokens", "48",
                 "--ignore-eos", "--json",
             ])
@@ -82,7 +82,7 @@ struct CommandTests {
             let result = try run(
                 "scx",
                 [
-                    "generate", "--weights", "f32", "--json", "--prompt-ids",
+                    "generate", "--profile", "plain", "--weights", "f32", "--json", "--prompt-ids",
                     ids.map(String.init).joined(separator: ","), "--max-tokens", "\(expected.count)",
                 ])
             let json = try JSON(parsing: result.output.trimmingCharacters(in: .whitespacesAndNewlines))
@@ -128,6 +128,38 @@ struct CommandTests {
         #expect(try run("scx", ["models", "check", LeakTests.bundled]).output.hasSuffix("ok\n"))
     }
 
+    @Test("without a profile it is sealed: the tokens of fixed-point, pads counted, and only ring requests")
+    func sealedProfile() throws {
+        let prompt = [
+            "generate", "--chat", "--prompt", "What are the symptoms of asthma?", "--max-tokens", "24", "--json",
+        ]
+        func answer(_ more: [String]) throws -> JSON {
+            let result = try run("scx", prompt + more)
+            #expect(result.status == 0, "\(result.error)")
+            return try JSON(parsing: result.output.trimmingCharacters(in: .whitespacesAndNewlines))
+        }
+        let reference = try answer(["--profile", "fixed-point"])
+        #expect(reference["link"]?["exchanges"] == 0)
+        for options in [[], ["--pad-rows", "powers", "--kv", "bf16"], ["--worker", "inprocess", "--pads", "direct"]] {
+            let sealed = try answer(options)
+            #expect(sealed["profile"] == "sealed" && sealed["weights"] == "int8")
+            #expect(sealed["refused_products"] == 0)
+            #expect((sealed["pads"]?["direct"]?.int ?? 0) > 0)
+            guard options.isEmpty || options[0] == "--worker" else { continue }
+            #expect(sealed["tokens"] == reference["tokens"])
+            #expect(sealed["logprobs"] == reference["logprobs"])
+        }
+        for (options, line) in [
+            (["--weights", "bf16"], "profile sealed multiplies int8"),
+            (["--pads", "peer:unix:/nowhere", "--worker", "unix:/nowhere"], "/nowhere"),
+            (["--profile", "plain", "--pads", "direct"], "need '--profile sealed'"),
+            (["--pads", "nonsense"], "nonsense"), (["--pace", "0"], "--pace"),
+        ] {
+            let result = try run("scx", prompt + options)
+            #expect(result.status != 0 && result.error.contains(line), "\(result.error)")
+        }
+    }
+
     @Test("profile scx gives the tokens of plain, by a worker of its own, however it is told to hide them")
     func scxProfile() throws {
         let prompt = [
@@ -142,7 +174,7 @@ struct CommandTests {
                 json["tokens"]?.array?.compactMap { $0.int } ?? [], json["link"]?["exchanges"]?.int ?? 0
             )
         }
-        let plain = try tokens([])
+        let plain = try tokens(["--profile", "plain"])
         for options in [
             [],
             ["--scx-ls", "2", "--scx-le", "2", "--scx-redundancy", "ratio:0.5", "--scx-reuse", "session"],
@@ -157,7 +189,10 @@ struct CommandTests {
         #expect(chat.status == 0)
         #expect(
             chat.output
-                == (try run("scx", ["chat"], input: "What is asthma?\nAnd its treatment?\n/quit\n").output))
+                == (try run(
+                    "scx", ["chat", "--profile", "plain"],
+                    input: "What is asthma?\nAnd its treatment?\n/quit\n"
+                ).output))
     }
 
     @Test("a model's profile is measured once, kept, and measured again when the file is damaged")

@@ -60,7 +60,7 @@ struct ServeProcessTests {
             #expect(server.greeting.contains("ward-3m, int8"))
             #expect(server.greeting.contains("in this process"))
             #expect(server.greeting.contains("curl http://127.0.0.1:\(server.port)/v1"))
-            #expect(server.greeting.contains("hides nothing"))
+            #expect(server.greeting.contains("sealed: the worker gets uniform numbers"))
 
             let connection = try HTTPConnection(port: server.port)
             let body =
