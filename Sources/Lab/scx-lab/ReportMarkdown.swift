@@ -45,6 +45,19 @@ extension ReportResult {
         for one in cases(.pad) {
             parts += ["### Integers of the one-time pad", ReportTable.measures(one).integers.markdown]
         }
+        for one in cases(.profiles) where one.name == "sealed" {
+            parts += ["### Integers of `sealed`", ReportTable.measures(one).integers.markdown]
+        }
+        if !cases(.lengths).isEmpty {
+            parts += [
+                "### Lengths, which `sealed` does not hide",
+                """
+                Bits learnt are those of a number from 1 to the context's \(configuration.maximumLength) tokens. By time: a \
+                line through the trusted side's times in sessions of the attacker's own.
+                """,
+                ReportTable.lengths(cases(.lengths), context: configuration.maximumLength).markdown,
+            ]
+        }
         return parts.joined(separator: "\n\n") + "\n"
     }
 
@@ -84,7 +97,8 @@ extension ReportResult {
 extension ReportTable {
     fileprivate var integers: ReportTable {
         ReportTable(
-            head: head, rows: rows.filter { ["uniformity", "pad-reuse"].contains($0.first?.text) })
+            head: head,
+            rows: rows.filter { ["uniformity", "pad-reuse", "pad-span"].contains($0.first?.text) })
     }
 
     fileprivate var markdown: String {

@@ -27,6 +27,8 @@ package struct ReportRow: Sendable {
     package var measures: [Measure] = []
     /// By session: its length, and what was recovered of it.
     package var bySession: [(length: Int, share: Double)] = []
+    /// Lengths that it guessed, and what they are.
+    package var guesses: [(guess: NumberGuess, truth: Int)] = []
 
     package init(_ attack: String) { self.attack = attack }
 

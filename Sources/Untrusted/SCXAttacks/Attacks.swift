@@ -9,7 +9,8 @@ public enum Attacks {
         ] + matching + [
             KeyValueInversion(), LogitLens(), RowSpace(), RowSpace(layer: min(1, max(0, blocks - 1))),
             SecondMoment(), MaskPool(), NoiseAveraging(), Fitting(), Unscrambling(), Uniformity(), PadReuse(),
-            TrafficAnalysis(),
+            PadSpan(),
+            LengthGuess(), AcceptanceGuess(), TrafficAnalysis(),
         ]
     }
 }
