@@ -54,7 +54,10 @@ package struct ReportCase: Sendable {
         let all = Array(0..<lengths.count * repeats)
         var limit = Self.limits[attack.name] ?? all.count
         // Where nothing fits, a search tries all tokens at every position.
-        if isSealed, attack.name.hasPrefix("vocabulary") || attack.name == "scores" { limit = 2 }
+        let searches = ["joined-views", "scores"]
+        if isSealed, attack.name.hasPrefix("vocabulary") || searches.contains(attack.name) {
+            limit = min(limit, 2)
+        }
         if isSealed, attack.name.hasPrefix("pad-") { limit = 1 }
         return Array(all.sorted { lengths[$0 / repeats] < lengths[$1 / repeats] }.prefix(limit)).sorted()
     }
@@ -145,7 +148,7 @@ package struct ReportPlan: Sendable {
             var one = ReportCase(
                 "sealed, \(name)", .lengths, .sealed(options),
                 lengths: (0..<min(prompts, 16)).map { 20 + ($0 * 37 + 11) % 107 },
-                attacks: [LengthGuess(), AcceptanceGuess()])
+                attacks: [LengthGuess(hasDrafts: draft > 0), AcceptanceGuess()])
             one.answer = draft > 0 ? 64 : 8
             // The attacker's own, from which it learns how long what takes.
             if draft == 0 { one.ownLengths = stride(from: 18, through: 126, by: 12).map { $0 } }
@@ -255,9 +258,12 @@ package struct ReportPlan: Sendable {
         // The prompt of one token is known; what is generated keeps its order.
         (noised.lengths, noised.repeats) = ([1], 40)
         var real = make(
-            "pads of real numbers as large as the rows, one text 40 times", .realPads(scale: 1),
+            "pads of real numbers, four times the rows, one text 40 times", .realPads(scale: 4),
             [NearestInput(), NoiseAveraging()])
         (real.lengths, real.repeats) = ([32], 40)
+        var twice = make("integers, pads used by two sessions", .ring(.twice), [PadReuse()])
+        // Equally long, so that no row has a pad of its own.
+        twice.lengths = [32, 32]
         return [
             make(
                 "unprotected", .unprotected,
@@ -277,14 +283,14 @@ package struct ReportPlan: Sendable {
             make("sums of few masks", .pooledMasks(count: max(1, min(4, knownTokens))), [MaskPool()]),
             make("one mask for all", .reusedMask, [MaskPool()]), fixed, noised,
             make("one-time pad with a pad used twice", .oneTimePad(reuse: 1), [PadReuse()]),
-            make("pads of real numbers, a quarter of the rows", .realPads(scale: 0.25), [NearestInput()]),
+            make("pads of real numbers, a fifth of the rows", .realPads(scale: 0.2), [NearestInput()]),
             real,
             make("integers, one pad for all rows of a request", .ring(.onePerRequest), [PadReuse()]),
             make("integers, pads from a pool of 8", .ring(.pool(count: 8)), [PadReuse()], answer: 4),
             make(
                 "integers, pads that are sums of few masks",
                 .ring(.span(rank: max(1, min(4, knownTokens - 1)))), [PadSpan()], answer: 4),
-            make("integers, pads used by two sessions", .ring(.twice), [PadReuse()], answer: 4),
+            twice,
         ]
     }
 

@@ -69,7 +69,8 @@ extension ReportResult {
         of `Sources/Untrusted/SCXAttacks` had those, the public model and what everybody knows of a prompt (the begin of the \
         text, the chat template), which is not counted. Shares are tokens at their right positions, or, after “set:”, tokens \
         found at all; in brackets the 95 % interval (Wilson). “guessing” is what the model alone would write, without a look \
-        at the transcript: the level of chance. Attacks that \
+        at the transcript: the level of chance; “commonest” is what the commonest token of the attacker's own texts would be \
+        right by, which is that level for attacks that learn from those. Attacks that \
         see the prompt alone, as `scores` and `kv-inversion`, or the answer alone, as `logit-lens`, cannot reach 100 %, since \
         both are counted. A dash: the transcript has nothing of the kind that the attack works on.
 

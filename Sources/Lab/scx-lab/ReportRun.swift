@@ -219,7 +219,7 @@ package struct ReportRun {
                         switch guess.name {
                         case .sessions: sessions.truths.count + sessions.own.count
                         case .promptTokens, .promptTokensByTime: prompt
-                        case .answerTokens: sessions.truths[session].count - prompt
+                        case .answerTokens, .answerTokensByDrafts: sessions.truths[session].count - prompt
                         case .acceptedTokens:
                             sessions.accepted.indices.contains(session) ? sessions.accepted[session] : nil
                         }

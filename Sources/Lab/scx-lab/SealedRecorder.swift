@@ -16,6 +16,8 @@ package struct SealedRecorder {
 
     /// What was carried through the model.
     package struct Sessions {
+        package init() {}
+
         /// Prompts and answers.
         package var tokens: [[Int32]] = []
         /// Of each session, how many tokens that were guessed ahead were right.
@@ -49,7 +51,7 @@ package struct SealedRecorder {
             }
             defer { link.close() }
             let forward = RingForwardPass(
-                sealed: sites, workers: RingWorkers([("laboratory", [link])]),
+                sealed: sites, workers: RingWorkers([("laboratory", [OneAtATime(link)])]),
                 bank: PadBank(sites: sites.sites, sources: [DirectPads(model.decoder)]),
                 rowCounts: options.rowCounts)
             guard options.longestDraft > 0 else {
@@ -108,6 +110,20 @@ package struct SealedRecorder {
         try forward.end(slot)
         return (Array(text.prefix(position)), accepted)
     }
+}
+
+/// A link with one request on its way at a time, answered before the next is sent.
+///
+/// The worker gets the same requests in the same order, and the time between two of them is the trusted side's alone: no attack
+/// has less to work on.
+private final class OneAtATime: WorkerLink {
+    private let link: any WorkerLink
+
+    init(_ link: any WorkerLink) { self.link = link }
+
+    var traffic: Traffic { link.traffic }
+
+    func exchange(_ request: Request) throws(LinkError) -> Answer { try link.exchange(request) }
 }
 
 /// Settings of profile `sealed` that a recording has.

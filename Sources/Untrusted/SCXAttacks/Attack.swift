@@ -67,6 +67,7 @@ public struct NumberGuess: Equatable, Sendable {
         case promptTokens = "prompt tokens"
         case promptTokensByTime = "prompt tokens, by time"
         case answerTokens = "answer tokens"
+        case answerTokensByDrafts = "answer tokens, by drafts"
         case acceptedTokens = "accepted tokens"
     }
 

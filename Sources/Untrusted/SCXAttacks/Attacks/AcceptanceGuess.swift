@@ -12,6 +12,9 @@ public struct AcceptanceGuess: Attack {
     /// How a draft's length is chosen.
     public let rule: DraftRule
 
+    /// Longer ones are not drafts.
+    private static let longestDraft = 256
+
     public init(rule: DraftRule = DraftRule()) { self.rule = rule }
 
     public func run(on target: Target) throws(AttackError) -> Findings {
@@ -23,7 +26,7 @@ public struct AcceptanceGuess: Attack {
         let drafted = steps.map { rounding.tokens($0).upperBound - 1 }
         let total = drafted.reduce(0, +)
         var accepted = Double(total) / 2
-        if rounding == .exact {
+        if rounding == .exact, drafted.allSatisfy({ $0 <= Self.longestDraft }) {
             // The share of accepted tokens is a guess at first, and then what the steps make likely.
             var rate = 0.5
             for _ in 0..<4 {
@@ -31,7 +34,12 @@ public struct AcceptanceGuess: Attack {
             }
         }
         var findings = Findings()
-        findings.guesses = [NumberGuess(.acceptedTokens, accepted, in: 0...total)]
+        findings.guesses = [
+            NumberGuess(.acceptedTokens, accepted, in: 0...total),
+            NumberGuess(
+                .answerTokensByDrafts, Double(steps.count) + accepted,
+                in: steps.count...steps.count + total),
+        ]
         findings.measures = [
             Measure("steps", Double(steps.count)), Measure("tokens guessed ahead", Double(total)),
             Measure("of them accepted, likely", accepted),

@@ -8,8 +8,10 @@ import SCXLink
 /// tells more than a rounded count: a line through times of the attacker's own sessions gives a length for each time.
 public struct LengthGuess: Attack {
     public let name = "length"
+    /// Whether the trusted side is known to guess tokens ahead, so that a step may carry several.
+    public let hasDrafts: Bool
 
-    public init() {}
+    public init(hasDrafts: Bool = false) { self.hasDrafts = hasDrafts }
 
     public func run(on target: Target) throws(AttackError) -> Findings {
         let steps = target.session.steps
@@ -22,15 +24,18 @@ public struct LengthGuess: Attack {
         let answers = steps.dropFirst(prompt.count).compactMap(\.ringRows)
         // Without guessed tokens a step carries one; with them at least the one that is sure.
         let answer = sum(
-            answers.map { rows in rows <= rounding.least ? 1...1 : 1...rounding.tokens(rows).upperBound })
+            answers.map { rows in
+                rows <= rounding.least && !hasDrafts ? 1...1 : 1...rounding.tokens(rows).upperBound
+            })
         var findings = Findings()
         findings.guesses = [
             NumberGuess(.sessions, Double(target.views.sessions.count)),
             NumberGuess(.promptTokens, middle(range), in: range),
             NumberGuess(.answerTokens, middle(answer), in: answer),
         ]
-        if let tokens = tokensByTime(prompt, target) {
-            findings.guesses.append(NumberGuess(.promptTokensByTime, tokens))
+        if range.count > 1, let tokens = tokensByTime(prompt, target) {
+            let inside = min(max(tokens, Double(range.lowerBound)), Double(range.upperBound))
+            findings.guesses.append(NumberGuess(.promptTokensByTime, inside))
         }
         let limit = Double(target.configuration.maximumLength)
         findings.measures = [

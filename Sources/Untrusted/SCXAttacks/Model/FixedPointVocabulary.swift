@@ -27,8 +27,9 @@ public struct FixedPointVocabulary: Sendable {
             let square = rows[row].reduce(0.0) { $0 + Double($1) * Double($1) }
             let exponent = square > 0 ? (bound / (square.squareRoot() * (1 + 0x1p-30))).exponent : 0
             let scale = Float(sign: .plus, exponent: Int(min(max(exponent, -126), 126)), significand: 1)
-            values += rows[row].map {
-                UInt32(bitPattern: Int32(clamping: Int(($0 * scale).rounded(.toNearestOrEven))))
+            values += rows[row].map { value in
+                let rounded = (value * scale).rounded(.toNearestOrEven)
+                return UInt32(bitPattern: Int32(exactly: rounded) ?? 0)
             }
         }
         self.values = values
