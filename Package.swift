@@ -150,7 +150,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "SCXAttacksTests",
-            dependencies: ["scx-lab", "SCXAttacks", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker"],
+            dependencies: [
+                "scx-lab", "SCXAttacks", "SCXProfiles", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker",
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "SCXEncodingTests", dependencies: ["SCXEncoding", "SCXInference", "SCXLink"],

@@ -74,6 +74,38 @@ struct ReportTests {
         }
     }
 
+    @Test(
+        "Profile sealed has its lengths in a table of their own, and weaker pads fall",
+        .enabled(if: isOptimized))
+    func reportsSealed() throws {
+        try withReport { report, _ in
+            let all = try #require(report.plan.cases(profiles: ["sealed"]))
+            let names: Set = [
+                "sealed", "sealed, exact rows", "sealed, rows in powers of two",
+                "integers, one pad for all rows of a request",
+            ]
+            let small = all.filter { names.contains($0.name) }.map { one in
+                var small = ReportCase(
+                    one.name, one.group, one.encoding, lengths: [20, 22],
+                    attacks: one.group == .profiles ? [Guessing(), NearestInput(), PadReuse()] : one.attacks)
+                (small.answer, small.ownLengths) = (one.group == .controls ? 0 : 2, one.ownLengths)
+                return small
+            }
+            #expect(small.count == 4)
+            try report.run(small, games: false)
+            let result = report.result
+            let sealed = try #require(result.cases.first { $0.name == "sealed" })
+            #expect(sealed.rows.allSatisfy { $0.refusal == nil && $0.exact.value < 0.5 })
+            let weak = try #require(result.cases(.controls).first?.rows.first { $0.attack == "pad-reuse" })
+            #expect(weak.exact.value == 1)
+            let page = result.markdown
+            #expect(page.contains("| sealed, exact rows | prompt tokens | 100.0 % ("))
+            #expect(page.contains("| sealed, rows in powers of two | prompt tokens | 0.0 % ("))
+            #expect(page.contains("| sealed, rows in powers of two | prompt tokens, by time |"))
+            #expect(result.html.contains("Lengths, which sealed does not hide"))
+        }
+    }
+
     @Test("The same seed cuts the same prompts, with the template around them")
     func repeatsPrompts() throws {
         try withText { text in
@@ -92,15 +124,15 @@ struct ReportTests {
     @Test("Every attack has a control, and profiles that do not exist have no cases")
     func plans() throws {
         let plan = ReportPlan(blocks: 5, prompts: 20, noiseScale: 1, knownTokens: 7)
-        let all = try #require(plan.cases(profiles: ["plain", "scx", "scx:session"]))
+        let all = try #require(plan.cases(profiles: ["plain", "scx", "scx:session", "sealed"]))
         let controlled = Set(all.filter { $0.group == .controls }.flatMap(\.attacks).map(\.name))
-        // What gives no tokens is tried on the pad.
-        let others: Set = ["traffic", "uniformity"]
+        // What gives no tokens is tried on the pad and on profile sealed.
+        let others: Set = ["traffic", "uniformity", "length", "acceptance", "commonest"]
         #expect(Set(Attacks.all(blocks: 5).map(\.name)).subtracting(controlled) == others)
         let lengths = try #require(all.first?.lengths)
         #expect(lengths.count == 20 && Set(lengths).count == 20)
         #expect(lengths.first == 32 && lengths.last == 128)
-        #expect(plan.cases(profiles: ["plain", "sealed"]) == nil)
+        #expect(plan.cases(profiles: ["plain", "unsealed"]) == nil)
     }
 
     @Test("A transcript that was cut off is one clear line")
@@ -112,7 +144,9 @@ struct ReportTests {
             for file in ["transcript.jsonl", "transcript.bin"] {
                 let path = URL(filePath: "\(directory)/\(file)")
                 let whole = try Data(contentsOf: path)
-                try whole.prefix(whole.count * 2 / 3).write(to: path)
+                // Not between two lines: what is left would be a whole transcript.
+                let end = whole.count * 2 / 3
+                try whole.prefix(whole[end - 1] == 0x0A ? end - 1 : end).write(to: path)
                 let error = #expect(throws: (any Error).self) {
                     _ = try report.attackAgain(one, directory)
                 }

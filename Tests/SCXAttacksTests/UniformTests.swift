@@ -32,10 +32,11 @@ struct UniformTests {
     func testsIntegers() throws {
         let target = try AttackFixture.target(.oneTimePad(), generated: 2)
         let findings = try Uniformity().execute(on: target)
-        #expect(findings.measures.count == 8)
+        #expect(findings.measures.first?.name == "integers")
         for measure in findings.measures.dropFirst() {
-            // Seven tests at 95 %: rather 4 deviations, which chance never shows.
-            #expect(abs(measure.value) < 4, "\(measure)")
+            // Many tests at 95 %: rather 4 deviations, or a p-value to match, which chance never shows.
+            #expect(
+                measure.chance?.upperBound == 1 ? measure.value > 1e-4 : abs(measure.value) < 4, "\(measure)")
         }
         var tests = IntegerTests()
         tests.take((0..<10_000).map { UInt32(bitPattern: Int32($0 % 500) - 250) })

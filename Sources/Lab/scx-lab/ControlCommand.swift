@@ -20,7 +20,8 @@ struct ControlCommand: ParsableCommand {
 
     @Option(
         help: """
-            unprotected, permuted, noised, rotated, mixed, orthogonal, fixed, pooled, reused, pad or padReused.
+            unprotected, permuted, noised, rotated, mixed, orthogonal, fixed, pooled, reused, realPads, pad, padReused, \
+            ring, ringOnePerRequest, ringPool, ringSpan, ringTwice, or sealed: the profile itself.
             """)
     var encoding = "permuted"
 
@@ -48,8 +49,8 @@ struct ControlCommand: ParsableCommand {
         guard tokens > 0, generate >= 0, sessions > 0 else {
             throw ValidationError("'--tokens' and '--sessions' take positive numbers.")
         }
-        guard Self.encodings[encoding] != nil else {
-            let names = Self.encodings.keys.sorted().joined(separator: ", ")
+        guard encoding == "sealed" || Self.encodings[encoding] != nil else {
+            let names = (Self.encodings.keys + ["sealed"]).sorted().joined(separator: ", ")
             throw ValidationError("'--encoding \(encoding)' is none of \(names).")
         }
     }
@@ -60,13 +61,20 @@ struct ControlCommand: ParsableCommand {
         "mixed": .mixed(shields: 8, orthogonal: false), "orthogonal": .mixed(shields: 0, orthogonal: true),
         "fixed": .fixedChannels, "pooled": .pooledMasks(count: 4), "reused": .reusedMask,
         "pad": .oneTimePad(),
-        "padReused": .oneTimePad(reuse: 1),
+        "padReused": .oneTimePad(reuse: 1), "realPads": .realPads(scale: 1), "ring": .ring(.fresh),
+        "ringOnePerRequest": .ring(.onePerRequest), "ringPool": .ring(.pool(count: 8)),
+        "ringSpan": .ring(.span(rank: 4)), "ringTwice": .ring(.twice),
     ]
 
     func run() throws {
-        guard let encoding = Self.encodings[encoding] else { return }
         let pool = ThreadPool(threads: ThreadPool.systemCores)
-        let known = try PublicModel(directory: model, format: .f32, pool: pool)
+        let checkpoint = try Checkpoint(directory: model)
+        let sealed: SealedRecorder? =
+            switch Self.encodings[encoding] {
+            case .ring, nil: try SealedRecorder(checkpoint, pool: pool)
+            default: nil
+            }
+        let known = try sealed?.model ?? PublicModel(checkpoint, format: .f32, pool: pool)
         let longest = known.configuration.maximumLength
         var random = LabRandom(seed: seed)
         let vocabulary = UInt64(known.vocabularySize)
@@ -86,19 +94,36 @@ struct ControlCommand: ParsableCommand {
             prompts = (0..<sessions).map { _ in begin + draw(max(1, tokens - begin.count)) }
         }
         let recorder = try Recorder(directory: out)
-        var truths: [String] = []
-        for (index, prompt) in prompts.enumerated() {
-            guard prompt.count + generate <= longest else {
-                throw ValidationError("a prompt of \(prompt.count) tokens exceeds the model's \(longest).")
-            }
-            let session = ControlSession(
-                known, encoding: encoding, recorder: recorder, connection: UInt64(index + 1),
-                seed: seed &+ UInt64(index))
-            let answer = draw(generate)
-            try session.prompt(prompt)
-            for token in answer { try session.generate(token) }
-            truths.append((prompt + answer).map { "\($0)" }.joined(separator: " "))
+        for prompt in prompts where prompt.count + generate > longest {
+            throw ValidationError("a prompt of \(prompt.count) tokens exceeds the model's \(longest).")
         }
+        var carried: [[Int32]] = []
+        switch (Self.encodings[encoding], sealed) {
+        case (nil, let sealed?):
+            carried = try sealed.record(prompts, answer: generate, SealedOptions(), recorder).tokens
+        case (.ring(let pads), let sealed?):
+            let control = RingControl(known, sites: sealed.sites, pads: pads)
+            for (index, prompt) in prompts.enumerated() {
+                let session = RingControlSession(
+                    control, recorder: recorder, connection: UInt64(index + 1), seed: seed &+ UInt64(index))
+                let answer = draw(generate)
+                try session.carry(prompt)
+                for token in answer { try session.carry([token]) }
+                carried.append(prompt + answer)
+            }
+        case (let encoding?, _):
+            for (index, prompt) in prompts.enumerated() {
+                let session = ControlSession(
+                    known, encoding: encoding, recorder: recorder, connection: UInt64(index + 1),
+                    seed: seed &+ UInt64(index))
+                let answer = draw(generate)
+                try session.prompt(prompt)
+                for token in answer { try session.generate(token) }
+                carried.append(prompt + answer)
+            }
+        case (nil, nil): break
+        }
+        let truths = carried.map { $0.map { "\($0)" }.joined(separator: " ") }
         try (truths.joined(separator: "\n") + "\n").write(
             to: URL(filePath: "\(out)/truth.txt"), atomically: true, encoding: .utf8)
     }

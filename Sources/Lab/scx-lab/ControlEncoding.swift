@@ -21,6 +21,24 @@ package enum ControlEncoding: Equatable, Sendable {
     case reusedMask
     /// Uniform integers modulo 2³², each pad used once; as many pads as rows but for `reuse` rows that take an earlier one.
     case oneTimePad(reuse: Int = 0)
+    /// Pads of normal real numbers, drawn anew for each row, as large as `scale` times the row: additive masks in float32.
+    case realPads(scale: Float)
+    /// The integers of profile `sealed` under pads that are drawn in another way: see ``RingControlSession``.
+    case ring(RingPads)
+}
+
+/// How pads modulo 2³² are drawn.
+package enum RingPads: Equatable, Sendable {
+    /// A uniform one for each row, as profile `sealed` does.
+    case fresh
+    /// One for all rows of a request, as a published scheme of sums with noise has it.
+    case onePerRequest
+    /// One of so many, shared by all sessions, for each row.
+    case pool(count: Int)
+    /// Sums of so many masks, shared by all sessions, with uniform factors.
+    case span(rank: Int)
+    /// Uniform ones that a second session takes again.
+    case twice
 }
 
 /// Random numbers of the laboratory: the same in every run, and fit for no key.

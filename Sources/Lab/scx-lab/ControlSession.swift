@@ -132,7 +132,7 @@ package final class ControlSession {
     private var sendsAll: Bool {
         switch encoding {
         case .unprotected, .permuted, .rotated, .oneTimePad: true
-        case .mixed, .fixedChannels, .pooledMasks, .reusedMask: false
+        case .mixed, .fixedChannels, .pooledMasks, .reusedMask, .realPads, .ring: false
         }
     }
 
@@ -191,7 +191,17 @@ package final class ControlSession {
                 }
             }
             try send(Request(operation, all.tensor))
+        case .realPads(let scale):
+            var all = rows
+            for (row, square) in zip(natural, rows.squares) {
+                let size = scale * (square / Float(rows.columns)).squareRoot()
+                for i in row * rows.columns..<(row + 1) * rows.columns {
+                    all.values[i] += size * random.normal()
+                }
+            }
+            try send(Request(operation, all.tensor))
         case .oneTimePad: try noise(operation, rows.rows, rows.columns, plain: rows)
+        case .ring: preconditionFailure("ControlSession: integers have sessions of their own")
         }
         return natural
     }
@@ -318,16 +328,17 @@ package final class ControlSession {
 }
 
 extension Matrix {
+    /// The rows with numbers added, `[rows, columns]`.
+    func adding(_ other: [Float]) -> Matrix {
+        Matrix(rows: rows, columns: columns, values: zip(values, other).map { $0 + $1 })
+    }
+
     /// The rows as they are sent.
     fileprivate var tensor: EncodedTensor {
         var plain = Plaintext(rows: rows, channels: columns)
         var span = plain.values
         for (i, value) in values.enumerated() { span[i] = value }
         return plain.sendInClear()
-    }
-
-    fileprivate func adding(_ other: [Float]) -> Matrix {
-        Matrix(rows: rows, columns: columns, values: zip(values, other).map { $0 + $1 })
     }
 
     /// The product with another matrix, `[rows, other.columns]`.

@@ -8,6 +8,7 @@ package struct ReportCase: Sendable {
         case plain
         case scx(ScxOptions)
         case control(ControlEncoding)
+        case sealed(SealedOptions)
     }
 
     /// Which table of the report has its rows.
@@ -15,6 +16,8 @@ package struct ReportCase: Sendable {
         case profiles, hardened, layers, controls
         /// The reference one-time pad.
         case pad
+        /// Profile `sealed`, for the lengths that it does not hide.
+        case lengths
     }
 
     package let name: String
@@ -30,7 +33,12 @@ package struct ReportCase: Sendable {
     /// Whether prompts are what the model itself writes, instead of parts of the text.
     package var isWritten = false
     /// Sessions of the attacker's own that are recorded beside.
-    package var ownSessions = 0
+    package var ownSessions: Int {
+        get { ownLengths.count }
+        set { ownLengths = (0..<newValue).map { 140 + $0 } }
+    }
+    /// Tokens of their prompts.
+    package var ownLengths: [Int] = []
     /// The curves that it is a point of, and where.
     package var points: [String: Double] = [:]
 
@@ -44,13 +52,29 @@ package struct ReportCase: Sendable {
     /// The sessions that an attack runs on: all, or the shortest of them where it is slow.
     func sessions(for attack: any Attack) -> [Int] {
         let all = Array(0..<lengths.count * repeats)
-        let limit = Self.limits[attack.name] ?? all.count
+        var limit = Self.limits[attack.name] ?? all.count
+        // Where nothing fits, a search tries all tokens at every position.
+        let searches = ["joined-views", "scores"]
+        if isSealed, attack.name.hasPrefix("vocabulary") || searches.contains(attack.name) {
+            limit = min(limit, 2)
+        }
+        if isSealed, attack.name.hasPrefix("pad-") { limit = 1 }
         return Array(all.sorted { lengths[$0 / repeats] < lengths[$1 / repeats] }.prefix(limit)).sorted()
     }
 
+    /// Whether the worker sees integers of profile `sealed`, under its own pads or weaker ones.
+    var isRing: Bool {
+        switch encoding {
+        case .sealed, .control(.ring): true
+        case .plain, .scx, .control: false
+        }
+    }
+
+    private var isSealed: Bool { if case .sealed = encoding { true } else { false } }
+
     /// Most sessions of a case that slow attacks run on, and attacks that read the whole transcript at once.
     private static let limits = [
-        "unscrambling": 2, "second-moment": 2, "row-space-1": 2, "scores": 4, "uniformity": 1, "pad-reuse": 1,
+        "unscrambling": 2, "second-moment": 2, "row-space-1": 2, "scores": 4, "uniformity": 1,
         "averaging": 1, "vocabulary-answers": 8,
     ]
 }
@@ -84,7 +108,7 @@ package struct ReportPlan: Sendable {
         (0..<count).map { count == 1 ? 32 : 32 + $0 * (longest - 32) / (count - 1) }
     }
 
-    /// Cases of these profiles, `plain`, `scx` and `scx:session`, and whatever belongs to them.
+    /// Cases of these profiles, `plain`, `scx`, `scx:session` and `sealed`, and whatever belongs to them.
     ///
     /// - Returns: Nil when a profile is none of these.
     package func cases(profiles: [String]) -> [ReportCase]? {
@@ -98,6 +122,7 @@ package struct ReportPlan: Sendable {
             case "scx:session":
                 options.reuse = .session
                 encoding = .scx(options)
+            case "sealed": encoding = .sealed(SealedOptions())
             default: return nil
             }
             var one = ReportCase(
@@ -112,7 +137,29 @@ package struct ReportPlan: Sendable {
             cases.append(one)
         }
         if !isBrief, profiles.contains("scx"), blocks >= 3 { cases += hardened + layers }
-        return cases + controls + pads
+        return cases + controls + pads + (profiles.contains("sealed") ? leaks : [])
+    }
+
+    /// What `sealed` leaks: lengths, with and without rounded row counts and guessed tokens.
+    private var leaks: [ReportCase] {
+        func make(_ name: String, _ rowCounts: RowCounts, draft: Int = 0) -> ReportCase {
+            var options = SealedOptions()
+            (options.rowCounts, options.longestDraft) = (rowCounts, draft)
+            var one = ReportCase(
+                "sealed, \(name)", .lengths, .sealed(options),
+                lengths: (0..<min(prompts, 16)).map { 20 + ($0 * 37 + 11) % 107 },
+                attacks: [LengthGuess(hasDrafts: draft > 0), AcceptanceGuess()])
+            one.answer = draft > 0 ? 64 : 8
+            // The attacker's own, from which it learns how long what takes.
+            if draft == 0 { one.ownLengths = stride(from: 18, through: 126, by: 12).map { $0 } }
+            return one
+        }
+        return [
+            make("exact rows", .exact), make("rows in powers of two", .powersOfTwo),
+            make("rows in multiples of 64", .multiples(of: 64)),
+            make("exact rows, drafts of up to 8", .exact, draft: 8),
+            make("rows in multiples of 16, drafts of up to 8", .multiples(of: 16), draft: 8),
+        ]
     }
 
     private var hardened: [ReportCase] {
@@ -210,6 +257,13 @@ package struct ReportPlan: Sendable {
         var noised = make("noise, one text 40 times", .permuted(noise: 2), [NoiseAveraging()], answer: 15)
         // The prompt of one token is known; what is generated keeps its order.
         (noised.lengths, noised.repeats) = ([1], 40)
+        var real = make(
+            "pads of real numbers, four times the rows, one text 40 times", .realPads(scale: 4),
+            [NearestInput(), NoiseAveraging()])
+        (real.lengths, real.repeats) = ([32], 40)
+        var twice = make("integers, pads used by two sessions", .ring(.twice), [PadReuse()])
+        // Equally long, so that no row has a pad of its own.
+        twice.lengths = [32, 32]
         return [
             make(
                 "unprotected", .unprotected,
@@ -229,6 +283,14 @@ package struct ReportPlan: Sendable {
             make("sums of few masks", .pooledMasks(count: max(1, min(4, knownTokens))), [MaskPool()]),
             make("one mask for all", .reusedMask, [MaskPool()]), fixed, noised,
             make("one-time pad with a pad used twice", .oneTimePad(reuse: 1), [PadReuse()]),
+            make("pads of real numbers, a fifth of the rows", .realPads(scale: 0.2), [NearestInput()]),
+            real,
+            make("integers, one pad for all rows of a request", .ring(.onePerRequest), [PadReuse()]),
+            make("integers, pads from a pool of 8", .ring(.pool(count: 8)), [PadReuse()], answer: 4),
+            make(
+                "integers, pads that are sums of few masks",
+                .ring(.span(rank: max(1, min(4, knownTokens - 1)))), [PadSpan()], answer: 4),
+            twice,
         ]
     }
 
@@ -254,8 +316,8 @@ extension ReportCase {
     /// The same case with other attacks.
     fileprivate init(_ other: ReportCase, attacks: [any Attack]) {
         self.init(other.name, other.group, other.encoding, lengths: other.lengths, attacks: attacks)
-        (answer, repeats, ownSessions, points) = (
-            other.answer, other.repeats, other.ownSessions, other.points
+        (answer, repeats, ownLengths, points) = (
+            other.answer, other.repeats, other.ownLengths, other.points
         )
     }
 }

@@ -18,8 +18,8 @@ struct ReportCommand: ParsableCommand {
     @Option(help: "A text file that prompts are cut from.")
     var text: String
 
-    @Option(help: "Profiles, separated by commas: plain, scx, scx:session.")
-    var profiles = "plain,scx,scx:session"
+    @Option(help: "Profiles, separated by commas: plain, scx, scx:session, sealed.")
+    var profiles = "plain,scx,scx:session,sealed"
 
     @Option(help: "Prompts of each profile, of different lengths from 32 tokens on.")
     var prompts = 20
@@ -67,7 +67,8 @@ struct ReportCommand: ParsableCommand {
         ) { standardError($0) }
         let names = profiles.split(separator: ",").map(String.init)
         guard !names.isEmpty, let cases = report.plan.cases(profiles: names) else {
-            throw ValidationError("'--profiles \(profiles)' is not a list of plain, scx and scx:session.")
+            throw ValidationError(
+                "'--profiles \(profiles)' is not a list of plain, scx, scx:session and sealed.")
         }
         try report.run(cases)
         try write(report.result.json.text + "\n", "\(out)/report.json")

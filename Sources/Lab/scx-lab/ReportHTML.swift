@@ -35,6 +35,8 @@ extension ReportResult {
             "<h2>scx, block by block</h2>", ReportTable.overview(cases(.layers)).html,
             "<h2>Two texts told apart</h2><p>By chance 50 %.</p>",
             ReportTable(head: ["profile", "told right (95 %)"], rows: games).html,
+            "<h2>Lengths, which sealed does not hide</h2>",
+            ReportTable.lengths(cases(.lengths), context: configuration.maximumLength).html,
             "<h2>Positive controls</h2>", ReportTable.controls(cases(.controls)).html,
             "<h2>Case by case</h2>", cases.map(details).joined(),
         ]

@@ -46,6 +46,14 @@ extension ReportRow {
             "median_rank": medianRank.map(JSON.int) ?? .null, "candidates": .int(candidates),
             "seconds": .double(seconds),
             "by_session": .array(bySession.map { [.int($0.length), .double($0.share)] }),
+            "guesses": .array(
+                guesses.map { guess, truth in
+                    [
+                        "number": .string(guess.name.rawValue), "best": .double(guess.best),
+                        "truth": .int(truth),
+                        "range": guess.range.map { [.int($0.lowerBound), .int($0.upperBound)] } ?? .null,
+                    ]
+                }),
             "measures": .array(
                 measures.map { measure in
                     [

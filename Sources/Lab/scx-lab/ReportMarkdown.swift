@@ -45,6 +45,19 @@ extension ReportResult {
         for one in cases(.pad) {
             parts += ["### Integers of the one-time pad", ReportTable.measures(one).integers.markdown]
         }
+        for one in cases(.profiles) where one.name == "sealed" {
+            parts += ["### Integers of `sealed`", ReportTable.measures(one).integers.markdown]
+        }
+        if !cases(.lengths).isEmpty {
+            parts += [
+                "### Lengths, which `sealed` does not hide",
+                """
+                Bits learnt are those of a number from 1 to the context's \(configuration.maximumLength) tokens. By time: a \
+                line through the trusted side's times in sessions of the attacker's own.
+                """,
+                ReportTable.lengths(cases(.lengths), context: configuration.maximumLength).markdown,
+            ]
+        }
         return parts.joined(separator: "\n\n") + "\n"
     }
 
@@ -56,7 +69,8 @@ extension ReportResult {
         of `Sources/Untrusted/SCXAttacks` had those, the public model and what everybody knows of a prompt (the begin of the \
         text, the chat template), which is not counted. Shares are tokens at their right positions, or, after “set:”, tokens \
         found at all; in brackets the 95 % interval (Wilson). “guessing” is what the model alone would write, without a look \
-        at the transcript: the level of chance. Attacks that \
+        at the transcript: the level of chance; “commonest” is what the commonest token of the attacker's own texts would be \
+        right by, which is that level for attacks that learn from those. Attacks that \
         see the prompt alone, as `scores` and `kv-inversion`, or the answer alone, as `logit-lens`, cannot reach 100 %, since \
         both are counted. A dash: the transcript has nothing of the kind that the attack works on.
 
@@ -84,7 +98,8 @@ extension ReportResult {
 extension ReportTable {
     fileprivate var integers: ReportTable {
         ReportTable(
-            head: head, rows: rows.filter { ["uniformity", "pad-reuse"].contains($0.first?.text) })
+            head: head,
+            rows: rows.filter { ["uniformity", "pad-reuse", "pad-span"].contains($0.first?.text) })
     }
 
     fileprivate var markdown: String {

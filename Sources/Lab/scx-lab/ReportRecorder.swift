@@ -16,6 +16,8 @@ struct ReportRecorder {
     let profile: ModelProfile
     let prompts: ReportPrompts
     let seed: UInt64
+    /// For profile `sealed` and what is like it.
+    let sealed: SealedRecorder
 
     /// What a recording has, in the order of its sessions.
     struct Sessions {
@@ -23,6 +25,8 @@ struct ReportRecorder {
         var truths: [[Int32]] = []
         /// Of the attacker's own sessions, which come after the others.
         var own: [[Int32]] = []
+        /// Of each session, tokens that were guessed ahead and right; none where nothing is guessed.
+        var accepted: [Int] = []
         var seconds = 0.0
     }
 
@@ -37,9 +41,9 @@ struct ReportRecorder {
                 : prompts.prompt(length: length, number: number)
             texts += [[Int32]](repeating: prompt, count: one.repeats)
         }
-        let own = try (0..<one.ownSessions).map { try prompts.prompt(length: 140 + $0, number: 1000) }
+        let own = try one.ownLengths.map { try prompts.prompt(length: $0, number: 1000) }
         var sessions = Sessions()
-        let all = try record(texts + own, one, directory)
+        let all = try record(texts + own, one, directory, &sessions.accepted)
         (sessions.truths, sessions.own) = (Array(all.prefix(texts.count)), Array(all.dropFirst(texts.count)))
         sessions.seconds = (ContinuousClock.now - start) / .seconds(1)
         return sessions
@@ -64,10 +68,26 @@ struct ReportRecorder {
     }
 
     /// Records sessions with these prompts; returns what was carried through the model.
-    func record(_ texts: [[Int32]], _ one: ReportCase, _ directory: String) throws -> [[Int32]] {
+    private func record(
+        _ texts: [[Int32]], _ one: ReportCase, _ directory: String, _ accepted: inout [Int]
+    ) throws -> [[Int32]] {
         let recorder = try Recorder(directory: directory)
         switch one.encoding {
+        case .control(.ring(let pads)):
+            let control = RingControl(sealed.model, sites: sealed.sites, pads: pads)
+            return try texts.enumerated().map { index, prompt in
+                let session = RingControlSession(
+                    control, recorder: recorder, connection: UInt64(index + 1), seed: seed &+ UInt64(index))
+                let rest = try continuation(one.answer)
+                try session.carry(prompt)
+                for token in rest { try session.carry([token]) }
+                return prompt + rest
+            }
         case .control(let encoding): return try control(texts, encoding, one, recorder)
+        case .sealed(let options):
+            let sessions = try sealed.record(texts, answer: one.answer, options, recorder)
+            accepted = sessions.accepted
+            return sessions.tokens
         case .plain:
             let link = link(recorder)
             defer { link.close() }
@@ -102,20 +122,12 @@ struct ReportRecorder {
         let engine = Engine(
             forward: forward, tokenizer: nil, vocabularySize: checkpoint.configuration.vocabularySize,
             maximumLength: checkpoint.configuration.maximumLength)
-        var sampling = SamplingParameters()
-        sampling.temperature = 0
-        return try texts.map { prompt in
-            var tokens = prompt
-            // The last token that is drawn never reaches a worker.
-            let id = try engine.submit(
-                GenerationRequest(prompt: prompt, maximumTokens: answer + 1, sampling: sampling))
-            try engine.run(id) { event in
-                if let token = event.token, tokens.count < prompt.count + answer { tokens.append(token.id) }
-                return true
-            }
-            try engine.end(id)
-            return tokens
-        }
+        return try texts.map { try engine.carry($0, answer: answer) }
+    }
+
+    /// A part of the text that controls go on with.
+    private func continuation(_ count: Int) throws -> ArraySlice<Int32> {
+        try prompts.prompt(length: 200, number: 2000).dropFirst(100).prefix(count)
     }
 
     /// Controls go on with the text itself, but where it matters who wrote an answer.
@@ -129,7 +141,7 @@ struct ReportRecorder {
             let rest =
                 try one.isWritten
                 ? serve([prompt], plain(), answer: one.answer)[0].dropFirst(prompt.count)
-                : prompts.prompt(length: 200, number: 2000).dropFirst(100).prefix(one.answer)
+                : continuation(one.answer)
             try session.prompt(prompt)
             for token in rest { try session.generate(token) }
             return prompt + rest

@@ -27,6 +27,8 @@ package struct ReportRow: Sendable {
     package var measures: [Measure] = []
     /// By session: its length, and what was recovered of it.
     package var bySession: [(length: Int, share: Double)] = []
+    /// Lengths that it guessed, and what they are.
+    package var guesses: [(guess: NumberGuess, truth: Int)] = []
 
     package init(_ attack: String) { self.attack = attack }
 
@@ -91,7 +93,9 @@ package struct ReportCaseResult: Sendable {
 
     /// The attack that recovered most.
     package var best: ReportRow? {
-        let found = rows.filter { $0.attack != "guessing" && $0.refusal == nil && $0.exact.trials > 0 }
+        let found = rows.filter {
+            !["guessing", "commonest"].contains($0.attack) && $0.refusal == nil && $0.exact.trials > 0
+        }
         let placed = found.filter(\.hasPositions)
         return (placed.isEmpty ? found : placed).max { $0.recovered.value < $1.recovered.value }
     }

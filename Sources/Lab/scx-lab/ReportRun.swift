@@ -53,7 +53,7 @@ package struct ReportRun {
         ) { log("warning: \($0)") }
         recorder = ReportRecorder(
             checkpoint: checkpoint, format: format, model: model, profile: profile, prompts: prompts,
-            seed: seed)
+            seed: seed, sealed: try SealedRecorder(checkpoint, pool: pool))
         (self.folder, self.keeps, self.log) = (folder, keeps, log)
         plan = ReportPlan(
             blocks: checkpoint.configuration.blockCount, prompts: count, noiseScale: profile.noiseScale,
@@ -138,9 +138,10 @@ package struct ReportRun {
         }
         let targets = try views.sessions.prefix(victims).map { session in
             // The worker sees how long a prompt is, and everybody has the template.
-            let length = session.steps.first?.positions.count ?? 0
+            let length = session.promptLength
             var target = Target(
-                model: model, views: views, session: session, known: try prompts.known(length: length))
+                model: one.isRing ? recorder.sealed.model : model, views: views, session: session,
+                known: try prompts.known(length: length))
             target.own = Array(zip(views.sessions.suffix(own.count), own).map { ($0, $1) })
             return target
         }
@@ -210,9 +211,20 @@ package struct ReportRun {
             row.refusal = run.refusal
             var ranks: [Int] = []
             for (session, findings, known) in run.findings {
+                let prompt = one.lengths[session / one.repeats]
                 row.add(
-                    findings, truth: sessions.truths[session], prompt: one.lengths[session / one.repeats],
-                    known: known, ranks: &ranks)
+                    findings, truth: sessions.truths[session], prompt: prompt, known: known, ranks: &ranks)
+                for guess in findings.guesses {
+                    let truth: Int? =
+                        switch guess.name {
+                        case .sessions: sessions.truths.count + sessions.own.count
+                        case .promptTokens, .promptTokensByTime: prompt
+                        case .answerTokens, .answerTokensByDrafts: sessions.truths[session].count - prompt
+                        case .acceptedTokens:
+                            sessions.accepted.indices.contains(session) ? sessions.accepted[session] : nil
+                        }
+                    if let truth { row.guesses.append((guess, truth)) }
+                }
             }
             row.finish(ranks: ranks)
             outcome.rows.append(row)

@@ -54,7 +54,8 @@ struct ReportTable {
                     case _ where row.hasPositions: ("tokens in place", row.exact)
                     default: ("tokens", row.set)
                     }
-                let figure = row.measures.first { $0.chance == 0...0 }.map { "\(Int($0.value)) found" }
+                let pairs = row.hasPositions ? nil : row.measures.first { $0.chance == 0...0 }
+                let figure = pairs.map { "\(Int($0.value)) found" }
                 return [
                     Cell(row.attack), Cell(one.name), Cell(figure.map { _ in "pads used twice" } ?? what),
                     Cell(
@@ -110,6 +111,38 @@ struct ReportTable {
             })
     }
 
+    /// Lengths that attacks guessed.
+    static func lengths(_ cases: [ReportCaseResult], context: Int) -> ReportTable {
+        let rows = cases.flatMap { one in
+            NumberGuess.Name.allCases.compactMap { name -> [Cell]? in
+                let guesses = one.rows.flatMap(\.guesses).filter { $0.guess.name == name }
+                guard !guesses.isEmpty else { return nil }
+                let right = Share(
+                    guesses.count { Int($0.guess.best.rounded()) == $0.truth }, of: guesses.count)
+                let n = Double(guesses.count)
+                let error = guesses.reduce(0) { $0 + abs($1.guess.best - Double($1.truth)) } / n
+                let truth = guesses.reduce(0) { $0 + Double($1.truth) } / n
+                let ranges = guesses.compactMap { one in one.guess.range.map { ($0, one.truth) } }
+                let inside = ranges.count { $0.0.contains($0.1) }
+                // What is learnt of a number that could be anything up to the context's length.
+                let bits = ranges.reduce(0) { $0 + logarithm2(Double(context) / Double($1.0.count)) }
+                return [
+                    Cell(one.name), Cell(name.rawValue), Cell(interval(right), share: right.value),
+                    Cell(String(format: "%.1f", error)), Cell(String(format: "%.1f", truth)),
+                    Cell(ranges.isEmpty ? "–" : "\(inside) of \(ranges.count)"),
+                    Cell(
+                        ranges.isEmpty || name == .acceptedTokens
+                            ? "–" : String(format: "%.1f", bits / Double(ranges.count))),
+                ]
+            }
+        }
+        return ReportTable(
+            head: [
+                "case", "number", "guessed exactly (95 %)", "mean error", "mean", "in the range told",
+                "bits learnt",
+            ], rows: rows)
+    }
+
     static func interval(_ share: Share) -> String {
         guard share.trials > 0 else { return "–" }
         return String(
@@ -117,6 +150,8 @@ struct ReportTable {
             100 * share.interval.upperBound)
     }
 }
+
+private func logarithm2(_ x: Double) -> Double { log2(x) }
 
 extension ReportTable.Cell {
     /// What an attack recovered.

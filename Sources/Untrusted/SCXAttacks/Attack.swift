@@ -45,6 +45,8 @@ public struct Findings: Sendable {
     public var bag: [[Int32]] = []
     /// Numbers that are no tokens: tests, counts, advantages.
     public var measures: [Measure] = []
+    /// Numbers that are no tokens and that only the trusted side knows for sure: lengths.
+    public var guesses: [NumberGuess] = []
     public var candidatesTried = 0
     public var seconds = 0.0
 
@@ -55,6 +57,28 @@ public struct Findings: Sendable {
 
     /// The most likely tokens whose position is unknown.
     public var tokens: [Int32] { bag.compactMap(\.first) }
+}
+
+/// A number that the trusted side keeps and an attack guesses.
+public struct NumberGuess: Equatable, Sendable {
+    /// What an attack guesses a number of.
+    public enum Name: String, CaseIterable, Sendable {
+        case sessions
+        case promptTokens = "prompt tokens"
+        case promptTokensByTime = "prompt tokens, by time"
+        case answerTokens = "answer tokens"
+        case answerTokensByDrafts = "answer tokens, by drafts"
+        case acceptedTokens = "accepted tokens"
+    }
+
+    public let name: Name
+    public let best: Double
+    /// Where it must be, as far as the transcript tells; nil where that is not known.
+    public let range: ClosedRange<Int>?
+
+    public init(_ name: Name, _ best: Double, in range: ClosedRange<Int>? = nil) {
+        (self.name, self.best, self.range) = (name, best, range)
+    }
 }
 
 /// A number that an attack measured.

@@ -4,12 +4,14 @@ public enum Attacks {
     public static func all(blocks: Int) -> [any Attack] {
         let matching: [any Attack] = VocabularyMatching.View.allCases.map { VocabularyMatching($0) }
         return [
-            Guessing(), NearestInput(), SortedValues(), KeyRecovery(), JoinedViews(), NormMatching(),
+            Guessing(), CommonestTokens(), NearestInput(), SortedValues(), KeyRecovery(), JoinedViews(),
+            NormMatching(),
             ScoreWalk(),
         ] + matching + [
             KeyValueInversion(), LogitLens(), RowSpace(), RowSpace(layer: min(1, max(0, blocks - 1))),
             SecondMoment(), MaskPool(), NoiseAveraging(), Fitting(), Unscrambling(), Uniformity(), PadReuse(),
-            TrafficAnalysis(),
+            PadSpan(),
+            LengthGuess(), AcceptanceGuess(), TrafficAnalysis(),
         ]
     }
 }

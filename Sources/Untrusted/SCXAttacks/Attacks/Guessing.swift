@@ -22,3 +22,25 @@ public struct Guessing: Attack {
         return findings
     }
 }
+
+/// Guesses the tokens that are commonest in the attacker's own texts, everywhere, without a look at any view.
+///
+/// The measure of attacks that learn from texts: what they recover beyond this they owe to the transcript.
+public struct CommonestTokens: Attack {
+    public let name = "commonest"
+    private let ranks = 16
+
+    public init() {}
+
+    public func run(on target: Target) throws(AttackError) -> Findings {
+        var counts: [Int32: Int] = [:]
+        for token in target.own.flatMap(\.tokens) { counts[token, default: 0] += 1 }
+        let ranked = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(ranks).map(\.key)
+        guard !ranked.isEmpty else { throw .nothingToAttack("no texts of the attacker's own") }
+        var findings = Findings()
+        for position in 0..<min(target.session.length, target.configuration.maximumLength) {
+            findings.positions[position] = ranked
+        }
+        return findings
+    }
+}

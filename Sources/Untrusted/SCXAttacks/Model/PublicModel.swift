@@ -19,6 +19,7 @@ public final class PublicModel: Sendable {
         var normed: Matrix?
         var projected: Matrix?
         var normedIndex: RowIndex?
+        var fixedPoint: FixedPointVocabulary?
     }
 
     public var configuration: DecoderConfiguration { decoder.configuration }
@@ -114,6 +115,21 @@ public final class PublicModel: Sendable {
             return rows.columns(queryWidth..<rows.columns)
         case .rotated, .attended: return nil
         }
+    }
+
+    /// The integers that each token's row is rounded to before the first product of profile `sealed`.
+    public func fixedPointVocabulary() throws(AttackError) -> FixedPointVocabulary {
+        if let table = tables.withLock({ $0.fixedPoint }) { return table }
+        let loaded: (weights: PackedMatrix, bias: [Float])
+        do throws(LoadError) {
+            loaded = try Decoder.loadSite(
+                .queryKeyValue(block: 0), of: checkpoint, format: .int8, pool: pool)
+        } catch {
+            throw .model(error)
+        }
+        let table = FixedPointVocabulary(normedVocabulary(), weights: loaded.weights, pool: pool)
+        tables.withLock { $0.fixedPoint = table }
+        return table
     }
 
     /// An index of ``normedVocabulary()``.

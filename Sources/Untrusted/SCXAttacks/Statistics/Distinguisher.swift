@@ -56,7 +56,7 @@ public struct Distinguisher: Sendable {
         for kind in MessageKind.allCases {
             let exchanges = session.steps.flatMap(\.exchanges).filter { $0.kind == kind }
             var (count, sum, square, fourth, largest) = (0.0, 0.0, 0.0, 0.0, 0.0)
-            for exchange in exchanges where exchange.request.elements == .float32 {
+            for exchange in exchanges where exchange.request.elements == .float32 || exchange.isReading {
                 for value in try views.rows(of: exchange).values {
                     let x = Double(value)
                     count += 1
@@ -72,11 +72,15 @@ public struct Distinguisher: Sendable {
         return features + (try byteShares(session, views))
     }
 
-    /// How often each byte occurs among the integers of a session's connection.
+    /// How often each byte occurs among the integers of a session, or of its connection where none names its session.
     private func byteShares(_ session: Session, _ views: Views) throws(AttackError) -> [Double] {
         var counts = [Double](repeating: 0, count: 256)
         var total = 1.0
-        for entry in views.words where entry.connection == session.connection && entry.run == session.run {
+        let own = session.steps.flatMap(\.sent).map(\.request).filter { $0.kind == .linearRing }
+        let entries =
+            own.isEmpty
+            ? views.words.filter { $0.connection == session.connection && $0.run == session.run } : own
+        for entry in entries {
             for word in try views.words(of: entry) {
                 counts[Int(word >> 24)] += 1
                 total += 1

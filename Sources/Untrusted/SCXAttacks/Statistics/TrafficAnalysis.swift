@@ -11,15 +11,15 @@ public struct TrafficAnalysis: Attack {
 
     public func run(on target: Target) throws(AttackError) -> Findings {
         let session = target.session
-        guard let first = session.steps.first, let start = first.exchanges.first else {
+        guard let first = session.steps.first, let start = first.sent.first else {
             throw .nothingToAttack("no exchange")
         }
         let generated = session.steps.filter(\.isGeneration)
-        let rows = first.exchanges.reduce(0) { max($0, $1.kind == .attention ? 0 : $1.rows.count) }
-        let exchanges = session.steps.flatMap(\.exchanges)
+        let rows = first.sent.reduce(0) { max($0, $1.kind == .attention ? 0 : $1.rows.count) }
+        let exchanges = session.steps.flatMap(\.sent)
         var findings = Findings()
         findings.measures = [
-            Measure("tokens of the first prompt", Double(first.positions.count)),
+            Measure("tokens of the first prompt", Double(session.promptLength)),
             Measure("rows that it travelled as", Double(rows)),
             Measure("prompts", Double(session.steps.count - generated.count)),
             Measure("generated tokens", Double(generated.count)),

@@ -14,9 +14,14 @@ public struct Exchange: Sendable {
     public let channels: Range<Int>?
     /// The channels of an answer's one row that belong to this session; nil if all do, or if nothing tells which.
     public let answered: Range<Int>?
+    /// Whether it is integers taken for an exchange of numbers in clear.
+    ///
+    /// ``operation`` says of which kind: see ``RingSorter``.
+    public var isReading = false
 
-    public var kind: MessageKind { request.kind }
-    public var layer: Int? { request.layer }
+    /// What it asked for; of a reading, what it is taken for.
+    public var kind: MessageKind { isReading ? operation.kind : request.kind }
+    public var layer: Int? { isReading ? operation.layer : request.layer }
     /// The product that it asked for, if it asked for one.
     public var site: Site? {
         if case .linear(_, let site, _, _) = operation { return site }
@@ -29,9 +34,18 @@ public struct Step: Sendable {
     /// Where its tokens stand in the session; empty while no message has told.
     public internal(set) var positions: Range<Int> = 0..<0
     public internal(set) var exchanges: [Exchange] = []
+    /// Rows of each product of integers; nil where there was none.
+    public internal(set) var ringRows: Int?
+    /// Whether it carries on the prompt of the step before, as where rows went in two halves.
+    public internal(set) var continuesPrompt = false
+    /// Whether it was asked for continuations of all its rows, as a step after a prompt is.
+    public internal(set) var answersAllRows = false
 
-    /// Whether it carried one token after others.
-    public var isGeneration: Bool { positions.count == 1 && positions.lowerBound > 0 }
+    /// Whether it carried one token after others, or several that were guessed ahead.
+    public var isGeneration: Bool { positions.lowerBound > 0 && (positions.count == 1 || answersAllRows) }
+
+    /// Its exchanges as they were sent, without readings of them.
+    public var sent: [Exchange] { exchanges.filter { !$0.isReading } }
 
     /// The first exchange of this kind, site and layer.
     public func first(_ kind: MessageKind, layer: Int? = nil, site: Site? = nil) -> Exchange? {
@@ -51,4 +65,41 @@ public struct Session: Sendable {
 
     /// Positions that its messages speak of.
     public var length: Int { steps.reduce(0) { max($0, $1.positions.upperBound) } }
+
+    /// Positions of the first message, as far as the worker can tell.
+    public var promptLength: Int {
+        guard let first = steps.first else { return 0 }
+        return steps.dropFirst().prefix(while: \.continuesPrompt).reduce(first.positions.count) {
+            $0 + $1.positions.count
+        }
+    }
+}
+
+extension Request.Operation {
+    fileprivate var kind: MessageKind {
+        switch self {
+        case .linear: .linear
+        case .attention: .attention
+        case .feedForward: .feedForward
+        case .headTopK: .headTopK
+        case .unlock: .unlock
+        case .lockTail: .lockTail
+        case .middle: .middle
+        case .tailScores: .tailScores
+        case .linearRing: .linearRing
+        case .padProducts: .padProducts
+        case .release: .release
+        case .stats: .stats
+        }
+    }
+
+    fileprivate var layer: Int? {
+        switch self {
+        case .linear(let layer, _, _, _), .attention(let layer, _), .feedForward(let layer),
+            .unlock(_, let layer, _), .lockTail(_, let layer), .tailScores(let layer, _),
+            .linearRing(let layer, _), .padProducts(let layer, _, _, _, _):
+            layer
+        case .headTopK, .middle, .release, .stats: nil
+        }
+    }
 }

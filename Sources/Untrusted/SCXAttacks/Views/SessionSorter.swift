@@ -10,6 +10,8 @@ struct SessionSorter {
     private var open: [Connection: [OpenStep]] = [:]
     /// By connection and slot: a session that was not released.
     private var live: [Connection: [Slot?: Int]] = [:]
+    /// By connection: steps of products of integers alone, and the requests that were no such steps.
+    private var rings: [Connection: RingSorter] = [:]
     /// Keys that are locked, as far as the transcript tells.
     private var locked: [Tail: Int] = [:]
 
@@ -88,9 +90,15 @@ struct SessionSorter {
         case .release(let slot):
             close(connection)
             live[connection]?[slot] = nil
-        case .linearRing:
+        case .linearRing(let layer, let site):
+            let own = exchange(operation)
+            // Where rows in clear travel on the connection too, integers are taken for a part of the same step.
+            let isAlone = open[connection] == nil
+            if isAlone, rings[connection, default: RingSorter(configuration)].take(own, layer, site) {
+                return
+            }
             // Nothing tells which row is whose.
-            appendToAll(connection) { _, _ in exchange(operation) }
+            appendToAll(connection) { _, _ in own }
         case .padProducts, .stats: break
         }
     }
@@ -142,6 +150,12 @@ struct SessionSorter {
         // In the order of connections, so that two readings of a file give the same sessions.
         for connection in open.keys.sorted(by: { ($0.run, $0.number) < ($1.run, $1.number) }) {
             close(connection)
+        }
+        for connection in rings.keys.sorted(by: { ($0.run, $0.number) < ($1.run, $1.number) }) {
+            for steps in rings[connection]?.sessions() ?? [] {
+                let index = session(connection, nil, new: true)
+                sessions[index].steps = steps
+            }
         }
         return sessions
     }

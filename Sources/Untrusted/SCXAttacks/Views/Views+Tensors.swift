@@ -19,6 +19,7 @@ extension Views {
         guard case .attention(let layer, let parts) = exchange.operation, let part = parts.first else {
             return nil
         }
+        if exchange.isReading { return try readAttention(layer, part, exchange) }
         let (position, queries, keys) = (part.position, part.queries, part.keys)
         let c = configuration
         let (queryWidth, keyWidth) = (c.headCount * c.headSize, c.keyValueHeadCount * c.headSize)

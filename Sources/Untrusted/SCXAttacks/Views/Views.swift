@@ -48,6 +48,7 @@ public struct Views: Sendable {
 
     /// The rows that a request carried.
     public func rows(of exchange: Exchange) throws(AttackError) -> Matrix {
+        if exchange.request.elements == .uint32, exchange.isReading { return try read(exchange.request) }
         let values = try floats(exchange.request, exchange.message)
         let all = Matrix(columns: values.count / exchange.request.rows, values: values)
         let rows = exchange.rows == 0..<all.rows ? all : all.selecting(exchange.rows)
@@ -56,6 +57,9 @@ public struct Views: Sendable {
 
     /// The rows that were answered; nil when the transcript has no answer.
     public func answer(of exchange: Exchange) throws(AttackError) -> Matrix? {
+        if let answer = exchange.answer, answer.elements == .uint32, exchange.isReading {
+            return try read(answer)
+        }
         guard let answer = exchange.answer, answer.elements == .float32 else { return nil }
         let values = try floats(answer, exchange.message)
         let all = Matrix(rows: answer.rows, columns: answer.channels, values: values)
@@ -72,6 +76,7 @@ public struct Views: Sendable {
 
     /// The permutation of an `unlock`: for each position its row.
     public func permutation(of exchange: Exchange) throws(AttackError) -> [Int] {
+        if exchange.isReading { return Array(0..<exchange.request.rows) }
         do throws(TranscriptError) {
             return try transcript.words(of: exchange.request).map { Int($0) }
         } catch {
