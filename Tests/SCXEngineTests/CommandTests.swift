@@ -131,7 +131,8 @@ struct CommandTests {
     @Test("without a profile it is sealed: the tokens of fixed-point, pads counted, and only ring requests")
     func sealedProfile() throws {
         let prompt = [
-            "generate", "--chat", "--prompt", "What are the symptoms of asthma?", "--max-tokens", "24", "--json",
+            "generate", "--chat", "--prompt", "What are the symptoms of asthma?", "--max-tokens", "24",
+            "--json",
         ]
         func answer(_ more: [String]) throws -> JSON {
             let result = try run("scx", prompt + more)
@@ -140,7 +141,9 @@ struct CommandTests {
         }
         let reference = try answer(["--profile", "fixed-point"])
         #expect(reference["link"]?["exchanges"] == 0)
-        for options in [[], ["--pad-rows", "powers", "--kv", "bf16"], ["--worker", "inprocess", "--pads", "direct"]] {
+        for options in [
+            [], ["--pad-rows", "powers", "--kv", "bf16"], ["--worker", "inprocess", "--pads", "direct"],
+        ] {
             let sealed = try answer(options)
             #expect(sealed["profile"] == "sealed" && sealed["weights"] == "int8")
             #expect(sealed["refused_products"] == 0)

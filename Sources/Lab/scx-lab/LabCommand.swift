@@ -7,7 +7,8 @@ struct LabCommand: ParsableCommand {
         abstract: "Makes test models, measures speed, and studies what workers see.",
         subcommands: [
             SynthCommand.self, BenchCommand.self, LinkBenchCommand.self, LinkBenchEchoCommand.self,
-            TranscriptCommand.self, OverheadCommand.self, SealedCommand.self, StatelessCommand.self, ControlCommand.self,
+            TranscriptCommand.self, OverheadCommand.self, SealedCommand.self, StatelessCommand.self,
+            ControlCommand.self,
             AttackCommand.self, ReportCommand.self, LoadCommand.self,
         ])
 }

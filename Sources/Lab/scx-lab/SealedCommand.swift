@@ -41,7 +41,9 @@ struct SealedCommand: ParsableCommand {
         guard prompt > 0, generate > 0, repeats > 0, two > 1 else {
             throw ValidationError("'--prompt', '--generate', '--repeats' and '--two' are positive.")
         }
-        guard LayerCache.Format(rawValue: kv) != nil else { throw ValidationError("'--kv \(kv)' is no format.") }
+        guard LayerCache.Format(rawValue: kv) != nil else {
+            throw ValidationError("'--kv \(kv)' is no format.")
+        }
     }
 
     private struct Run {
@@ -75,13 +77,16 @@ struct SealedCommand: ParsableCommand {
                     (
                         name,
                         PlainForwardPass(
-                            embedding: try TokenEmbedding(checkpoint), configuration: configuration, link: link)
+                            embedding: try TokenEmbedding(checkpoint), configuration: configuration,
+                            link: link)
                     ))
                 continue
             }
             let start = ContinuousClock.now
             let ring = try RingModel(checkpoint, pool: pool)
-            print("sealed: sites read and sketched in \(rounded((ContinuousClock.now - start) / .seconds(1))) s")
+            print(
+                "sealed: sites read and sketched in \(rounded((ContinuousClock.now - start) / .seconds(1))) s"
+            )
             var limits = PadBank.Limits()
             (limits.bytes, limits.rows) = (8 << 30, prompt + generate)
             let bank = PadBank(
@@ -105,7 +110,8 @@ struct SealedCommand: ParsableCommand {
                     while try sealed.bank.prepareNext() {}
                     run.pads = (ContinuousClock.now - start) / .seconds(1)
                 }
-                try measure(forward, configuration, sealed.flatMap { name == "sealed" ? $0.counts : nil }, &run)
+                try measure(
+                    forward, configuration, sealed.flatMap { name == "sealed" ? $0.counts : nil }, &run)
                 let old = best[name]
                 run.prefill = min(run.prefill, old?.prefill ?? .infinity)
                 run.token = min(run.token, old?.token ?? .infinity)

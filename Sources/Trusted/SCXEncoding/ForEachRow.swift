@@ -5,11 +5,15 @@ import SCXInference
 /// - Parameters:
 ///   - rows: Of both.
 ///   - first: `[rows, firstWidth]`; a call gets its row alone.
+///   - firstWidth: Elements of a row of it.
 ///   - second: `[rows, secondWidth]`
+///   - secondWidth: Elements of a row of it.
 ///   - pool: Threads that share the rows; nil, or few rows, for the calling thread alone.
+///   - body: Gets a row's number and its part of both.
 /// - Precondition: The buffers have these rows.
 func forEachRow<First, Second>(
-    _ rows: Int, _ first: inout MutableSpan<First>, width firstWidth: Int, _ second: inout MutableSpan<Second>,
+    _ rows: Int, _ first: inout MutableSpan<First>, width firstWidth: Int,
+    _ second: inout MutableSpan<Second>,
     width secondWidth: Int, pool: ThreadPool?,
     _ body: (_ row: Int, _ first: inout MutableSpan<First>, _ second: inout MutableSpan<Second>) -> Void
 ) {

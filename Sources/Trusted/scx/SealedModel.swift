@@ -42,11 +42,13 @@ struct SealedModel {
             guard let hello = worker.hello else { continue }
             guard hello.ring else {
                 throw ValidationError(
-                    "worker \(worker.name) has \(hello.weights) weights: profile sealed needs one with '--weights int8'.")
+                    "worker \(worker.name) has \(hello.weights) weights: profile sealed needs one with '--weights int8'."
+                )
             }
             guard isSharded || hello.shard == .whole else {
                 throw ValidationError(
-                    "worker \(worker.name) has shard \(hello.shard.index + 1) of \(hello.shard.count): say '--shard columns'.")
+                    "worker \(worker.name) has shard \(hello.shard.index + 1) of \(hello.shard.count): say '--shard columns'."
+                )
             }
         }
         guard isSharded else { return workers.map { ($0.name, [$0.link]) } }

@@ -35,7 +35,10 @@ struct WorkerCommand: ParsableCommand {
     @Option(help: "Precision of the weights in memory: f32, bf16, int8 or int4; profile sealed needs int8.")
     var weights = "int8"
 
-    @Option(help: "Hold part I of N of every site's outputs, as I/N from 1/N on: for profile sealed over several workers.")
+    @Option(
+        help:
+            "Hold part I of N of every site's outputs, as I/N from 1/N on: for profile sealed over several workers."
+    )
     var shard: ShardName?
 
     @Option(help: "Threads that compute. (default: one for each core)")

@@ -22,7 +22,9 @@ struct SealedExactTests {
         }
     }
 
-    @Test("in one step, token by token, in chunks, and as two micro-batches", arguments: ["llama-gqa2", "qwen3"])
+    @Test(
+        "in one step, token by token, in chunks, and as two micro-batches",
+        arguments: ["llama-gqa2", "qwen3"])
     func chunks(name: String) throws {
         let fixture = try SealedFixture(name)
         let tokens = fixture.prompt(40)
@@ -91,7 +93,8 @@ struct SealedExactTests {
         #expect(try fixture.engine(sharded).logits(of: prompt) == expected)
     }
 
-    @Test("with row counts rounded up by rows of noise", arguments: [RowCounts.powersOfTwo, .multiples(of: 16)])
+    @Test(
+        "with row counts rounded up by rows of noise", arguments: [RowCounts.powersOfTwo, .multiples(of: 16)])
     func rowCounts(counts: RowCounts) throws {
         let fixture = try SealedFixture("qwen2")
         let prompt = fixture.prompt(19)

@@ -82,7 +82,9 @@ final class LyingLink: WorkerLink {
             count += 1
             return count
         }
-        guard case .ring(let tensor) = answer, let changed = lie(request, tensor, number) else { return answer }
+        guard case .ring(let tensor) = answer, let changed = lie(request, tensor, number) else {
+            return answer
+        }
         return .ring(RingTensor(resultOf: request, channels: tensor.channels, values: changed))
     }
 }

@@ -29,7 +29,9 @@ struct SealedLiarTests {
         (
             "a scaled column",
             { _, answer, _ in
-                answer.values.enumerated().map { $0.offset % answer.channels == 1 ? $0.element &* 3 : $0.element }
+                answer.values.enumerated().map {
+                    $0.offset % answer.channels == 1 ? $0.element &* 3 : $0.element
+                }
             }
         ),
         (
@@ -54,10 +56,14 @@ struct SealedLiarTests {
         let warnings = Mutex<[String]>([])
         let counts = SealedCounts()
         // The liar alone: this side computes what it will not believe. Beside an honest one: that one does.
-        for links in [[LyingLink(fixture.worker, lie: lie)], [LyingLink(fixture.worker, lie: lie), fixture.worker]]
+        for links in [
+            [LyingLink(fixture.worker, lie: lie)], [LyingLink(fixture.worker, lie: lie), fixture.worker],
+        ]
             as [[any WorkerLink]]
         {
-            let forward = fixture.sealed(links, counts: counts) { text in warnings.withLock { $0.append(text) } }
+            let forward = fixture.sealed(links, counts: counts) { text in
+                warnings.withLock { $0.append(text) }
+            }
             #expect(try fixture.engine(forward).logits(of: prompt) == expected)
         }
         #expect(counts.values.refused > 0)
@@ -108,7 +114,9 @@ struct SealedLiarTests {
         #expect(counts.values.refused > 0)
     }
 
-    @Test("a peer that lies is found out, its pads are thrown away, and another source takes over", arguments: 0..<6)
+    @Test(
+        "a peer that lies is found out, its pads are thrown away, and another source takes over",
+        arguments: 0..<6)
     func peer(index: Int) throws {
         let (_, lie) = Self.lies[index]
         let fixture = try SealedFixture("llama-gqa2")
@@ -122,7 +130,8 @@ struct SealedLiarTests {
         }
         #expect(try fixture.engine(forward).logits(of: prompt) == expected)
         #expect(counts.values.refused > 0)
-        #expect(warnings.withLock { $0.filter { $0.contains("peer of lies gave a wrong product") }.count } == 1)
+        #expect(
+            warnings.withLock { $0.filter { $0.contains("peer of lies gave a wrong product") }.count } == 1)
         #expect(!warnings.withLock { $0.contains { $0.contains("worker 0") } })
     }
 

@@ -156,7 +156,8 @@ private struct Loader {
         let part = shard.range(of: plans.reduce(0) { $0 + $1.shape[0] })
         guard !part.isEmpty else {
             throw .kernel(
-                path: checkpoint.directory, tensor: plans[0].name, .emptyShard(index: shard.index, of: shard.count))
+                path: checkpoint.directory, tensor: plans[0].name,
+                .emptyShard(index: shard.index, of: shard.count))
         }
         let weights: PackedMatrix
         do {

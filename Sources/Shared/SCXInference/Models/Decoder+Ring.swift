@@ -38,7 +38,9 @@ extension Decoder {
     /// - Precondition: ``isRing``, the site was loaded, and `rows` are whole rows.
     public func ringProduct(_ rows: Span<UInt32>, _ site: DecoderSite) -> [UInt32] {
         let weights = weights(site).weights
-        return filled(rows.count / weights.columns * weights.rows) { out in ringProduct(rows, site, into: &out) }
+        return filled(rows.count / weights.columns * weights.rows) { out in
+            ringProduct(rows, site, into: &out)
+        }
     }
 
     /// The same into memory of the caller's.

@@ -193,7 +193,8 @@ extension Decoder {
     ///
     /// A row is its query heads, then its key heads, then its value heads, which stay as they are.
     func rotate(
-        _ index: Int, _ rows: inout MutableSpan<Float>, queryHeads: Int, _ table: RotaryTable, pool: ThreadPool?
+        _ index: Int, _ rows: inout MutableSpan<Float>, queryHeads: Int, _ table: RotaryTable,
+        pool: ThreadPool?
     ) {
         let (kvHeads, size) = (configuration.keyValueHeadCount, configuration.headSize)
         let stride = (queryHeads + 2 * kvHeads) * size

@@ -4,7 +4,7 @@ package import SCXInference
 package struct FixedPointRows: ~Copyable, Sendable {
     package let rows: Int
     package let channels: Int
-    /// `[rows, channels]`
+    /// The integers, `[rows, channels]`.
     private let integers: SecretBuffer<Int32>
     /// `[rows]`: 2^−a; NaN for a row with a value that is not finite, whose integers are 0.
     private let scales: SecretBuffer<Float>
@@ -66,7 +66,8 @@ package struct FixedPointRows: ~Copyable, Sendable {
         var integers = scratch.mutableSpan
         let scales = scales.span
         let (columnScales, bias) = (site.scales, site.bias)
-        forEachRow(rows, &out, width: site.outputs, &integers, width: site.outputs, pool: pool) { row, values, y in
+        forEachRow(rows, &out, width: site.outputs, &integers, width: site.outputs, pool: pool) {
+            row, values, y in
             fixedDecode(
                 product.extracting(row * site.outputs..<(row + 1) * site.outputs), product: Span(),
                 columnScales: columnScales.span, scale: scales[row], bias: bias.span, into: &y, &values)
@@ -81,6 +82,7 @@ package struct FixedPointRows: ~Copyable, Sendable {
     ///   - pool: Threads that share the rows.
     ///   - multiply: Gives `[rows, outputs]` modulo 2³² for `[rows, inputs]`.
     /// - Returns: `[rows, outputs]`
+    /// - Throws: What `multiply` throws.
     package borrowing func multiplied<Failure: Error>(
         _ site: RingSite, pool: ThreadPool?,
         by multiply: (Span<UInt32>) throws(Failure) -> SecretBuffer<UInt32>

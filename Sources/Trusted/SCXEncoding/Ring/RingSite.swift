@@ -21,6 +21,7 @@ package final class RingSite: Sendable {
     /// Makes the site from its packed weights, and draws its secret.
     ///
     /// - Parameters:
+    ///   - site: Which one it is.
     ///   - weights: `[outputs, inputs]` in ring form.
     ///   - bias: `[outputs]`, or empty.
     ///   - random: Where the secret comes from.

@@ -7,9 +7,9 @@ import SCXInference
 /// only whether a product was refused, so each try adds one such chance. The comparison is of integers, so a product that
 /// wrapped is refused as well.
 final class SiteSketch: Sendable {
-    /// `[outputs]`
+    /// S, `[outputs]`.
     private let secret: SecretBuffer<UInt64>
-    /// `[inputs]`
+    /// S̃, `[inputs]`.
     private let image: SecretBuffer<UInt64>
 
     init(_ weights: PackedMatrix, random: inout SecureRandom, pool: ThreadPool) {

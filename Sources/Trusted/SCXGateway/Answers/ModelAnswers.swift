@@ -65,7 +65,8 @@ package struct ModelAnswers: Answering {
     /// What keeps the worker's view of a request that asks for it.
     private func capture(_ request: ChatRequest, _ profile: ServedProfile) -> ViewCapture? {
         guard let id = request.viewID, let views, !profile.links.isEmpty else { return nil }
-        return ViewCapture(id: id, key: request.key, profile: profile.name, store: views, links: profile.links)
+        return ViewCapture(
+            id: id, key: request.key, profile: profile.name, store: views, links: profile.links)
     }
 
     package func embed(

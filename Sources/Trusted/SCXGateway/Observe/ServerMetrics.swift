@@ -95,11 +95,13 @@ package final class ServerMetrics: Sendable {
                     "scx_pads_peer_total", .counter, "Pads of rows that a peer multiplied.", labels: profile)
             case .padsBanked:
                 MetricFamily(
-                    "scx_pads_banked_total", .counter, "Pads of rows that were prepared when they were needed.",
+                    "scx_pads_banked_total", .counter,
+                    "Pads of rows that were prepared when they were needed.",
                     labels: profile)
             case .padsStalled:
                 MetricFamily(
-                    "scx_pads_stalled_seconds_total", .counter, "How long rows waited for pads.", labels: profile)
+                    "scx_pads_stalled_seconds_total", .counter, "How long rows waited for pads.",
+                    labels: profile)
             case .refused:
                 MetricFamily(
                     "scx_products_refused_total", .counter, "Answers that were not the product asked for.",

@@ -23,7 +23,8 @@ extension RouteTable {
                 let sealed = model.profiles.compactMap { profile in
                     profile.sealed.map { (profile: profile.name, $0) }
                 }
-                return .bytes(Array(metrics.text(loads, sealed: sealed).utf8), type: ServerMetrics.contentType)
+                return .bytes(
+                    Array(metrics.text(loads, sealed: sealed).utf8), type: ServerMetrics.contentType)
             },
             .get("/openapi.json", open: true) { request throws(APIError) in
                 try await OpenAPI.reply(request, answers)
@@ -107,7 +108,8 @@ extension SealedReport {
                     "direct": .int(use.direct), "peer": .int(use.peer), "banked": .int(use.banked),
                     "stalled_s": .double(use.stalledSeconds), "prepared_tokens": .int(preparedTokens),
                 ]),
-            .init("refused_products", .int(values.refused)), .init("rows_computed_here", .int(values.computedHere)),
+            .init("refused_products", .int(values.refused)),
+            .init("rows_computed_here", .int(values.computedHere)),
             .init("workers", .array(workers.map { .string($0) })),
             // Together these owners could read everything; neither can alone.
             .init("peers_that_must_not_collude_with_workers", .array(peers.map { .string($0) })),

@@ -18,7 +18,8 @@ final class FixedPointProducts: SiteProducts {
         let rows = FixedPointRows(values, for: site, pool: weights.pool)
         return Computed(
             rows.multiplied(site, pool: weights.pool) { words in
-                var product = SecretBuffer<UInt32>(repeating: 0, count: words.count / site.inputs * site.outputs)
+                var product = SecretBuffer<UInt32>(
+                    repeating: 0, count: words.count / site.inputs * site.outputs)
                 var out = product.mutableSpan
                 weights.ringProduct(words, site.site, into: &out)
                 return product
@@ -31,7 +32,9 @@ final class FixedPointProducts: SiteProducts {
         init(_ result: consuming Plaintext) { self.result = consume result }
 
         func receive() throws(LinkError) -> Plaintext {
-            guard let result = result.take() else { preconditionFailure("FixedPointProducts: received twice") }
+            guard let result = result.take() else {
+                preconditionFailure("FixedPointProducts: received twice")
+            }
             return result
         }
     }
@@ -43,6 +46,7 @@ extension RingForwardPass {
     /// - Parameters:
     ///   - model: The model's sites.
     ///   - weights: All of its weights in ring form.
+    ///   - options: How the cache is held.
     package convenience init(fixedPoint model: RingModel, weights: Decoder, options: RingOptions = .init()) {
         self.init(model, products: FixedPointProducts(weights), options: options)
     }

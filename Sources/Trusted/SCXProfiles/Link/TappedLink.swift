@@ -72,7 +72,9 @@ package final class TappedLink: WorkerLink {
 
     /// What a tap sees is exchanged at once, so that its times are those of one exchange.
     package func send(_ request: Request) throws(LinkError) -> SentRequest {
-        guard tap.withLock({ $0 }) == nil else { return SentRequest(answered: .success(try exchange(request))) }
+        guard tap.withLock({ $0 }) == nil else {
+            return SentRequest(answered: .success(try exchange(request)))
+        }
         return try inner.send(request)
     }
 

@@ -11,6 +11,7 @@ extension RingForwardPass {
     ///   - rowCounts: What the row counts of requests are rounded up to.
     ///   - pace: Requests are sent at multiples of this interval; nil for at once.
     ///   - counts: Where refused products are counted.
+    ///   - options: How the cache is held, and when rows take turns.
     package convenience init(
         sealed model: RingModel, workers: RingWorkers, bank: PadBank, rowCounts: RowCounts = .exact,
         pace: Duration? = nil,

@@ -102,8 +102,10 @@ package final class RingForwardPass: ForwardPass {
 package struct RingOptions: Equatable, Sendable {
     /// How this side holds keys and values.
     package var cacheFormat = LayerCache.Format.f32
-    /// Rows from which a step is computed as two micro-batches in turn: one is multiplied while this side works on the
-    /// other. With fewer rows the worker would read its weights twice for the same work.
+    /// Rows from which a step is computed as two micro-batches in turn.
+    ///
+    /// One is multiplied while this side works on the other. With fewer rows the worker would read its weights twice for
+    /// the same work.
     package var fewestRowsOfTwo = 128
 
     package init() {}

@@ -1,8 +1,10 @@
 package import SCXEncoding
 package import SCXInference
 
-/// What the trusted side has of a model in profile `sealed`: embedding, norms, and for each site its scales, its bound and
-/// its secret sketch. The weights are read once, site by site, and not kept.
+/// What the trusted side has of a model in profile `sealed`.
+///
+/// Embedding, norms, and for each site its scales, its bound and its secret sketch. The weights are read once, site by
+/// site, and not kept.
 package final class RingModel: Sendable {
     package let checkpoint: Checkpoint
     package let embedding: TokenEmbedding
@@ -50,6 +52,7 @@ package final class RingModel: Sendable {
     /// - Parameters:
     ///   - rows: `[rows, inputs]`, modulo 2³².
     ///   - site: What they are multiplied by.
+    /// - Returns: `[rows, outputs]`, modulo 2³².
     /// - Throws: ``LoadError`` when the checkpoint is gone.
     package func product(_ rows: Span<UInt32>, _ site: RingSite) throws(LoadError) -> SecretBuffer<UInt32> {
         let loaded = try Decoder.loadSite(site.site, of: checkpoint, format: .int8, pool: layers.pool)

@@ -56,7 +56,11 @@ final class RingStep {
         case .gateUp(let block): try sendDown(block, result)
         case .down(let block):
             hidden.add(result)
-            if block + 1 < configuration.blockCount { try sendQueryKeyValue(block + 1) } else { try sendHead() }
+            if block + 1 < configuration.blockCount {
+                try sendQueryKeyValue(block + 1)
+            } else {
+                try sendHead()
+            }
         case .head: finish(result)
         }
     }

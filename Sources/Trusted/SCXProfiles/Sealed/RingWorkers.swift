@@ -43,7 +43,9 @@ package final class RingWorkers {
     /// - Parameters:
     ///   - links: For each member its name and its links, in the order of their shards.
     ///   - warn: Told, once each time, when a worker is left out.
-    package init(_ links: [(name: String, links: [any WorkerLink])], warn: @escaping (String) -> Void = { _ in }) {
+    package init(
+        _ links: [(name: String, links: [any WorkerLink])], warn: @escaping (String) -> Void = { _ in }
+    ) {
         precondition(!links.isEmpty && links.allSatisfy { !$0.links.isEmpty }, "RingWorkers: no worker")
         members = links.map { Member(name: $0.name, links: $0.links) }
         self.warn = warn

@@ -21,6 +21,8 @@ package final class SealedReport: Sendable {
 
     package var values: SealedCounts.Values { counts.values }
 
-    /// The peers that multiply pads. Their owners and those of ``workers`` could read everything together.
+    /// The peers that multiply pads.
+    ///
+    /// Their owners and those of ``workers`` could read everything together.
     package var peers: [String] { bank.sourceNames(of: .peer) }
 }

@@ -7,8 +7,11 @@ import SCXLink
 protocol SiteProducts: AnyObject {
     /// Begins a product.
     ///
-    /// - Parameter values: Rows of the site's inputs.
+    /// - Parameters:
+    ///   - values: Rows of the site's inputs.
+    ///   - site: What they are multiplied by.
     /// - Returns: What gives the result; other work can be done meanwhile.
+    /// - Throws: ``LinkError`` when it cannot begin.
     func send(_ values: consuming Plaintext, _ site: RingSite) throws(LinkError) -> any SentProduct
 
     var traffic: Traffic { get }
