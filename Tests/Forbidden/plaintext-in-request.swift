@@ -1,4 +1,4 @@
-// expect: cannot convert value of type 'Plaintext' to expected argument type 'EncodedTensor'
+// expect: no exact matches in call to initializer
 import SCXEncoding
 import SCXLink
 
