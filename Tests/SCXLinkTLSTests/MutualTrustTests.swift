@@ -9,7 +9,7 @@ import SCXLinkTLS
 import Synchronization
 import Testing
 
-@Suite("mutual trust", .serialized, .timeLimit(.minutes(2)))
+@Suite("mutual trust", .serialized, .timeLimit(.minutes(20)))
 struct MutualTrustTests {
     private let keys: TestKeys
     private let worker: KeyDirectory

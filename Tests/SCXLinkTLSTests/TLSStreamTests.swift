@@ -4,7 +4,7 @@ import SCXLinkTLS
 import Synchronization
 import Testing
 
-@Suite("TLS stream", .serialized, .timeLimit(.minutes(2)))
+@Suite("TLS stream", .serialized, .timeLimit(.minutes(20)))
 struct TLSStreamTests {
     private let keys: TestKeys
     private let server: TLSServer

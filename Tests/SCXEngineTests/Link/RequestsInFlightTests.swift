@@ -6,7 +6,7 @@ import SCXWorker
 import Synchronization
 import Testing
 
-@Suite("several requests on their way to a worker", .timeLimit(.minutes(2)))
+@Suite("several requests on their way to a worker", .timeLimit(.minutes(20)))
 struct RequestsInFlightTests {
     let model: TinyModel
     var hidden: Int { model.checkpoint.configuration.hiddenSize }

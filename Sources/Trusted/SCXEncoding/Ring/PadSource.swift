@@ -72,8 +72,12 @@ package final class DirectPads: PadSource {
         _ site: RingSite, seed: PadSeed, rows: Int
     ) throws(LinkError) -> SecretBuffer<UInt32> {
         var pads = SecretBuffer<UInt32>(repeating: 0, count: rows * site.inputs)
+        var unused = SecretBuffer<UInt8>(repeating: 0, count: rows)
         var words = pads.mutableSpan
-        seed.expand(rows: 0..<UInt64(rows), inputs: site.inputs, into: &words)
+        var none = unused.mutableSpan
+        forEachRow(rows, &words, width: site.inputs, &none, width: 1, pool: model.pool) { row, pad, _ in
+            seed.expand(row: UInt64(row), into: &pad)
+        }
         var products = SecretBuffer<UInt32>(repeating: 0, count: rows * site.outputs)
         var out = products.mutableSpan
         model.ringProduct(pads.span, site.site, into: &out)
