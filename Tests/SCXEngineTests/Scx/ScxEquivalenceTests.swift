@@ -202,7 +202,8 @@ struct ScxEquivalenceTests {
         let prompt = tokenizer.encode(LeakTests.prompt)
         let error = relativeError(
             try model.plain().logits(of: prompt), try model.scx(ScxOptions()).logits(of: prompt))
-        #expect(error <= 5e-3)
+        // Processors with BF16 instructions round activations to 8 bits as well, each run's noise otherwise.
+        #expect(error <= 2e-2)
         let tokens = try answer(model.plain(), greedy(prompt, answerLength))
         #expect(try answer(model.scx(ScxOptions()), greedy(prompt, answerLength)) == tokens)
     }
