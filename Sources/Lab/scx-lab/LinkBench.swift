@@ -117,8 +117,8 @@ struct LinkBench {
             print("\(name), 4 KiB there and back, \(what): best \(micro(times.best)) µs,", terminator: " ")
             print("p50 \(micro(times.p50)) µs, p99 \(micro(times.p99)) µs")
         }
-        line("spinning", try times(20_000, size: 4096, isEcho: true))
-        line("sleeping", try times(500, size: 4096, isEcho: true, pause: .milliseconds(2)))
+        line("in turn", try times(20_000, size: 4096, isEcho: true))
+        line("after a pause", try times(500, size: 4096, isEcho: true, pause: .milliseconds(2)))
         for (mib, count) in [(1, 400), (16, 60)] {
             let times = try times(count, size: mib << 20, isEcho: false)
             func rate(_ time: Duration) -> String {

@@ -25,6 +25,9 @@ struct SealedCommand: ParsableCommand {
     @Option(help: "Tokens generated after it.")
     var generate = 32
 
+    @Option(help: "Sessions at once, each with a prompt of its own.")
+    var sessions = 1
+
     @Option(help: "Runs of each profile; the best counts.")
     var repeats = 2
 
@@ -38,8 +41,9 @@ struct SealedCommand: ParsableCommand {
     var two = RingOptions().fewestRowsOfTwo
 
     func validate() throws {
-        guard prompt > 0, generate > 0, repeats > 0, two > 1 else {
-            throw ValidationError("'--prompt', '--generate', '--repeats' and '--two' are positive.")
+        guard prompt > 0, generate > 0, sessions > 0, repeats > 0, two > 1 else {
+            throw ValidationError(
+                "'--prompt', '--generate', '--sessions', '--repeats' and '--two' are positive, '--two' above 1.")
         }
         guard LayerCache.Format(rawValue: kv) != nil else {
             throw ValidationError("'--kv \(kv)' is no format.")
@@ -62,7 +66,7 @@ struct SealedCommand: ParsableCommand {
         guard prompt + generate <= configuration.maximumLength else {
             throw ValidationError("'--prompt' and '--generate' exceed the model's context.")
         }
-        let pool = ThreadPool(threads: ThreadPool.systemCores)
+        let pool = ThreadPool(threads: ThreadPool.systemCores, idle: .sleep)
         let names = profiles.split(separator: ",").map(String.init)
         var best: [String: Run] = [:]
         var sealed: (forward: RingForwardPass, bank: PadBank, counts: SealedCounts)?
@@ -88,7 +92,7 @@ struct SealedCommand: ParsableCommand {
                 "sealed: sites read and sketched in \(rounded((ContinuousClock.now - start) / .seconds(1))) s"
             )
             var limits = PadBank.Limits()
-            (limits.bytes, limits.rows) = (8 << 30, prompt + generate)
+            (limits.bytes, limits.rows) = (8 << 30, sessions * (prompt + generate))
             let bank = PadBank(
                 sites: ring.sites,
                 sources: [DirectPads(try Decoder(checkpoint, format: .int8, pool: pool))], limits: limits)
@@ -131,13 +135,15 @@ struct SealedCommand: ParsableCommand {
             maximumLength: configuration.maximumLength)
         var sampling = SamplingParameters()
         sampling.temperature = 0
-        let tokens = (0..<prompt).map { _ in Int32.random(in: 0..<Int32(configuration.vocabularySize)) }
-        let session = try engine.submit(
-            GenerationRequest(prompt: tokens, maximumTokens: generate + 1, sampling: sampling))
+        let submitted = try (0..<sessions).map { _ in
+            let tokens = (0..<prompt).map { _ in Int32.random(in: 0..<Int32(configuration.vocabularySize)) }
+            return try engine.submit(
+                GenerationRequest(prompt: tokens, maximumTokens: generate + 1, sampling: sampling))
+        }
         let parts = counts?.values.seconds ?? [:]
-        let bytes = forward.traffic
         let start = ContinuousClock.now
-        while try engine.step().isEmpty {}
+        var begun = Set<SessionID>()
+        while begun.count < sessions { begun.formUnion(try engine.step().map(\.session)) }
         let between = ContinuousClock.now
         let later = counts?.values.seconds ?? [:]
         run.prefill = (between - start) / .seconds(1)
@@ -147,21 +153,21 @@ struct SealedCommand: ParsableCommand {
         run.bytes =
             (forward.traffic.bytesSent + forward.traffic.bytesReceived - sent.bytesSent - sent.bytesReceived)
             / generate
-        _ = bytes
         let last = counts?.values.seconds ?? [:]
         for part in SealedCounts.Part.allCases {
             run.prefillParts[part] = (later[part] ?? 0) - (parts[part] ?? 0)
             run.tokenParts[part] = ((last[part] ?? 0) - (later[part] ?? 0)) / Double(generate)
         }
-        try engine.end(session)
+        for session in submitted { try engine.end(session) }
     }
 
     private func report(_ best: [String: Run], _ configuration: DecoderConfiguration, _ pool: ThreadPool) {
         for name in profiles.split(separator: ",").map(String.init) {
             guard let run = best[name] else { continue }
             print(
-                "\(name): prompt of \(prompt) in \(rounded(run.prefill)) s, "
-                    + "a token in \(rounded(run.token * 1e3)) ms, \(run.bytes >> 10) KiB a token")
+                "\(name): \(sessions == 1 ? "prompt" : "\(sessions) prompts") of \(prompt) in \(rounded(run.prefill)) s, "
+                    + "a token of each in \(rounded(run.token * 1e3)) ms "
+                    + "(\(rounded(Double(sessions) / run.token)) tokens/s), \(run.bytes >> 10) KiB")
         }
         guard let sealed = best["sealed"] else { return }
         if let int8 = best["int8"] {
@@ -184,12 +190,12 @@ struct SealedCommand: ParsableCommand {
         print("ms of a prompt: " + line(sealed.prefillParts, sealed.prefillParts.values.reduce(0, +)))
         print("ms of a token: " + line(sealed.tokenParts, sealed.token))
         let work =
-            Double(prompt + generate)
+            Double(sessions * (prompt + generate))
             * Double(
                 configuration.parameterCount - configuration.vocabularySize * configuration.hiddenSize)
         let peak = MachineProbe.peak(format: .f32, pool: pool)
         print(
-            "pads of \(prompt + generate) tokens in \(rounded(sealed.pads)) s: "
+            "pads of \(sessions * (prompt + generate)) tokens in \(rounded(sealed.pads)) s: "
                 + "\(rounded(work / sealed.pads / 1e9)) G ring multiply-adds a second, "
                 + "\(rounded(work / sealed.pads / peak)) of the float32 peak, "
                 + "ring peak \(rounded(MachineProbe.ringPeak(pool: pool) / peak))")

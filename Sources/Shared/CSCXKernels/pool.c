@@ -7,8 +7,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-// How long an idle thread watches for the next job before it sleeps: about 50 µs.
-enum { spins_before_sleep = 4000 };
+// How long an idle thread watches for the next job before it sleeps: about 500 µs.
+//
+// Between two looks it pauses, and after some it offers its core to whoever waits for one. So the other side of a link on
+// the same machine gets that core at once when it wakes up, and need not wait for an idle one to start.
+enum { pauses_before_yield = 32, yields_before_sleep = 500 };
 
 // A ticket holds the job's generation (high half) and the next unclaimed index (low half). A thread that is late
 // for a job finds another generation, or the closed mark, and can claim nothing.
@@ -27,6 +30,7 @@ struct cscx_pool {
     pthread_cond_t wake;
     pthread_mutex_t turn;
 
+    bool watches;
     size_t started;
     pthread_t threads[];
 };
@@ -39,6 +43,10 @@ static inline void pause_briefly(void) {
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
 #endif
+}
+
+static inline void wait_briefly(int turn) {
+    if (turn % pauses_before_yield == pauses_before_yield - 1) { sched_yield(); } else { pause_briefly(); }
 }
 
 // Works on the job of `generation` until no index is left.
@@ -65,10 +73,10 @@ static void *thread_main(void *argument) {
     for (;;) {
         uint64_t ticket = 0;
         bool found = false;
-        for (int i = 0; i < spins_before_sleep && !found; i++) {
+        for (int i = 0; pool->watches && i < yields_before_sleep * pauses_before_yield && !found; i++) {
             ticket = atomic_load(&pool->ticket);
             found = (ticket >> 32 != seen && (ticket & UINT32_MAX) != closed) || atomic_load(&pool->stopping);
-            if (!found) { pause_briefly(); }
+            if (!found) { wait_briefly(i); }
         }
         if (!found) {
             pthread_mutex_lock(&pool->sleep);
@@ -94,10 +102,11 @@ static void wake_sleepers(cscx_pool *pool) {
     pthread_mutex_unlock(&pool->sleep);
 }
 
-cscx_pool *cscx_pool_create(size_t threads) {
+cscx_pool *cscx_pool_create(size_t threads, bool watches) {
     const size_t extra = threads > 1 ? threads - 1 : 0;
     cscx_pool *const pool = calloc(1, sizeof(cscx_pool) + extra * sizeof(pthread_t));
     if (!pool) { return NULL; }
+    pool->watches = watches;
     pthread_mutex_init(&pool->sleep, NULL);
     pthread_cond_init(&pool->wake, NULL);
     pthread_mutex_init(&pool->turn, NULL);
@@ -137,9 +146,7 @@ void cscx_pool_run(cscx_pool *pool, size_t count, void (*body)(void *context, si
     atomic_store(&pool->ticket, generation << 32);
     wake_sleepers(pool);
     work(pool, generation);
-    for (int i = 0; atomic_load(&pool->finished) < count; i++) {
-        // A thread that the system took off its core needs ours.
-        if (i < spins_before_sleep) { pause_briefly(); } else { sched_yield(); }
-    }
+    // A thread that the system took off its core may need ours.
+    for (int i = 0; atomic_load(&pool->finished) < count; i = (i + 1) % pauses_before_yield) { wait_briefly(i); }
     pthread_mutex_unlock(&pool->turn);
 }

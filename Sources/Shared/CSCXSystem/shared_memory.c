@@ -1,5 +1,6 @@
 #include "shared_memory.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -30,5 +31,7 @@ void cscx_spin64(const void *word, uint64_t seen, uint32_t nanoseconds) {
             if (cscx_load64(word) != seen) { return; }
             pause_briefly();
         }
+        // Whoever computes the answer may wait for this core.
+        sched_yield();
     } while (nanoseconds_now() < end);
 }

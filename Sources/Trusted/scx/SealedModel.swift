@@ -13,7 +13,7 @@ struct SealedModel {
     init(_ checkpoint: Checkpoint, _ name: String, threads: Int?) {
         self.checkpoint = checkpoint
         self.name = name
-        pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
+        pool = ThreadPool(threads: threads ?? ThreadPool.systemCores, idle: .sleep)
     }
 
     /// Profile `sealed` over workers.

@@ -8,10 +8,19 @@ import CSCXKernels
 
 /// A fixed set of threads that share the indices of one job at a time.
 ///
-/// Make one per process: two pools that spin take the cores from each other. Idle threads spin for about 50 µs,
-/// since a blocked wake-up costs 15 to 25 of them, and then sleep.
+/// Make one per process: two pools that compute take the cores from each other.
 @safe
 public final class ThreadPool: Sendable {
+    /// What threads do between two jobs.
+    public enum Idle: Sendable {
+        /// Watch for the next job for about 500 µs, since a blocked wake-up costs 15 to 25 of them, and then sleep. While
+        /// it watches, a thread gives its core to any other that needs one.
+        case watch
+        /// Sleep at once: for a side that mostly waits for another on the same machine. A core that its threads
+        /// watch from counts as busy, and the system would not move a thread of the other side there.
+        case sleep
+    }
+
     // The C pool takes callers from any thread; the pointer never leaves this class.
     nonisolated(unsafe) private let pool: OpaquePointer
 
@@ -23,11 +32,13 @@ public final class ThreadPool: Sendable {
 
     /// Starts the threads.
     ///
-    /// - Parameter threads: Threads that work on a job, the caller's included; at least 1.
+    /// - Parameters:
+    ///   - threads: Threads that work on a job, the caller's included; at least 1.
+    ///   - idle: What they do between two jobs.
     /// - Precondition: `threads` is positive and memory suffices for a few kilobytes.
-    public init(threads: Int) {
+    public init(threads: Int, idle: Idle = .watch) {
         precondition(threads > 0, "ThreadPool: no threads")
-        guard let pool = unsafe cscx_pool_create(threads) else {
+        guard let pool = unsafe cscx_pool_create(threads, idle == .watch) else {
             preconditionFailure("ThreadPool: no memory")
         }
         unsafe self.pool = pool

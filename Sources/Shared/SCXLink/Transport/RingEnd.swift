@@ -7,23 +7,30 @@ struct RingEnd {
 
     /// Bytes that are copied before the other end is told, so that both copy at the same time.
     private static let chunk = 1 << 18
-    /// How long to watch for the other end before sleeping, which costs both ends 10 to 50 µs.
-    private static let longestSpin: UInt32 = 40_000
-    private static let shortestSpin: UInt32 = 2_000
+    /// The shortest time to watch for the other end before sleeping, in nanoseconds.
+    static let shortestSpin: UInt32 = 2_000
 
     private let ring: RingWords
     private let role: Role
+    private let longestSpin: UInt32
     /// Bytes that this end has moved since the beginning.
     private var own: UInt64 = 0
     /// Bytes that may be moved now, as of the last look at the peer's counter.
     private var available: Int
-    private var spin = Self.longestSpin
+    private var spin: UInt32
     /// Waits in a row that spinning did not end.
     private var vainSpins = 0
 
-    init(_ ring: RingWords, _ role: Role) {
+    /// - Parameters:
+    ///   - ring: The bytes and both ends' counters.
+    ///   - role: Which end this is.
+    ///   - longestSpin: How many nanoseconds to watch for the other end before sleeping, which costs both ends 10 to 50 µs.
+    ///     Who watches gives its core to any thread that waits for one.
+    init(_ ring: RingWords, _ role: Role, longestSpin: UInt32) {
         self.ring = ring
         self.role = role
+        self.longestSpin = longestSpin
+        spin = longestSpin
         available = role == .reader ? 0 : ring.capacity
     }
 
@@ -73,14 +80,14 @@ struct RingEnd {
         let seen = expected
         ring.spin(peerWord, while: seen, nanoseconds: spin)
         guard ring.count(peerWord) == seen else {
-            spin = Self.longestSpin
+            spin = longestSpin
             vainSpins = 0
             return
         }
-        // Where the peer computes for long, or waits for this very core, spinning only takes time from it. A long spin
-        // now and then finds out that this has changed.
+        // Where the peer computes for long, watching only burns a core. A long spin now and then finds out that this has
+        // changed.
         vainSpins &+= 1
-        spin = vainSpins.isMultiple(of: 16) ? Self.longestSpin : max(Self.shortestSpin, spin / 2)
+        spin = vainSpins.isMultiple(of: 16) ? longestSpin : max(Self.shortestSpin, spin / 2)
         ring.announceSleep(ownFlag)
         // The other end publishes its counter before it looks at the flag, so one of the two sees the other.
         if ring.count(peerWord) == seen, !mustStop() { ring.sleep(ownFlag, milliseconds: milliseconds) }

@@ -46,8 +46,11 @@ public final class SharedMemoryStream: ByteStream {
     private init(_ socket: SocketStream, _ memory: SharedMemory, isMaker: Bool) {
         self.socket = socket
         self.memory = memory
-        unsafe reader = RingEnd(memory.ring(isMaker ? 1 : 0), .reader)
-        unsafe writer = RingEnd(memory.ring(isMaker ? 0 : 1), .writer)
+        // Who asks waits while the other computes on all cores of this machine, and sleeps at once: on a core where it
+        // watched, the system would start no thread of the other. Who answers watches for the next request.
+        unsafe reader = RingEnd(
+            memory.ring(isMaker ? 1 : 0), .reader, longestSpin: isMaker ? RingEnd.shortestSpin : 300_000)
+        unsafe writer = RingEnd(memory.ring(isMaker ? 0 : 1), .writer, longestSpin: 40_000)
     }
 
     /// Moves a fresh connection from its socket to shared memory, for the side that connected.
