@@ -119,7 +119,7 @@ struct SealedCommand: ParsableCommand {
                 let old = best[name]
                 run.prefill = min(run.prefill, old?.prefill ?? .infinity)
                 run.token = min(run.token, old?.token ?? .infinity)
-                run.pads = max(run.pads, old?.pads ?? 0)
+                run.pads = min(run.pads, old?.pads ?? .infinity)
                 best[name] = run
             }
         }

@@ -35,10 +35,17 @@ package final class Engine {
     let drafter: (any Drafter)?
     var speculated = SpeculationUse()
     private var pace = Pace()
-    /// Workers lost since a step last succeeded.
+    /// Workers lost since rows were last computed.
     private var losses = 0
-    /// A worker that fails this often in a row would fail for ever.
+    /// A worker that fails this often in a row, and computes nothing in between, would fail for ever.
     private static let mostLosses = 5
+    /// Rebuilds of a session over its whole life, whatever succeeds in between: each sends its rows once more, and a worker
+    /// that fails on purpose is not to draw them without end.
+    package static let mostRebuilds = 16
+    /// Rebuilds of all sessions, those that have ended included.
+    package private(set) var rebuilds = 0
+    /// Whose rows are being computed, for the blame when that fails.
+    private var atWork: [SessionID] = []
     /// Oldest first.
     var sessions: [Session] = []
     private var nextNumber: UInt32 = 0
@@ -154,10 +161,10 @@ package final class Engine {
     ///
     /// When the worker is lost, the next steps compute every session's tokens again on the one that takes its
     /// place, and the answers go on where they were. When it is full, finished sessions are forgotten, then the
-    /// youngest waits until another has finished.
+    /// youngest waits until another has finished. A session whose rows cannot be computed fails alone.
     ///
     /// - Returns: What is new, for each session that the step brought to a token or to its end.
-    /// - Throws: ``LinkError`` when an exchange fails.
+    /// - Throws: ``LinkError`` when there is no worker.
     package func step() throws(LinkError) -> [SessionEvent] {
         let waiting = sessions.filter { $0.finished == nil && !$0.isPaused }
             .map { Scheduler.Waiting(session: $0.id, tokens: $0.waiting, draft: wantedDraft($0)) }
@@ -168,14 +175,11 @@ package final class Engine {
         var events: [SessionEvent] = []
         do throws(LinkError) {
             try compute(zip(places, schedule).map { ($0, $1) }, &events)
-            losses = 0
         } catch {
-            if case .workerFull = error {
-                events += try makeRoom(places, error)
-            } else {
-                guard error.losesWorker, losses < Self.mostLosses else { throw error }
-                losses += 1
-                for index in sessions.indices { sessions[index].restart() }
+            switch error {
+            case .workerFull: events += try makeRoom(places, error)
+            case .incompatible, .unreachable: throw error
+            default: events += try recover(error)
             }
         }
         let finished = events.filter { $0.finished != nil }
@@ -208,7 +212,8 @@ package final class Engine {
                 batch.append((place, sessions[place].segment(of: tokens, draft: drafts[place] ?? [])))
             }
         }
-        if !batch.isEmpty {
+        let together = batch.filter { !sessions[$0.place].isSuspect }
+        for batch in (together.isEmpty ? [] : [together]) + batch.filter({ sessions[$0.place].isSuspect }).map({ [$0] }) {
             let results = try charge(batch) { () throws(LinkError) in
                 try forward.compute(batch.map(\.segment))
             }
@@ -249,6 +254,31 @@ package final class Engine {
             maximumLength: maximumLength)
     }
 
+    /// Lets the sessions whose rows could not be computed try again, or fails them.
+    ///
+    /// Those of a batch are tried one by one from now on. When the worker is lost, the others have to be computed again too,
+    /// through no fault of theirs.
+    private func recover(_ error: LinkError) throws(LinkError) -> [SessionEvent] {
+        var events: [SessionEvent] = []
+        if error.losesWorker {
+            losses += 1
+            for index in sessions.indices { sessions[index].restart() }
+        }
+        for index in sessions.indices where atWork.contains(sessions[index].id) {
+            sessions[index].restart()
+            sessions[index].isSuspect = true
+            sessions[index].usage.rebuilds += 1
+            rebuilds += 1
+            // A refusal of one session's rows alone would be the same the next time.
+            let isHopeless = error.losesWorker ? losses > Self.mostLosses : atWork.count == 1
+            guard isHopeless || sessions[index].usage.rebuilds > Self.mostRebuilds else { continue }
+            sessions[index].finished = .failed
+            events.append(sessions[index].event { $0.failure = error })
+            try release(sessions[index])
+        }
+        return events
+    }
+
     /// Frees memory of the worker, which had none for a step.
     private func makeRoom(_ places: [Int], _ error: LinkError) throws(LinkError) -> [SessionEvent] {
         // What the worker took of the step is not known.
@@ -279,7 +309,10 @@ package final class Engine {
         _ batch: [(place: Int, segment: BatchSegment)], _ work: () throws(LinkError) -> Result
     ) throws(LinkError) -> Result {
         let before = forward.traffic
+        atWork = batch.map { sessions[$0.place].id }
         let result = try work()
+        losses = 0
+        for (place, _) in batch { sessions[place].isSuspect = false }
         let after = forward.traffic
         let rows = max(1, batch.reduce(0) { $0 + $1.segment.tokens.count })
         for (place, segment) in batch {

@@ -61,6 +61,8 @@ package final class EngineLoop: Sendable {
         package var kept = 0
         /// Connections to a worker after the first.
         package var reconnects = 0
+        /// Sessions that were computed again from their beginning, summed.
+        package var rebuilds = 0
         package var vault = VaultUse()
         /// Drafts since the beginning.
         package var speculation = SpeculationUse()

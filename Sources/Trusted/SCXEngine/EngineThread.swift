@@ -48,7 +48,8 @@ final class EngineThread: @unchecked Sendable {
                 .min()
             let wait = next.map { $0 - ContinuousClock.now } ?? queue.idle
             let work = queue.takeWork(
-                kept: kept.count, connections: engine.traffic.connections, speculation: engine.speculation,
+                kept: kept.count, connections: engine.traffic.connections, rebuilds: engine.rebuilds,
+                speculation: engine.speculation,
                 until: Date(timeIntervalSinceNow: max(0.001, wait / .seconds(1))))
             guard !work.isClosed else { return close() }
             for (session, entry) in running where work.cancelled.contains(entry.queued.number) {

@@ -30,6 +30,7 @@ final class RequestQueue: @unchecked Sendable {
     private var cancelled: Set<Int> = []
     private var kept = 0
     private var connections = 0
+    private var rebuilds = 0
     private var speculation = SpeculationUse()
     private var nextNumber = 0
     private var isDraining = false
@@ -47,6 +48,7 @@ final class RequestQueue: @unchecked Sendable {
             var load = EngineLoop.Load()
             (load.running, load.waiting, load.kept) = (running.count, waiting.count, kept)
             load.reconnects = max(0, connections - 1)
+            load.rebuilds = rebuilds
             load.speculation = speculation
             load.isDraining = isDraining
             return load
@@ -120,10 +122,13 @@ final class RequestQueue: @unchecked Sendable {
     // MARK: For the engine's thread
 
     /// Takes what is to be done; sleeps while there is nothing and no session runs, at most until `date`.
-    func takeWork(kept: Int, connections: Int, speculation: SpeculationUse, until date: Date) -> Work {
+    func takeWork(
+        kept: Int, connections: Int, rebuilds: Int, speculation: SpeculationUse, until date: Date
+    ) -> Work {
         condition.lock()
         defer { condition.unlock() }
-        (self.kept, self.connections, self.speculation) = (kept, connections, speculation)
+        (self.kept, self.connections) = (kept, connections)
+        (self.rebuilds, self.speculation) = (rebuilds, speculation)
         while running.isEmpty, waiting.isEmpty, cancelled.isEmpty, !isClosed {
             guard condition.wait(until: date) else { break }
         }

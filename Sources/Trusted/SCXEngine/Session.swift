@@ -63,6 +63,8 @@ package struct SessionUsage: Equatable, Sendable {
     package var cachedTokens = 0
     /// Exchanges that carried rows of the session, and its share of the bytes: rows of several sessions may travel in one.
     package var traffic = Traffic()
+    /// Times that the session was computed again from its beginning because a step with it had failed.
+    package var rebuilds = 0
     /// Drafts of its answer.
     package var speculation = SpeculationUse()
     /// From its request to the first work on it, where an ``EngineLoop`` ran it.
@@ -85,6 +87,9 @@ struct Session {
     var granted = 0
     /// Waits until another session has left room on the worker.
     var isPaused = false
+    /// Was computed beside others when a step failed: computed alone until that succeeds, so that a request that cannot be
+    /// computed fails alone.
+    var isSuspect = false
     var finished: FinishReason?
     var usage = SessionUsage()
     private var sampler: Sampler

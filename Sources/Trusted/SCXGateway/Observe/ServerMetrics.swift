@@ -15,7 +15,7 @@ package final class ServerMetrics: Sendable {
     private enum Metric: Int, CaseIterable {
         case requests, promptTokens, generatedTokens, queriedTokens, cachedTokens, answers, cancelled
         case firstToken, nextToken, duration, queue
-        case exchanges, bytesSent, bytesReceived, reconnects
+        case exchanges, bytesSent, bytesReceived, reconnects, rebuilds
         case running, waiting, kept, sealed, restored, lost
         case padsDirect, padsPeer, padsBanked, padsStalled, refused, computedHere
         case drafts, proposed, accepted
@@ -85,6 +85,11 @@ package final class ServerMetrics: Sendable {
             case .reconnects:
                 MetricFamily(
                     "scx_worker_reconnects_total", .counter, "Connections to a worker after the first.",
+                    labels: profile)
+            case .rebuilds:
+                MetricFamily(
+                    "scx_session_rebuilds_total", .counter,
+                    "Sessions computed again from their beginning because a step with them had failed.",
                     labels: profile)
             case .padsDirect:
                 MetricFamily(
@@ -243,7 +248,7 @@ package final class ServerMetrics: Sendable {
         for (profile, load) in loads {
             for (metric, value) in [
                 (Metric.running, load.running), (.waiting, load.waiting), (.kept, load.kept),
-                (.reconnects, load.reconnects),
+                (.reconnects, load.reconnects), (.rebuilds, load.rebuilds),
                 (.sealed, load.vault.sealed), (.restored, load.vault.restored), (.lost, load.vault.lost),
                 (.drafts, load.speculation.steps), (.proposed, load.speculation.proposed),
                 (.accepted, load.speculation.accepted),

@@ -39,7 +39,8 @@ package struct ServerObserver: Sendable {
             metadata: [
                 "profile": "\(profile)", "reason": "\(reason.rawValue)", "prompt_tokens": "\(promptTokens)",
                 "cached_tokens": "\(usage.cachedTokens)", "answer_tokens": "\(answerTokens)",
-                "exchanges": "\(usage.traffic.exchanges)", "ms": "\(duration.milliseconds)",
+                "exchanges": "\(usage.traffic.exchanges)", "rebuilds": "\(usage.rebuilds)",
+                "ms": "\(duration.milliseconds)",
             ])
     }
 
