@@ -128,8 +128,18 @@ struct MessageTests {
         #expect(try client.receiveHello(message) == LinkSamples.workerHello)
         // A later version may say more.
         var longer = message
-        longer.fields += [1, 2, 3]
-        #expect(try client.receiveHello(longer) == LinkSamples.workerHello)
+        longer.fields += [0, 0, 64, 0, 0, 0, 0, 0, 1, 2, 3]
+        var limited = LinkSamples.workerHello
+        limited.largestTensor = 4 << 20
+        #expect(try client.receiveHello(longer) == limited)
+        longer.fields.removeLast(3)
+        #expect(limited.largestTensor == 4 << 20)
+        for largest in [[UInt8](repeating: 0, count: 8), [UInt8](repeating: 255, count: 8)] {
+            longer.fields.replaceSubrange(longer.fields.count - 8..<longer.fields.count, with: largest)
+            #expect(throws: LinkError.malformedFrame("a hello of a worker that takes no tensor")) {
+                _ = try client.receiveHello(longer)
+            }
+        }
         let end = message.fields.count
         #expect(Array(message.fields.suffix(7)) == [1, 44, 1, 2, 1, 4, 3])
         for (offset, bytes, reason) in [

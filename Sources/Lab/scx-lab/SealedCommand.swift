@@ -43,7 +43,7 @@ struct SealedCommand: ParsableCommand {
     func validate() throws {
         guard prompt > 0, generate > 0, sessions > 0, repeats > 0, two > 1 else {
             throw ValidationError(
-                "'--prompt', '--generate', '--sessions', '--repeats' and '--two' are positive, '--two' above 1.")
+                "'--prompt', '--generate', '--sessions' and '--repeats' are positive, '--two' is above 1.")
         }
         guard LayerCache.Format(rawValue: kv) != nil else {
             throw ValidationError("'--kv \(kv)' is no format.")

@@ -152,6 +152,8 @@ struct FieldReader {
         return text
     }
 
+    var isAtEnd: Bool { at == bytes.count }
+
     /// Checks that nothing follows.
     func finish() throws(LinkError) {
         guard at == bytes.count else { throw .malformedFrame("\(bytes.count - at) bytes after its fields") }

@@ -18,6 +18,11 @@ public struct Hello: Equatable, Sendable {
     public var window: UInt16 = 0
     /// Which part of each site's outputs the worker has.
     public var shard = Shard.whole
+    /// Bytes of the largest tensor that the worker takes; 0 from the trusted side.
+    public var largestTensor = 0
+
+    /// What a worker takes that does not say.
+    public static let usualLargestTensor = 256 << 20
 
     public init(version: UInt16 = Self.currentVersion, digest: String, weights: String = "") {
         self.version = version
@@ -34,6 +39,7 @@ public struct Hello: Equatable, Sendable {
         fields.add(window)
         fields.add(UInt16(shard.index))
         fields.add(UInt16(shard.count))
+        if largestTensor > 0 { fields.add(UInt64(largestTensor)) }
         return Message(
             head: FrameHead(kind: .hello, isAnswer: isAnswer, number: number), fields: fields.bytes)
     }
@@ -60,5 +66,11 @@ public struct Hello: Equatable, Sendable {
             throw .malformedFrame("a hello of part \(index) of \(count)")
         }
         shard = part
+        // A field of later programs of this version; older ones end here.
+        guard !fields.isAtEnd else { return }
+        guard let largest = Int(exactly: try fields.take(UInt64.self)), largest > 0 else {
+            throw .malformedFrame("a hello of a worker that takes no tensor")
+        }
+        largestTensor = largest
     }
 }

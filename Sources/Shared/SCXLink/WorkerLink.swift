@@ -19,6 +19,9 @@ public protocol WorkerLink: Sendable {
 
     /// What has crossed the link so far.
     var traffic: Traffic { get }
+
+    /// Bytes of the largest tensor that the worker takes, as far as is known now.
+    var largestTensor: Int { get }
 }
 
 /// A request whose answer has not been received.
@@ -68,8 +71,10 @@ public struct SentRequest: Sendable {
     }
 }
 
-/// For links that have one request on its way at a time.
+/// For links that have one request on its way at a time, to workers that say nothing of limits.
 extension WorkerLink {
+    public var largestTensor: Int { Hello.usualLargestTensor }
+
     public func send(_ request: Request) throws(LinkError) -> SentRequest {
         SentRequest(answered: .success(try exchange(request)))
     }

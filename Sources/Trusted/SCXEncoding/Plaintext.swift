@@ -50,6 +50,19 @@ package struct Plaintext: ~Copyable, Sendable {
         for i in values.indices { unsafe values[unchecked: i] += unsafe update[unchecked: i] }
     }
 
+    /// Writes rows over those from `first` on.
+    ///
+    /// - Precondition: They have as many channels, and there are as many rows.
+    package mutating func set(rowsFrom first: Int, to other: borrowing Plaintext) {
+        precondition(
+            other.channels == channels && first >= 0 && other.rows <= rows - first, "Plaintext: other rows")
+        var target = buffer.mutableSpan
+        let source = other.span
+        for row in 0..<other.rows {
+            copyRow(row, of: source, to: first + row, of: &target, channels: other.channels)
+        }
+    }
+
     /// Copies of some rows, in this order.
     ///
     /// - Precondition: There are such rows.

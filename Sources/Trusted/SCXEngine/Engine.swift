@@ -197,7 +197,7 @@ package final class Engine {
         let start = ContinuousClock.now
         let drafts = drafts(work.map { ($0.place, $0.entry.draft) })
         var batch: [(place: Int, segment: BatchSegment)] = []
-        var runs: [Int] = []
+        var runs: [(place: Int, tokens: Int)] = []
         for (place, entry) in work {
             let isWhole = !forward.splitsPrompts && !sessions[place].isGenerating
             if isWhole, sessions[place].run == nil {
@@ -205,15 +205,15 @@ package final class Engine {
                 sessions[place].run = try charge(place) { () throws(LinkError) in try forward.begin(segment) }
             }
             if sessions[place].run != nil {
-                sessions[place].granted += entry.tokens
-                runs.append(place)
+                runs.append((place, entry.tokens))
             } else {
                 let tokens = isWhole ? sessions[place].waiting : entry.tokens
                 batch.append((place, sessions[place].segment(of: tokens, draft: drafts[place] ?? [])))
             }
         }
         let together = batch.filter { !sessions[$0.place].isSuspect }
-        for batch in (together.isEmpty ? [] : [together]) + batch.filter({ sessions[$0.place].isSuspect }).map({ [$0] }) {
+        let alone = batch.filter { sessions[$0.place].isSuspect }.map { [$0] }
+        for batch in [together] + alone where !batch.isEmpty {
             let results = try charge(batch) { () throws(LinkError) in
                 try forward.compute(batch.map(\.segment))
             }
@@ -221,7 +221,11 @@ package final class Engine {
                 events += take(result, place, segment, drafted: drafts[place]?.count ?? 0)
             }
         }
-        for place in runs { events += try advance(place) }
+        for (place, tokens) in runs {
+            // Not before its turn: after a failure of another this work would never be done.
+            sessions[place].granted += tokens
+            events += try advance(place)
+        }
         pace.add(
             tokens: work.reduce(0) { $0 + ($1.entry.tokens > 1 ? $1.entry.tokens : 0) },
             seconds: (ContinuousClock.now - start) / .seconds(1))

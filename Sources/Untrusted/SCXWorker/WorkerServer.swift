@@ -44,6 +44,7 @@ public final class WorkerServer: Sendable {
         hello.window = UInt16(clamping: limits.window)
         hello.ring = worker.model.isRing
         hello.shard = worker.model.shard
+        hello.largestTensor = limits.tensorBytes
         self.hello = hello
         self.limits = limits
         self.recorder = recorder

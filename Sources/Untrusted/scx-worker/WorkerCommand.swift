@@ -53,6 +53,9 @@ struct WorkerCommand: ParsableCommand {
     @Option(help: "GB of memory for the keys and values of all sessions. (default: half of the machine's)")
     var maxMemory: Double?
 
+    @Option(help: "MiB of the largest tensor of a request: what one client can make this worker allocate.")
+    var maxTensor = Hello.usualLargestTensor >> 20
+
     @Option(help: "Seconds after which a connection that asks nothing is closed.")
     var idleTimeout = 600
 
@@ -71,6 +74,9 @@ struct WorkerCommand: ParsableCommand {
         }
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("'--threads \(threads)' is not a number of threads (1 to 1024).")
+        }
+        guard (1...2_048).contains(maxTensor) else {
+            throw ValidationError("'--max-tensor \(maxTensor)' is not a number of MiB from 1 to 2048.")
         }
         guard maxSessions > 0, maxMemory ?? 1 > 0, idleTimeout > 0 else {
             throw ValidationError(
@@ -97,6 +103,7 @@ struct WorkerCommand: ParsableCommand {
         slots.slotBytes = Int(min(maxMemory.map { $0 * 1e9 } ?? physical / 2, physical))
         var limits = WorkerServer.Limits()
         limits.idle = .seconds(idleTimeout)
+        limits.tensorBytes = maxTensor << 20
         let server = WorkerServer(
             worker: Worker(model: decoder, limits: slots), digest: checkpoint.digest(), weights: format,
             limits: limits, recorder: recorder)

@@ -61,6 +61,8 @@ package final class RemoteLink: WorkerLink {
         /// Of the next connection.
         var number = 0
         var traffic = Traffic()
+        /// As the last connection's worker said.
+        var largestTensor = Hello.usualLargestTensor
     }
 
     private let connect: Connect
@@ -87,6 +89,8 @@ package final class RemoteLink: WorkerLink {
 
     package var traffic: Traffic { state.withLock { $0.traffic } }
 
+    package var largestTensor: Int { state.withLock { $0.largestTensor } }
+
     /// Connects now, so that a worker that cannot be used is known before anything is asked.
     ///
     /// - Parameter duration: How long to try; nil for as long as patience allows.
@@ -94,9 +98,7 @@ package final class RemoteLink: WorkerLink {
     package func open(within duration: Duration? = nil) throws(LinkError) {
         try state.withLock { state throws(LinkError) in
             guard state.connection == nil else { return }
-            state.connection = try reconnect(within: duration ?? patience.connect, number: state.number)
-            state.number += 1
-            state.traffic.connections += 1
+            _ = try connect(&state, within: duration ?? patience.connect)
         }
     }
 
@@ -110,6 +112,11 @@ package final class RemoteLink: WorkerLink {
     package func send(_ request: Request) throws(LinkError) -> SentRequest {
         try state.withLock { state throws(LinkError) in
             var connection = try connected(&state)
+            guard request.byteCount <= state.largestTensor else {
+                throw .invalidRequest(
+                    "a tensor of \(request.byteCount >> 20) MiB, the worker takes \(state.largestTensor >> 20) "
+                        + "(scx-worker --max-tensor)")
+            }
             // Until the message is sent the connection counts as lost.
             state.connection = nil
             do throws(LinkError) {
@@ -185,9 +192,15 @@ package final class RemoteLink: WorkerLink {
     /// The connection, made anew when there is none.
     private func connected(_ state: inout State) throws(LinkError) -> Connection {
         if let open = state.connection { return open }
-        let connection = try reconnect(within: patience.connect, number: state.number)
+        return try connect(&state, within: patience.connect)
+    }
+
+    private func connect(_ state: inout State, within duration: Duration) throws(LinkError) -> Connection {
+        let connection = try reconnect(within: duration, number: state.number)
         state.number += 1
         state.traffic.connections += 1
+        let largest = connection.hello.largestTensor
+        state.largestTensor = largest > 0 ? largest : Hello.usualLargestTensor
         state.connection = connection
         return connection
     }

@@ -59,6 +59,8 @@ package final class TappedLink: WorkerLink {
 
     package var traffic: Traffic { inner.traffic }
 
+    package var largestTensor: Int { inner.largestTensor }
+
     /// Shows exchanges to a tap from now on, instead of to another; to none when it is nil.
     package func open(_ tap: LinkTap?) { self.tap.withLock { $0 = tap } }
 

@@ -26,33 +26,55 @@ extension ScxForwardPass {
             return try attendReusing(session.first[block], session, block, projected)
         }
         // Rows that no cache holds are the first of their session, and see only each other.
-        let key = OneTimeChannelKey(shape, random: &random)
-        let exchange: AttentionExchange
-        if let owned {
-            exchange = encode(key, projected, owned)
-        } else {
-            let queries = HeadRows(projected.span, offset: 0, stride: width, count: rows)
-            let pairs = HeadRows(projected.span, offset: shape.queryWidth, stride: width, count: rows)
-            exchange = key.encode(queries: queries, keyValues: pairs)
+        let earlier = (owned?.count ?? rows) - rows
+        var attended = Plaintext(rows: rows, channels: shape.queryWidth)
+        var first = 0
+        while first < rows {
+            let queries = first..<min(rows, first + mostQueries(after: earlier + first))
+            let key = OneTimeChannelKey(shape, random: &random)
+            let exchange: AttentionExchange
+            if let owned {
+                exchange = encode(key, projected, owned, queries: queries)
+            } else {
+                exchange = key.encode(
+                    queries: HeadRows(projected.span, offset: 0, stride: width, count: rows)
+                        .keeping(queries.upperBound).dropping(queries.lowerBound),
+                    keyValues: HeadRows(
+                        projected.span, offset: shape.queryWidth, stride: width, count: queries.upperBound))
+            }
+            let part = AttentionPart(queries: queries.count, keys: earlier + queries.upperBound)
+            let answer = try link.exchange(
+                Request(.attention(layer: block, parts: [part]), exchange.tensor))
+            attended.set(rowsFrom: first, to: try exchange.open(answer))
+            first = queries.upperBound
         }
-        let answer = try link.exchange(
-            Request(
-                .attention(
-                    layer: block, parts: [AttentionPart(queries: rows, keys: owned?.count ?? rows)]),
-                exchange.tensor))
-        return try exchange.open(answer)
+        return attended
     }
 
-    /// Encodes queries with the keys and values of a cache, from a token on.
+    /// How many queries fit one request beside the keys and values that they see, `earlier` of which come before them.
+    ///
+    /// At least one: when even that is too large the link says so.
+    private func mostQueries(after earlier: Int) -> Int {
+        let pair = 2 * shape.keyWidth
+        let floats = link.largestTensor / MemoryLayout<Float>.stride - earlier * pair
+        return max(1, floats / (shape.queryWidth + pair))
+    }
+
+    /// Encodes queries with the keys and values of a cache: those that the last of the queries sees, from a token on.
+    ///
+    /// The queries are of the last tokens of the cache; `queries` chooses among them, and is all where it is nil.
     func encode(
         _ key: consuming OneTimeChannelKey, _ projected: borrowing Plaintext, _ cache: ProtectedCache,
-        from first: Int = 0, _ compression: KeyValueCompression? = nil
+        queries chosen: Range<Int>? = nil, from first: Int = 0, _ compression: KeyValueCompression? = nil
     ) -> AttentionExchange {
         var key = Optional(key)
+        let chosen = chosen ?? 0..<projected.rows
+        let seen = cache.count - projected.rows + chosen.upperBound
         return cache.withRows { pairs in
             let queries = HeadRows(
-                projected.span, offset: 0, stride: projected.channels, count: projected.rows)
-            let keyValues = HeadRows(pairs, offset: 0, stride: 2 * shape.keyWidth, count: cache.count)
+                projected.span, offset: 0, stride: projected.channels, count: chosen.upperBound
+            ).dropping(chosen.lowerBound)
+            let keyValues = HeadRows(pairs, offset: 0, stride: 2 * shape.keyWidth, count: seen)
                 .dropping(first)
             guard let key = key.take() else { preconditionFailure("ScxForwardPass: the key is used") }
             return key.encode(queries: queries, keyValues: keyValues, compression: compression)
