@@ -13,8 +13,7 @@ struct LinkBenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "link-bench", abstract: "Measure the same-host transports between two processes.",
         discussion: """
-            'Spinning' has one message follow the other; 'sleeping' has a pause before each, after which the other \
-            process sleeps. One way counts the time until the last byte is acknowledged.
+            'In turn' has one message follow the other; 'after a pause' has both processes asleep when it begins. One way counts the time until the last byte is acknowledged.
             """)
 
     @Option(help: "Bytes of a shared ring: a power of two from 4096 to 16777216.")
