@@ -13,7 +13,8 @@ struct LinkBenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "link-bench", abstract: "Measure the same-host transports between two processes.",
         discussion: """
-            'In turn' has one message follow the other; 'after a pause' has both processes asleep when it begins. One way counts the time until the last byte is acknowledged.
+            'In turn' has one message follow the other; 'after a pause' has both processes asleep when it begins. One way \
+            counts the time until the last byte is acknowledged.
             """)
 
     @Option(help: "Bytes of a shared ring: a power of two from 4096 to 16777216.")
