@@ -142,21 +142,28 @@ struct CommandTests {
         let reference = try answer(["--profile", "fixed-point"])
         #expect(reference["link"]?["exchanges"] == 0)
         for options in [
-            [], ["--pad-rows", "powers", "--kv", "bf16"], ["--worker", "inprocess", "--pads", "direct"],
+            [], ["--pad-rows", "powers"], ["--worker", "inprocess", "--pads", "direct"],
         ] {
             let sealed = try answer(options)
             #expect(sealed["profile"] == "sealed" && sealed["weights"] == "int8")
             #expect(sealed["refused_products"] == 0)
             #expect((sealed["pads"]?["direct"]?.int ?? 0) > 0)
-            guard options.isEmpty || options[0] == "--worker" else { continue }
             #expect(sealed["tokens"] == reference["tokens"])
             #expect(sealed["logprobs"] == reference["logprobs"])
+        }
+        for format in LayerCache.Format.allCases where format != .f32 {
+            let rounded = try answer(["--profile", "fixed-point", "--kv", format.rawValue])
+            let sealed = try answer(["--worker", "inprocess", "--kv", format.rawValue])
+            #expect(rounded["logprobs"] != reference["logprobs"], "\(format)")
+            #expect(sealed["tokens"] == rounded["tokens"] && sealed["logprobs"] == rounded["logprobs"])
         }
         for (options, line) in [
             (["--weights", "bf16"], "profile sealed multiplies int8"),
             (["--pads", "peer:unix:/nowhere", "--worker", "unix:/nowhere"], "/nowhere"),
             (["--profile", "plain", "--pads", "direct"], "need '--profile sealed'"),
             (["--pads", "nonsense"], "nonsense"), (["--pace", "0"], "--pace"),
+            (["--kv", "int4"], "'int4'"),
+            (["--profile", "plain", "--kv", "int8"], "need '--profile sealed'"),
         ] {
             let result = try run("scx", prompt + options)
             #expect(result.status != 0 && result.error.contains(line), "\(result.error)")

@@ -22,14 +22,21 @@ struct AttentionTests {
     /// The scale that models use, 1 / √headSize.
     static func scale(_ shape: Shape) -> Double { 1 / Double(shape.headSize).squareRoot() }
 
-    /// The distance of `got`, attention of the last rows, from double precision.
+    /// The distance of `got`, attention of the last rows, from double precision over the keys and values of `rows`, or
+    /// over those that `cache` stores.
     ///
     /// Without optimisation the reference is slow, so of many rows those about the edges of tiles and pages are compared.
     static func error(
-        _ got: [Float], _ rows: [Float], _ shape: Shape, window: Int? = nil, causal: Bool = true
+        _ got: [Float], _ rows: [Float], _ shape: Shape, stored cache: LayerCache? = nil,
+        window: Int? = nil, causal: Bool = true
     ) -> Double {
         let (size, width) = (shape.headSize, shape.heads * shape.headSize)
         let count = rows.count / shape.row
+        var rows = rows
+        for t in 0..<count {
+            guard let (keys, values) = cache?.stored(t) else { break }
+            rows.replaceSubrange(t * shape.row + width..<(t + 1) * shape.row, with: keys + values)
+        }
         let tokens = got.count / width
         guard got.count == tokens * width else { return .infinity }
         let checked =
@@ -135,29 +142,44 @@ struct AttentionTests {
     }
 
     @Test(
-        "a bfloat16 cache costs no more than the rounding of its elements",
-        arguments: InstructionSet.available)
-    func bfloat16(isa: InstructionSet) throws {
-        let shape = Shape(heads: 4, kvHeads: 2, headSize: 40)
-        let exact = noise(100 * shape.row, seed: 4)
-        // Rows that bfloat16 holds exactly must agree as float32 does.
-        let rounded = exact.map { Float(bitPattern: $0.bitPattern & 0xFFFF_0000) }
-        for tokens in [1, 3, 100] {
-            let cache = try Self.filled(rounded, shape, format: .bf16)
-            let got = Self.run(rounded, shape, tokens: tokens, cache, on: isa)
-            #expect(Self.error(got, rounded, shape) < 2e-6)
+        "agrees with double precision over what a cache of every format stores",
+        arguments: InstructionSet.available, LayerCache.Format.allCases)
+    func formats(isa: InstructionSet, format: LayerCache.Format) throws {
+        for shape in Self.shapes + [Shape(heads: 4, kvHeads: 2, headSize: 40)] {
+            let rows = noise(130 * shape.row, seed: 4)
+            let cache = try Self.filled(rows, shape, format: format)
+            for tokens in [1, 2, 3, 5, 9, 130] {
+                for window in [nil, 50] {
+                    let got = Self.run(rows, shape, tokens: tokens, cache, window: window, on: isa)
+                    #expect(
+                        Self.error(got, rows, shape, stored: cache, window: window) < 2e-6,
+                        "\(shape), \(tokens) rows, window \(window ?? 0)")
+                }
+            }
         }
-        let cache = try Self.filled(exact, shape, format: .bf16)
-        #expect(Self.error(Self.run(exact, shape, tokens: 100, cache, on: isa), exact, shape) < 1e-2)
     }
 
-    @Test("scores of several hundred neither overflow nor vanish", arguments: InstructionSet.available)
-    func largeScores(isa: InstructionSet) throws {
+    @Test(
+        "rounding of the cache costs no more than the rounding of its elements",
+        arguments: zip(LayerCache.Format.allCases, [2e-6, 1e-2, 2e-3, 3e-2]))
+    func rounding(format: LayerCache.Format, bound: Double) throws {
+        let shape = Shape(heads: 4, kvHeads: 2, headSize: 40)
+        let rows = noise(100 * shape.row, seed: 4)
+        let cache = try Self.filled(rows, shape, format: format)
+        let got = Self.run(rows, shape, tokens: 100, cache, on: .detected)
+        #expect(Self.error(got, rows, shape) < bound)
+    }
+
+    @Test(
+        "scores of several hundred neither overflow nor vanish",
+        arguments: InstructionSet.available, LayerCache.Format.allCases)
+    func largeScores(isa: InstructionSet, format: LayerCache.Format) throws {
         let shape = Shape(heads: 2, kvHeads: 1, headSize: 32)
         let rows = noise(80 * shape.row, seed: 5).map { $0 * 20 }
-        let cache = try Self.filled(rows, shape)
+        let cache = try Self.filled(rows, shape, format: format)
         // 2⁻²² of a score of about 1,000, times values of 40.
-        #expect(Self.error(Self.run(rows, shape, tokens: 80, cache, on: isa), rows, shape) < 2e-2)
+        let got = Self.run(rows, shape, tokens: 80, cache, on: isa)
+        #expect(Self.error(got, rows, shape, stored: cache) < 2e-2)
     }
 
     @Test("a wrong shape stops the process before any memory is read")

@@ -38,17 +38,62 @@ struct KVCacheTests {
         }
     }
 
-    @Test("counts its bytes: none when empty, whole pages of 64 tokens after that")
-    func bytes() throws {
-        let cache = LayerCache(kvHeads: 2, headSize: 12)
+    @Test(
+        "counts its bytes: none when empty, whole pages of 64 tokens after that",
+        arguments: zip(LayerCache.Format.allCases, [4, 2, 2, 1]))
+    func bytes(format: LayerCache.Format, element: Int) throws {
+        let cache = LayerCache(kvHeads: 2, headSize: 12, format: format)
         #expect(cache.byteCount == 0)
+        // Values are padded to 16 channels; int8 has two scales for each token and head.
+        let token = 2 * (element * (12 + 16) + (format == .int8 ? 8 : 0))
+        #expect(format.tokenBytes(kvHeads: 2, headSize: 12) == token)
+        #expect(cache.byteCount(tokens: 64) == 64 * token)
         try cache.reserve(64)
-        // Values are padded to 16 channels.
-        #expect(cache.byteCount == 2 * 64 * (12 + 16) * 4)
+        #expect(cache.byteCount == 64 * token)
         try cache.reserve(65)
-        #expect(cache.byteCount == 2 * 2 * 64 * (12 + 16) * 4)
+        #expect(cache.byteCount == 128 * token)
         cache.truncate(to: 0)
         #expect(cache.byteCount == 0 && cache.count == 0)
+    }
+
+    @Test("a long cache is as a short one, only in larger pieces", arguments: LayerCache.Format.allCases)
+    func regions(format: LayerCache.Format) throws {
+        let shape = Shape(heads: 1, kvHeads: 16, headSize: 128)
+        func cache() -> LayerCache { LayerCache(kvHeads: 16, headSize: 128, format: format) }
+        let count = 2_100
+        let rows = noise(300 * shape.row, seed: 6)
+        func append(_ range: Range<Int>, to cache: LayerCache) throws {
+            for token in range {
+                let start = token % 300 * shape.row + shape.headSize
+                try cache.append(
+                    rows.span, keyOffset: start, valueOffset: start + 16 * 128, stride: shape.row, tokens: 1)
+            }
+        }
+        // One grows step by step, pages of their own first; one has all its room from the start.
+        let (grown, whole) = (cache(), cache())
+        let predicted = whole.byteCount(tokens: count)
+        try whole.reserve(count)
+        #expect(whole.byteCount == predicted)
+        #expect(predicted >= count * format.tokenBytes(kvHeads: 16, headSize: 128))
+        try append(0..<count, to: whole)
+        for end in stride(from: 100, through: count, by: 100) {
+            let predicted = grown.byteCount(tokens: end)
+            try grown.reserve(end)
+            try append(grown.count..<end, to: grown)
+            #expect(grown.byteCount == predicted)
+        }
+        // Cut in the middle of a region, to pages of their own, and grown again.
+        for kept in [2_099, 1_800, 700, 64, 1] {
+            grown.truncate(to: kept)
+            #expect(grown.byteCount >= kept * format.tokenBytes(kvHeads: 16, headSize: 128))
+            try append(kept..<count, to: grown)
+        }
+        for token in [0, 1, 63, 64, 699, 700, 1_799, 2_098, 2_099] {
+            let (a, b) = (grown.stored(token), whole.stored(token))
+            #expect(a.keys == b.keys && a.values == b.values)
+        }
+        grown.truncate(to: 0)
+        #expect(grown.byteCount == 0)
     }
 
     @Test("a size beyond memory throws")

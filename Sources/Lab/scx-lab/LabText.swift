@@ -4,6 +4,7 @@ public import SCXInference
 import SCXText
 
 extension WeightFormat: ExpressibleByArgument {}
+extension LayerCache.Format: ExpressibleByArgument {}
 
 extension Tokenizer {
     /// Tokens as text on one line that a terminal can show; tokens that nobody found are a gap.

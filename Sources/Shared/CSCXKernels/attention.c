@@ -1,4 +1,4 @@
-// Pages, jobs and the merge of chunks; the baseline instance of the tile (SSE2 on x86-64, Advanced SIMD on arm64).
+// Jobs and the merge of chunks; the baseline instance of the tile (SSE2 on x86-64, Advanced SIMD on arm64).
 
 #if defined(__aarch64__)
 #define CSCX_ROWS 4  // 32 registers
@@ -9,48 +9,6 @@
 #define CSCX_NAME(name) name##_baseline
 #include "vector.h"
 #include "attention_kernels.h"
-
-#include <stdlib.h>
-
-static size_t padded_size(size_t head_size) { return (head_size + 15) / 16 * 16; }
-
-size_t cscx_page_head_elements(size_t head_size) {
-    return cscx_page_tokens * (head_size + padded_size(head_size));
-}
-
-void *cscx_page_create(size_t bytes) { return aligned_alloc(64, (bytes + 63) / 64 * 64); }
-
-void cscx_page_free(void *page) { free(page); }
-
-// Rounds to nearest, ties to even; NaN stays NaN.
-static uint16_t bf16_of(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if (x != x) { return (uint16_t)(bits >> 16 | 0x40); }
-    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-
-static inline void put(void *page, bool bf16, size_t index, float x) {
-    if (bf16) { ((uint16_t *)page)[index] = bf16_of(x); } else { ((float *)page)[index] = x; }
-}
-
-void cscx_page_write(void *page, bool bf16, size_t kv_heads, size_t head_size, size_t first, size_t tokens,
-                     const float *keys, const float *values, size_t stride) {
-    const size_t padded = padded_size(head_size), elements = cscx_page_head_elements(head_size);
-    for (size_t h = 0; h < kv_heads; h++) {
-        for (size_t t = 0; t < tokens; t++) {
-            const float *const k = keys + t * stride + h * head_size;
-            const float *const v = values + t * stride + h * head_size;
-            const size_t slot = first + t;
-            const size_t k_start = h * elements + slot / 16 * 16 * head_size + slot % 16;
-            const size_t v_start = h * elements + cscx_page_tokens * head_size + slot * 16;
-            for (size_t d = 0; d < head_size; d++) { put(page, bf16, k_start + d * 16, k[d]); }
-            for (size_t d = 0; d < padded; d++) {
-                put(page, bf16, v_start + d / 16 * 16 * cscx_page_tokens + d % 16, d < head_size ? v[d] : 0);
-            }
-        }
-    }
-}
 
 static size_t tiles(const cscx_attention *call) {
     const size_t rows = call->tokens * (call->heads / call->kv_heads);
@@ -83,14 +41,15 @@ static size_t row_capacity(const cscx_attention *call) {
 }
 
 size_t cscx_attention_partials(const cscx_attention *call) {
-    return cscx_attention_jobs(call) * row_capacity(call) * cscx_attention_width(padded_size(call->head_size));
+    return cscx_attention_jobs(call) * row_capacity(call) * cscx_attention_width(cscx_padded_head(call->head_size));
 }
 
-size_t cscx_attention_scratch(const cscx_attention *call) {
-    const size_t padded = padded_size(call->head_size);
-    // Queries, scores, denominators by lane, the results of a chunk and of all; a page's elements as float32.
+size_t cscx_attention_scratch(cscx_isa isa, const cscx_attention *call) {
+    const size_t padded = cscx_padded_head(call->head_size);
+    const bool copies = call->format != cscx_kv_f32 && (isa == cscx_isa_generic || isa == cscx_isa_neon);
+    // Queries, scores, denominators by lane, the results of a chunk and of all; the baseline also copies a page.
     return row_capacity(call) * (call->head_size + cscx_page_tokens + 16 + 2 * cscx_attention_width(padded))
-        + (call->bf16 ? cscx_page_tokens * (call->head_size + padded) : 0);
+        + (copies ? cscx_page_tokens * (call->head_size + padded) : 0);
 }
 
 // Jobs go through the chunks of a tile, then the key-value heads, then the tiles from the last: the last tiles of a
@@ -105,7 +64,7 @@ cscx_attention_tile cscx_attention_tile_of(const cscx_attention *call, size_t jo
         .group = group,
         .first_row = index * cscx_attention_rows,
         .rows = rows < cscx_attention_rows ? rows : cscx_attention_rows,
-        .padded = padded_size(call->head_size),
+        .padded = cscx_padded_head(call->head_size),
     };
     const size_t last_row = tile.first_row + tile.rows - 1;
     chunks_of(call, tile.first_row / group, last_row / group, &tile.first_chunk, &tile.last_chunk);

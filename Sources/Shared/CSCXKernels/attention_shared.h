@@ -2,6 +2,7 @@
 #define CSCX_ATTENTION_SHARED_H
 
 #include "include/attention.h"
+#include "pages_layout.h"
 
 // The bits of a row's result depend on its query, on the tokens that it sees, and on the shape alone: not on the
 // other rows of a call, on threads, or on what the cache holds besides. Speculative decoding and prompts in chunks
@@ -17,7 +18,8 @@
 //   weight 0: rows of one register tile that see different tokens go apart for those.
 // - Chunks begin from nothing and are joined in order by cscx_attention_fold, on one thread or many.
 //
-// Converting the cache's elements is exact, so it does not matter whether they are copied as float32 first.
+// Converting the cache's elements to float32 is exact, so it does not matter whether they are copied first. The scales
+// of int8 are no part of it: a finished score is multiplied by its key's scale, a finished weight by its value's.
 
 // What a job of attention works on, worked out once for every instruction set.
 typedef struct cscx_attention_tile {

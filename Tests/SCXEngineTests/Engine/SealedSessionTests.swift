@@ -176,6 +176,28 @@ struct SealedSessionTests {
         #expect(cached == 40)
     }
 
+    @Test(
+        "profile sealed keeps its keys and values in memory in every format: a session that waits is not stored",
+        arguments: LayerCache.Format.allCases)
+    func sealedStays(format: LayerCache.Format) throws {
+        let fixture = try SealedFixture("llama-gqa2")
+        var options = RingOptions()
+        options.cacheFormat = format
+        let engine = fixture.engine(fixture.sealed(options: options))
+        let prompt = fixture.prompt(20)
+        let id = try engine.submit(greedy(prompt, 3))
+        try engine.run(id) { _ in true }
+        let isStored = try engine.store(id) != nil
+        #expect(!isStored)
+        // It goes on with what was computed.
+        let next = try engine.submit(greedy(prompt + [3], 2), continuing: id)
+        var cached = 0
+        try engine.run(next) {
+            cached = $0.usage.cachedTokens; return true
+        }
+        #expect(cached == 20)
+    }
+
     @Test("what was stored before the worker was lost is not used, nor are bytes of another size")
     func workerLost() throws {
         let model = try #require(ScxFixture.families["qwen3"])

@@ -49,6 +49,39 @@ struct SealedExactTests {
         }
     }
 
+    @Test(
+        "with keys and values in every format: in one step, in chunks, and as two micro-batches",
+        arguments: ["llama-gqa2", "mistral-window", "qwen3"], LayerCache.Format.allCases)
+    func cacheFormats(name: String, format: LayerCache.Format) throws {
+        let fixture = try SealedFixture(name)
+        let tokens = fixture.prompt(70)
+        var options = RingOptions()
+        options.cacheFormat = format
+        let expected = try fixture.engine(fixture.fixedPoint(options)).logits(of: tokens)
+        #expect(expected.allSatisfy { $0.isFinite })
+        // The format is used: rounding shows, and is small beside the logits.
+        let unrounded = try fixture.engine(fixture.fixedPoint()).logits(of: tokens)
+        #expect((expected == unrounded) == (format == .f32))
+        let largest = unrounded.map(abs).max() ?? 0
+        #expect(zip(expected, unrounded).allSatisfy { abs($0 - $1) < 0.1 * largest })
+        for (parts, fewestRowsOfTwo) in [
+            ([70], 2), ([1, 3, 60, 5, 1], 128), (Array(repeating: 1, count: 70), 128),
+        ] {
+            options.fewestRowsOfTwo = fewestRowsOfTwo
+            let forward = fixture.sealed(options: options)
+            var found: [Float] = []
+            var first = 0
+            for part in parts {
+                found += try forward.compute(
+                    BatchSegment(
+                        slot: Slot(number: 3), position: first, tokens: Array(tokens[first..<first + part]),
+                        output: .allLogits))
+                first += part
+            }
+            #expect(found.map(\.bitPattern) == expected.map(\.bitPattern), "\(parts)")
+        }
+    }
+
     @Test("among other sessions, whose rows share the exchanges")
     func batches() throws {
         let fixture = try SealedFixture("llama-gqa2")

@@ -7,6 +7,7 @@
 #include "fixed.h"
 #include "isa.h"
 #include "linear.h"
+#include "pages.h"
 #include "pool.h"
 #include "ring.h"
 #include "sketch.h"

@@ -6,30 +6,7 @@
 #include <stdint.h>
 
 #include "isa.h"
-
-/// Tokens of one page of a layer's cache.
-///
-/// A page holds for each key-value head, one after the other, the keys `[4][head_size][16 tokens]` and the values
-/// `[padded / 16][64 tokens][16 channels]`, with `padded` the head size rounded up to 16 and zeros beyond it. Elements
-/// are float32 or bfloat16. The scores of 16 tokens are then sums of broadcast queries times adjacent keys, and 16
-/// channels of the result sums of broadcast weights times adjacent values: no horizontal sums, and both are read in
-/// the order in which they lie.
-enum { cscx_page_tokens = 64 };
-
-/// Elements of one key-value head in a page.
-size_t cscx_page_head_elements(size_t head_size);
-
-/// Memory for one page, aligned to cache lines; NULL when there is none.
-void *cscx_page_create(size_t bytes);
-
-/// Frees a page.
-void cscx_page_free(void *page);
-
-/// Writes `tokens` rows of one page, from slot `first`; first + tokens <= 64.
-///
-/// Row t has its keys, `[kv_heads][head_size]`, at `keys + t * stride`, its values likewise.
-void cscx_page_write(void *page, bool bf16, size_t kv_heads, size_t head_size, size_t first, size_t tokens,
-                     const float *keys, const float *values, size_t stride);
+#include "pages.h"
 
 /// One call of attention; the Swift gate documents the formula.
 typedef struct cscx_attention {
@@ -43,12 +20,13 @@ typedef struct cscx_attention {
     size_t head_size;
     const void *const *pages;   ///< The cache's pages, 64 tokens each.
     size_t count;               ///< Tokens in the cache.
-    bool bf16;                  ///< The cache's elements: bfloat16, else float32.
+    cscx_kv_format format;      ///< How the cache stores its elements.
     bool causal;                ///< Else every query sees every token.
     float scale;                ///< Factor of the scores.
     size_t window;              ///< A query at p sees tokens t with p - t < window.
     bool split;                 ///< Each chunk of the cache is a job of its own; changes no bit of the result.
     float *partials;            ///< When split: `cscx_attention_partials` floats.
+    bool wipe;                  ///< Each job overwrites what it used of its working memory with zeros.
 } cscx_attention;
 
 enum {
@@ -68,7 +46,7 @@ size_t cscx_attention_jobs(const cscx_attention *call);
 size_t cscx_attention_partials(const cscx_attention *call);
 
 /// Floats of the working memory of one job.
-size_t cscx_attention_scratch(const cscx_attention *call);
+size_t cscx_attention_scratch(cscx_isa isa, const cscx_attention *call);
 
 /// Runs job `job`; jobs may run at the same time, each with its own `scratch`, aligned to 64 bytes.
 void cscx_attention_run(cscx_isa isa, const cscx_attention *call, size_t job, float *scratch);

@@ -4,12 +4,21 @@
 public final class KVCache: Sendable {
     public let layers: [LayerCache]
 
-    /// Makes empty caches for `layers` layers of one shape.
+    /// Makes empty caches for layers of one shape.
     ///
+    /// - Parameters:
+    ///   - layers: How many.
+    ///   - kvHeads: Key-value heads of each.
+    ///   - headSize: Channels of a head.
+    ///   - format: How elements are stored.
+    ///   - wipes: Whether memory is overwritten before it is freed; see ``LayerCache/wipes``.
     /// - Precondition: All sizes are positive.
-    public init(layers: Int, kvHeads: Int, headSize: Int, format: LayerCache.Format = .f32) {
+    public init(
+        layers: Int, kvHeads: Int, headSize: Int, format: LayerCache.Format = .f32, wipes: Bool = false
+    ) {
         precondition(layers > 0, "KVCache: no layers")
-        self.layers = (0..<layers).map { _ in LayerCache(kvHeads: kvHeads, headSize: headSize, format: format)
+        self.layers = (0..<layers).map { _ in
+            LayerCache(kvHeads: kvHeads, headSize: headSize, format: format, wipes: wipes)
         }
     }
 
@@ -18,6 +27,9 @@ public final class KVCache: Sendable {
 
     /// Bytes of the pages held.
     public var byteCount: Int { layers.reduce(0) { $0 + $1.byteCount } }
+
+    /// Bytes of the pages held once there is room for `tokens` tokens.
+    public func byteCount(tokens: Int) -> Int { layers.reduce(0) { $0 + $1.byteCount(tokens: tokens) } }
 
     /// Makes room for `tokens` tokens in all, so that no layer can fail in the middle of a forward pass.
     ///

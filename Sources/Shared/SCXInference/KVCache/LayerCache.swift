@@ -2,9 +2,8 @@ import CSCXKernels
 
 /// The keys and values of one layer for one sequence, in the order in which attention reads them.
 ///
-/// Rows live in pages of 64 tokens that never move, so growing copies nothing. Per page and key-value head, keys are
-/// `[4][headSize][16 tokens]` and values `[headSize / 16, rounded up][64 tokens][16]`: a vector of keys is one channel
-/// of adjacent tokens, so scores need no horizontal sums.
+/// Rows live in pages of 64 tokens that never move, so growing copies nothing. `pages.h` has the layout of a page: a
+/// vector of keys is one channel of adjacent tokens, so scores need no horizontal sums.
 ///
 /// Keys enter after their rotary embedding. A sliding-window model keeps all tokens; attention passes over the pages
 /// before the window.
@@ -12,59 +11,52 @@ import CSCXKernels
 /// Not thread-safe: one session owns a cache, and neither appends nor truncates while attention reads it.
 @safe
 public final class LayerCache: @unchecked Sendable {
-    /// How elements are stored.
-    public enum Format: String, CaseIterable, Sendable {
-        case f32
-        /// Rounded to nearest, a relative error of 2⁻⁹; half the memory and half the reading at long contexts.
-        case bf16
-
-        var byteCount: Int { self == .f32 ? 4 : 2 }
-    }
-
     /// Tokens of a page.
     static let pageTokens = Int(cscx_page_tokens)
 
     public let kvHeads: Int
     public let headSize: Int
     public let format: Format
+    /// Whether what was held is overwritten with zeros before its memory is freed, and so is the working memory of
+    /// attention that read it: for a side to whom keys and values are secret.
+    ///
+    /// Tokens that ``truncate(to:)`` forgets stay in the last page until others take their place or it is let go of.
+    public let wipes: Bool
 
     /// Tokens held.
     public private(set) var count = 0
 
-    // Each points at `pageBytes` bytes from cscx_page_create; freed by `truncate` and `deinit` alone.
-    private var pages: [UnsafeRawPointer?] = unsafe []
-    private let pageBytes: Int
+    private var pages: CachePages
 
     /// Bytes of the pages held.
-    public var byteCount: Int { unsafe pages.count * pageBytes }
+    public var byteCount: Int { pages.byteCount }
 
-    /// Bytes of the pages that `tokens` tokens need.
-    public func byteCount(tokens: Int) -> Int {
-        (tokens + Self.pageTokens - 1) / Self.pageTokens * pageBytes
-    }
+    /// Bytes of the pages held once there is room for `tokens` tokens.
+    public func byteCount(tokens: Int) -> Int { pages.byteCount(pages: Self.pages(tokens)) }
+
+    private static func pages(_ tokens: Int) -> Int { (tokens + pageTokens - 1) / pageTokens }
 
     /// Makes an empty cache, without pages.
     ///
+    /// - Parameters:
+    ///   - kvHeads: Key-value heads.
+    ///   - headSize: Channels of each.
+    ///   - format: How elements are stored.
+    ///   - wipes: Whether memory is overwritten before it is freed; see ``wipes``.
     /// - Precondition: Both sizes are positive.
-    public init(kvHeads: Int, headSize: Int, format: Format = .f32) {
+    public init(kvHeads: Int, headSize: Int, format: Format = .f32, wipes: Bool = false) {
         precondition(kvHeads > 0 && headSize > 0, "LayerCache: empty head")
         self.kvHeads = kvHeads
         self.headSize = headSize
         self.format = format
-        pageBytes = kvHeads * cscx_page_head_elements(headSize) * format.byteCount
+        self.wipes = wipes
+        pages = CachePages(pageBytes: kvHeads * cscx_page_head_bytes(format.c, headSize), wipes: wipes)
     }
-
-    deinit { freePages(from: 0) }
 
     /// Makes room for `tokens` tokens in all, so that appending up to there cannot fail.
     ///
     /// - Throws: ``KVCacheError/noMemory(bytes:)``; pages already there stay.
-    public func reserve(_ tokens: Int) throws(KVCacheError) {
-        while unsafe pages.count * Self.pageTokens < tokens {
-            guard let page = unsafe cscx_page_create(pageBytes) else { throw .noMemory(bytes: pageBytes) }
-            unsafe pages.append(UnsafeRawPointer(page))
-        }
-    }
+    public func reserve(_ tokens: Int) throws(KVCacheError) { try pages.reserve(Self.pages(tokens)) }
 
     /// Adds the keys and values of `tokens` tokens.
     ///
@@ -97,34 +89,44 @@ public final class LayerCache: @unchecked Sendable {
                 let chunk = min(tokens - done, Self.pageTokens - slot)
                 // The page exists since `reserve`, the rows by the precondition.
                 unsafe cscx_page_write(
-                    UnsafeMutableRawPointer(mutating: pages[count / Self.pageTokens]), format == .bf16,
-                    kvHeads,
-                    headSize, slot, chunk, start + keyOffset + done * stride,
-                    start + valueOffset + done * stride, stride)
+                    pages.write(count / Self.pageTokens), format.c, kvHeads, headSize, slot, chunk,
+                    start + keyOffset + done * stride, start + valueOffset + done * stride, stride)
                 count += chunk
                 done += chunk
             }
         }
     }
 
-    /// Forgets the tokens from `count` on, and frees the pages that only they used.
+    /// Forgets the tokens from `count` on, and lets go of the pages that only they used.
     ///
     /// - Precondition: `count` is not above the current count.
     public func truncate(to count: Int) {
         precondition(count >= 0 && count <= self.count, "LayerCache: cannot truncate to a larger count")
         self.count = count
-        freePages(from: (count + Self.pageTokens - 1) / Self.pageTokens)
+        pages.removePages(from: Self.pages(count))
+    }
+
+    /// The keys and values of a token as attention takes them: rounded, and with their scales.
+    ///
+    /// - Precondition: The token is held.
+    /// - Returns: `[kvHeads, headSize]` of both.
+    public func stored(_ token: Int) -> (keys: [Float], values: [Float]) {
+        precondition((0..<count).contains(token), "LayerCache: no such token")
+        var keys = [Float](repeating: 0, count: kvHeads * headSize)
+        var values = keys
+        unsafe keys.withUnsafeMutableBufferPointer { keys in
+            unsafe values.withUnsafeMutableBufferPointer { values in
+                unsafe cscx_page_read(
+                    pages.read(token / Self.pageTokens), format.c, kvHeads, headSize, token % Self.pageTokens,
+                    keys.baseAddress, values.baseAddress)
+            }
+        }
+        return (keys, values)
     }
 
     /// Lends the pages to a kernel.
     func withPages<R>(_ body: (UnsafePointer<UnsafeRawPointer?>?) -> R) -> R {
-        unsafe pages.withUnsafeBufferPointer { unsafe body($0.baseAddress) }
-    }
-
-    private func freePages(from first: Int) {
-        while unsafe pages.count > first {
-            unsafe cscx_page_free(UnsafeMutableRawPointer(mutating: pages.removeLast()))
-        }
+        unsafe pages.withPointers(body)
     }
 }
 

@@ -31,8 +31,9 @@ import CSCXKernels
 /// - Precondition: Rows lie within `q` and `out`, the cache holds at least `tokens` tokens, the window is positive.
 /// - Complexity: 4 · heads · headSize flops per visible pair. A prefill is bound by arithmetic, a decode step by
 ///   reading the cache.
-/// - Note: Float32 throughout. Weights carry a relative error of about 2⁻²² · (1 + |score|), and instruction sets
-///   differ by summation order.
+/// - Note: Float32 throughout, over what the cache stores: a token's score is multiplied by the scale of its keys, and its
+///   weight by that of its values, where the format has scales. Weights carry a relative error of about 2⁻²² · (1 + |score|), and instruction sets
+///   differ by summation order. Keys or values that are not finite make the rows that see them not finite, and no others.
 public func attention(
     _ q: Span<Float>, offset: Int = 0, stride: Int, tokens: Int, heads: Int, cache: LayerCache, scale: Float,
     window: Int? = nil, causal: Bool = true, into out: inout MutableSpan<Float>, at outOffset: Int = 0,
@@ -55,8 +56,8 @@ public func attention(
                 var call = unsafe cscx_attention(
                     q: q + offset, q_stride: stride, out: out + outOffset, out_stride: width, tokens: tokens,
                     heads: heads, kv_heads: cache.kvHeads, head_size: cache.headSize, pages: pages,
-                    count: cache.count, bf16: cache.format == .bf16, causal: causal, scale: scale,
-                    window: window ?? .max, split: false, partials: nil)
+                    count: cache.count, format: cache.format.c, causal: causal, scale: scale,
+                    window: window ?? .max, split: false, partials: nil, wipe: cache.wipes)
                 let threads = pool?.threads ?? 1
                 let jobs = unsafe cscx_attention_jobs(&call)
                 unsafe call.split = threads > 1 && jobs < 2 * threads && cscx_attention_chunks(&call) > 1
@@ -70,6 +71,8 @@ public func attention(
                     unsafe call.partials = partials.baseAddress
                     unsafe runJobs(call, pool, isa)
                     unsafe cscx_attention_merge(&call)
+                    guard cache.wipes else { return }
+                    unsafe cscx_wipe(partials.baseAddress, partials.count * MemoryLayout<Float>.stride)
                 }
             }
         }
@@ -80,7 +83,7 @@ public func attention(
 private func runJobs(_ call: cscx_attention, _ pool: ThreadPool?, _ isa: InstructionSet) {
     let job = { (index: Int) in
         var call = unsafe call
-        let bytes = unsafe cscx_attention_scratch(&call) * MemoryLayout<Float>.stride
+        let bytes = unsafe cscx_attention_scratch(isa.c, &call) * MemoryLayout<Float>.stride
         let scratch = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
         defer { unsafe scratch.deallocate() }
         unsafe cscx_attention_run(isa.c, &call, index, scratch.assumingMemoryBound(to: Float.self))

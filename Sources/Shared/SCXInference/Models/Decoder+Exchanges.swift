@@ -258,14 +258,9 @@ extension Decoder {
             kvHeads: configuration.keyValueHeadCount, headSize: configuration.headSize, format: cacheFormat)
     }
 
-    /// Keys as a cache of this model would hold them: rounded to bfloat16 where that is its format.
+    /// Keys as a cache of this model would hold them: `[tokens, keyValueHeads · headSize]`, rounded to its format.
     public func roundedAsCached(_ keys: ArraySlice<Float>) -> [Float] {
-        guard cacheFormat == .bf16 else { return Array(keys) }
-        return keys.map { value in
-            guard value.isFinite else { return value }
-            let bits = value.bitPattern
-            return Float(bitPattern: (bits &+ 0x7FFF &+ (bits >> 16 & 1)) & 0xFFFF_0000)
-        }
+        cacheFormat.rounded(keys, headSize: configuration.headSize)
     }
 
     /// The factor of scores: 1 / √headSize.

@@ -71,11 +71,14 @@ public final class Decoder: Sendable {
         return sites.reduce(0) { $0 + ($1?.weights.byteCount ?? 0) }
     }
 
-    /// An empty cache for one session of this model.
-    public func makeCache() -> KVCache {
+    /// Makes an empty cache for one session of this model.
+    ///
+    /// - Parameter wipes: Whether memory is overwritten before it is freed; see ``LayerCache/wipes``.
+    /// - Returns: Caches of all blocks.
+    public func makeCache(wipes: Bool = false) -> KVCache {
         KVCache(
             layers: configuration.blockCount, kvHeads: configuration.keyValueHeadCount,
-            headSize: configuration.headSize, format: cacheFormat)
+            headSize: configuration.headSize, format: cacheFormat, wipes: wipes)
     }
 }
 

@@ -108,7 +108,7 @@ package final class ModelDrafter: Drafter {
     ///
     /// - Returns: The session's tokens that are not computed yet, at least its last.
     private func catchUp(_ request: DraftRequest) -> ArraySlice<Int32> {
-        var state = states[request.session] ?? State(cache: model.decoder.makeCache())
+        var state = states[request.session] ?? State(cache: model.decoder.makeCache(wipes: true))
         let most = min(state.tokens.count, request.tokens.count - 1)
         var same = min(state.checked, most)
         while same < most, state.tokens[same] == request.tokens[same] { same += 1 }

@@ -77,7 +77,7 @@ package final class RingForwardPass: ForwardPass {
         let configuration = model.configuration
         return KVCache(
             layers: configuration.blockCount, kvHeads: configuration.keyValueHeadCount,
-            headSize: configuration.headSize, format: options.cacheFormat)
+            headSize: configuration.headSize, format: options.cacheFormat, wipes: true)
     }
 
     /// The rows of a step in two halves that take turns, where there are enough of them.
