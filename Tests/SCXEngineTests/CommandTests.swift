@@ -170,6 +170,31 @@ struct CommandTests {
         }
     }
 
+    @Test("scx-lab attention measures each format, context and number of rows, and refuses what is none")
+    func attentionBench() throws {
+        let result = try run(
+            "scx-lab",
+            [
+                "attention", "--model-shape", "tiny-qwen3", "--context", "70,130", "--rows", "1,5",
+                "--repeats", "1",
+                "--memory", "1", "--threads", "2",
+            ])
+        #expect(result.status == 0, "\(result.error)")
+        let lines = result.output.split(separator: "\n").dropFirst()
+        #expect(lines.count == 2 * 2 * LayerCache.Format.allCases.count)
+        #expect(lines.allSatisfy { $0.contains(" ms, ") && $0.contains("GB/s, cache ") })
+        #expect(lines.contains { $0.hasPrefix("int8 130 tokens, 5 rows: ") })
+        for (options, word) in [
+            (["--kv", "int4"], "--kv int4"), (["--context", "0"], "--context 0"),
+            (["--rows", "71"], "--rows 71"),
+            (["--model-shape", "x"], "--model-shape x"), (["--repeats", "0"], "--repeats"),
+        ] {
+            let arguments = ["attention", "--model-shape", "tiny-qwen3", "--context", "70"] + options
+            let result = try run("scx-lab", arguments)
+            #expect(result.status == 64 && result.error.contains(word), "\(result.error)")
+        }
+    }
+
     @Test("profile scx gives the tokens of plain, by a worker of its own, however it is told to hide them")
     func scxProfile() throws {
         let prompt = [

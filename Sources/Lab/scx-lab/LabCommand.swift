@@ -6,8 +6,9 @@ struct LabCommand: ParsableCommand {
         commandName: "scx-lab",
         abstract: "Makes test models, measures speed, and studies what workers see.",
         subcommands: [
-            SynthCommand.self, BenchCommand.self, LinkBenchCommand.self, LinkBenchEchoCommand.self,
-            TranscriptCommand.self, OverheadCommand.self, SealedCommand.self, StatelessCommand.self,
+            SynthCommand.self, BenchCommand.self, AttentionCommand.self, LinkBenchCommand.self,
+            LinkBenchEchoCommand.self, TranscriptCommand.self, OverheadCommand.self, SealedCommand.self,
+            StatelessCommand.self,
             ControlCommand.self,
             AttackCommand.self, ReportCommand.self, LoadCommand.self,
         ])

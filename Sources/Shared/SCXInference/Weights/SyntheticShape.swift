@@ -21,6 +21,9 @@ public struct SyntheticShape: Sendable {
         Self(
             "qwen3-0.6b", .qwen3, 151_936, 1_024, blocks: 28, heads: 16, 8, headSize: 128, 3_072,
             length: 40_960, base: 1_000_000, tied: true),
+        Self(
+            "qwen3-1.7b", .qwen3, 151_936, 2_048, blocks: 28, heads: 16, 8, headSize: 128, 6_144,
+            length: 40_960, base: 1_000_000, tied: true),
         Self("tiny-llama", .llama, 512, 64, blocks: 2, heads: 4, 2, 160, length: 512, eps: 1e-5),
         Self(
             "tiny-mistral", .mistral, 512, 64, blocks: 3, heads: 4, 2, 160, length: 512, eps: 1e-5, window: 32
