@@ -6,7 +6,8 @@ struct LabCommand: ParsableCommand {
         commandName: "scx-lab",
         abstract: "Makes test models, measures speed, and studies what workers see.",
         subcommands: [
-            SynthCommand.self, BenchCommand.self, AttentionCommand.self, LinkBenchCommand.self,
+            SynthCommand.self, BenchCommand.self, AttentionCommand.self, LongContextCommand.self,
+            LinkBenchCommand.self,
             LinkBenchEchoCommand.self, TranscriptCommand.self, OverheadCommand.self, SealedCommand.self,
             StatelessCommand.self,
             ControlCommand.self,

@@ -38,6 +38,27 @@ public final class KVCache: Sendable {
         for layer in layers { try layer.reserve(tokens) }
     }
 
+    /// Appends the same rows again and again, as a stand-in for tokens that nobody computed: for measurements.
+    ///
+    /// - Parameters:
+    ///   - tokens: How many every layer holds afterwards.
+    ///   - rows: `[some, 2, kvHeads · headSize]`: keys and values side by side.
+    /// - Throws: ``KVCacheError/noMemory(bytes:)``
+    /// - Precondition: There are whole rows.
+    public func fill(_ tokens: Int, rows: [Float]) throws(KVCacheError) {
+        try reserve(tokens)
+        for layer in layers {
+            let width = layer.kvHeads * layer.headSize
+            let step = rows.count / (2 * width)
+            precondition(step > 0 && step * 2 * width == rows.count, "KVCache: no whole rows")
+            while layer.count < tokens {
+                try layer.append(
+                    rows.span, keyOffset: 0, valueOffset: width, stride: 2 * width,
+                    tokens: min(step, tokens - layer.count))
+            }
+        }
+    }
+
     /// Forgets the tokens from `count` on, in the layers that have them.
     ///
     /// After a forward pass that failed half-way this brings all layers back to one length.

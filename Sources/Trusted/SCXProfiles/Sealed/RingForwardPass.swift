@@ -49,6 +49,21 @@ package final class RingForwardPass: ForwardPass {
         return results
     }
 
+    /// Gives a session keys and values that stand for tokens nobody computed: for measurements at long contexts.
+    ///
+    /// - Parameters:
+    ///   - slot: The session's.
+    ///   - tokens: How many.
+    ///   - rows: Keys and values side by side, taken again and again; see `KVCache.fill`.
+    /// - Returns: Bytes of the cache.
+    /// - Throws: `KVCacheError` when there is no memory.
+    package func fill(_ slot: Slot, tokens: Int, rows: [Float]) throws(KVCacheError) -> Int {
+        let cache = makeCache()
+        try cache.fill(tokens, rows: rows)
+        caches[slot] = cache
+        return cache.byteCount
+    }
+
     package func end(_ slot: Slot) throws(LinkError) { caches[slot] = nil }
 
     /// The segments with their caches, which are cut where the segments begin.
