@@ -1,9 +1,11 @@
 """Writes the training text of the bundled model: clinic notes, letters, and talk about them.
 
 Everything is drawn from the tables in facts.py with a seeded generator, so one seed gives one corpus. A document is
-a list of (role, text) turns; role `None` is plain text. `python3 corpus.py` prints a few of each kind.
+a list of (role, text) turns; role `None` is plain text. `python3 corpus.py` prints a few of each kind, and
+`python3 corpus.py --documents 400 --seed 77` so many documents as the model reads them, without drama.
 """
 
+import argparse
 import random
 import re
 
@@ -580,10 +582,25 @@ def document(rng, plays, drama_share=0.065):
     return kind.__name__, turns
 
 
+def rendered(turns):
+    """The document as the chat template writes it; plain text stands between begin and end."""
+    if turns[0][0] is None:
+        return f"<|begin|>{turns[0][1]}<|end|>"
+    return "<|begin|>" + "".join(f"<|{role}|>\n{text}<|end|>\n" for role, text in turns)
+
+
 if __name__ == "__main__":
-    generator = random.Random(1)
-    for kind, _ in KINDS:
-        for _ in range(2):
-            print(f"--- {kind.__name__}")
-            for role, text in kind(generator):
-                print(f"[{role or 'text'}] {text}")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=int)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    generator = random.Random(arguments.seed)
+    if arguments.documents:
+        for _ in range(arguments.documents):
+            print(rendered(document(generator, [], 0)[1]), end="")
+    else:
+        for kind, _ in KINDS:
+            for _ in range(2):
+                print(f"--- {kind.__name__}")
+                for role, text in kind(generator):
+                    print(f"[{role or 'text'}] {text}")

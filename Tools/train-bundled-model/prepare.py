@@ -14,19 +14,13 @@ import numpy
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 import corpus
+from corpus import rendered
 
 SPECIAL = ["<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 VOCABULARY = 4096
 # The pre-tokeniser of the Llama-3 files: words take one leading space, digits go in groups of up to three.
 PATTERN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
            r"|\s+(?!\S)|\s+")
-
-
-def rendered(turns):
-    """The document as the chat template writes it; plain text stands between begin and end."""
-    if turns[0][0] is None:
-        return f"<|begin|>{turns[0][1]}<|end|>"
-    return "<|begin|>" + "".join(f"<|{role}|>\n{text}<|end|>\n" for role, text in turns)
 
 
 def make_tokenizer(texts):

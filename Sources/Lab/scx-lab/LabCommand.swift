@@ -6,11 +6,20 @@ struct LabCommand: ParsableCommand {
         commandName: "scx-lab",
         abstract: "Makes test models, measures speed, and studies what workers see.",
         subcommands: [
-            SynthCommand.self, BenchCommand.self, AttentionCommand.self, LongContextCommand.self,
+            SynthCommand.self,
+            BenchCommand.self,
+            AttentionCommand.self,
+            LongContextCommand.self,
             LinkBenchCommand.self,
-            LinkBenchEchoCommand.self, TranscriptCommand.self, OverheadCommand.self, SealedCommand.self,
+            LinkBenchEchoCommand.self,
+            TranscriptCommand.self,
+            OverheadCommand.self,
+            SealedCommand.self,
+            AgreementCommand.self,
             StatelessCommand.self,
             ControlCommand.self,
-            AttackCommand.self, ReportCommand.self, LoadCommand.self,
+            AttackCommand.self,
+            ReportCommand.self,
+            LoadCommand.self,
         ])
 }

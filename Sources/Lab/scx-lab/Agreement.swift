@@ -1,0 +1,169 @@
+import Foundation
+import SCXEncoding
+package import SCXInference
+package import SCXLink
+import SCXProfiles
+import SCXWorker
+
+/// How often ways to compute a model choose the next token that a reference chooses, each after the same tokens.
+package struct Agreement {
+    /// A profile, with the precision of its weights where it has a choice.
+    package struct Way: Hashable, Sendable {
+        package let profile: String
+        package let weights: WeightFormat
+
+        /// Reads `plain:f32`, `plain:bf16` and so on, `fixed-point` or `sealed`; nil for anything else.
+        package init?(_ text: String) {
+            let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+            switch (parts.first, parts.count) {
+            case ("fixed-point"?, 1), ("sealed"?, 1): (profile, weights) = (parts[0], .int8)
+            case ("plain"?, 2):
+                guard let format = WeightFormat(rawValue: parts[1]) else { return nil }
+                (profile, weights) = (parts[0], format)
+            default: return nil
+            }
+        }
+
+        package var name: String { profile == "plain" ? "plain:\(weights.rawValue)" : profile }
+    }
+
+    /// What was found of one way, beside the reference.
+    package struct Result: Sendable {
+        package let name: String
+        /// Positions that were looked at.
+        package fileprivate(set) var positions = 0
+        /// Positions with the same likeliest token.
+        package fileprivate(set) var same = 0
+        /// The largest gap, where they differ, between the log-probabilities that the reference gives to its own token and
+        /// to the other.
+        package fileprivate(set) var widestGap = 0.0
+        /// Sum of the divergences of Kullback and Leibler from the reference, in nats.
+        fileprivate var divergence = 0.0
+        /// Sum of squared differences of logits, and of the reference's squared logits.
+        fileprivate var differences = 0.0
+        fileprivate var squares = 0.0
+        /// Sum of log-likelihoods of the tokens that follow, and how many do.
+        fileprivate var likelihood = 0.0
+        fileprivate var predicted = 0
+
+        fileprivate init(name: String) { self.name = name }
+
+        /// The share of positions with the same likeliest token.
+        package var agreement: Double { Double(same) / Double(max(1, positions)) }
+        /// The mean divergence of Kullback and Leibler from the reference, in nats.
+        package var meanDivergence: Double { divergence / Double(max(1, positions)) }
+        /// The length of the logits' difference from the reference's, over the length of those.
+        package var error: Double { squares > 0 ? (differences / squares).squareRoot() : 0 }
+        package var perplexity: Double { exp(-likelihood / Double(max(1, predicted))) }
+    }
+
+    private let vocabulary: Int
+    private let forwards: [(way: Way, forward: any ForwardPass)]
+
+    /// Loads a model as often as needed.
+    ///
+    /// - Parameters:
+    ///   - checkpoint: The model.
+    ///   - ways: The first is the reference.
+    ///   - pool: Threads that compute.
+    /// - Throws: When the model cannot be loaded.
+    package init(_ checkpoint: Checkpoint, ways: [Way], pool: ThreadPool) throws {
+        vocabulary = checkpoint.configuration.vocabularySize
+        var decoders: [WeightFormat: Decoder] = [:]
+        var model: RingModel?
+        var forwards: [(Way, any ForwardPass)] = []
+        for way in ways {
+            let decoder =
+                try decoders[way.weights] ?? Decoder(checkpoint, format: way.weights, pool: pool)
+            decoders[way.weights] = decoder
+            let link = InProcessLink(Worker(model: decoder))
+            guard way.profile != "plain" else {
+                forwards.append(
+                    (
+                        way,
+                        PlainForwardPass(
+                            embedding: try TokenEmbedding(checkpoint),
+                            configuration: checkpoint.configuration, link: link)
+                    ))
+                continue
+            }
+            let ring = try model ?? RingModel(checkpoint, pool: pool)
+            model = ring
+            let forward =
+                way.profile == "sealed"
+                ? RingForwardPass(
+                    sealed: ring, workers: RingWorkers([("in process", [link])]),
+                    bank: PadBank(sites: ring.sites, sources: [DirectPads(decoder)]))
+                : RingForwardPass(fixedPoint: ring, weights: decoder)
+            forwards.append((way, forward))
+        }
+        self.forwards = forwards
+    }
+
+    /// Tokens that are computed at once.
+    private static let rows = 64
+
+    /// Computes texts in all ways.
+    ///
+    /// - Parameters:
+    ///   - windows: Texts that fit the model, each computed from its first token on.
+    ///   - progress: Called with the fraction done, 0 to 1.
+    /// - Returns: For each way what was found, the reference first.
+    /// - Throws: ``LinkError`` when a way fails.
+    package func measure(
+        _ windows: [[Int32]], progress: (_ fraction: Double) -> Void = { _ in }
+    ) throws(LinkError) -> [Result] {
+        var results = forwards.map { Result(name: $0.way.name) }
+        let total = windows.reduce(0) { $0 + $1.count }
+        var done = 0
+        for window in windows {
+            for first in stride(from: 0, to: window.count, by: Self.rows) {
+                let tokens = Array(window[first..<min(first + Self.rows, window.count)])
+                let segment = BatchSegment(
+                    slot: Slot(number: 1), position: first, tokens: tokens, output: .allLogits)
+                var reference: [Float] = []
+                for (index, one) in forwards.enumerated() {
+                    let logits = try one.forward.compute(segment)
+                    if index == 0 { reference = logits }
+                    for row in tokens.indices {
+                        let next = first + row + 1
+                        add(
+                            row, logits, reference, next < window.count ? window[next] : nil,
+                            to: &results[index])
+                    }
+                }
+                done += tokens.count
+                progress(Double(done) / Double(total))
+            }
+            for one in forwards { try one.forward.end(Slot(number: 1)) }
+        }
+        return results
+    }
+
+    /// Counts one position.
+    private func add(
+        _ row: Int, _ logits: [Float], _ reference: [Float], _ next: Int32?, to result: inout Result
+    ) {
+        let range = row * vocabulary..<(row + 1) * vocabulary
+        let (own, right) = (logits.span.extracting(range), reference.span.extracting(range))
+        let (ownSum, rightSum) = (Double(logSumExp(own)), Double(logSumExp(right)))
+        var (best, rightBest) = (0, 0)
+        for i in own.indices {
+            if own[i] > own[best] { best = i }
+            if right[i] > right[rightBest] { rightBest = i }
+            let (p, q) = (Double(right[i]) - rightSum, Double(own[i]) - ownSum)
+            result.divergence += exp(p) * (p - q)
+            result.differences += (Double(own[i]) - Double(right[i])) * (Double(own[i]) - Double(right[i]))
+            result.squares += Double(right[i]) * Double(right[i])
+        }
+        result.positions += 1
+        if best == rightBest {
+            result.same += 1
+        } else {
+            result.widestGap = max(result.widestGap, Double(right[rightBest]) - Double(right[best]))
+        }
+        guard let next else { return }
+        result.likelihood += Double(own[Int(next)]) - ownSum
+        result.predicted += 1
+    }
+}
