@@ -24,6 +24,12 @@ struct SynthCommand: ParsableCommand {
     @Option(help: "How weights are stored: bf16, f16 or f32.")
     var dtype: StoredType = .bf16
 
+    @Option(
+        help:
+            "How many times larger a few channels' activations are, as in large language models: 30 to 1000."
+    )
+    var outliers: Float?
+
     @Option(help: "Threads that draw numbers.")
     var threads: Int = 2
 
@@ -44,6 +50,9 @@ struct SynthCommand: ParsableCommand {
 
     func validate() throws {
         guard (1...1024).contains(threads) else { throw ValidationError("--threads must be in 1…1024") }
+        if let outliers, !(1...1e6).contains(outliers) {
+            throw ValidationError("'--outliers \(outliers)' is not from 1 to 1000000.")
+        }
         guard Self.shape(shape) != nil else {
             let names = Self.shapes.map(\.name).joined(separator: ", ")
             throw ValidationError("no shape '\(shape)'; there are \(names)")
@@ -75,7 +84,8 @@ struct SynthCommand: ParsableCommand {
         let start = clock.now
         var progress = ProgressLine("writing \(shape.name)")
         try SyntheticCheckpoint.write(
-            shape, to: out, seed: seed, type: dtype.elementType, pool: ThreadPool(threads: threads)
+            shape, to: out, seed: seed, type: dtype.elementType,
+            outliers: outliers.map { SyntheticOutliers(strength: $0) }, pool: ThreadPool(threads: threads)
         ) { written, total in progress.show(Double(written) / Double(total)) }
         progress.finish()
         print("\(out): \(shape.name), \(shape.configuration.parameterCount) parameters, \(clock.now - start)")

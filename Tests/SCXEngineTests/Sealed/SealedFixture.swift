@@ -22,7 +22,11 @@ struct SealedFixture: Sendable {
     ]
 
     init(_ name: String) throws {
-        checkpoint = try Checkpoint(directory: TinyModel.folder.appending(path: name).path)
+        try self.init(directory: TinyModel.folder.appending(path: name).path)
+    }
+
+    init(directory: String) throws {
+        checkpoint = try Checkpoint(directory: directory)
         model = try RingModel(checkpoint, pool: Self.pool)
         weights = try Decoder(checkpoint, format: .int8, pool: Self.pool)
     }

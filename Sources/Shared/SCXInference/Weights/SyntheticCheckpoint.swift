@@ -10,13 +10,14 @@ public enum SyntheticCheckpoint {
     ///   - directory: Made if it is not there. Files of an earlier run are removed first; others stay.
     ///   - seed: Chooses the weights.
     ///   - type: How weights are stored.
+    ///   - outliers: Channels with large activations; nil for none.
     ///   - shardLimit: Most bytes of tensors in one file, unless one tensor alone has more.
     ///   - pool: Draws the numbers.
     ///   - progress: Told the bytes written and the bytes in all.
     /// - Throws: ``CheckpointError/file(path:action:reason:)`` when the system refuses to write.
     public static func write(
         _ shape: SyntheticShape, to directory: String, seed: UInt64, type: ElementType = .bf16,
-        shardLimit: Int = 5_000_000_000, pool: ThreadPool,
+        outliers: SyntheticOutliers? = nil, shardLimit: Int = 5_000_000_000, pool: ThreadPool,
         progress: (_ written: Int, _ total: Int) -> Void = { _, _ in }
     ) throws(CheckpointError) {
         try makeDirectory(directory)
@@ -46,7 +47,7 @@ public enum SyntheticCheckpoint {
                 : "model-\(fiveDigits(i + 1))-of-\(fiveDigits(shards.count)).safetensors"
             var writer = try SafeTensorsWriter(directory + "/" + name, tensors: shard)
             for tensor in shard {
-                try write(tensor, seed: seed, to: &writer, pool) { count in
+                try write(tensor, seed: seed, outliers, to: &writer, pool) { count in
                     written += count
                     progress(written, total)
                 }
@@ -97,8 +98,8 @@ public enum SyntheticCheckpoint {
     private static let batch = 1 << 20
 
     private static func write(
-        _ tensor: SafeTensorsWriter.Tensor, seed: UInt64, to writer: inout SafeTensorsWriter,
-        _ pool: ThreadPool,
+        _ tensor: SafeTensorsWriter.Tensor, seed: UInt64, _ outliers: SyntheticOutliers?,
+        to writer: inout SafeTensorsWriter, _ pool: ThreadPool,
         written: (_ bytes: Int) -> Void
     ) throws(CheckpointError) {
         var name = FNV128()
@@ -106,17 +107,28 @@ public enum SyntheticCheckpoint {
         let key = mix(seed) ^ UInt64(truncatingIfNeeded: name.value)
         let isNorm = tensor.name.hasSuffix("norm.weight")
         let count = tensor.shape.reduce(1, *)
+        let (rows, columns) = outliers?.factors(tensor) ?? ([], [])
+        let isScaled = !rows.isEmpty || !columns.isEmpty
+        let width = tensor.shape.count > 1 ? tensor.shape[1] : 1
         var done = 0
         while done < count {
             let size = min(batch, count - done)
             let first = done
             switch tensor.type {
-            case .f32: try append(size) { isNorm ? 1 : draw(key, first + $0) }
-            case .f16: try append(size) { (isNorm ? 1 : Float16(draw(key, first + $0))) as Float16 }
-            case .bf16: try append(size) { bfloat16(isNorm ? 1 : draw(key, first + $0)) }
+            case .f32: try append(size) { element(first + $0) }
+            case .f16: try append(size) { Float16(element(first + $0)) }
+            case .bf16: try append(size) { bfloat16(element(first + $0)) }
             }
             done += size
             written(size * tensor.type.byteCount)
+        }
+
+        @inline(__always)
+        func element(_ index: Int) -> Float {
+            let value = isNorm ? 1 : draw(key, index)
+            guard isScaled else { return value }
+            let row = rows.isEmpty ? 1 : rows[index / width]
+            return value * row * (columns.isEmpty ? 1 : columns[index % width])
         }
 
         // Inlined, so that the loop holds the formula and no call.
