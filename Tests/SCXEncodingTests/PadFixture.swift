@@ -13,6 +13,12 @@ enum PadFixture {
     struct Model: Sendable {
         let sites: [RingSite]
         let source: Source
+        let weights: [DecoderSite: PackedMatrix]
+    }
+
+    /// The weights of a site, `[outputs, inputs]`: integers from −127 to 127.
+    static func values(inputs: Int, outputs: Int) -> [Float] {
+        (0..<outputs * inputs).map { Float(($0 &* 7919) % 255) - 127 }
     }
 
     /// Multiplies pads by the weights of its sites.
@@ -73,12 +79,12 @@ enum PadFixture {
         var weights: [DecoderSite: PackedMatrix] = [:]
         for (name, shape) in zip(names, shapes) {
             let matrix = try PackedMatrix(rows: shape.outputs, columns: shape.inputs, format: .int8)
-            let values = (0..<shape.outputs * shape.inputs).map { Float(($0 &* 7919) % 255) - 127 }
+            let values = values(inputs: shape.inputs, outputs: shape.outputs)
             unsafe matrix.pack(values.span.bytes, as: .f32, firstRow: 0, count: shape.outputs, pool: pool)
             weights[name] = matrix
             sites.append(RingSite(name, weights: matrix, bias: [], random: &random, pool: pool))
         }
-        return Model(sites: sites, source: Source(weights))
+        return Model(sites: sites, source: Source(weights), weights: weights)
     }
 
     /// A store, and the lines that it warned with.

@@ -9,6 +9,49 @@ struct PadsCommandTests {
         try CommandTests().run("scx", arguments)
     }
 
+    @Test("what is needed of the weights is kept, used by the next start, and refused under another key")
+    func siteData() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "scx-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let prompt = ["generate", "--prompt-ids", "5,6,7", "--max-tokens", "8", "--json"]
+        let own = prompt + ["--worker", "inprocess", "--site-data", folder]
+        func tokens(_ result: CommandTests.Result) throws -> [Int] {
+            try JSON(parsing: result.output)["tokens"]?.array?.compactMap { $0.int } ?? []
+        }
+        let right = try tokens(scx(prompt + ["--profile", "fixed-point"]))
+        let made = try scx(["models", "sites", "--site-data", folder])
+        #expect(made.status == 0 && made.output.contains("sites    21, made of the weights in "))
+        #expect(try scx(["models", "sites", "--site-data", folder]).output.contains("21, read back in "))
+        let first = try scx(own)
+        #expect(try first.errorLines.isEmpty && right.count == 8 && tokens(first) == right)
+        let file = try #require(
+            FileManager.default.contentsOfDirectory(atPath: folder).first { $0.hasSuffix(".sites") })
+        let path = "\(folder)/\(file)"
+        let content = try Data(contentsOf: URL(filePath: path))
+        for more in [[], ["--profile", "fixed-point"]] {
+            let again = try scx(own + more)
+            #expect(try again.errorLines.isEmpty && tokens(again) == right)
+        }
+        #expect(try Data(contentsOf: URL(filePath: path)) == content)
+
+        let handle = try FileHandle(forWritingTo: URL(filePath: path))
+        try handle.truncate(atOffset: 1_000)
+        try handle.close()
+        let damaged = try scx(own)
+        #expect(try tokens(damaged) == right && damaged.errorLines.count == 1)
+        #expect(
+            damaged.error.contains(
+                "warning: \(path): has 1000 bytes instead of \(content.count); it is made anew"))
+        #expect(try Data(contentsOf: URL(filePath: path)).count == content.count)
+
+        try Data(repeating: 7, count: 32).write(to: URL(filePath: "\(folder)/site.key"))
+        let refused = try scx(own)
+        #expect(refused.status == 1 && refused.errorLines.count == 1)
+        #expect(refused.error.contains("Error: \(path): is sealed under another key"))
+        let plain = try scx(prompt + ["--profile", "plain", "--site-data", folder])
+        #expect(plain.status != 0 && plain.error.contains("'--site-data'"))
+    }
+
     @Test("pads are prepared, counted, used once and refused when they are damaged")
     func bank() throws {
         let bank = FileManager.default.temporaryDirectory.appending(path: "scx-\(UUID().uuidString)").path

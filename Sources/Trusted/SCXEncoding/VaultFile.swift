@@ -155,26 +155,32 @@ struct VaultFile: ~Copyable {
     }
 }
 
-/// A directory that nobody but its owner can enter, held by one process at a time.
+/// A directory that nobody but its owner can enter, held by one process at a time unless it is shared.
 struct VaultDirectory: ~Copyable {
     let path: String
     private let descriptor: Int32
 
     /// Opens a directory, making it if need be.
-    static func opening(_ path: String) throws(VaultError) -> VaultDirectory {
+    ///
+    /// - Parameters:
+    ///   - path: Of the directory; those above it are there.
+    ///   - isShared: Whether others may have it, too.
+    /// - Returns: The directory, held until it is let go of.
+    /// - Throws: ``VaultError``, also when another process has it.
+    static func opening(_ path: String, isShared: Bool = false) throws(VaultError) -> VaultDirectory {
         guard unsafe mkdir(path, 0o700) == 0 || errno == EEXIST else {
             throw VaultError(path, cannot: "make this directory")
         }
         let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw VaultError(path, cannot: "open this directory") }
         let directory = VaultDirectory(path: path, descriptor: descriptor)
-        try directory.check()
+        try directory.check(isShared: isShared)
         return directory
     }
 
     private init(path: String, descriptor: Int32) { (self.path, self.descriptor) = (path, descriptor) }
 
-    private borrowing func check() throws(VaultError) {
+    private borrowing func check(isShared: Bool) throws(VaultError) {
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0, status.st_uid == geteuid(),
             status.st_mode & 0o077 == 0
@@ -182,6 +188,7 @@ struct VaultDirectory: ~Copyable {
             throw VaultError(path, "is not its user's alone; chmod 700 changes that")
         }
         // The system lets go of it when the process ends, however it ends.
+        guard !isShared else { return }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             throw .busy(path)
         }

@@ -92,7 +92,7 @@ struct ModelOptions: ParsableArguments {
         }
         if !profile.isRing, !sealed.isDefault {
             throw ValidationError(
-                "'--pads', '--bank', '--pad-memory', '--pad-rows', '--pace', '--shard' and '--kv' need '--profile sealed'."
+                "'--pads', '--bank', '--site-data', '--pad-…', '--pace', '--shard' and '--kv' need '--profile sealed'."
             )
         }
         if profile == .scx, speculate != .off {

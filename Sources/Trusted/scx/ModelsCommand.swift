@@ -6,7 +6,7 @@ import SCXText
 struct ModelsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "models", abstract: "Look at model directories.",
-        subcommands: [Check.self, Profile.self])
+        subcommands: [Check.self, Profile.self, Sites.self])
 
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(

@@ -81,11 +81,12 @@ struct OpenModel {
                 checkpoint, format: options.weights, pool: pool, profile: profile, options: scx,
                 link: wrap(try worker.makeLink()))
         case .sealed:
-            return try SealedModel(checkpoint, name, threads: options.threads).forward(
+            return try SealedModel(checkpoint, name, options.sealed.pads, threads: options.threads).forward(
                 worker.makeLinks().map { ($0.name, wrap($0.link), $0.hello) }, options)
         case .fixedPoint:
-            return try SealedModel(checkpoint, name, threads: options.threads).fixedPoint(
-                options.sealed.ringOptions)
+            return try SealedModel(checkpoint, name, options.sealed.pads, threads: options.threads)
+                .fixedPoint(
+                    options.sealed.ringOptions)
         }
     }
 

@@ -23,6 +23,15 @@ struct PadFlags: ParsableArguments {
                 """))
     var bank: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Directory where this side keeps what it needs of models' weights, so that it reads them once.",
+            discussion: """
+                Without it, each start reads the whole checkpoint. The directory also holds secrets that products are \
+                verified with; it is for its owner alone.
+                """))
+    var siteData: String?
+
     @Option(help: "Megabytes of prepared products of pads in memory at most.")
     var padMemory = 1024
 
@@ -45,7 +54,7 @@ struct PadFlags: ParsableArguments {
     }
 
     /// Whether none of them was given.
-    var isDefault: Bool { given.isEmpty && bank == nil && padMemory == 1024 }
+    var isDefault: Bool { given.isEmpty && bank == nil && siteData == nil && padMemory == 1024 }
 
     /// What was given, with the default.
     var places: [Place] { given.isEmpty ? [.direct] : given }
@@ -58,6 +67,7 @@ struct PadFlags: ParsableArguments {
             throw ValidationError("'--pad-memory \(padMemory)' is not from 1 to 1048576 megabytes.")
         }
         guard bank?.isEmpty != true else { throw ValidationError("'--bank' names no directory.") }
+        guard siteData?.isEmpty != true else { throw ValidationError("'--site-data' names no directory.") }
     }
 
     /// The bank's directory; it need not exist.
@@ -87,6 +97,23 @@ struct PadFlags: ParsableArguments {
         }
         if case .failure(let error) = opened, error.isBusy {
             standardError("warning: \(error); this one keeps pads in memory alone")
+            return nil
+        }
+        return try opened.get()
+    }
+
+    /// Opens the directory of ``siteData``, or makes it.
+    ///
+    /// - Returns: Nil when none was named, or another process is making it.
+    func siteStore(_ checkpoint: Checkpoint) throws -> SiteStore? {
+        guard let siteData else { return nil }
+        let opened = Result { () throws(VaultError) in
+            try SiteStore(directory: siteData, digest: checkpoint.digest()) {
+                standardError("warning: \($0)")
+            }
+        }
+        if case .failure(let error) = opened, error.isBusy {
+            standardError("warning: \(error); this one reads the weights")
             return nil
         }
         return try opened.get()

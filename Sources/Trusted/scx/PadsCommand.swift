@@ -46,7 +46,7 @@ struct PadsCommand: ParsableCommand {
             let name = directory.split(separator: "/").last.map(String.init) ?? directory
             let checkpoint = try Checkpoint(directory: directory)
             let store = try pads.makeStore(checkpoint)
-            let sealed = SealedModel(checkpoint, name, threads: threads)
+            let sealed = try SealedModel(checkpoint, name, pads, threads: threads)
             let sites = try sealed.ringModel().sites
             var fill = PadFill(store, sites: sites, sources: try sealed.sources(pads, tls))
             fill.fileRows = PadFill.fileRows(sites, memory: pads.memory)
@@ -92,7 +92,7 @@ struct PadsCommand: ParsableCommand {
 
         func run() throws {
             var flags = PadFlags()
-            (flags.given, flags.bank, flags.padMemory) = ([], bank, 1024)
+            (flags.given, flags.bank, flags.siteData, flags.padMemory) = ([], bank, nil, 1024)
             let digest: String? =
                 if bank != nil && model == nil { nil } else {
                     try Checkpoint(directory: model ?? BundledModel.directory()).digest()

@@ -9,10 +9,14 @@ struct SealedModel {
     private let checkpoint: Checkpoint
     private let name: String
     private let pool: ThreadPool
+    /// Where the sites are kept between starts.
+    private let store: SiteStore?
 
-    init(_ checkpoint: Checkpoint, _ name: String, threads: Int?) {
+    /// - Throws: When the directory of the sites cannot be used.
+    init(_ checkpoint: Checkpoint, _ name: String, _ flags: PadFlags, threads: Int?) throws {
         self.checkpoint = checkpoint
         self.name = name
+        store = try flags.siteStore(checkpoint)
         pool = ThreadPool(threads: threads ?? ThreadPool.systemCores, idle: .sleep)
     }
 
@@ -80,7 +84,7 @@ struct SealedModel {
     func ringModel() throws -> RingModel {
         var progress = ProgressLine("reading \(name)")
         defer { progress.finish() }
-        return try RingModel(checkpoint, pool: pool) { progress.show($0) }
+        return try RingModel(checkpoint, pool: pool, store: store) { progress.show($0) }
     }
 
     private func weights(_ pool: ThreadPool) throws -> Decoder {

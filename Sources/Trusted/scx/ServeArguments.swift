@@ -10,7 +10,8 @@ import SystemPackage
 enum ServeArguments {
     /// Options that take a value, as on the command line.
     static let options = [
-        "model", "weights", "threads", "profile", "speculate", "pads", "bank", "pad-memory", "pad-rows",
+        "model", "weights", "threads", "profile", "speculate", "pads", "bank", "site-data", "pad-memory",
+        "pad-rows",
         "pace", "kv", "shard", "worker", "tls-cert", "tls-key", "tls-ca", "scx-ls", "scx-le",
         "scx-redundancy", "scx-noise", "scx-reuse", "scx-compress", "also-profile", "host", "port",
         "api-keys",

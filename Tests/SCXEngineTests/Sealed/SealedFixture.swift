@@ -25,9 +25,10 @@ struct SealedFixture: Sendable {
         try self.init(directory: TinyModel.folder.appending(path: name).path)
     }
 
-    init(directory: String) throws {
+    /// Opens a model, with its sites as a store has them.
+    init(directory: String, store: SiteStore? = nil) throws {
         checkpoint = try Checkpoint(directory: directory)
-        model = try RingModel(checkpoint, pool: Self.pool)
+        model = try RingModel(checkpoint, pool: Self.pool, store: store)
         weights = try Decoder(checkpoint, format: .int8, pool: Self.pool)
     }
 

@@ -84,11 +84,11 @@ package struct PaddedRows: ~Copyable, Sendable {
     /// - Parameters:
     ///   - answer: `[rows, outputs]` or more rows, those of dummies.
     ///   - rows: What was encoded.
-    ///   - expected: ``FixedPointRows/expectedSketches(_:pool:)`` of the rows.
+    ///   - expected: Of the rows, from ``FixedPointRows/expectedSketches(_:pool:)``.
     ///   - pool: Threads that share the work.
     /// - Returns: `[rows, outputs]` in clear, or which row is not the product: then nothing of the answer may be used.
     package consuming func open(
-        _ answer: RingTensor, _ rows: borrowing FixedPointRows, expected: borrowing SecretBuffer<UInt64>,
+        _ answer: RingTensor, _ rows: borrowing FixedPointRows, expected: borrowing ExpectedSketches,
         pool: ThreadPool?
     ) -> OpenedProduct {
         let (site, places, outputs) = (site, places, site.outputs)
@@ -102,7 +102,7 @@ package struct PaddedRows: ~Copyable, Sendable {
         var wrong = differences.mutableSpan
         let products = answer.values.span
         let scales = rows.rowScales
-        let sketches = expected.span
+        let (sketch, sketches) = (expected.sketch, expected.values.span)
         let (columnScales, bias) = (site.scales, site.bias)
         forEachRow(places.count, &out, width: outputs, &wrong, width: 1, pool: pool) { row, values, wrong in
             var integers = SecretBuffer<Int32>(repeating: 0, count: outputs)
@@ -112,7 +112,7 @@ package struct PaddedRows: ~Copyable, Sendable {
                     products.extracting(row * outputs..<(row + 1) * outputs), product: pad,
                     columnScales: columnScales.span, scale: scales[row], bias: bias.span, into: &y, &values)
             }
-            wrong[0] = site.sketch.found(integers.span) ^ sketches[row]
+            wrong[0] = sketch.found(integers.span) ^ sketches[row]
         }
         // All rows are looked at, wherever the first wrong one is.
         var found: Int?
@@ -149,7 +149,8 @@ extension FixedPointRows {
     /// What y · S must be for each row of the answer, x̂ · S̃.
     ///
     /// Computed while the worker multiplies.
-    package borrowing func expectedSketches(_ site: RingSite, pool: ThreadPool?) -> SecretBuffer<UInt64> {
+    package borrowing func expectedSketches(_ site: RingSite, pool: ThreadPool?) -> ExpectedSketches {
+        let secret = site.sketch
         var sketches = SecretBuffer<UInt64>(repeating: 0, count: rows)
         var unused = SecretBuffer<UInt8>(repeating: 0, count: rows)
         var out = sketches.mutableSpan
@@ -157,8 +158,15 @@ extension FixedPointRows {
         let integers = span
         let channels = channels
         forEachRow(rows, &out, width: 1, &none, width: 1, pool: pool) { row, sketch, _ in
-            sketch[0] = site.sketch.expected(integers.extracting(row * channels..<(row + 1) * channels))
+            sketch[0] = secret.expected(integers.extracting(row * channels..<(row + 1) * channels))
         }
-        return sketches
+        return ExpectedSketches(sketch: secret, values: sketches)
     }
+}
+
+/// What the products of rows must amount to under a site's secret as it was when they were computed.
+package struct ExpectedSketches: ~Copyable, Sendable {
+    fileprivate let sketch: SiteSketch
+    /// One for each row.
+    fileprivate let values: SecretBuffer<UInt64>
 }

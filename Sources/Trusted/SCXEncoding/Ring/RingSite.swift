@@ -1,9 +1,10 @@
 package import SCXInference
+import Synchronization
 
 /// A linear site as profile `sealed` multiplies by it: `W ≈ Ŵ · diag(scales)` with integers Ŵ from −127 to 127.
 ///
-/// All of it but the ``sketch`` is public, since the weights are. The trusted side makes it once from the checkpoint and
-/// needs the weights themselves no more.
+/// All of it but the ``sketch`` is public, since the weights are. The trusted side makes it once from the checkpoint, or
+/// reads what a ``SiteStore`` kept, and needs the weights themselves no more.
 package final class RingSite: Sendable {
     package let site: DecoderSite
     /// Channels of its rows, and of its results.
@@ -15,8 +16,14 @@ package final class RingSite: Sendable {
     let bias: [Float]
     /// max_j ‖ŵ_j‖₂ over the columns of Ŵ, at least 1.
     let largestNorm: Double
-    /// The secret that its products are verified with.
-    let sketch: SiteSketch
+    private let current: Mutex<SiteSketch>
+    private let drawn = Atomic<Int>(0)
+
+    /// The secret that its products are verified with, until it is drawn anew.
+    var sketch: SiteSketch { current.withLock { $0 } }
+
+    /// How often the secret was drawn anew.
+    package var renewals: Int { drawn.load(ordering: .relaxed) }
 
     /// Makes the site from its packed weights, and draws its secret.
     ///
@@ -30,15 +37,49 @@ package final class RingSite: Sendable {
         _ site: DecoderSite, weights: PackedMatrix, bias: [Float], random: inout SecureRandom,
         pool: ThreadPool
     ) {
-        precondition(weights.columns <= 1 << 24, "RingSite: too many inputs for the bound on exponents")
-        self.site = site
-        inputs = weights.columns
-        outputs = weights.rows
-        scales = weights.rowScales
-        self.bias = bias
         let largest = weights.rowNorms(pool: pool).max() ?? 0
+        self.site = site
+        (inputs, outputs) = (weights.columns, weights.rows)
+        (scales, self.bias) = (weights.rowScales, bias)
         largestNorm = max(1, Double(largest).squareRoot())
-        sketch = SiteSketch(weights, random: &random, pool: pool)
+        current = Mutex(SiteSketch(weights, random: &random, pool: pool))
+        precondition(inputs <= Self.mostInputs, "RingSite: too many inputs for the bound on exponents")
+    }
+
+    /// A site that was kept.
+    init(
+        _ shape: SiteShape, scales: [Float], bias: [Float], largestNorm: Double, sketch: SiteSketch
+    ) {
+        site = shape.site
+        (inputs, outputs) = (shape.inputs, shape.outputs)
+        (self.scales, self.bias, self.largestNorm) = (scales, bias, largestNorm)
+        current = Mutex(sketch)
+        precondition(inputs <= Self.mostInputs, "RingSite: too many inputs for the bound on exponents")
+    }
+
+    private static let mostInputs = 1 << 24
+
+    /// Draws the secret anew, after a product was refused: what is verified from now on is independent of what a liar has
+    /// learned.
+    ///
+    /// - Parameters:
+    ///   - weights: The site's.
+    ///   - random: Where the secret comes from.
+    ///   - pool: Threads that compute the sketch.
+    package func renewSketch(_ weights: PackedMatrix, random: inout SecureRandom, pool: ThreadPool) {
+        precondition(
+            weights.columns == inputs && weights.rows == outputs, "RingSite: weights of another shape")
+        let fresh = SiteSketch(weights, random: &random, pool: pool)
+        current.withLock { $0 = fresh }
+        drawn.add(1, ordering: .relaxed)
+    }
+
+    /// Whether it was made of these weights; of others that differ anywhere it is with probability 2⁻⁶⁰ at most.
+    package func isMade(of weights: PackedMatrix, pool: ThreadPool) -> Bool {
+        guard weights.columns == inputs, weights.rows == outputs else { return false }
+        // Bit by bit, since a row with a weight that is not finite has NaN.
+        let isScaled = weights.rowScales.elementsEqual(scales) { $0.bitPattern == $1.bitPattern }
+        return isScaled && sketch.isMade(of: weights, pool: pool)
     }
 
     /// The largest exponent a with ‖round(x · 2^a)‖₂ · max_j ‖ŵ_j‖₂ < 2³¹, so that no product can wrap.

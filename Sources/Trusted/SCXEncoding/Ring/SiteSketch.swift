@@ -12,15 +12,50 @@ final class SiteSketch: Sendable {
     /// S̃, `[inputs]`.
     private let image: SecretBuffer<UInt64>
 
+    /// Draws S, and computes S̃.
     init(_ weights: PackedMatrix, random: inout SecureRandom, pool: ThreadPool) {
         var secret = SecretBuffer<UInt64>(repeating: 0, count: weights.rows)
         var span = secret.mutableSpan
         for i in span.indices { span[i] = random.fieldElement() }
-        var image = SecretBuffer<UInt64>(repeating: 0, count: weights.columns)
-        var out = image.mutableSpan
-        Sketch.weights(weights, secret.span, into: &out, pool: pool)
+        image = Self.image(of: secret.span, weights, pool)
+        self.secret = secret
+    }
+
+    /// One that was kept.
+    init(secret: consuming SecretBuffer<UInt64>, image: consuming SecretBuffer<UInt64>) {
         self.secret = secret
         self.image = image
+    }
+
+    /// Ŵ S.
+    private static func image(
+        of secret: Span<UInt64>, _ weights: PackedMatrix, _ pool: ThreadPool
+    ) -> SecretBuffer<UInt64> {
+        var image = SecretBuffer<UInt64>(repeating: 0, count: weights.columns)
+        var out = image.mutableSpan
+        Sketch.weights(weights, secret, into: &out, pool: pool)
+        return image
+    }
+
+    /// Whether S̃ is that of these weights: of others it is with probability 1 / p at most.
+    ///
+    /// - Precondition: The weights have the site's shape.
+    func isMade(of weights: PackedMatrix, pool: ThreadPool) -> Bool {
+        let right = secret.withFirst(secret.count) { Self.image(of: $0, weights, pool) }
+        return image.withFirst(image.count) { image in
+            var difference: UInt64 = 0
+            for i in image.indices { difference |= image[i] ^ right.span[i] }
+            return difference == 0
+        }
+    }
+
+    /// Lends S and S̃, to be kept.
+    func withParts<Result, Failure: Error>(
+        _ body: (_ secret: Span<UInt64>, _ image: Span<UInt64>) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try secret.withFirst(secret.count) { secret throws(Failure) in
+            try image.withFirst(image.count) { image throws(Failure) in try body(secret, image) }
+        }
     }
 
     /// x̂ · S̃ for one row.

@@ -1,10 +1,11 @@
 package import SCXEncoding
 package import SCXInference
+import SCXLink
 
 /// What the trusted side has of a model in profile `sealed`.
 ///
 /// Embedding, norms, and for each site its scales, its bound and its secret sketch. The weights are read once, site by
-/// site, and not kept.
+/// site, and not kept; with a ``SiteStore`` that has the sites they are not read at all.
 package final class RingModel: Sendable {
     package let checkpoint: Checkpoint
     package let embedding: TokenEmbedding
@@ -13,6 +14,9 @@ package final class RingModel: Sendable {
     /// In the order of a forward pass.
     package let sites: [RingSite]
     private let bySite: [DecoderSite: RingSite]
+    private let store: SiteStore?
+    /// Whether the sites came from the store, and no weights were read.
+    package let wereKept: Bool
 
     package var configuration: DecoderConfiguration { layers.configuration }
 
@@ -21,24 +25,34 @@ package final class RingModel: Sendable {
     /// - Parameters:
     ///   - checkpoint: The model.
     ///   - pool: Threads that pack now and compute later.
+    ///   - store: Where the sites are kept between starts; nil to make them at each.
     ///   - progress: Called with the fraction done, 0 to 1.
-    /// - Throws: ``LoadError`` or ``CheckpointError`` that names the file and the tensor.
+    /// - Throws: ``LoadError`` or ``CheckpointError`` that names the file and the tensor, ``VaultError`` when the store is
+    ///   of another key.
     package init(
-        _ checkpoint: Checkpoint, pool: ThreadPool, progress: (_ fraction: Double) -> Void = { _ in }
+        _ checkpoint: Checkpoint, pool: ThreadPool, store: SiteStore? = nil,
+        progress: (_ fraction: Double) -> Void = { _ in }
     ) throws {
         self.checkpoint = checkpoint
+        self.store = store
         embedding = try TokenEmbedding(checkpoint)
-        layers = try Decoder(checkpoint, format: .int8, pool: pool, parts: DecoderParts())
-        var random = SecureRandom()
-        var sites: [RingSite] = []
+        let layers = try Decoder(checkpoint, format: .int8, pool: pool, parts: DecoderParts())
+        self.layers = layers
         let names = DecoderSite.all(blocks: checkpoint.configuration.blockCount)
-        for name in names {
-            let loaded = try Decoder.loadSite(name, of: checkpoint, format: .int8, pool: pool)
-            sites.append(
-                RingSite(name, weights: loaded.weights, bias: loaded.bias, random: &random, pool: pool))
-            progress(Double(sites.count) / Double(names.count))
+        if let kept = try store?.load(names.map { SiteShape($0, layers) }) {
+            (sites, wereKept) = (kept, true)
+        } else {
+            var random = SecureRandom()
+            var made: [RingSite] = []
+            for name in names {
+                let loaded = try Decoder.loadSite(name, of: checkpoint, format: .int8, pool: pool)
+                made.append(
+                    RingSite(name, weights: loaded.weights, bias: loaded.bias, random: &random, pool: pool))
+                progress(Double(made.count) / Double(names.count))
+            }
+            store?.save(made)
+            (sites, wereKept) = (made, false)
         }
-        self.sites = sites
         bySite = Dictionary(uniqueKeysWithValues: sites.map { ($0.site, $0) })
     }
 
@@ -47,19 +61,86 @@ package final class RingModel: Sendable {
         return found
     }
 
+    /// Who gave what a check refused.
+    enum Verdict {
+        /// The worker's answer is the product, so the pad's product is none.
+        case answerIsRight
+        case answerIsWrong
+        /// The weights cannot be read here.
+        case unknown
+    }
+
+    /// Finds out whether a refused answer is the product, and draws the site's secret anew.
+    ///
+    /// What a liar learned from the refusal is of no use after it, nor after a restart: what the store has goes first.
+    ///
+    /// - Parameters:
+    ///   - row: Whose check failed.
+    ///   - site: Of which product.
+    /// - Returns: Who gave what was refused.
+    /// - Throws: ``LinkError`` when the weights are not those that the site was made of.
+    func judge(_ row: WrongRow, _ site: RingSite) throws(LinkError) -> Verdict {
+        store?.remove()
+        guard let weights = try? self.weights(of: site) else { return .unknown }
+        try check(site, weights)
+        var random = SecureRandom()
+        site.renewSketch(weights, random: &random, pool: layers.pool)
+        store?.save(sites)
+        let right = product(row.padded.span, weights)
+        return row.answer.indices.allSatisfy { row.answer[$0] == right.span[$0] }
+            ? .answerIsRight : .answerIsWrong
+    }
+
     /// A product that this side computes itself, from the checkpoint: slow, since it reads and packs the site's weights.
     ///
     /// - Parameters:
     ///   - rows: `[rows, inputs]`, modulo 2³².
     ///   - site: What they are multiplied by.
     /// - Returns: `[rows, outputs]`, modulo 2³².
-    /// - Throws: ``LoadError`` when the checkpoint is gone.
-    package func product(_ rows: Span<UInt32>, _ site: RingSite) throws(LoadError) -> SecretBuffer<UInt32> {
-        let loaded = try Decoder.loadSite(site.site, of: checkpoint, format: .int8, pool: layers.pool)
-        let tokens = rows.count / site.inputs
-        var result = SecretBuffer<UInt32>(repeating: 0, count: tokens * site.outputs)
+    /// - Throws: ``LinkError`` when the checkpoint is gone, or its weights are not those that the site was made of.
+    func product(_ rows: Span<UInt32>, _ site: RingSite) throws(LinkError) -> SecretBuffer<UInt32> {
+        let weights: PackedMatrix
+        do throws(LoadError) { weights = try self.weights(of: site) } catch {
+            throw .unreachable("no worker gives a right product, and the model cannot be read here: \(error)")
+        }
+        try check(site, weights)
+        return product(rows, weights)
+    }
+
+    private func weights(of site: RingSite) throws(LoadError) -> PackedMatrix {
+        try Decoder.loadSite(site.site, of: checkpoint, format: .int8, pool: layers.pool).weights
+    }
+
+    /// The digest covers a part of each tensor, so a checkpoint can have been changed behind a store.
+    private func check(_ site: RingSite, _ weights: PackedMatrix) throws(LinkError) {
+        guard !site.isMade(of: weights, pool: layers.pool) else { return }
+        store?.remove()
+        let remedy = store.map { "; \($0.path) was of others and is removed, so start again" } ?? ""
+        throw .incompatible("the weights in \(checkpoint.directory) were changed\(remedy)")
+    }
+
+    private func product(_ rows: Span<UInt32>, _ weights: PackedMatrix) -> SecretBuffer<UInt32> {
+        let tokens = rows.count / weights.columns
+        var result = SecretBuffer<UInt32>(repeating: 0, count: tokens * weights.rows)
         var out = result.mutableSpan
-        ringLinear(rows, loaded.weights, into: &out, tokens: tokens, pool: layers.pool)
+        ringLinear(rows, weights, into: &out, tokens: tokens, pool: layers.pool)
         return result
+    }
+}
+
+extension SiteShape {
+    /// Of a site of a decoder, loaded or not.
+    init(_ site: DecoderSite, _ decoder: Decoder) {
+        let configuration = decoder.configuration
+        let hasBias =
+            switch site {
+            case .queryKeyValue: configuration.queryKeyValueBias
+            case .output: configuration.outputBias
+            case .gateUp, .down: configuration.feedForwardBias
+            case .head: false
+            }
+        self.init(
+            site: site, inputs: decoder.inputs(of: site), outputs: decoder.outputs(of: site),
+            hasBias: hasBias)
     }
 }

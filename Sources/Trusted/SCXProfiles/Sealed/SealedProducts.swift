@@ -24,7 +24,7 @@ struct Pace {
 ///     y = z Ŵ          from the worker
 ///     x̂ Ŵ = y − ρ Ŵ    here; used only when (x̂ Ŵ) · S = x̂ · S̃
 ///
-/// All of it modulo 2³². What is sent again after a failure is padded anew.
+/// All of it modulo 2³². What is sent again after a failure is padded anew and verified with another secret S.
 final class SealedProducts: SiteProducts {
     private let model: RingModel
     private let workers: RingWorkers
@@ -70,7 +70,7 @@ final class SealedProducts: SiteProducts {
 
     private func open(
         _ padded: consuming PaddedRows, _ answer: RingTensor, _ rows: borrowing FixedPointRows,
-        _ expected: borrowing SecretBuffer<UInt64>
+        _ expected: borrowing ExpectedSketches
     ) -> OpenedProduct {
         let start = ContinuousClock.now
         defer { counts.add(.open, since: start) }
@@ -124,19 +124,24 @@ final class SealedProducts: SiteProducts {
         }
 
         func receive() throws(LinkError) -> Plaintext {
-            let expected = owner.counts.time(.sketch) { rows.expectedSketches(site, pool: pool) }
+            var expected = owner.counts.time(.sketch) { rows.expectedSketches(site, pool: pool) }
             while true {
                 if let sent, let padded = padded.take() {
+                    var wrong: WrongRow?
                     do throws(LinkError) {
                         let answer = try owner.counts.time(.link) { () throws(LinkError) in
                             try owner.workers.receive(sent)
                         }
                         switch owner.open(padded, answer, rows, expected) {
                         case .verified(let result): return result
-                        case .wrong(let row): owner.accuse(row, site, sent)
+                        case .wrong(let row): wrong = row
                         }
                     } catch {
                         // The workers have left out who failed; the rows are padded anew.
+                    }
+                    if let wrong {
+                        try owner.accuse(wrong, site, sent)
+                        expected = rows.expectedSketches(site, pool: pool)
                     }
                 }
                 guard tries < SealedProducts.mostTries else { break }
@@ -146,15 +151,15 @@ final class SealedProducts: SiteProducts {
         }
     }
 
-    /// Finds out who gave a wrong product, by computing the row's here, and leaves them out.
-    private func accuse(_ row: WrongRow, _ site: RingSite, _ sent: RingWorkers.Sent) {
+    /// Finds out who gave a wrong product, and leaves them out.
+    ///
+    /// - Throws: ``LinkError`` when the weights here are not those that the site was made of: then nobody lied.
+    private func accuse(_ row: WrongRow, _ site: RingSite, _ sent: RingWorkers.Sent) throws(LinkError) {
         counts.add(refused: 1)
-        do throws(LoadError) {
-            let right = try model.product(row.padded.span, site)
-            let isRight = row.answer.indices.allSatisfy { row.answer[$0] == right.span[$0] }
-            if isRight { bank.distrust(source: row.source) } else { workers.distrust(row.index, sent) }
-        } catch {
-            // Without the model nobody can tell, so both go.
+        switch try model.judge(row, site) {
+        case .answerIsRight: bank.distrust(source: row.source)
+        case .answerIsWrong: workers.distrust(row.index, sent)
+        case .unknown:
             bank.distrust(source: row.source)
             workers.distrust(row.index, sent)
         }
@@ -165,12 +170,8 @@ final class SealedProducts: SiteProducts {
         _ rows: borrowing FixedPointRows, _ site: RingSite
     ) throws(LinkError) -> Plaintext {
         counts.add(computedHere: rows.rows)
-        do throws(LoadError) {
-            return try rows.multiplied(site, pool: model.layers.pool) { words throws(LoadError) in
-                try model.product(words, site)
-            }
-        } catch {
-            throw .unreachable("no worker gives a right product, and the model cannot be read here: \(error)")
+        return try rows.multiplied(site, pool: model.layers.pool) { words throws(LinkError) in
+            try model.product(words, site)
         }
     }
 }
