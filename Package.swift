@@ -70,7 +70,7 @@ let package = Package(
             name: "SCXLink", dependencies: ["CSCXSystem", "SCXInference", crypto, cryptoExtras],
             path: "Sources/Shared/SCXLink", swiftSettings: settings),
         .target(
-            name: "SCXLinkTLS", dependencies: ["SCXLink", nioCore, nioPosix, nioSSL, nioTLS],
+            name: "SCXLinkTLS", dependencies: ["SCXLink", crypto, nioCore, nioPosix, nioSSL, nioTLS],
             path: "Sources/Shared/SCXLinkTLS", swiftSettings: settings),
 
         // Trusted: sees text and keys. Nothing here is `public`, all of it is `package`.
@@ -101,11 +101,16 @@ let package = Package(
             ],
             path: "Sources/Trusted/SCXGateway", resources: [.embedInCode("Page/Files")],
             swiftSettings: settings),
+        // Options that the trusted side's program and the laboratory have in common.
+        .target(
+            name: "SCXOptions",
+            dependencies: ["SCXText", "SCXProfiles", "SCXEngine", "SCXInference", argumentParser],
+            path: "Sources/Trusted/SCXOptions", swiftSettings: settings),
         .executableTarget(
             name: "scx",
             dependencies: [
                 "SCXGateway", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
-                "SCXLinkTLS", "SCXWorker",
+                "SCXLinkTLS", "SCXOptions", "SCXWorker",
                 "SCXCertificates", argumentParser, configuration, logging, systemPackage, tracing,
             ],
             path: "Sources/Trusted/scx", swiftSettings: settings),
@@ -129,7 +134,7 @@ let package = Package(
             name: "scx-lab",
             dependencies: [
                 "SCXAttacks", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
-                "SCXWorker", argumentParser,
+                "SCXOptions", "SCXWorker", argumentParser,
             ],
             path: "Sources/Lab/scx-lab", swiftSettings: settings),
 
@@ -144,14 +149,15 @@ let package = Package(
         .testTarget(
             name: "SCXLinkTLSTests",
             dependencies: [
-                "SCXLinkTLS", "SCXLink", "SCXCertificates", crypto, nioCore, nioPosix, nioSSL, swiftASN1,
-                x509,
+                "SCXLinkTLS", "SCXLink", "SCXCertificates", "SCXProfiles", crypto, nioCore, nioPosix, nioSSL,
+                swiftASN1, x509,
             ],
             swiftSettings: settings),
         .testTarget(
             name: "SCXAttacksTests",
             dependencies: [
-                "scx-lab", "SCXAttacks", "SCXProfiles", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker",
+                "scx-lab", "SCXAttacks", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
+                "SCXWorker",
             ],
             swiftSettings: settings),
         .testTarget(
@@ -170,7 +176,8 @@ let package = Package(
         .testTarget(
             name: "SCXEngineTests",
             dependencies: [
-                "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker",
+                "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink", "SCXLinkTLS",
+                "SCXWorker",
             ],
             swiftSettings: settings),
     ],

@@ -165,6 +165,44 @@ struct PadBankTests {
         for pads in taken.values { #expect(Set(pads).count == pads.count) }
     }
 
+    @Test("stored pads of a maker that is a main worker are not used, by its name or by its key")
+    func mainWorker() throws {
+        let model = try PadFixture.model()
+        let key = [UInt8](repeating: 7, count: 32)
+        for (name, maker) in [
+            ("name", model.source.named(.peer, "peer a")),
+            ("key", model.source.named(.peer, "peer b", key: key)),
+        ] {
+            let place = Place()
+            try Self.fill(place, model, tokens: 8, by: maker)
+            let lines = PadFixture.Lines()
+            func bank(_ store: PadStore, refuses: Bool) -> PadBank {
+                PadBank(sites: model.sites, sources: [model.source], store: store) {
+                    lines.add($0)
+                } mainWorker: { found in
+                    guard refuses else { return nil }
+                    return name == "name"
+                        ? (found.name == "peer a" ? "unix:a" : nil) : (found.key == key ? "unix:b" : nil)
+                }
+            }
+            do {
+                let opened = try PadFixture.open(place)
+                let bank = bank(opened.store, refuses: true)
+                try Self.take(bank, 3, model.sites[0], model.source)
+                #expect(bank.use.loaded == 0 && bank.use.peer == 0 && opened.store.burntCount == 0)
+                #expect(
+                    lines.all.count == 1
+                        && lines.all.allSatisfy { $0.contains("it is the main worker 'unix:") })
+                #expect(bank.makerNames(of: .peer).isEmpty)
+            }
+            // With other main workers they are as good as any.
+            let bank = bank(try PadFixture.open(place).store, refuses: false)
+            try Self.take(bank, 3, model.sites[0], model.source)
+            #expect(bank.use.loaded == 4 && bank.use.peer == 4 && lines.all.count == 1)
+            #expect(bank.makerNames(of: .peer) == [maker.name])
+        }
+    }
+
     @Test("stored pads of a maker that lied are passed over, and the maker is asked no more")
     func liar() throws {
         let place = Place()

@@ -25,6 +25,7 @@ enum PadFixture {
     final class Source: PadSource {
         let kind: PadSourceKind
         let name: String
+        let key: [UInt8]?
         private let weights: [DecoderSite: PackedMatrix]
         private let pool = ThreadPool(threads: 1)
         private let counter = Mutex(0)
@@ -33,14 +34,16 @@ enum PadFixture {
 
         init(
             _ weights: [DecoderSite: PackedMatrix], kind: PadSourceKind = .direct, name: String = "direct",
-            error: UInt32 = 0
+            error: UInt32 = 0, key: [UInt8]? = nil
         ) {
-            (self.weights, self.kind, self.name, self.error) = (weights, kind, name, error)
+            (self.weights, self.kind, self.name, self.error, self.key) = (weights, kind, name, error, key)
         }
 
         /// The same weights under another name.
-        func named(_ kind: PadSourceKind, _ name: String, error: UInt32 = 0) -> Source {
-            Source(weights, kind: kind, name: name, error: error)
+        func named(
+            _ kind: PadSourceKind, _ name: String, error: UInt32 = 0, key: [UInt8]? = nil
+        ) -> Source {
+            Source(weights, kind: kind, name: name, error: error, key: key)
         }
 
         /// Times that it was asked.

@@ -69,6 +69,13 @@ private final class NoForwardPass: ForwardPass {
     func end(_ slot: Slot) {}
 }
 
+extension ProfileFacts {
+    /// Those of a profile that there is.
+    static func named(_ name: String) -> ProfileFacts {
+        all.first { $0.name == name } ?? ProfileFacts(name: name, sees: "?", hides: "?", leaks: "?")
+    }
+}
+
 extension ServedModel {
     /// A model named `tiny` with the profiles `plain` and `scx`, whose engines compute nothing.
     static func fake(
@@ -83,11 +90,10 @@ extension ServedModel {
         }
         let profiles = ["plain", "scx"].map { name in
             ServedProfile(
-                name: name,
+                .named(name),
                 loop: EngineLoop {
                     Engine(forward: NoForwardPass(), tokenizer: nil, vocabularySize: 1000, maximumLength: 256)
-                },
-                warning: "none")
+                })
         }
         return ServedModel(
             name: "tiny",

@@ -42,28 +42,39 @@ final class TestKeys {
     func makeAuthority() throws -> (key: P256.Signing.PrivateKey, file: String) {
         let key = P256.Signing.PrivateKey()
         let certificate = try sign(
-            key.publicKey, "authority", by: key, issuer: "authority", mayByItself: true)
+            key.publicKey, "authority", by: key, issuer: .named("authority"), mayByItself: true)
         return (key, try write(certificate, "authority.pem"))
     }
 
     /// Makes a side whose certificate somebody else has signed.
-    func make(_ name: String, signedBy key: P256.Signing.PrivateKey, issuer: String) throws -> KeyDirectory {
+    func make(_ name: String, signedBy key: P256.Signing.PrivateKey, issuer: DistinguishedName) throws
+        -> KeyDirectory
+    {
         let directory = try make(name)
-        let own = try P256.Signing.PrivateKey(
-            pemRepresentation: String(contentsOfFile: directory.key, encoding: .utf8))
-        let certificate = try sign(own.publicKey, name, by: key, issuer: issuer, mayByItself: false)
-        try Data(certificate.utf8).write(to: URL(filePath: directory.certificate))
+        try certify(directory, signedBy: key, issuer: issuer)
         return directory
     }
 
+    /// Replaces a side's certificate by one of the same key that somebody else has signed.
+    func certify(_ directory: KeyDirectory, signedBy key: P256.Signing.PrivateKey, issuer: DistinguishedName)
+        throws
+    {
+        let own = try P256.Signing.PrivateKey(
+            pemRepresentation: String(contentsOfFile: directory.key, encoding: .utf8))
+        let name = URL(filePath: directory.path).lastPathComponent
+        let certificate = try sign(own.publicKey, name, by: key, issuer: issuer, mayByItself: false)
+        try Data(certificate.utf8).write(to: URL(filePath: directory.certificate))
+    }
+
     private func sign(
-        _ key: P256.Signing.PublicKey, _ name: String, by issuerKey: P256.Signing.PrivateKey, issuer: String,
+        _ key: P256.Signing.PublicKey, _ name: String, by issuerKey: P256.Signing.PrivateKey,
+        issuer: DistinguishedName,
         mayByItself: Bool
     ) throws -> String {
         let certificate = try Certificate(
             version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: Certificate.PublicKey(key),
             notValidBefore: .now - 60, notValidAfter: .now + 86_400,
-            issuer: DistinguishedName { CommonName(issuer) }, subject: DistinguishedName { CommonName(name) },
+            issuer: issuer, subject: DistinguishedName { CommonName(name) },
             signatureAlgorithm: .ecdsaWithSHA256,
             extensions: Certificate.Extensions {
                 if mayByItself {
@@ -84,6 +95,13 @@ final class TestKeys {
         _ = try worker.trust(client.certificate)
         _ = try client.trust(worker.certificate)
         return (try TLSIdentity(directory: worker.path), try TLSIdentity(directory: client.path))
+    }
+}
+
+extension DistinguishedName {
+    /// The name of an authority of these tests.
+    static func named(_ name: String) throws -> DistinguishedName {
+        try DistinguishedName { CommonName(name) }
     }
 }
 

@@ -33,7 +33,7 @@ struct KeyDirectoryTests {
         let directory = keys.directory("side")
         try directory.save(KeyPair(name: "worker.example", hosts: ["10.0.0.7"], days: 30))
         let summary = try #require(try KeyDirectory.certificates(directory.certificate).first)
-        #expect(summary.subject == "CN=worker.example")
+        #expect(summary.subject.hasPrefix("CN=worker.example,OU=key "))
         #expect(summary.names == ["worker.example", "10.0.0.7"])
         #expect(summary.fingerprint.split(separator: ":").count == 32)
         #expect(abs(summary.end.timeIntervalSinceNow - 30 * 86_400) < 60)
@@ -47,7 +47,7 @@ struct KeyDirectoryTests {
         #expect(try a.trust(b.certificate).map(\.isNew) == [false])
         #expect(try a.trust(c.certificate).map(\.isNew) == [true])
         let names = try KeyDirectory.certificates(a.trusted).map(\.subject)
-        #expect(names == ["CN=b", "CN=c"])
+        #expect(names.map { $0.prefix(5) } == ["CN=b,", "CN=c,"])
     }
 
     @Test("a private key is never taken for a certificate")

@@ -6,8 +6,10 @@ import NIOSSL
 import SCXCertificates
 import SCXLink
 import SCXLinkTLS
+import SwiftASN1
 import Synchronization
 import Testing
+import X509
 
 @Suite("mutual trust", .serialized, .timeLimit(.minutes(20)))
 struct MutualTrustTests {
@@ -77,7 +79,7 @@ struct MutualTrustTests {
     @Test("a worker whose certificate an authority signed must carry the name that is asked for")
     func names() throws {
         let authority = try keys.makeAuthority()
-        let signed = try keys.make("signed", signedBy: authority.key, issuer: "authority")
+        let signed = try keys.make("signed", signedBy: authority.key, issuer: .named("authority"))
         _ = try signed.trust(client.certificate)
         let (server, _) = try serve(signed)
         defer { server.close() }
@@ -101,7 +103,7 @@ struct MutualTrustTests {
     @Test("a client that only an authority signed is taken if the server is asked to")
     func signedClient() throws {
         let authority = try keys.makeAuthority()
-        let signed = try keys.make("signed", signedBy: authority.key, issuer: "authority")
+        let signed = try keys.make("signed", signedBy: authority.key, issuer: .named("authority"))
         _ = try signed.trust(worker.certificate)
         let server = try TLSServer(
             host: "127.0.0.1", port: 0,
@@ -117,7 +119,10 @@ struct MutualTrustTests {
     func friend() throws {
         let clientKey = try P256.Signing.PrivateKey(
             pemRepresentation: String(contentsOfFile: client.key, encoding: .utf8))
-        let friend = try keys.make("friend", signedBy: clientKey, issuer: "client")
+        let issuer = try Certificate(
+            pemEncoded: String(contentsOfFile: client.certificate, encoding: .utf8)
+        ).subject
+        let friend = try keys.make("friend", signedBy: clientKey, issuer: issuer)
         _ = try friend.trust(worker.certificate)
         let (server, refusals) = try serve(worker)
         defer { server.close() }

@@ -21,5 +21,6 @@ struct LabCommand: ParsableCommand {
             AttackCommand.self,
             ReportCommand.self,
             LoadCommand.self,
+            EndureCommand.self,
         ])
 }

@@ -32,6 +32,8 @@ struct LoadAnswer: Equatable, Sendable {
     var finish = ""
     var promptTokens = 0
     var tokens = 0
+    /// Of its tokens, where they were asked for.
+    var logprobs: [Double] = []
 }
 
 /// What became of a request.
@@ -159,6 +161,9 @@ final class LoadClient {
             guard let choice = json["choices"]?.array?.first else { continue }
             let piece = Self.text(of: choice)
             result.answer.text += piece
+            result.answer.logprobs += (choice["logprobs"]?["content"]?.array ?? []).compactMap {
+                $0["logprob"]?.double
+            }
             if let finish = choice["finish_reason"]?.string { result.answer.finish = finish }
             guard !piece.isEmpty else { continue }
             let now = ContinuousClock.now

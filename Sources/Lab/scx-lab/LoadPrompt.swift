@@ -20,6 +20,8 @@ struct LoadRandom: RandomNumberGenerator {
 enum LoadPrompt: Sendable {
     case text(String)
     case tokens([Int])
+    /// What the user and the answerer said in turn, the user first and last.
+    case turns([String])
 
     /// A prompt of its own for each number, half to one and a half times as long as asked for.
     ///
@@ -75,7 +77,10 @@ struct LoadRequest: Sendable {
     /// The pieces of the answer after which the client goes; nil when it stays.
     let cutAfter: Int?
 
-    var path: String { if case .text = prompt { "/v1/chat/completions" } else { "/v1/completions" } }
+    /// Whether log-probabilities are asked for, which tell more of the arithmetic than tokens do.
+    var wantsLogprobs = false
+
+    var path: String { if case .tokens = prompt { "/v1/completions" } else { "/v1/chat/completions" } }
 
     /// The body: greedy, streamed, as long as allowed.
     ///
@@ -91,11 +96,17 @@ struct LoadRequest: Sendable {
         switch prompt {
         case .text(let text):
             members.append(.init("messages", [["role": "user", "content": .string(text)]]))
+        case .turns(let turns):
+            let messages = turns.enumerated().map { index, text -> JSON in
+                ["role": .string(index % 2 == 0 ? "user" : "assistant"), "content": .string(text)]
+            }
+            members.append(.init("messages", .array(messages)))
         case .tokens(let tokens):
             members.append(.init("prompt", .array(tokens.map { .int($0) })))
             // A model without tokenizer tells its tokens only so.
             members.append(.init("logprobs", 0))
         }
+        if wantsLogprobs { members.append(.init("logprobs", true)) }
         if let model { members.append(.init("model", .string(model))) }
         if let salt { members.append(.init("cache_salt", .string(salt))) }
         return .object(members)

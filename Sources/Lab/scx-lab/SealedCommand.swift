@@ -4,6 +4,7 @@ import SCXEncoding
 import SCXEngine
 import SCXInference
 import SCXLink
+import SCXOptions
 import SCXProfiles
 import SCXWorker
 
@@ -13,7 +14,9 @@ struct SealedCommand: ParsableCommand {
         discussion: """
             Prompts of random tokens are answered in turn by plain with bf16 weights, plain with int8 weights and sealed, \
             each through a worker process of its own on this machine; the best of the repeats counts. Pads are prepared \
-            before each run, and the time of making them is told apart. 'link' is the time inside exchanges.
+            before each run, and the time of making them is told apart. 'link' is the time inside exchanges. With '--delay' \
+            or '--speculate' sealed alone answers prompts of text, with and without them: tokens a second, and whether \
+            all answers are the same.
             """)
 
     @Option(help: "Model directory as Hugging Face has it.")
@@ -40,10 +43,22 @@ struct SealedCommand: ParsableCommand {
     @Option(help: "Rows from which a step is computed as two micro-batches.")
     var two = RingOptions().fewestRowsOfTwo
 
+    @Option(help: "Milliseconds that a round trip to the worker takes longer than it does.")
+    var delay = 0.0
+
+    @Option(help: "Draft tokens and compute them together: off, ngram:K or model:DIR[:K].")
+    var speculate = SpeculateFlag.off
+
+    @Option(help: "With these, what is answered: a question, repeats, or a file. (default: the first two)")
+    var text: [String] = []
+
     func validate() throws {
         guard prompt > 0, generate > 0, sessions > 0, repeats > 0, two > 1 else {
             throw ValidationError(
                 "'--prompt', '--generate', '--sessions' and '--repeats' are positive, '--two' is above 1.")
+        }
+        guard (0...10_000).contains(delay) else {
+            throw ValidationError("'--delay \(delay)' is not from 0 to 10000 milliseconds.")
         }
     }
 
@@ -62,6 +77,11 @@ struct SealedCommand: ParsableCommand {
         let configuration = checkpoint.configuration
         guard prompt + generate <= configuration.maximumLength else {
             throw ValidationError("'--prompt' and '--generate' exceed the model's context.")
+        }
+        guard delay == 0, speculate == .off, text.isEmpty else {
+            var delayed = try SealedDelay(checkpoint, speculate)
+            (delayed.delay, delayed.generate, delayed.repeats) = (delay, generate, repeats)
+            return try delayed.run(text.isEmpty ? ["question", "repeats"] : text, prompt: prompt)
         }
         let pool = ThreadPool(threads: ThreadPool.systemCores, idle: .sleep)
         let names = profiles.split(separator: ",").map(String.init)

@@ -1,9 +1,13 @@
 #if defined(__APPLE__)
 
 // No memory here can be sealed, so that a peer could end this process by truncating it: the link stays on the socket.
+#include "processes.h"
 #include "shared_memory.h"
 
 #include <errno.h>
+#include <libproc.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 int cscx_memory_create(size_t count) { (void)count; return -ENOSYS; }
 int cscx_memory_check(int memory, size_t count) { (void)memory; (void)count; return -ENOSYS; }
@@ -26,5 +30,19 @@ void cscx_futex_wait(void *word, uint32_t value, uint32_t milliseconds) {
 }
 
 void cscx_futex_wake(void *word) { (void)word; }
+
+int cscx_peer_process(int socket) {
+    pid_t peer = 0;
+    socklen_t size = sizeof peer;
+    return getsockopt(socket, SOL_LOCAL, LOCAL_PEERPID, &peer, &size) < 0 ? 0 : peer;
+}
+
+int cscx_loopback_process(int own, int other) { (void)own; (void)other; return 0; }
+
+uint64_t cscx_process_start(int process) {
+    struct proc_bsdinfo info;
+    if (proc_pidinfo(process, PROC_PIDTBSDINFO, 0, &info, sizeof info) != sizeof info) { return 0; }
+    return info.pbi_start_tvsec * 1000000 + info.pbi_start_tvusec;
+}
 
 #endif

@@ -1,12 +1,17 @@
 #if defined(__linux__)
 
 #define _GNU_SOURCE
+#include "processes.h"
 #include "shared_memory.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -110,5 +115,84 @@ void cscx_futex_wait(void *word, uint32_t value, uint32_t milliseconds) {
 }
 
 void cscx_futex_wake(void *word) { syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0); }
+
+int cscx_peer_process(int socket) {
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) { return 0; }
+    // Zero: a process that this one's part of the system cannot see.
+    return peer.pid > 0 ? peer.pid : 0;
+}
+
+// The inode of the socket whose own port is `other` and whose peer's is `own`, in one of the system's two tables.
+static unsigned long loopback_inode(const char *table, int own, int other) {
+    FILE *const file = fopen(table, "re");
+    if (!file) { return 0; }
+    unsigned long found = 0;
+    char line[512];
+    while (!found && fgets(line, sizeof line, file)) {
+        unsigned local = 0, remote = 0, state = 0;
+        unsigned long inode = 0;
+        const int fields = sscanf(
+            line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%x %x %*x:%*x %*x:%*x %*x %*u %*d %lu", &local, &remote,
+            &state, &inode);
+        // 1: established.
+        if (fields == 4 && state == 1 && (int)local == other && (int)remote == own) { found = inode; }
+    }
+    fclose(file);
+    return found;
+}
+
+static int holds_socket(const char *process, const char *name) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%s/fd", process);
+    DIR *const folder = opendir(path);
+    if (!folder) { return 0; }
+    int found = 0;
+    const struct dirent *entry = NULL;
+    while (!found && (entry = readdir(folder))) {
+        char target[64];
+        const ssize_t length = readlinkat(dirfd(folder), entry->d_name, target, sizeof target - 1);
+        if (length <= 0) { continue; }
+        target[length] = 0;
+        found = strcmp(target, name) == 0;
+    }
+    closedir(folder);
+    return found;
+}
+
+int cscx_loopback_process(int own, int other) {
+    unsigned long inode = loopback_inode("/proc/net/tcp", own, other);
+    if (!inode) { inode = loopback_inode("/proc/net/tcp6", own, other); }
+    if (!inode) { return 0; }
+    char name[48];
+    snprintf(name, sizeof name, "socket:[%lu]", inode);
+    DIR *const processes = opendir("/proc");
+    if (!processes) { return 0; }
+    int found = 0;
+    const struct dirent *entry = NULL;
+    while (!found && (entry = readdir(processes))) {
+        if (!isdigit((unsigned char)entry->d_name[0]) || strlen(entry->d_name) > 16) { continue; }
+        if (holds_socket(entry->d_name, name)) { found = atoi(entry->d_name); }
+    }
+    closedir(processes);
+    return found;
+}
+
+uint64_t cscx_process_start(int process) {
+    char text[1024];
+    snprintf(text, sizeof text, "/proc/%d/stat", process);
+    FILE *const file = fopen(text, "re");
+    if (!file) { return 0; }
+    const size_t count = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[count] = 0;
+    // The second field is a name in brackets with anything in it; the start is the 22nd.
+    const char *field = strrchr(text, ')');
+    for (int i = 2; field && i < 22; i++) {
+        field = strchr(field + 1, ' ');
+    }
+    return field ? strtoull(field, NULL, 10) : 0;
+}
 
 #endif

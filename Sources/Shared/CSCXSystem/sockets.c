@@ -139,13 +139,22 @@ void cscx_shutdown(int socket) { shutdown(socket, SHUT_RDWR); }
 
 void cscx_close(int descriptor) { close(descriptor); }
 
+static int identify(int code, const struct stat *status, cscx_file_identity *identity) {
+    if (code < 0) { return -errno; }
+    identity->is_socket = S_ISSOCK(status->st_mode);
+    identity->device = (uint64_t)status->st_dev;
+    identity->inode = (uint64_t)status->st_ino;
+    return 0;
+}
+
 int cscx_identify(const char *path, cscx_file_identity *identity) {
     struct stat status;
-    if (lstat(path, &status) < 0) { return -errno; }
-    identity->is_socket = S_ISSOCK(status.st_mode);
-    identity->device = (uint64_t)status.st_dev;
-    identity->inode = (uint64_t)status.st_ino;
-    return 0;
+    return identify(lstat(path, &status), &status, identity);
+}
+
+int cscx_identify_target(const char *path, cscx_file_identity *identity) {
+    struct stat status;
+    return identify(stat(path, &status), &status, identity);
 }
 
 int cscx_unlink(const char *path) { return unlink(path) < 0 ? -errno : 0; }

@@ -14,6 +14,13 @@ public protocol ByteStream: AnyObject, Sendable {
 
     /// Ends the stream; calls that wait on it, and later ones, throw. May be called from any thread, and twice.
     func close()
+
+    /// Who is at the other end, as far as that is known.
+    var remoteEnd: RemoteEnd { get }
+}
+
+extension ByteStream {
+    public var remoteEnd: RemoteEnd { RemoteEnd() }
 }
 
 /// A moment after which a call gives up.

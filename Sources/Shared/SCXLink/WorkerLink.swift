@@ -17,11 +17,18 @@ public protocol WorkerLink: Sendable {
     /// Waits for the answer to a request.
     func receive(_ sent: SentRequest) throws(LinkError) -> Answer
 
+    /// Sees to it that there is a connection, where the link is one that has such; may wait for the worker.
+    func connect() throws(LinkError)
+
     /// What has crossed the link so far.
     var traffic: Traffic { get }
 
     /// Bytes of the largest tensor that the worker takes, as far as is known now.
     var largestTensor: Int { get }
+}
+
+extension WorkerLink {
+    public func connect() throws(LinkError) {}
 }
 
 /// A request whose answer has not been received.

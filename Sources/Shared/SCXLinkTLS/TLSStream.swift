@@ -23,6 +23,8 @@ public final class TLSStream: ByteStream {
     private struct State: Sendable {
         var channel: (any Channel)?
         var isReady = false
+        /// SHA-256 of the peer's public key, once the handshake is over.
+        var key: [UInt8]?
         var isClosed = false
         /// Why nothing more will come; what was received before may still be read.
         var end: LinkError?
@@ -107,6 +109,23 @@ public final class TLSStream: ByteStream {
         return try outcome.get()
     }
 
+    /// The key and the address of the peer, and its process where it runs on this machine.
+    public var remoteEnd: RemoteEnd {
+        var end = RemoteEnd()
+        let (key, channel) = monitor.update { ($0.key, $0.channel) }
+        end.key = key
+        guard let remote = channel?.remoteAddress, let host = remote.ipAddress, let port = remote.port else {
+            return end
+        }
+        end.address = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        if let own = channel?.localAddress, let ownPort = own.port,
+            host.hasPrefix("127.") || own.ipAddress == host
+        {
+            end.process = LocalProcess(loopbackPort: ownPort, other: port)
+        }
+        return end
+    }
+
     public func close() { fail(.disconnected("\(peer): closed on this side")) }
 
     /// Ends the stream, keeping nothing that was received.
@@ -147,9 +166,13 @@ extension TLSStream {
     }
 
     /// Says that the handshake is over, unless the stream is.
-    func becomeReady() -> Bool {
+    ///
+    /// - Parameter key: SHA-256 of the peer's public key.
+    /// - Returns: False when the stream has ended before.
+    func becomeReady(key: [UInt8]) -> Bool {
         monitor.update { state in
             state.isReady = state.end == nil
+            state.key = key
             return state.isReady
         }
     }

@@ -1,3 +1,4 @@
+import Crypto
 import NIOCore
 import NIOSSL
 import NIOTLS
@@ -57,7 +58,11 @@ final class TLSStreamHandler: ChannelDuplexHandler {
                 end(.incompatible(notPinned))
                 return context.close(promise: nil)
             }
-            isReady = stream.becomeReady()
+            guard let key = keyDigest(context) else {
+                end(.incompatible("\(stream.peer): the public key of its certificate cannot be read"))
+                return context.close(promise: nil)
+            }
+            isReady = stream.becomeReady(key: key)
             if isReady {
                 timer?.cancel()
                 onHandshake(.success(stream))
@@ -100,6 +105,12 @@ extension TLSStreamHandler {
 
     private func isPinned(_ context: ChannelHandlerContext) -> Bool {
         certificate(context).map(identity.trusted.contains) ?? false
+    }
+
+    /// SHA-256 of the peer's public key, by which it is known whatever certificate carries it.
+    private func keyDigest(_ context: ChannelHandlerContext) -> [UInt8]? {
+        guard let key = try? certificate(context)?.extractPublicKey().toSPKIBytes() else { return nil }
+        return Array(SHA256.hash(data: key))
     }
 
     /// The certificate that the peer showed, verified or not.

@@ -48,7 +48,13 @@ package struct KeyPair: Sendable {
         }
         do {
             let key = P256.Signing.PrivateKey()
-            let subject = try DistinguishedName { CommonName(name) }
+            // TLS libraries look for a certificate by its subject: two of one name would stand in each other's way.
+            let own = SHA256.hash(data: key.publicKey.derRepresentation).prefix(4)
+            let subject = try DistinguishedName {
+                OrganizationalUnitName(
+                    "key " + own.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined())
+                CommonName(name)
+            }
             let certificate = try Certificate(
                 version: .v3, serialNumber: Certificate.SerialNumber(),
                 publicKey: Certificate.PublicKey(key.publicKey), notValidBefore: start, notValidAfter: end,

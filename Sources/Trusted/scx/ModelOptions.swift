@@ -1,6 +1,7 @@
 public import ArgumentParser
 public import SCXInference
 import SCXLinkTLS
+import SCXOptions
 import SCXWorker
 
 extension WeightFormat: ExpressibleByArgument {}

@@ -3,6 +3,7 @@ import Foundation
 import SCXEngine
 import SCXInference
 import SCXLink
+import SCXOptions
 import SCXProfiles
 import SCXText
 
@@ -47,7 +48,9 @@ struct OpenModel {
         checkpoint = try Checkpoint(directory: directory)
         tokenizer = try Tokenizer(ifPresentIn: directory)
         // First, since it may be refused in a moment.
-        drafts = try OpenDrafts(options, checkpoint, tokenizer, name)
+        drafts = try OpenDrafts(
+            options.speculate, checkpoint, tokenizer, name: name, weights: options.weights,
+            threads: options.threads)
         worker = try WorkerAccess(options, checkpoint, name)
         forward = try Self.forward(options.profile, options, checkpoint, tokenizer, name, worker, wrap)
         loadSeconds = (clock.now - start).seconds
@@ -82,7 +85,7 @@ struct OpenModel {
                 link: wrap(try worker.makeLink()))
         case .sealed:
             return try SealedModel(checkpoint, name, options.sealed.pads, threads: options.threads).forward(
-                worker.makeLinks().map { ($0.name, wrap($0.link), $0.hello) }, options)
+                worker.makeLinks().map { ($0.name, wrap($0.link), $0.hello) }, options, worker.owners)
         case .fixedPoint:
             return try SealedModel(checkpoint, name, options.sealed.pads, threads: options.threads)
                 .fixedPoint(
@@ -116,30 +119,15 @@ struct OpenModel {
     }
 }
 
-extension Tokenizer {
-    /// Reads a directory's tokenizer, nil where it has none.
-    convenience init?(ifPresentIn directory: String) throws(TokenizerError) {
-        guard unsafe access("\(directory)/tokenizer.json", F_OK) == 0 else { return nil }
-        try self.init(directory: directory)
-    }
-}
-
-/// Where the model that comes with the package lies.
-enum BundledModel {
-    static let name = "ward-3m"
-
-    /// Looks in `Models` beside the program and in the folders above it, which covers an installed copy and a build
-    /// folder.
+extension BundledModel {
+    /// Where it lies, for what cannot be done without.
     static func directory() throws -> String {
-        var folder = executableFolder()
-        while !folder.isEmpty {
-            let candidate = "\(folder)/Models/\(name)"
-            if unsafe access("\(candidate)/config.json", R_OK) == 0 { return candidate }
-            guard let slash = folder.lastIndex(of: "/") else { break }
-            folder = String(folder[..<slash])
+        guard let path else {
+            throw ValidationError(
+                "the bundled model 'Models/\(name)' is not beside this program: name a directory with '--model'."
+            )
         }
-        throw ValidationError(
-            "the bundled model 'Models/\(name)' is not beside this program: name a directory with '--model'.")
+        return path
     }
 }
 

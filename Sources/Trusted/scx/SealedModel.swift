@@ -21,16 +21,32 @@ struct SealedModel {
     }
 
     /// Profile `sealed` over workers.
+    ///
+    /// - Parameters:
+    ///   - workers: For each its name, the way to it, and what it said of itself.
+    ///   - options: Pads, cache, shapes and times.
+    ///   - owners: Where the workers are noted.
+    /// - Returns: What an engine takes.
+    /// - Throws: An error that names the flag or the worker at fault.
     func forward(
-        _ workers: [(name: String, link: any WorkerLink, hello: Hello?)], _ options: ModelOptions
+        _ workers: [(name: String, link: any WorkerLink, hello: Hello?)], _ options: ModelOptions,
+        _ owners: OwnerSeparation
     ) throws -> RingForwardPass {
         let members = try Self.members(workers, isSharded: options.sealed.shard != nil)
         let store = try options.sealed.pads.store(checkpoint)
         let model = try ringModel()
+        let names = Set(options.workers.map(\.name))
         let bank = PadBank(
-            sites: model.sites, sources: try sources(options.sealed.pads, options.tls, not: options.workers),
+            sites: model.sites,
+            sources: try sources(options.sealed.pads, options.tls, owners, not: options.workers),
             store: store, limits: options.sealed.limits
-        ) { standardError("warning: \($0)") }
+        ) {
+            standardError("warning: \($0)")
+        } mainWorker: { maker in
+            guard maker.kind == .peer else { return nil }
+            return names.first { maker.name == PeerPads.name(of: $0) }
+                ?? maker.key.flatMap { owners.name(of: .worker, withKey: $0) }
+        }
         PadProducer.start(bank) { standardError("warning: \($0)") }
         return RingForwardPass(
             sealed: model, workers: RingWorkers(members) { standardError("warning: \($0)") }, bank: bank,
@@ -98,11 +114,13 @@ struct SealedModel {
     /// - Parameters:
     ///   - flags: What was asked for.
     ///   - tls: For peers over TCP.
-    ///   - workers: Who cannot be a peer.
+    ///   - owners: Refuses a peer that is a main worker.
+    ///   - workers: The main workers' addresses.
     /// - Returns: At least one.
     /// - Throws: When a peer cannot be reached, or is a main worker.
     func sources(
-        _ flags: PadFlags, _ tls: TLSFlags, not workers: [ModelOptions.WorkerPlace] = []
+        _ flags: PadFlags, _ tls: TLSFlags, _ owners: OwnerSeparation = OwnerSeparation(),
+        not workers: [ModelOptions.WorkerPlace] = []
     ) throws -> [any PadSource] {
         try flags.places.map { place in
             switch place {
@@ -113,8 +131,8 @@ struct SealedModel {
                         "'--pads peer:\(address.name)' is a main worker: the two together could read everything."
                     )
                 }
-                return PeerPads(
-                    try WorkerAccess.connect(address, tls, checkpoint), name: "peer \(address.name)")
+                let link = try WorkerAccess.connect(address, .peer, tls, checkpoint, owners)
+                return PeerPads(link, name: PeerPads.name(of: address.name)) { link.remoteEnd?.key }
             }
         }
     }

@@ -6,6 +6,7 @@ import SCXGateway
 import SCXInference
 import SCXLink
 import SCXLinkTLS
+import SCXOptions
 import SCXProfiles
 import SCXText
 import Tracing
@@ -62,8 +63,7 @@ struct ServeCommand: AsyncParsableCommand {
             let loop = EngineLoop(limits: serve.engine, vault: vault) { model.makeEngine(forward) }
             profiles.append(
                 ServedProfile(
-                    name: profile.rawValue, loop: loop, links: profileLinks[index], warning: profile.warning,
-                    sealed: forward.sealedReport))
+                    profile.facts, loop: loop, links: profileLinks[index], sealed: forward.sealedReport))
         }
         let served = ServedModel(
             name: model.name, tokenizer: model.tokenizer, chatFormat: chatFormat,
@@ -84,6 +84,14 @@ struct ServeCommand: AsyncParsableCommand {
         let gateway = GatewayServer(options: server, routes: routes, observer: observer)
         observer.logger.notice(
             "starting", metadata: ["model": "\(model.name)", "insecure": "\(serve.insecure)"])
+        for case let sealed? in profiles.map(\.sealed) where !sealed.peers.isEmpty {
+            observer.logger.notice(
+                "the owners of workers and of peers must not collude: together they read everything",
+                metadata: [
+                    "workers": "\(sealed.workers.joined(separator: ", "))",
+                    "peers": "\(sealed.peers.joined(separator: ", "))",
+                ])
+        }
         try await gateway.run { port in greet(port, served) }
         for profile in profiles { await profile.loop.drain() }
         spans?.forceFlush()
@@ -120,9 +128,9 @@ struct ServeCommand: AsyncParsableCommand {
             "  model    \(model.name), \(options.weights.rawValue), context \(model.configuration.maximumLength)",
             "  worker   \(options.workers.isEmpty ? "a process of its own on this machine" : options.workers.map(\.name).joined(separator: ", "))",
         ]
-        for profile in model.profiles {
-            lines.append("  profile  \(profile.name): \(profile.warning)")
-        }
+        for sealed in model.profiles.compactMap(\.sealed) { lines.append("  owners   \(sealed.owners)") }
+        lines.append("")
+        lines += ProfileFacts.table(model.profiles.map(\.facts)).map { "  " + $0 }
         if serve.insecure { lines.append("  INSECURE: other machines may connect without TLS or API keys") }
         standardOutput(lines.joined(separator: "\n") + "\n")
     }
@@ -140,15 +148,10 @@ extension ModelOptions.WorkerPlace {
 }
 
 extension ModelOptions.Profile {
-    /// What it does not protect, in one line.
-    var warning: String {
-        switch self {
-        case .sealed:
-            "the worker gets uniform numbers; it learns the shapes of what it computes and when (docs/profile-sealed.md)"
-        case .fixedPoint: "no worker sees anything: this side computes all of it, as 'sealed' does but slower"
-        case .plain: "hides nothing: the worker's owner can read every prompt and answer"
-        case .scx:
-            "a worker that keeps and analyses what it receives can read prompts and answers (docs/security-results.md)"
-        }
+    /// What it hides.
+    var facts: ProfileFacts {
+        // All profiles are there, which a test sees to.
+        ProfileFacts.all.first { $0.name == rawValue }
+            ?? ProfileFacts(name: rawValue, sees: "everything", hides: "nothing", leaks: "everything")
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import SCXInference
+import SCXProfiles
 import SCXText
 
 struct TokenizeCommand: ParsableCommand {

@@ -15,27 +15,31 @@ struct WorkerAccess {
     }
 
     private let places: [Place]
+    /// Keeps these workers and the peers that pads come from apart.
+    let owners = OwnerSeparation()
 
     /// Finds or starts the workers that the options name.
     init(_ options: ModelOptions, _ checkpoint: Checkpoint, _ name: String) throws {
+        let owners = owners
         guard !options.workers.isEmpty else {
             var arguments = ["--weights", options.weights.rawValue]
             if let threads = options.threads { arguments += ["--threads", "\(threads)"] }
             let worker = try WorkerProcess(servingFrom: checkpoint, arguments: arguments)
             places = [
-                Place(name: "own process") {
-                    let link = RemoteLink(to: worker, checkpoint)
+                Place(name: WorkerProcess.name) {
+                    let link = RemoteLink(to: worker, checkpoint, owners: owners)
                     try link.open()
                     return link
                 }
             ]
             return
         }
-        places = try options.workers.map { try Self.place($0, options, checkpoint, name) }
+        places = try options.workers.map { try Self.place($0, options, checkpoint, name, owners) }
     }
 
     private static func place(
-        _ worker: ModelOptions.WorkerPlace, _ options: ModelOptions, _ checkpoint: Checkpoint, _ name: String
+        _ worker: ModelOptions.WorkerPlace, _ options: ModelOptions, _ checkpoint: Checkpoint,
+        _ name: String, _ owners: OwnerSeparation
     ) throws -> Place {
         guard worker != .inprocess else {
             let pool = ThreadPool(threads: options.threads ?? ThreadPool.systemCores)
@@ -44,12 +48,22 @@ struct WorkerAccess {
             progress.finish()
             return Place(name: worker.name) { InProcessLink(Worker(model: decoder)) }
         }
-        return Place(name: worker.name) { try connect(worker, options.tls, checkpoint) }
+        return Place(name: worker.name) { try connect(worker, .worker, options.tls, checkpoint, owners) }
     }
 
     /// A way to a worker that others started.
+    ///
+    /// - Parameters:
+    ///   - worker: Where it listens.
+    ///   - role: What it is to do.
+    ///   - tls: For one over TCP.
+    ///   - checkpoint: The model that it serves.
+    ///   - owners: Refuses one that has the other role already, now and when it is connected to again.
+    /// - Returns: A link that is connected.
+    /// - Throws: ``LinkError`` that names it.
     static func connect(
-        _ worker: ModelOptions.WorkerPlace, _ tls: TLSFlags, _ checkpoint: Checkpoint
+        _ worker: ModelOptions.WorkerPlace, _ role: OwnerSeparation.Role, _ tls: TLSFlags,
+        _ checkpoint: Checkpoint, _ owners: OwnerSeparation
     ) throws -> RemoteLink {
         let connect: RemoteLink.Connect
         switch worker {
@@ -66,7 +80,8 @@ struct WorkerAccess {
             }
         }
         let link = RemoteLink(
-            digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, connect: connect)
+            digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow,
+            connect: owners.guarding(role, name: worker.name, connect))
         // A worker that is not there when the program starts is a wrong address more often than a late worker.
         try link.open(within: .seconds(3))
         return link

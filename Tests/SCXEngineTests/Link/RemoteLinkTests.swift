@@ -158,6 +158,45 @@ struct RemoteLinkTests {
         first.close()
     }
 
+    @Test(
+        "while one thread connects anew, others learn at once that their answers are lost")
+    func reconnecting() throws {
+        let model = try TinyModel("llama-gqa2")
+        let server = model.server()
+        let made = Mutex(0)
+        let (begun, allowed) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let link = RemoteLink(
+            digest: model.checkpoint.digest(), widestRow: model.checkpoint.configuration.widestRow
+        ) { _ in
+            let number = made.withLock { made in
+                made += 1
+                return made
+            }
+            if number > 1 {
+                begun.signal()
+                allowed.wait()
+            }
+            let (client, worker) = PipeStream.pair(onWrite: { _, _ in })
+            Thread.detachNewThread { server.serve(worker) }
+            return client
+        }
+        _ = try link.exchange(Request(.stats))
+        let sent = try link.send(Request(.stats))
+        link.close()
+        #expect(throws: LinkError.self) { try link.exchange(Request(.stats)) }
+        #expect(throws: LinkError.self) { try link.receive(sent) }
+        let thread = Thread { try? link.connect() }
+        thread.start()
+        begun.wait()
+        // The other thread waits to be allowed, and these do not wait for it.
+        #expect(link.traffic.connections == 1 && link.traffic.exchanges == 1)
+        #expect(throws: LinkError.self) { try link.receive(sent) }
+        allowed.signal()
+        _ = try link.exchange(Request(.stats))
+        #expect(link.traffic.connections == 2 && link.traffic.exchanges == 2)
+        link.close()
+    }
+
     @Test("a worker that is never there is given up after the time allowed")
     func nobody() {
         var patience = RemoteLink.Patience()

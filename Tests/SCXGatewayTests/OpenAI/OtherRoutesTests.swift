@@ -1,5 +1,6 @@
 import SCXGateway
 import SCXInference
+import SCXProfiles
 import SCXText
 import Testing
 
@@ -22,8 +23,15 @@ struct OtherRoutesTests {
         let first = try #require(models.first)
         #expect(first["object"] == "model" && first["owned_by"] == "scx" && first["max_model_len"] == 256)
         #expect(first["created"]?.int != nil)
-        let profiles: JSON = [["name": "plain", "warning": "none"], ["name": "scx", "warning": "none"]]
-        #expect(first["scx"] == ["profile": "plain", "not_protected": "none", "profiles": profiles])
+        #expect(first["scx"]?["profile"] == "plain")
+        #expect(first["scx"]?["not_protected"]?.string == ProfileFacts.named("plain").line)
+        let profiles = first["scx"]?["profiles"]?.array ?? []
+        #expect(profiles.map { $0["name"]?.string } == ["plain", "scx"])
+        for profile in profiles {
+            let facts = ProfileFacts.named(profile["name"]?.string ?? "")
+            #expect(profile["worker_sees"]?.string == facts.sees && profile["warning"]?.string == facts.line)
+            #expect(profile["hides"]?.string == facts.hides && profile["leaks"]?.string == facts.leaks)
+        }
     }
 
     @Test(

@@ -30,7 +30,7 @@ struct ServeProcessTests {
             process.standardError = errors
             try process.run()
             var text = ""
-            while !text.contains("  profile "), case let data = output.fileHandleForReading.availableData,
+            while !text.contains("\n  profile "), case let data = output.fileHandleForReading.availableData,
                 !data.isEmpty
             { text += String(decoding: data, as: UTF8.self) }
             greeting = text
@@ -60,7 +60,8 @@ struct ServeProcessTests {
             #expect(server.greeting.contains("ward-3m, int8"))
             #expect(server.greeting.contains("in this process"))
             #expect(server.greeting.contains("curl http://127.0.0.1:\(server.port)/v1"))
-            #expect(server.greeting.contains("sealed: the worker gets uniform numbers"))
+            #expect(server.greeting.contains("owners   pads are multiplied on this side alone"))
+            #expect(server.greeting.contains("sealed   uniform integers modulo 2³² under one-time pads"))
 
             let connection = try HTTPConnection(port: server.port)
             let body =

@@ -69,13 +69,13 @@ final class TestServer: Sendable {
         ]
         let profiles = zip(["plain", "scx"], zip(forwards, links)).map { name, parts in
             ServedProfile(
-                name: name,
+                .named(name),
                 loop: EngineLoop(limits: limits) {
                     Engine(
                         forward: parts.0, tokenizer: fixture.tokenizer,
                         vocabularySize: checkpoint.configuration.vocabularySize,
                         maximumLength: checkpoint.configuration.maximumLength)
-                }, links: [parts.1], warning: "none")
+                }, links: [parts.1])
         }
         let model = ServedModel(
             name: "ward-3m", tokenizer: fixture.tokenizer, chatFormat: fixture.format, stopTokens: [1],

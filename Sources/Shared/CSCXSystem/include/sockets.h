@@ -51,6 +51,9 @@ typedef struct {
 
 int cscx_identify(const char *path, cscx_file_identity *identity);
 
+/// As cscx_identify, of what a symbolic link leads to.
+int cscx_identify_target(const char *path, cscx_file_identity *identity);
+
 int cscx_unlink(const char *path);
 
 /// Locks a directory against others that call this, until the descriptor is closed. -EWOULDBLOCK: another has it.

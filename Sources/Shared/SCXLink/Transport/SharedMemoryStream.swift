@@ -194,6 +194,8 @@ public final class SharedMemoryStream: ByteStream {
         }
     }
 
+    public var remoteEnd: RemoteEnd { socket.remoteEnd }
+
     public func close() {
         isClosed.store(true, ordering: .sequentiallyConsistent)
         socket.close()

@@ -16,6 +16,8 @@ public final class SocketStream: ByteStream {
     // Shut down by `close`, but kept open for as long as this object lives: a thread that waits on the number must
     // not find another file behind it.
     let descriptor: Int32
+    /// The path that it was connected by; nil for others.
+    private let path: String?
     private let isClosed = Atomic(false)
 
     /// Takes a connected stream socket over.
@@ -24,7 +26,11 @@ public final class SocketStream: ByteStream {
     ///   - descriptor: The socket. It is closed together with this object, and at once if this throws.
     ///   - name: What errors call the other end.
     /// - Throws: ``LinkError/disconnected(_:)`` when it is no socket.
-    public init(descriptor: Int32, name: String) throws(LinkError) {
+    public convenience init(descriptor: Int32, name: String) throws(LinkError) {
+        try self.init(descriptor: descriptor, name: name, path: nil)
+    }
+
+    init(descriptor: Int32, name: String, path: String?) throws(LinkError) {
         let code = cscx_prepare_socket(descriptor)
         guard code == 0 else {
             cscx_close(descriptor)
@@ -32,6 +38,7 @@ public final class SocketStream: ByteStream {
         }
         self.descriptor = descriptor
         self.name = name
+        self.path = path
     }
 
     deinit { cscx_close(descriptor) }
@@ -76,6 +83,14 @@ public final class SocketStream: ByteStream {
                 try wait(after: sent, toWrite: true, before: deadline)
             }
         }
+    }
+
+    /// The path, and the process that listened there when this was connected.
+    public var remoteEnd: RemoteEnd {
+        var end = RemoteEnd()
+        end.path = path
+        end.process = LocalProcess(number: cscx_peer_process(descriptor))
+        return end
     }
 
     public func close() {

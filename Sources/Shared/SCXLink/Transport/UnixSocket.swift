@@ -18,7 +18,7 @@ public enum UnixSocket {
             let descriptor = unsafe cscx_unix_connect(path)
             guard descriptor == -EAGAIN else {
                 guard descriptor >= 0 else { throw .system(path, "connect to it", descriptor) }
-                return try SocketStream(descriptor: descriptor, name: path)
+                return try SocketStream(descriptor: descriptor, name: path, path: path)
             }
             guard deadline.milliseconds(atMost: 1) > 0 else {
                 throw .timedOut("\(path): it accepts no connection")

@@ -59,6 +59,8 @@ package final class PadBank: Sendable {
         var makers: [PadMaker]
         /// Makers that gave a wrong product: they are asked no more.
         var distrusted: Set<Int> = []
+        /// Makers of stored pads that are main workers now, and of whom that was told.
+        var refused: Set<PadMaker> = []
 
         var distrustedMakers: Set<PadMaker> { Set(distrusted.map { makers[$0] }) }
     }
@@ -67,6 +69,8 @@ package final class PadBank: Sendable {
     private let sources: [any PadSource]
     private let store: PadStore?
     private let limits: Limits
+    private let availability: Availability
+    private let mainWorker: @Sendable (PadMaker) -> String?
     private let state: Mutex<State>
     private let warn: @Sendable (String) -> Void
     /// Held while a batch is loaded.
@@ -79,25 +83,35 @@ package final class PadBank: Sendable {
     ///   - sources: Where products come from: the first that gives them.
     ///   - store: Asked before the sources.
     ///   - limits: How much is prepared.
-    ///   - warn: Told when a source is left out for ever.
+    ///   - warn: Told when a source is left out, and when one that was lost is back.
+    ///   - mainWorker: The main worker that a maker of stored pads is, who would have both the pads and the padded rows;
+    ///     nil for one that is none.
     package init(
         sites: [RingSite], sources: [any PadSource], store: PadStore? = nil, limits: Limits = .init(),
-        warn: @escaping @Sendable (String) -> Void = { _ in }
+        warn: @escaping @Sendable (String) -> Void = { _ in },
+        mainWorker: @escaping @Sendable (PadMaker) -> String? = { _ in nil }
     ) {
         precondition(!sources.isEmpty, "PadBank: no source")
         self.sites = sites
         self.sources = sources
         self.store = store
         self.limits = limits
+        availability = Availability(count: sources.count)
+        self.mainWorker = mainWorker
         self.warn = warn
         var state = State(makers: sources.map(PadMaker.init))
         for site in sites { state.shelves[site.site] = Shelf(site: site) }
         self.state = Mutex(state)
     }
 
-    /// The names of the sources of a kind.
-    package func sourceNames(of kind: PadSourceKind) -> [String] {
-        sources.filter { $0.kind == kind }.map(\.name)
+    /// The names of those who multiplied pads, or may be asked to: the sources of a kind, and makers of the batches that
+    /// were loaded.
+    package func makerNames(of kind: PadSourceKind) -> [String] {
+        var names: [String] = []
+        for maker in state.withLock({ $0.makers }) where maker.kind == kind && !names.contains(maker.name) {
+            names.append(maker.name)
+        }
+        return names
     }
 
     package var use: Use { state.withLock { $0.use } }
@@ -109,9 +123,9 @@ package final class PadBank: Sendable {
         }
     }
 
-    /// Hands out pads for rows of a site.
+    /// Hands out pads for rows of a site; waits for its sources when it is dry, also while all are lost and may come back.
     ///
-    /// - Throws: ``LinkError`` when the bank is dry and its source fails; what was prepared stays.
+    /// - Throws: ``LinkError`` when the bank is dry and its sources fail; what was prepared stays.
     package func take(_ rows: Int, for site: RingSite) throws(LinkError) -> PadRows {
         precondition(rows > 0, "PadBank: no rows")
         var places = takePrepared(rows, site)
@@ -121,7 +135,9 @@ package final class PadBank: Sendable {
             while places.count < rows {
                 if !load(site, unlessRows: 1) {
                     try add(
-                        prepare(site, rows: max(rows - places.count, min(limits.batchRows, Self.fewestRows))))
+                        prepare(
+                            site, rows: max(rows - places.count, min(limits.batchRows, Self.fewestRows)),
+                            of: availability.usable(besides: state.withLock { $0.distrusted })))
                 }
                 places += takePrepared(rows - places.count, site, countsAsBanked: false)
             }
@@ -167,7 +183,8 @@ package final class PadBank: Sendable {
 
     private func nextStored(_ site: RingSite) -> PadBatch? {
         guard let store else { return nil }
-        guard let pads = store.take(site, avoiding: state.withLock { $0.distrustedMakers }) else {
+        let distrusted = state.withLock { $0.distrustedMakers }
+        guard let pads = store.take(site, by: { !distrusted.contains($0) && !isMainWorker($0) }) else {
             return nil
         }
         let maker = pads.maker
@@ -181,11 +198,40 @@ package final class PadBank: Sendable {
             products: pads.products)
     }
 
-    /// Makes a batch with a seed of its own, from the first source that gives it.
-    private func prepare(_ site: RingSite, rows: Int) throws(LinkError) -> PadBatch {
-        let distrusted = state.withLock { $0.distrusted }
-        let pads = try sources.firstProducts(site, rows: rows, leavingOut: distrusted)
+    /// Whether a maker of stored pads is a main worker, of which is told once.
+    private func isMainWorker(_ maker: PadMaker) -> Bool {
+        guard let name = mainWorker(maker) else { return false }
+        if state.withLock({ $0.refused.insert(maker).inserted }) {
+            warn(
+                "pads of the bank \(store?.path ?? "") that \(maker.name) multiplied are not used: it is the main "
+                    + "worker '\(name)' now, and would read everything")
+        }
+        return true
+    }
+
+    /// Makes a batch with a seed of its own, from the first of some sources that gives it.
+    private func prepare(_ site: RingSite, rows: Int, of numbers: [Int]) throws(LinkError) -> PadBatch {
+        let pads = try sources.firstProducts(site, rows: rows, of: numbers) { number, error in
+            lose(number, error)
+        }
         return PadBatch(seed: pads.seed, site: site, source: pads.source, products: pads.products)
+    }
+
+    /// Leaves out a source that failed until it can be reached again.
+    private func lose(_ number: Int, _ error: LinkError) {
+        let (source, warn) = (sources[number], warn)
+        switch error {
+        case .malformedFrame, .incompatible, .timedOut, .disconnected, .unreachable:
+            let isNew = availability.lose(number) {
+                do throws(LinkError) { try source.connect() } catch { return false }
+                warn("\(source.name) is back")
+                return true
+            }
+            if isNew { warn("\(source.name) is left out until it is back: \(error)") }
+        case .invalidRequest, .workerFull, .unexpectedAnswer:
+            let pause = availability.suspend(number)
+            warn("\(source.name) is left out for \(pause / .seconds(1)) s: \(error)")
+        }
     }
 
     private func add(_ batch: PadBatch) {
@@ -236,7 +282,9 @@ package final class PadBank: Sendable {
             // False when all of the site's files were refused, of which the store has told.
             _ = load(next.site, unlessRows: limits.loadedRows)
         } else {
-            try add(prepare(next.site, rows: limits.batchRows))
+            let distrusted = state.withLock { $0.distrusted }
+            let ready = availability.ready.filter { !distrusted.contains($0) }
+            try add(prepare(next.site, rows: limits.batchRows, of: ready))
         }
         return true
     }
@@ -245,7 +293,10 @@ package final class PadBank: Sendable {
     func waitForRoom() { _ = taken.wait(timeout: .now() + 1) }
 
     /// Ends what is prepared in the background.
-    package func close() { state.withLock { $0.isClosed = true } }
+    package func close() {
+        state.withLock { $0.isClosed = true }
+        availability.close()
+    }
 
     package var isClosed: Bool { state.withLock { $0.isClosed } }
 }

@@ -7,6 +7,8 @@ package protocol PadSource: Sendable {
     var kind: PadSourceKind { get }
     /// As people know it: an address, for a peer.
     var name: String { get }
+    /// SHA-256 of the public key that it is known by; nil for none.
+    var key: [UInt8]? { get }
 
     /// Expands a seed to the pads of a site and multiplies them.
     ///
@@ -17,6 +19,14 @@ package protocol PadSource: Sendable {
     /// - Returns: `[rows, outputs]`, modulo 2³², row-major.
     /// - Throws: ``LinkError`` when the source cannot be reached or answers something else.
     func products(_ site: RingSite, seed: PadSeed, rows: Int) throws(LinkError) -> SecretBuffer<UInt32>
+
+    /// Sees to it that it can be asked again; may wait for it.
+    func connect() throws(LinkError)
+}
+
+extension PadSource {
+    package var key: [UInt8]? { nil }
+    package func connect() throws(LinkError) {}
 }
 
 /// The kinds of sources.
@@ -34,18 +44,28 @@ struct PreparedPads: ~Copyable {
 
 extension [any PadSource] {
     /// Products of pads with a seed of their own, from the first source that gives them.
+    ///
+    /// - Parameters:
+    ///   - site: Whose pads.
+    ///   - rows: How many.
+    ///   - numbers: Of the sources that are asked, in their order; nil for all.
+    ///   - onFailure: Told of each that fails.
+    /// - Returns: The products, with the seed and the source's number.
+    /// - Throws: The last failure.
     func firstProducts(
-        _ site: RingSite, rows: Int, leavingOut: Set<Int> = []
+        _ site: RingSite, rows: Int, of numbers: [Int]? = nil,
+        onFailure: (_ source: Int, LinkError) -> Void = { _, _ in }
     ) throws(LinkError) -> PreparedPads {
-        var failure = LinkError.unreachable("no source of pads is left")
-        for (number, source) in enumerated() where !leavingOut.contains(number) {
+        var failure = LinkError.unreachable("no source of pads can be asked now")
+        for number in numbers ?? Array<Int>(indices) {
             var random = SecureRandom(bufferBytes: PadSeed.byteCount)
             let seed = random.padSeed()
             do throws(LinkError) {
-                let products = try source.products(site, seed: seed, rows: rows)
+                let products = try self[number].products(site, seed: seed, rows: rows)
                 precondition(products.count == rows * site.outputs, "PadSource: products of another shape")
                 return PreparedPads(seed: seed, source: number, products: products)
             } catch {
+                onFailure(number, error)
                 failure = error
             }
         }
@@ -91,14 +111,26 @@ package final class DirectPads: PadSource {
 package final class PeerPads: PadSource {
     private let link: any WorkerLink
     package let name: String
+    private let findKey: @Sendable () -> [UInt8]?
 
     /// - Parameters:
     ///   - link: The way to a peer that is no main worker.
-    ///   - name: Its address.
-    package init(_ link: any WorkerLink, name: String) {
+    ///   - name: What it is called.
+    ///   - key: SHA-256 of the public key that the link's newest connection led to; nil without TLS.
+    package init(
+        _ link: any WorkerLink, name: String, key: @escaping @Sendable () -> [UInt8]? = { nil }
+    ) {
         self.link = link
         self.name = name
+        findKey = key
     }
+
+    package var key: [UInt8]? { findKey() }
+
+    package func connect() throws(LinkError) { try link.connect() }
+
+    /// What the peer at an address is called.
+    package static func name(of address: String) -> String { "peer \(address)" }
 
     package var kind: PadSourceKind { .peer }
 

@@ -14,7 +14,7 @@ import Synchronization
 ///
 /// A file is written under another name, brought to the disk, and only then named; a crash leaves whole files.
 ///
-/// **One time.** Before ``take(_:avoiding:)`` gives out a batch, the batch is burnt: its file is removed, its number is
+/// **One time.** Before ``take(_:by:)`` gives out a batch, the batch is burnt: its file is removed, its number is
 /// appended to the ledger, and both are on the disk. A crash at any moment can lose pads, and none is ever given out
 /// twice. A file whose number is burnt, since it was put back from a backup or copied, is refused and removed.
 /// Numbers strictly rise and are never given again; each site's are burnt in their order, so a batch that was passed over
@@ -302,14 +302,14 @@ package final class PadStore: Sendable {
     ///
     /// - Parameters:
     ///   - site: Whose pads.
-    ///   - makers: Whose batches are passed over.
+    ///   - isWanted: Asked for the maker of each batch; one that it declines is passed over.
     /// - Returns: Nil when there is none that can be used; of what is refused the bank's owner was told.
-    package func take(_ site: RingSite, avoiding makers: Set<PadMaker> = []) -> StoredPads? {
+    package func take(_ site: RingSite, by isWanted: (PadMaker) -> Bool = { _ in true }) -> StoredPads? {
         // One at a time, so that numbers rise in the ledger.
         state.withLock { state -> StoredPads? in
             while !state.isBroken, let entry = removeFirst(of: site.site) {
                 do throws(PadFileProblem) {
-                    guard let pads = try read(entry, site, makers, &state) else { continue }
+                    guard let pads = try read(entry, site, isWanted, &state) else { continue }
                     do throws(VaultError) { try burn(entry, site.site, &state.ledger) } catch {
                         fail(&state)
                         warn(
@@ -339,7 +339,7 @@ package final class PadStore: Sendable {
     }
 
     private func read(
-        _ entry: Entry, _ site: RingSite, _ makers: Set<PadMaker>, _ state: inout State
+        _ entry: Entry, _ site: RingSite, _ isWanted: (PadMaker) -> Bool, _ state: inout State
     ) throws(PadFileProblem) -> StoredPads? {
         guard !state.ledger.isBurnt(entry.number, site.site) else {
             VaultFile.remove(entry.path)
@@ -362,8 +362,7 @@ package final class PadStore: Sendable {
             throw
                 "is for rows of \(header.inputs) and \(header.outputs) channels, not \(site.inputs) and \(site.outputs)"
         }
-        guard let pads = try PadFile.read(header, key: key, from: file, isWanted: { !makers.contains($0) })
-        else {
+        guard let pads = try PadFile.read(header, key: key, from: file, isWanted: isWanted) else {
             return nil
         }
         guard header.burntBefore <= state.ledger.count else {

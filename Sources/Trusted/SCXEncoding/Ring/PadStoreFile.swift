@@ -18,18 +18,34 @@ package struct StoredPads: ~Copyable, Sendable {
 package struct PadMaker: Hashable, Sendable {
     package let kind: PadSourceKind
     package let name: String
+    /// SHA-256 of the public key that it proved to hold; nil for none.
+    package let key: [UInt8]?
 
-    package init(_ source: any PadSource) { (kind, name) = (source.kind, source.name) }
+    package init(_ source: any PadSource) { (kind, name, key) = (source.kind, source.name, source.key) }
 
     /// At most so many bytes of the name are kept.
     private static let longestName = 200
+    private static let keySize = 32
 
-    fileprivate var bytes: [UInt8] { [kind == .direct ? 0 : 1] + name.utf8.prefix(Self.longestName) }
+    /// A number that says what follows, then the key where there is one, then the name.
+    fileprivate var bytes: [UInt8] {
+        let kept = kind == .peer && key?.count == Self.keySize ? key ?? [] : []
+        return [kind == .direct ? 0 : kept.isEmpty ? 1 : 2] + kept + name.utf8.prefix(Self.longestName)
+    }
 
     fileprivate init?(_ bytes: ArraySlice<UInt8>) {
-        guard let first = bytes.first, first < 2 else { return nil }
+        guard let first = bytes.first, first < 3 else { return nil }
         kind = first == 0 ? .direct : .peer
-        name = String(decoding: bytes.dropFirst(), as: UTF8.self)
+        var rest = bytes.dropFirst()
+        guard first == 2 else {
+            key = nil
+            name = String(decoding: rest, as: UTF8.self)
+            return
+        }
+        guard rest.count >= Self.keySize else { return nil }
+        key = Array(rest.prefix(Self.keySize))
+        rest = rest.dropFirst(Self.keySize)
+        name = String(decoding: rest, as: UTF8.self)
     }
 }
 

@@ -63,18 +63,18 @@ package struct ServedModel: Sendable {
 
 /// A profile with the engine that computes in it.
 package struct ServedProfile: Sendable {
-    package let name: String
+    package var name: String { facts.name }
+    /// What it hides.
+    package let facts: ProfileFacts
     package let loop: EngineLoop
     /// Where what the workers see can be seen, too; none when nobody may.
     package let links: [TappedLink]
-    /// What it does not protect, in one line.
-    package let warning: String
     /// Pads and products, in profile `sealed`.
     package let sealed: SealedReport?
 
     package init(
-        name: String, loop: EngineLoop, links: [TappedLink] = [], warning: String, sealed: SealedReport? = nil
+        _ facts: ProfileFacts, loop: EngineLoop, links: [TappedLink] = [], sealed: SealedReport? = nil
     ) {
-        (self.name, self.loop, self.links, self.warning, self.sealed) = (name, loop, links, warning, sealed)
+        (self.facts, self.loop, self.links, self.sealed) = (facts, loop, links, sealed)
     }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import SCXEngine
 import SCXInference
+import SCXProfiles
 
 /// `GET /v1/models` and `/v1/models/{id}`.
 package enum Models {
@@ -36,10 +37,22 @@ package enum Models {
             "id": .string(id), "object": "model", "created": .int(created), "owned_by": "scx",
             "max_model_len": .int(profile.loop.maximumLength),
             "scx": [
-                "profile": .string(profile.name), "not_protected": .string(profile.warning),
+                "profile": .string(profile.name), "not_protected": .string(profile.facts.line),
                 "profiles": .array(
-                    model.profiles.map { ["name": .string($0.name), "warning": .string($0.warning)] }),
+                    model.profiles.map { profile in
+                        .object([.init("name", .string(profile.name))] + profile.facts.members)
+                    }),
             ],
+        ]
+    }
+}
+
+extension ProfileFacts {
+    /// As `/v1/models` and `/health` have them.
+    var members: [JSON.Member] {
+        [
+            .init("warning", .string(line)), .init("worker_sees", .string(sees)),
+            .init("hides", .string(hides)), .init("leaks", .string(leaks)),
         ]
     }
 }

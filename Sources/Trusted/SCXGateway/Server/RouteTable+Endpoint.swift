@@ -85,9 +85,11 @@ extension RouteTable {
         let profiles: [JSON.Member] = loads.map { profile, load in
             let members: [JSON.Member] = [
                 .init("running", .int(load.running)), .init("waiting", .int(load.waiting)),
-                .init("kept", .int(load.kept)), .init("not_protected", .string(profile.warning)),
+                .init("kept", .int(load.kept)), .init("not_protected", .string(profile.facts.line)),
             ]
-            return JSON.Member(profile.name, .object(members + (profile.sealed?.members ?? [])))
+            return JSON.Member(
+                profile.name,
+                .object(members + profile.facts.members + (profile.sealed?.members ?? [])))
         }
         return .object(
             [
@@ -113,6 +115,7 @@ extension SealedReport {
             .init("workers", .array(workers.map { .string($0) })),
             // Together these owners could read everything; neither can alone.
             .init("peers_that_must_not_collude_with_workers", .array(peers.map { .string($0) })),
+            .init("owners", .string(owners)),
         ]
     }
 }

@@ -11,6 +11,8 @@ import Synchronization
 ///
 /// A broken connection is given up at once, and all requests that are on their way fail; the next one connects anew,
 /// with patience. What the worker held of any session is lost then, and it is for the engine to build it again.
+///
+/// May be used from any thread. While one connects, others learn at once that their answers are lost, and what crossed.
 package final class RemoteLink: WorkerLink {
     /// Makes a connection, or says why there is none now.
     package typealias Connect = @Sendable (_ deadline: Deadline) throws(LinkError) -> any ByteStream
@@ -60,16 +62,18 @@ package final class RemoteLink: WorkerLink {
         var connection: Connection?
         /// Of the next connection.
         var number = 0
-        var traffic = Traffic()
         /// As the last connection's worker said.
         var largestTensor = Hello.usualLargestTensor
     }
 
-    private let connect: Connect
+    private let makeConnection: Connect
     private let digest: String
     private let widestRow: Int
     private let patience: Patience
     private let state = Mutex(State())
+    /// Held while a connection is made.
+    private let connecting = Mutex(())
+    private let counted = Mutex(Traffic())
     /// The stream of the exchange on its way, to be closed from another thread.
     private let current = Mutex<(any ByteStream)?>(nil)
 
@@ -81,13 +85,16 @@ package final class RemoteLink: WorkerLink {
     package init(
         digest: String, widestRow: Int, patience: Patience = .init(), connect: @escaping Connect
     ) {
-        self.connect = connect
+        makeConnection = connect
         self.digest = digest
         self.widestRow = widestRow
         self.patience = patience
     }
 
-    package var traffic: Traffic { state.withLock { $0.traffic } }
+    package var traffic: Traffic { counted.withLock { $0 } }
+
+    /// Who is at the other end of the newest connection; nil before the first.
+    package var remoteEnd: RemoteEnd? { current.withLock { $0 }?.remoteEnd }
 
     package var largestTensor: Int { state.withLock { $0.largestTensor } }
 
@@ -96,41 +103,66 @@ package final class RemoteLink: WorkerLink {
     /// - Parameter duration: How long to try; nil for as long as patience allows.
     /// - Throws: ``LinkError`` that says why there is no worker.
     package func open(within duration: Duration? = nil) throws(LinkError) {
-        try state.withLock { state throws(LinkError) in
-            guard state.connection == nil else { return }
-            _ = try connect(&state, within: duration ?? patience.connect)
+        try connecting.withLock { _ throws(LinkError) in
+            let next = state.withLock { $0.connection == nil ? $0.number : nil }
+            guard let next else { return }
+            let connection = try reconnect(within: duration ?? patience.connect, number: next)
+            state.withLock { state in
+                state.connection = connection
+                state.number += 1
+                let largest = connection.hello.largestTensor
+                state.largestTensor = largest > 0 ? largest : Hello.usualLargestTensor
+            }
+            counted.withLock { $0.connections += 1 }
         }
     }
 
+    package func connect() throws(LinkError) { try open() }
+
     /// What the worker said of itself; connects when there is no connection.
     package func hello() throws(LinkError) -> Hello {
-        try state.withLock { state throws(LinkError) in try connected(&state).hello }
+        try withConnection { connection in connection.hello }
     }
 
     package func exchange(_ request: Request) throws(LinkError) -> Answer { try receive(send(request)) }
 
     package func send(_ request: Request) throws(LinkError) -> SentRequest {
-        try state.withLock { state throws(LinkError) in
-            var connection = try connected(&state)
-            guard request.byteCount <= state.largestTensor else {
-                throw .invalidRequest(
-                    "a tensor of \(request.byteCount >> 20) MiB, the worker takes \(state.largestTensor >> 20) "
-                        + "(scx-worker --max-tensor)")
+        try open()
+        guard request.byteCount <= largestTensor else {
+            throw .invalidRequest(
+                "a tensor of \(request.byteCount >> 20) MiB, the worker takes \(largestTensor >> 20) "
+                    + "(scx-worker --max-tensor)")
+        }
+        return try withConnection { connection throws(LinkError) in
+            while !connection.link.hasRoom { try receiveNext(&connection) }
+            let message = try connection.link.ask(request)
+            let sent = SentRequest(number: message.head.number, connection: connection.number)
+            connection.sent[message.head.number] = Asked(request: request, interest: sent.interest)
+            try connection.stream.send(message)
+            return sent
+        }
+    }
+
+    /// Lends the connection, made anew where there is none; after an error it is lost.
+    private func withConnection<Result: Sendable>(
+        _ body: (inout Connection) throws(LinkError) -> Result
+    ) throws(LinkError) -> Result {
+        while true {
+            try open()
+            let result = try state.withLock { state throws(LinkError) -> Result? in
+                // Another thread may have lost it in between.
+                guard var connection = state.connection else { return nil }
+                state.connection = nil
+                do throws(LinkError) {
+                    let result = try body(&connection)
+                    state.connection = connection
+                    return result
+                } catch {
+                    connection.stream.bytes.close()
+                    throw error
+                }
             }
-            // Until the message is sent the connection counts as lost.
-            state.connection = nil
-            do throws(LinkError) {
-                while !connection.link.hasRoom { try receiveNext(&connection, &state.traffic) }
-                let message = try connection.link.ask(request)
-                let sent = SentRequest(number: message.head.number, connection: connection.number)
-                connection.sent[message.head.number] = Asked(request: request, interest: sent.interest)
-                try connection.stream.send(message)
-                state.connection = connection
-                return sent
-            } catch {
-                connection.stream.bytes.close()
-                throw error
-            }
+            if let result { return result }
         }
     }
 
@@ -147,9 +179,7 @@ package final class RemoteLink: WorkerLink {
                 "RemoteLink: the answer was received before")
             state.connection = nil
             do throws(LinkError) {
-                while connection.answers[waiting.number] == nil {
-                    try receiveNext(&connection, &state.traffic)
-                }
+                while connection.answers[waiting.number] == nil { try receiveNext(&connection) }
             } catch {
                 connection.stream.bytes.close()
                 throw error
@@ -164,7 +194,7 @@ package final class RemoteLink: WorkerLink {
     /// Reads one answer, to whichever request it is; what the worker refuses is an answer, too.
     ///
     /// - Throws: What ends the connection.
-    private func receiveNext(_ connection: inout Connection, _ traffic: inout Traffic) throws(LinkError) {
+    private func receiveNext(_ connection: inout Connection) throws(LinkError) {
         var link = connection.link
         let reply = try connection.stream.receive(before: Deadline(after: patience.answer)) {
             head throws(LinkError) in try link.begin(head)
@@ -174,7 +204,7 @@ package final class RemoteLink: WorkerLink {
         let result: Result<Answer, LinkError>
         do throws(LinkError) {
             let answer = try link.receive(reply)
-            if let asked { traffic.add(asked.request, answer) }
+            if let asked { counted.withLock { $0.add(asked.request, answer) } }
             result = .success(answer)
         } catch {
             // The worker may have refused this request alone.
@@ -189,22 +219,6 @@ package final class RemoteLink: WorkerLink {
         }
     }
 
-    /// The connection, made anew when there is none.
-    private func connected(_ state: inout State) throws(LinkError) -> Connection {
-        if let open = state.connection { return open }
-        return try connect(&state, within: patience.connect)
-    }
-
-    private func connect(_ state: inout State, within duration: Duration) throws(LinkError) -> Connection {
-        let connection = try reconnect(within: duration, number: state.number)
-        state.number += 1
-        state.traffic.connections += 1
-        let largest = connection.hello.largestTensor
-        state.largestTensor = largest > 0 ? largest : Hello.usualLargestTensor
-        state.connection = connection
-        return connection
-    }
-
     /// Ends the connection, also under an exchange on another thread, which then fails.
     package func close() { current.withLock { $0?.close() } }
 
@@ -213,7 +227,7 @@ package final class RemoteLink: WorkerLink {
         let deadline = Deadline(after: duration)
         var pause = Duration.milliseconds(20)
         while true {
-            do throws(LinkError) { return try greet(connect(deadline), deadline, number) } catch {
+            do throws(LinkError) { return try greet(makeConnection(deadline), deadline, number) } catch {
                 // Another model or version stays what it is; a missing or full worker may come.
                 switch error {
                 case .incompatible, .unreachable: throw error

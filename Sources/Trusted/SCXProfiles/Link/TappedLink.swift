@@ -81,4 +81,6 @@ package final class TappedLink: WorkerLink {
     }
 
     package func receive(_ sent: SentRequest) throws(LinkError) -> Answer { try inner.receive(sent) }
+
+    package func connect() throws(LinkError) { try inner.connect() }
 }

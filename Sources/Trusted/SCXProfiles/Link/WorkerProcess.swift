@@ -15,10 +15,19 @@ extension RemoteLink {
     }
 
     /// A way to a worker of this program's own that others may use too.
-    package convenience init(to worker: WorkerProcess, _ checkpoint: Checkpoint) {
+    ///
+    /// - Parameters:
+    ///   - worker: The process.
+    ///   - checkpoint: The model that it serves.
+    ///   - owners: Where it is noted as a main worker.
+    package convenience init(
+        to worker: WorkerProcess, _ checkpoint: Checkpoint, owners: OwnerSeparation = OwnerSeparation()
+    ) {
         self.init(
-            digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, patience: .ownProcess
-        ) { deadline throws(LinkError) in try worker.connect(before: deadline) }
+            digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, patience: .ownProcess,
+            connect: owners.guarding(.worker, name: WorkerProcess.name) { deadline throws(LinkError) in
+                try worker.connect(before: deadline)
+            })
     }
 }
 
@@ -55,6 +64,9 @@ package final class WorkerProcess: Sendable {
         let input: Pipe
         var hasServed = false
     }
+
+    /// What people call it.
+    package static let name = "own process"
 
     package var socket: String { "\(directory)/worker.sock" }
 

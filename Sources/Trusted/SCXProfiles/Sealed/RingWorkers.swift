@@ -4,8 +4,8 @@ package import SCXLink
 
 /// The main workers of profile `sealed`: any rows can go to any of them, since none holds anything of a session.
 ///
-/// Rows of a request are spread by measured speed. A worker that breaks or lies is left out for a while. Workers that hold
-/// shards are one member together.
+/// Rows of a request are spread by measured speed. A worker that breaks is left out until it is connected to again, one that
+/// lies for a while (``Availability``). Workers that hold shards are one member together.
 ///
 /// Not thread-safe: one forward pass owns it.
 package final class RingWorkers {
@@ -16,9 +16,6 @@ package final class RingWorkers {
         let links: [any WorkerLink]
         /// Multiply-adds a second, measured; nil before the first product.
         var speed: Double?
-        /// When it may be tried again; nil while it is in use.
-        var outUntil: ContinuousClock.Instant?
-        var failures = 0
     }
 
     /// Rows that were sent.
@@ -36,20 +33,23 @@ package final class RingWorkers {
     }
 
     private var members: [Member]
-    private let warn: (String) -> Void
-    /// How long a worker is left out after its first failure; doubled by each that follows, up to 5 minutes.
-    private static let firstPause = Duration.seconds(2)
+    private let availability: Availability
+    private let warn: @Sendable (String) -> Void
 
     /// - Parameters:
     ///   - links: For each member its name and its links, in the order of their shards.
-    ///   - warn: Told, once each time, when a worker is left out.
+    ///   - warn: Told, once each time, when a worker is left out, and when one that was lost is back.
     package init(
-        _ links: [(name: String, links: [any WorkerLink])], warn: @escaping (String) -> Void = { _ in }
+        _ links: [(name: String, links: [any WorkerLink])],
+        warn: @escaping @Sendable (String) -> Void = { _ in }
     ) {
         precondition(!links.isEmpty && links.allSatisfy { !$0.links.isEmpty }, "RingWorkers: no worker")
         members = links.map { Member(name: $0.name, links: $0.links) }
+        availability = Availability(count: links.count)
         self.warn = warn
     }
+
+    deinit { availability.close() }
 
     package var names: [String] { members.map(\.name) }
 
@@ -57,23 +57,15 @@ package final class RingWorkers {
         members.flatMap(\.links).reduce(Traffic()) { $0 + $1.traffic }
     }
 
-    /// Members that rows can be sent to, those whose pause is over among them; when all pause, the one that ends first.
-    private var usable: [Int] {
-        let now = ContinuousClock.now
-        let ready = members.indices.filter { members[$0].outUntil.map { $0 <= now } ?? true }
-        if !ready.isEmpty { return ready }
-        return members.indices.min { a, b in
-            (members[a].outUntil ?? now) < (members[b].outUntil ?? now)
-        }.map { [$0] } ?? []
-    }
-
-    /// Sends rows.
+    /// Sends rows; waits while all workers are lost and may come back.
     ///
     /// - Throws: ``LinkError`` when a worker cannot be reached; it is left out from now on.
     func send(_ tensor: RingTensor, _ site: RingSite) throws(LinkError) -> Sent {
         let (layer, name) = site.site.named
         var parts: [Part] = []
-        for (member, rows) in shares(of: tensor.rows) {
+        let shares = shares(of: tensor.rows)
+        guard !shares.isEmpty else { throw .unreachable("all workers are lost") }
+        for (member, rows) in shares {
             let part =
                 rows.count == tensor.rows
                 ? tensor
@@ -88,7 +80,7 @@ package final class RingWorkers {
                 for link in members[member].links { requests.append(try link.send(request)) }
                 parts.append(Part(member: member, rows: rows, requests: requests, start: start))
             } catch {
-                leaveOut(member, "\(error)")
+                leaveOut(member, error)
                 throw error
             }
         }
@@ -108,7 +100,7 @@ package final class RingWorkers {
                 if sent.parts.count == 1 { return own }
                 values += own.values
             } catch {
-                leaveOut(part.member, "\(error)")
+                leaveOut(part.member, error)
                 failure = error
             }
         }
@@ -130,7 +122,6 @@ package final class RingWorkers {
         let work = Double(part.rows.count) * Double(site.inputs) * Double(site.outputs)
         let speed = work / max(seconds, 1e-6)
         members[part.member].speed = members[part.member].speed.map { 0.8 * $0 + 0.2 * speed } ?? speed
-        members[part.member].outUntil = nil
         guard columns.count > 1 else { return columns[0] }
         var values: [UInt32] = []
         values.reserveCapacity(part.rows.count * site.outputs)
@@ -142,12 +133,13 @@ package final class RingWorkers {
         return RingTensor(joinedRows: part.rows.count, channels: site.outputs, values: values)
     }
 
-    /// Which rows go to whom: in proportion to their speed, to the fastest alone where there are few.
+    /// Which rows go to whom: in proportion to their speed, to the fastest alone where there are few; to nobody when all
+    /// workers are lost.
     private func shares(of rows: Int) -> [(member: Int, rows: Range<Int>)] {
-        let usable = usable
+        let usable = availability.usable()
         guard usable.count > 1, rows >= 4 * usable.count else {
             let best = usable.max { (members[$0].speed ?? .infinity) < (members[$1].speed ?? .infinity) }
-            return [(best ?? 0, 0..<rows)]
+            return best.map { [($0, 0..<rows)] } ?? []
         }
         // Whose speed is not known gets as much as the others.
         let known = usable.compactMap { members[$0].speed }
@@ -168,13 +160,29 @@ package final class RingWorkers {
     /// Leaves out the worker that computed a row wrongly.
     func distrust(_ row: Int, _ sent: Sent) {
         guard let part = sent.parts.first(where: { $0.rows.contains(row) }) else { return }
-        leaveOut(part.member, "it returned a wrong product")
+        suspend(part.member, "it returned a wrong product")
     }
 
-    private func leaveOut(_ member: Int, _ reason: String) {
-        let pause = min(Self.firstPause * (1 << min(members[member].failures, 8)), .seconds(300))
-        members[member].failures += 1
-        members[member].outUntil = .now + pause
+    private func leaveOut(_ member: Int, _ error: LinkError) {
+        switch error {
+        case .malformedFrame, .incompatible, .timedOut, .disconnected, .unreachable:
+            let (name, links, warn) = (members[member].name, members[member].links, warn)
+            let isNew = availability.lose(member) {
+                do throws(LinkError) {
+                    for link in links { try link.connect() }
+                } catch {
+                    return false
+                }
+                warn("worker \(name) is back")
+                return true
+            }
+            if isNew { warn("worker \(name) is left out until it is back: \(error)") }
+        case .invalidRequest, .workerFull, .unexpectedAnswer: suspend(member, "\(error)")
+        }
+    }
+
+    private func suspend(_ member: Int, _ reason: String) {
+        let pause = availability.suspend(member)
         warn("worker \(members[member].name) is left out for \(pause / .seconds(1)) s: \(reason)")
     }
 }

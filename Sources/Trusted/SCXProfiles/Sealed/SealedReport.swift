@@ -21,8 +21,16 @@ package final class SealedReport: Sendable {
 
     package var values: SealedCounts.Values { counts.values }
 
-    /// The peers that multiply pads.
+    /// The peers that multiply pads, those of pads that were loaded from disk among them.
     ///
     /// Their owners and those of ``workers`` could read everything together.
-    package var peers: [String] { bank.sourceNames(of: .peer) }
+    package var peers: [String] { bank.makerNames(of: .peer) }
+
+    /// Whose owners must not collude, in one line.
+    package var owners: String {
+        guard !peers.isEmpty else { return "pads are multiplied on this side alone, and no peer knows them" }
+        return
+            "the owners of workers (\(workers.joined(separator: ", "))) and of peers (\(peers.joined(separator: ", "))) "
+            + "must not be one and must not share what they receive: together they read everything"
+    }
 }

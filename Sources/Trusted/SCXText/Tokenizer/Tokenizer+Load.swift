@@ -16,6 +16,12 @@ extension Tokenizer {
                 configuration: hasConfiguration ? try Self.readJSON(configuration, in: directory) : .null))
     }
 
+    /// Reads a directory's tokenizer, nil where it has no `tokenizer.json`.
+    package convenience init?(ifPresentIn directory: String) throws(TokenizerError) {
+        guard FileManager.default.fileExists(atPath: directory + "/tokenizer.json") else { return nil }
+        try self.init(directory: directory)
+    }
+
     /// Takes the contents of a `tokenizer.json`.
     ///
     /// - Parameters:

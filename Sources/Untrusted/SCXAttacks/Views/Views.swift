@@ -27,10 +27,7 @@ public struct Views: Sendable {
             answers[MessageKey(entry)] = entry
         }
         for (index, entry) in transcript.entries.enumerated() where entry.direction == .received {
-            // Integers of a permutation, or of an attention whose numbers were rounded, are no padded ones.
-            if entry.elements == .uint32, entry.kind != .unlock, entry.kind != .attention {
-                words.append(entry)
-            }
+            if entry.isPaddedRows { words.append(entry) }
             guard case .request(let operation) = entry.detail else { continue }
             let answer = answers[MessageKey(entry)].flatMap { $0.kind == entry.kind ? $0 : nil }
             try sorter.take(entry, operation, answer: answer, message: index + 1)

@@ -65,6 +65,7 @@ async function connect() {
     if (profiles.some(({ name }) => name === chosen)) $("profile").value = chosen;
     $("profile").disabled = profiles.length === 0;
     warn();
+    showFacts(health);
     return true;
   } catch (error) {
     $("model").textContent = error.status === 401 ? "this server asks for an API key" : error.message;
@@ -76,6 +77,16 @@ async function connect() {
 function warn() {
   const profile = profiles.find(({ name }) => name === $("profile").value);
   $("warning").textContent = profile?.warning ? `${profile.name}: ${profile.warning}` : "";
+}
+
+/** What the profiles that are served here hide, and whose owners must not collude. */
+function showFacts(health) {
+  const rows = profiles.map(({ name, worker_sees, hides, leaks }) =>
+    element("tr", {}, element("th", { scope: "row" }, name), ...[worker_sees, hides, leaks].map((text) => element("td", {}, text ?? ""))));
+  $("facts").querySelector("tbody").replaceChildren(...rows);
+  const owners = Object.entries(health.profiles ?? {}).filter(([, { owners }]) => owners);
+  $("owners").replaceChildren(...owners.map(([name, { owners }]) => element("li", {}, `${name}: ${owners}`)));
+  $("facts").hidden = rows.length === 0;
 }
 
 function addMessage(role, text) {

@@ -1,11 +1,11 @@
 import ArgumentParser
-import SCXEngine
-import SCXInference
+package import SCXEngine
+package import SCXInference
 import SCXProfiles
-import SCXText
+package import SCXText
 
-/// What proposes tokens of an answer before the model computes them.
-enum SpeculateFlag: Equatable, ExpressibleByArgument {
+/// What proposes tokens of an answer before the model computes them, as `--speculate` has it.
+package enum SpeculateFlag: Equatable, ExpressibleByArgument {
     case off
     case ngram(longest: Int)
     case model(directory: String, longest: Int)
@@ -14,7 +14,7 @@ enum SpeculateFlag: Equatable, ExpressibleByArgument {
     private static let defaultLongest = 4
     private static let lengths = 1...32
 
-    init?(argument: String) {
+    package init?(argument: String) {
         let parts = argument.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
             .map(String.init)
         switch (parts[0], parts.count) {
@@ -43,11 +43,19 @@ enum SpeculateFlag: Equatable, ExpressibleByArgument {
         Int(text).flatMap { lengths.contains($0) ? $0 : nil }
     }
 
-    var defaultValueDescription: String { "off" }
+    /// Most tokens of a draft; 0 for none.
+    package var longest: Int {
+        switch self {
+        case .off: 0
+        case .ngram(let longest), .model(_, let longest): longest
+        }
+    }
+
+    package var defaultValueDescription: String { "off" }
 }
 
 /// A way to draft that is ready, for any number of engines.
-enum OpenDrafts {
+package enum OpenDrafts {
     case off
     case ngram(longest: Int)
     case model(DraftModel, longest: Int)
@@ -55,15 +63,18 @@ enum OpenDrafts {
     /// Loads what the option names.
     ///
     /// - Parameters:
-    ///   - options: Of the command.
+    ///   - flag: Of the command.
     ///   - checkpoint: The model that answers.
     ///   - tokenizer: Its tokenizer.
     ///   - name: Its name.
+    ///   - weights: How a draft model's weights are held.
+    ///   - threads: That compute it; nil for one for each core.
     /// - Throws: An error that names the file at fault, or says that the two models have other tokens.
-    init(
-        _ options: ModelOptions, _ checkpoint: Checkpoint, _ tokenizer: Tokenizer?, _ name: String
+    package init(
+        _ flag: SpeculateFlag, _ checkpoint: Checkpoint, _ tokenizer: Tokenizer?, name: String,
+        weights: WeightFormat, threads: Int?
     ) throws {
-        switch options.speculate {
+        switch flag {
         case .off: self = .off
         case .ngram(let longest): self = .ngram(longest: longest)
         case .model(let directory, let longest):
@@ -84,19 +95,19 @@ enum OpenDrafts {
                     )
                 }
             }
-            let pool = ThreadPool(threads: options.threads ?? ThreadPool.systemCores)
+            let pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
             var progress = ProgressLine("loading the draft model")
             defer { progress.finish() }
             self = .model(
                 DraftModel(
                     embedding: try TokenEmbedding(draft),
-                    decoder: try Decoder(draft, format: options.weights, pool: pool) { progress.show($0) }),
+                    decoder: try Decoder(draft, format: weights, pool: pool) { progress.show($0) }),
                 longest: longest)
         }
     }
 
     /// A drafter for one engine.
-    func makeDrafter() -> (any Drafter)? {
+    package func makeDrafter() -> (any Drafter)? {
         switch self {
         case .off: nil
         case .ngram(let longest): NGramDrafter(longest: longest)
