@@ -4,7 +4,7 @@ import SCXLink
 
 func leak(
     _ rows: consuming PaddedRows, _ answer: RingTensor, _ integers: borrowing FixedPointRows,
-    _ expected: borrowing SecretBuffer<UInt64>
+    _ expected: borrowing ExpectedSketches
 ) {
     _ = rows.open(answer, integers, expected: expected, pool: nil)
     _ = rows.open(answer, integers, expected: expected, pool: nil)
