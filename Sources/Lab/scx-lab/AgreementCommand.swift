@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import SCXInference
+import SCXOptions
 import SCXText
 
 struct AgreementCommand: ParsableCommand {
@@ -15,8 +16,7 @@ struct AgreementCommand: ParsableCommand {
             logits over the length of the reference's.
             """)
 
-    @Option(help: "Directory of the model.")
-    var model: String
+    @OptionGroup var loaded: ModelFlags
 
     @Option(help: "A text file.")
     var text: String
@@ -33,15 +33,12 @@ struct AgreementCommand: ParsableCommand {
     )
     var profiles = "plain:bf16,fixed-point,plain:int8"
 
-    @Option(help: "Threads that compute. (default: one for each core)")
-    var threads: Int?
-
     @Flag(help: "Print one JSON object.")
     var json = false
 
     func validate() throws {
-        guard tokens >= 2, context >= 2, threads ?? 1 > 0 else {
-            throw ValidationError("'--tokens' and '--context' are at least 2, '--threads' is positive.")
+        guard tokens >= 2, context >= 2 else {
+            throw ValidationError("'--tokens' and '--context' are at least 2.")
         }
         guard ways != nil else {
             throw ValidationError(
@@ -56,9 +53,9 @@ struct AgreementCommand: ParsableCommand {
     }
 
     func run() throws {
-        let checkpoint = try Checkpoint(directory: model)
+        let checkpoint = try loaded.checkpoint()
         let content = try String(contentsOfFile: text, encoding: .utf8)
-        let all = try Tokenizer(directory: model).encode(content, addSpecialTokens: false)
+        let all = try Tokenizer(directory: checkpoint.directory).encode(content, addSpecialTokens: false)
         guard all.count >= tokens else {
             throw ValidationError("'\(text)' has \(all.count) tokens, fewer than '--tokens \(tokens)'.")
         }
@@ -67,7 +64,7 @@ struct AgreementCommand: ParsableCommand {
             Array(all[$0..<min($0 + window, tokens)])
         }
         let agreement = try Agreement(
-            checkpoint, ways: ways ?? [], pool: ThreadPool(threads: threads ?? ThreadPool.systemCores))
+            checkpoint, ways: ways ?? [], pool: loaded.pool)
         var line = ProgressLine("agreement")
         let results = try agreement.measure(windows) { line.show($0) }
         line.finish()
@@ -84,7 +81,7 @@ struct AgreementCommand: ParsableCommand {
             return
         }
         let report: JSON = [
-            "model": .string(model), "text": .string(text), "context": .int(window),
+            "model": .string(checkpoint.directory), "text": .string(text), "context": .int(window),
             "profiles": .array(
                 results.map { result in
                     [

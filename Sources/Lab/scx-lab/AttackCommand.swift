@@ -3,6 +3,7 @@ import Foundation
 import SCXAttacks
 import SCXInference
 import SCXLink
+import SCXOptions
 import SCXText
 
 struct AttackCommand: ParsableCommand {
@@ -16,8 +17,7 @@ struct AttackCommand: ParsableCommand {
     @Option(help: "Directory of scx-worker's --record.")
     var transcript: String
 
-    @Option(help: "Directory of the model that was served.")
-    var model: String
+    @OptionGroup var loaded: ModelFlags
 
     @Option(help: "One attack by its name. (default: all)")
     var attack: String?
@@ -29,20 +29,17 @@ struct AttackCommand: ParsableCommand {
         help: "File with the true tokens: one line of token numbers for each session, in their order.")
     var truth: String?
 
-    @Option(help: "Threads that compute. (default: one for each core)")
-    var threads: Int?
-
     @Flag(help: "Do not take the prompt to be written with the model's chat template.")
     var noTemplate = false
 
     func validate() throws {
-        guard session ?? 1 > 0, threads ?? 1 > 0 else {
-            throw ValidationError("'--session' and '--threads' take positive numbers.")
+        guard session ?? 1 > 0 else {
+            throw ValidationError("'--session' takes a positive number.")
         }
     }
 
     func run() throws {
-        let checkpoint = try Checkpoint(directory: model)
+        let checkpoint = try loaded.checkpoint()
         let views = try Views(directory: transcript, configuration: checkpoint.configuration)
         guard !views.sessions.isEmpty else { throw ValidationError("\(transcript) has no session.") }
         let truths = try readTruths()
@@ -56,14 +53,15 @@ struct AttackCommand: ParsableCommand {
         }
         // Attackers hold the weights as the attacked worker does, or rounding would tell candidates apart.
         let format = views.weights.flatMap { WeightFormat(rawValue: $0) } ?? .f32
-        let pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
+        let pool = loaded.pool
         let known = try PublicModel(checkpoint, format: format, pool: pool)
-        let tokenizer = try? Tokenizer(directory: model)
+        let tokenizer = try? Tokenizer(directory: checkpoint.directory)
         for (index, one) in views.sessions.enumerated() where session == nil || session == index + 1 {
             print("session \(index + 1): \(one.steps.count) steps, \(one.length) positions")
             var target = Target(model: known, views: views, session: one)
             if !noTemplate, let first = one.steps.first {
-                let marks = try KnownText.template(directory: model, promptLength: first.positions.count)
+                let marks = try KnownText.template(
+                    directory: checkpoint.directory, promptLength: first.positions.count)
                 if !marks.isEmpty { target.known = marks }
             }
             for attack in attacks {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import SCXInference
+import SCXOptions
 import Synchronization
 
 struct AttentionCommand: ParsableCommand {
@@ -32,8 +33,7 @@ struct AttentionCommand: ParsableCommand {
     @Option(help: "Megabytes of caches in memory at most.")
     var memory = 4_096
 
-    @Option(help: "Threads that compute. (default: one for each core)")
-    var threads: Int?
+    @OptionGroup var compute: ThreadsFlag
 
     private var shape: SyntheticShape? { SynthCommand.shapes.first { $0.name == modelShape } }
     private var formats: [LayerCache.Format?] { Self.parts(kv).map { .init(rawValue: $0) } }
@@ -57,14 +57,14 @@ struct AttentionCommand: ParsableCommand {
         guard !rowCounts.isEmpty, rowCounts.allSatisfy({ (1...shortest).contains($0 ?? 0) }) else {
             throw ValidationError("'--rows \(rows)' is not a list of numbers from 1 to the shortest context.")
         }
-        guard repeats > 0, memory > 0, (1...1_024).contains(threads ?? 1) else {
-            throw ValidationError("'--repeats', '--memory' and '--threads' take positive numbers.")
+        guard repeats > 0, memory > 0 else {
+            throw ValidationError("'--repeats' and '--memory' take positive numbers.")
         }
     }
 
     func run() throws {
         guard let shape else { return }  // Ruled out above.
-        let pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
+        let pool = compute.pool
         print("\(modelShape), \(pool.threads) threads, \(InstructionSet.detected)")
         for context in contexts.compactMap({ $0 }) {
             for format in formats.compactMap({ $0 }) {

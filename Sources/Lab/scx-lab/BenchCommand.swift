@@ -1,6 +1,7 @@
 import ArgumentParser
 import SCXEngine
 import SCXInference
+import SCXOptions
 import SCXProfiles
 import SCXWorker
 
@@ -19,14 +20,7 @@ struct BenchCommand: ParsableCommand {
             change from one second to the next. 'of_floor' is the least time possible over the time taken.
             """)
 
-    @Option(help: "Model directory as Hugging Face has it.")
-    var model: String
-
-    @Option(help: "Precision of the weights in memory: f32, bf16, int8 or int4.")
-    var weights: WeightFormat = .bf16
-
-    @Option(help: "Threads that compute. (default: one for each core)")
-    var threads: Int?
+    @OptionGroup var loaded: WeightsFlags
 
     @Option(help: "Lengths of prompts, separated by commas.")
     var prompt = "8,128,512"
@@ -44,24 +38,25 @@ struct BenchCommand: ParsableCommand {
         guard lengths.allSatisfy({ $0 ?? 0 > 0 }), !lengths.isEmpty else {
             throw ValidationError("'--prompt \(prompt)' is not a list of lengths.")
         }
-        guard generate >= 0, repeats > 0, threads ?? 1 > 0 else {
-            throw ValidationError("'--generate', '--repeats' and '--threads' take positive numbers.")
+        guard generate >= 0, repeats > 0 else {
+            throw ValidationError("'--generate' and '--repeats' take positive numbers.")
         }
     }
 
     private var lengths: [Int?] { prompt.split(separator: ",").map { Int($0) } }
 
     func run() throws {
-        let checkpoint = try Checkpoint(directory: model)
-        let pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
+        let checkpoint = try loaded.checkpoint()
+        let pool = loaded.pool
         let clock = ContinuousClock()
         let start = clock.now
         var progress = ProgressLine("loading")
-        let decoder = try Decoder(checkpoint, format: weights, pool: pool) { progress.show($0) }
+        let decoder = try Decoder(checkpoint, format: loaded.weights, pool: pool) { progress.show($0) }
         progress.finish()
         let loadSeconds = (clock.now - start) / .seconds(1)
         let bench = Bench(
-            decoder: decoder, embedding: try TokenEmbedding(checkpoint), format: weights, pool: pool)
+            decoder: decoder, embedding: try TokenEmbedding(checkpoint), format: loaded.weights,
+            pool: pool)
 
         var rows: [JSON] = []
         for length in lengths.compactMap({ $0 }) {
@@ -83,7 +78,7 @@ struct BenchCommand: ParsableCommand {
             return print("load \(rounded(loadSeconds)) s, peak memory \(peakMemory() >> 20) MiB")
         }
         let report: JSON = [
-            "model": .string(checkpoint.directory), "weights": .string(weights.rawValue),
+            "model": .string(checkpoint.directory), "weights": .string(loaded.weights.rawValue),
             "threads": .int(pool.threads),
             "instructions": .string("\(InstructionSet.detected)"), "load_s": .double(loadSeconds),
             "weight_bytes": .int(decoder.byteCount), "peak_memory_bytes": .int(peakMemory()),

@@ -3,6 +3,7 @@ import Foundation
 import SCXAttacks
 import SCXInference
 import SCXLink
+import SCXOptions
 import SCXText
 import SCXWorker
 
@@ -15,8 +16,7 @@ struct ControlCommand: ParsableCommand {
             'scx-lab attack --truth'.
             """)
 
-    @Option(help: "Directory of the model.")
-    var model: String
+    @OptionGroup var loaded: ModelFlags
 
     @Option(
         help: """
@@ -67,8 +67,8 @@ struct ControlCommand: ParsableCommand {
     ]
 
     func run() throws {
-        let pool = ThreadPool(threads: ThreadPool.systemCores)
-        let checkpoint = try Checkpoint(directory: model)
+        let pool = loaded.pool
+        let checkpoint = try loaded.checkpoint()
         let sealed: SealedRecorder? =
             switch Self.encodings[encoding] {
             case .ring, nil: try SealedRecorder(checkpoint, pool: pool)
@@ -81,10 +81,10 @@ struct ControlCommand: ParsableCommand {
         func draw(_ count: Int) -> [Int32] { (0..<count).map { _ in Int32(random.next() % vocabulary) } }
         var prompts: [[Int32]] = []
         if let text {
-            guard let format = try ChatFormat.load(directory: URL(filePath: model)) else {
-                throw ValidationError("\(model) has no chat template.")
+            guard let format = try ChatFormat.load(directory: URL(filePath: checkpoint.directory)) else {
+                throw ValidationError("\(checkpoint.directory) has no chat template.")
             }
-            let tokenizer = try Tokenizer(directory: model)
+            let tokenizer = try Tokenizer(directory: checkpoint.directory)
             for line in try String(contentsOf: URL(filePath: text), encoding: .utf8).split(separator: "\n") {
                 let prompt = try format.prompt([ChatMessage(role: "user", content: String(line))])
                 prompts.append(tokenizer.encode(prompt, addSpecialTokens: false))

@@ -1,10 +1,5 @@
-public import ArgumentParser
 import Foundation
-public import SCXInference
 import SCXText
-
-extension WeightFormat: ExpressibleByArgument {}
-extension LayerCache.Format: ExpressibleByArgument {}
 
 extension Tokenizer {
     /// Tokens as text on one line that a terminal can show; tokens that nobody found are a gap.

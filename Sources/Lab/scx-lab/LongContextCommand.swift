@@ -3,6 +3,7 @@ import Foundation
 import SCXEncoding
 import SCXInference
 import SCXLink
+import SCXOptions
 import SCXProfiles
 
 struct LongContextCommand: ParsableCommand {
@@ -14,14 +15,13 @@ struct LongContextCommand: ParsableCommand {
             this process, with int8 weights. The floor is the time of reading the weights and the cache once.
             """)
 
-    @Option(help: "Model directory as Hugging Face has it.")
-    var model: String
+    @OptionGroup var loaded: ModelFlags
 
     @Option(help: "Tokens in the cache, separated by commas.")
     var context = "1024,8192,65536"
 
     @Option(help: "How sealed holds keys and values: f32, bf16, f16 or int8.")
-    var kv = "int8"
+    var kv = LayerCache.Format.int8
 
     @Option(help: "Tokens at each length; their mean counts.")
     var tokens = 8
@@ -35,9 +35,6 @@ struct LongContextCommand: ParsableCommand {
         guard !contexts.isEmpty, contexts.allSatisfy({ (1...1 << 22).contains($0 ?? 0) }) else {
             throw ValidationError("'--context \(context)' is not a list of lengths (1 to 4194304).")
         }
-        guard LayerCache.Format(rawValue: kv) != nil else {
-            throw ValidationError("'--kv \(kv)' is none of f32, bf16, f16 and int8.")
-        }
         guard (1...1_024).contains(tokens) else {
             throw ValidationError("'--tokens \(tokens)' is not a number from 1 to 1024.")
         }
@@ -47,7 +44,7 @@ struct LongContextCommand: ParsableCommand {
     }
 
     func run() throws {
-        let checkpoint = try Checkpoint(directory: model)
+        let checkpoint = try loaded.checkpoint()
         let names = profiles.split(separator: ",")
         if names.contains("sealed") { try runSealed(checkpoint) }
         if names.contains("plain") { try runPlain(checkpoint) }
@@ -64,7 +61,7 @@ struct LongContextCommand: ParsableCommand {
         let weights = try Decoder(checkpoint, format: .int8, pool: pool)
         let bank = PadBank(sites: ring.sites, sources: [DirectPads(weights)], limits: limits)
         var options = RingOptions()
-        options.cacheFormat = LayerCache.Format(rawValue: kv) ?? .f32
+        options.cacheFormat = kv
         let counts = SealedCounts()
         let forward = RingForwardPass(
             sealed: ring, workers: RingWorkers([("own", [link])]), bank: bank, counts: counts,
@@ -84,7 +81,7 @@ struct LongContextCommand: ParsableCommand {
             let attention = ((after[.attention] ?? 0) - (before[.attention] ?? 0)) / Double(tokens)
             try forward.end(slot)
             try report(
-                "sealed, \(kv)", context, seconds, weights: weights.byteCount, cache: bytes, pool,
+                "sealed, \(kv.rawValue)", context, seconds, weights: weights.byteCount, cache: bytes, pool,
                 note: ", attention \(rounded(attention * 1e3)) ms")
         }
     }

@@ -3,6 +3,7 @@ import Foundation
 import SCXEngine
 import SCXInference
 import SCXLink
+import SCXOptions
 import SCXProfiles
 import SCXWorker
 
@@ -17,11 +18,7 @@ struct OverheadCommand: ParsableCommand {
             '--inprocess' there is no link, so the difference of both runs is what the link costs.
             """)
 
-    @Option(help: "Model directory as Hugging Face has it.")
-    var model: String
-
-    @Option(help: "Precision of the weights in memory: f32, bf16, int8 or int4.")
-    var weights: WeightFormat = .bf16
+    @OptionGroup var loaded: WeightsFlags
 
     @Option(help: "Cases, separated by commas.")
     var cases = "8:24,128:24,512:24"
@@ -66,7 +63,7 @@ struct OverheadCommand: ParsableCommand {
     }
 
     func run() throws {
-        let checkpoint = try Checkpoint(directory: model)
+        let checkpoint = try loaded.checkpoint()
         for case (let prompt, let tokens)? in parsed
         where prompt + tokens > checkpoint.configuration.maximumLength {
             throw ValidationError("'\(prompt):\(tokens)' exceeds the model's context.")
@@ -75,7 +72,7 @@ struct OverheadCommand: ParsableCommand {
         options.redundancy = redundancy == 0 ? .none : .fixed(redundancy)
         options.reuse = ScxOptions.Reuse(rawValue: reuse) ?? .oneTime
         options.compression = bits == 32 ? .float32 : bits == 8 ? .int8 : .int4
-        let pool = ThreadPool(threads: ThreadPool.systemCores)
+        let pool = loaded.pool
         let profile = try ModelProfile.cached(
             checkpoint, encode: nil, pool: pool, progress: ProgressLine("profiling")
         ) { standardError("warning: \($0)") }
@@ -85,7 +82,8 @@ struct OverheadCommand: ParsableCommand {
                 embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration,
                 link: link),
             try ScxForwardPass(
-                checkpoint, format: weights, pool: pool, profile: profile, options: options, link: link),
+                checkpoint, format: loaded.weights, pool: pool, profile: profile, options: options, link: link
+            ),
         ]
         print("prompt tokens  profile  first token s  (trusted)   a token ms  (trusted)   KiB a token")
         for case (let prompt, let tokens)? in parsed {
@@ -111,9 +109,10 @@ struct OverheadCommand: ParsableCommand {
         _ checkpoint: Checkpoint, _ pool: ThreadPool
     ) throws -> any WorkerLink {
         if inprocess {
-            return InProcessLink(Worker(model: try Decoder(checkpoint, format: weights, pool: pool)))
+            return InProcessLink(Worker(model: try Decoder(checkpoint, format: loaded.weights, pool: pool)))
         }
-        let link = try RemoteLink(ownWorkerFor: checkpoint, arguments: ["--weights", weights.rawValue])
+        let link = try RemoteLink(
+            ownWorkerFor: checkpoint, arguments: ["--weights", loaded.weights.rawValue])
         try link.open()
         return link
     }

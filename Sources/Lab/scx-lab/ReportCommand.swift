@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import SCXInference
+import SCXOptions
 
 struct ReportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -12,8 +13,7 @@ struct ReportCommand: ParsableCommand {
             needs nothing else. Slow attacks run on fewer prompts, and the report says on how many.
             """)
 
-    @Option(help: "Directory of the model.")
-    var model: String
+    @OptionGroup var loaded: WeightsFlags
 
     @Option(help: "A text file that prompts are cut from.")
     var text: String
@@ -30,14 +30,8 @@ struct ReportCommand: ParsableCommand {
     @Flag(help: "Leave hardened settings of scx out.")
     var brief = false
 
-    @Option(help: "Precision of the worker's weights: f32, bf16, int8 or int4.")
-    var weights: WeightFormat = .bf16
-
     @Option(help: "Chooses the prompts.")
     var seed: UInt64 = 1
-
-    @Option(help: "Threads that compute. (default: one for each core)")
-    var threads: Int?
 
     @Option(help: "Where to write.")
     var out: String
@@ -49,8 +43,8 @@ struct ReportCommand: ParsableCommand {
     var keep = false
 
     func validate() throws {
-        guard (1...96).contains(prompts), threads ?? 1 > 0 else {
-            throw ValidationError("'--prompts' takes 1 to 96, '--threads' a positive number.")
+        guard (1...96).contains(prompts) else {
+            throw ValidationError("'--prompts' takes 1 to 96.")
         }
         guard (32...128).contains(longest) else {
             throw ValidationError("'--longest' takes 32 to 128.")
@@ -58,11 +52,11 @@ struct ReportCommand: ParsableCommand {
     }
 
     func run() throws {
-        let pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
+        let pool = loaded.pool
         try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true)
         var report = try ReportRun(
-            model: model, text: text, prompts: prompts, longest: longest, isBrief: brief,
-            format: weights,
+            model: loaded.directory(), text: text, prompts: prompts, longest: longest, isBrief: brief,
+            format: loaded.weights,
             seed: seed, pool: pool, folder: "\(out)/transcripts", keeps: keep
         ) { standardError($0) }
         let names = profiles.split(separator: ",").map(String.init)

@@ -19,8 +19,7 @@ struct SealedCommand: ParsableCommand {
             all answers are the same.
             """)
 
-    @Option(help: "Model directory as Hugging Face has it.")
-    var model: String
+    @OptionGroup var loaded: ModelFlags
 
     @Option(help: "Tokens of the prompt.")
     var prompt = 512
@@ -34,8 +33,7 @@ struct SealedCommand: ParsableCommand {
     @Option(help: "Runs of each profile; the best counts.")
     var repeats = 2
 
-    @Option(help: "How the trusted side holds keys and values: f32, bf16, f16 or int8.")
-    var kv = LayerCache.Format.f32
+    @OptionGroup var cache: CacheFlag
 
     @Option(help: "Profiles to run, separated by commas: bf16, int8, sealed.")
     var profiles = "bf16,int8,sealed"
@@ -73,7 +71,7 @@ struct SealedCommand: ParsableCommand {
     }
 
     func run() throws {
-        let checkpoint = try Checkpoint(directory: model)
+        let checkpoint = try loaded.checkpoint()
         let configuration = checkpoint.configuration
         guard prompt + generate <= configuration.maximumLength else {
             throw ValidationError("'--prompt' and '--generate' exceed the model's context.")
@@ -83,7 +81,7 @@ struct SealedCommand: ParsableCommand {
             (delayed.delay, delayed.generate, delayed.repeats) = (delay, generate, repeats)
             return try delayed.run(text.isEmpty ? ["question", "repeats"] : text, prompt: prompt)
         }
-        let pool = ThreadPool(threads: ThreadPool.systemCores, idle: .sleep)
+        let pool = ThreadPool(threads: loaded.threads ?? ThreadPool.systemCores, idle: .sleep)
         let names = profiles.split(separator: ",").map(String.init)
         var best: [String: Run] = [:]
         var sealed: (forward: RingForwardPass, bank: PadBank, counts: SealedCounts)?
@@ -116,7 +114,7 @@ struct SealedCommand: ParsableCommand {
             let counts = SealedCounts()
             var options = RingOptions()
             options.fewestRowsOfTwo = two
-            options.cacheFormat = kv
+            options.cacheFormat = cache.kv
             let forward = RingForwardPass(
                 sealed: ring, workers: RingWorkers([("own", [link])]), bank: bank, counts: counts,
                 options: options)

@@ -3,6 +3,7 @@ import Foundation
 import SCXEncoding
 import SCXInference
 import SCXLink
+import SCXOptions
 import SCXProfiles
 import SCXText
 import SCXWorker
@@ -20,14 +21,10 @@ struct StatelessCommand: ParsableCommand {
             what it recovers by attacks is another question.
             """)
 
-    @Option(help: "Model directory as Hugging Face has it, with a tokenizer.")
-    var model: String
+    @OptionGroup var loaded: WeightsFlags
 
     @Option(help: "The text file.")
     var text: String
-
-    @Option(help: "Precision of the weights in memory: f32, bf16, int8 or int4.")
-    var weights: WeightFormat = .bf16
 
     @Option(help: "Tokens of a window that profile scx computes.")
     var prompt = 192
@@ -54,7 +51,7 @@ struct StatelessCommand: ParsableCommand {
     }
 
     func run() throws {
-        let checkpoint = try Checkpoint(directory: model)
+        let checkpoint = try loaded.checkpoint()
         var options = ScxOptions()
         (options.firstBlocks, options.lastBlocks) = (first, last)
         if let problem = options.problem(blockCount: checkpoint.configuration.blockCount) {
@@ -65,14 +62,14 @@ struct StatelessCommand: ParsableCommand {
                 "'--prompt \(prompt) --rest \(rest)' exceed the model's context of "
                     + "\(checkpoint.configuration.maximumLength).")
         }
-        let tokens = try Tokenizer(directory: model).encode(
+        let tokens = try Tokenizer(directory: checkpoint.directory).encode(
             String(contentsOfFile: text, encoding: .utf8), addSpecialTokens: false)
         guard tokens.count >= prompt + rest else {
             throw ValidationError("'\(text)' has \(tokens.count) tokens, a window has \(prompt + rest).")
         }
-        let pool = ThreadPool(threads: ThreadPool.systemCores)
+        let pool = loaded.pool
         let study = try CacheStudy(
-            checkpoint, format: weights, options: options, pool: pool)
+            checkpoint, format: loaded.weights, options: options, pool: pool)
         var progress = ProgressLine("windows")
         let count = min(windows, tokens.count / (prompt + rest))
         for window in 0..<count {

@@ -1,26 +1,22 @@
-public import ArgumentParser
-public import SCXInference
+import ArgumentParser
+import SCXInference
 import SCXLinkTLS
 import SCXOptions
 import SCXWorker
 
-extension WeightFormat: ExpressibleByArgument {}
-
 /// Which model, how it is held, and who computes.
 struct ModelOptions: ParsableArguments {
-    @Option(help: "Model directory as Hugging Face has it. (default: the bundled model)")
-    var model: String?
+    @OptionGroup var loaded: ModelFlags
 
     @Option(
         name: .customLong("weights"),
         help: "Precision of the weights in memory: f32, bf16, int8 or int4. (default: bf16; sealed has int8)")
     var givenWeights: WeightFormat?
 
+    var threads: Int? { loaded.threads }
+
     /// What the weights are held in.
     var weights: WeightFormat { givenWeights ?? (profile.isRing ? .int8 : .bf16) }
-
-    @Option(help: "Threads that compute. (default: one for each core)")
-    var threads: Int?
 
     @Option(
         help:
@@ -80,9 +76,6 @@ struct ModelOptions: ParsableArguments {
     }
 
     func validate() throws {
-        if let threads, !(1...1024).contains(threads) {
-            throw ValidationError("'--threads \(threads)' is not a number of threads (1 to 1024).")
-        }
         if let givenWeights, profile.isRing, givenWeights != .int8 {
             throw ValidationError(
                 "'--weights \(givenWeights.rawValue)': profile \(profile.rawValue) multiplies int8.")

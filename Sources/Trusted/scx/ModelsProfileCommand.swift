@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import SCXInference
+import SCXOptions
 import SCXProfiles
 import SCXText
 
@@ -21,16 +22,12 @@ extension ModelsCommand {
         @Option(help: "Show this scale too; may be repeated.")
         var scale: [Float] = []
 
-        @Option(help: "Threads that compute. (default: one for each core)")
-        var threads: Int?
+        @OptionGroup var compute: ThreadsFlag
 
         @Flag(help: "Print one JSON object.")
         var json = false
 
         func validate() throws {
-            if let threads, !(1...1024).contains(threads) {
-                throw ValidationError("'--threads \(threads)' is not a number of threads (1 to 1024).")
-            }
             for scale in scale where !(scale > 0 && scale <= 1e4) {
                 throw ValidationError("'--scale \(scale)' is not between 0 and 10,000.")
             }
@@ -39,7 +36,7 @@ extension ModelsCommand {
         func run() throws {
             let directory = try directory ?? BundledModel.directory()
             let checkpoint = try Checkpoint(directory: directory)
-            let pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
+            let pool = compute.pool
             let name = directory.split(separator: "/").last.map(String.init) ?? directory
             let profile = try ModelProfile.measured(
                 checkpoint, encode: Tokenizer(ifPresentIn: directory)?.encoding, pool: pool,

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import SCXEncoding
 import SCXInference
+import SCXOptions
 import SCXProfiles
 
 extension ModelsCommand {
@@ -20,13 +21,9 @@ extension ModelsCommand {
         @Option(help: "The directory, for its owner alone; made if it is not there.")
         var siteData: String
 
-        @Option(help: "Threads that compute. (default: one for each core)")
-        var threads: Int?
+        @OptionGroup var compute: ThreadsFlag
 
         func validate() throws {
-            if let threads, !(1...1024).contains(threads) {
-                throw ValidationError("'--threads \(threads)' is not a number of threads (1 to 1024).")
-            }
             guard !siteData.isEmpty else { throw ValidationError("'--site-data' names no directory.") }
         }
 
@@ -40,7 +37,7 @@ extension ModelsCommand {
             let start = ContinuousClock.now
             var progress = ProgressLine("reading \(name)")
             let model = try RingModel(
-                checkpoint, pool: ThreadPool(threads: threads ?? ThreadPool.systemCores), store: store
+                checkpoint, pool: compute.pool, store: store
             ) { progress.show($0) }
             progress.finish()
             let seconds = String(format: "%.2f s", (ContinuousClock.now - start).seconds)

@@ -43,7 +43,7 @@ struct OpenModel {
         let clock = ContinuousClock()
         let start = clock.now
         self.options = options
-        let directory = try options.model ?? BundledModel.directory()
+        let directory = try options.loaded.directory()
         name = directory.split(separator: "/").last.map(String.init) ?? directory
         checkpoint = try Checkpoint(directory: directory)
         tokenizer = try Tokenizer(ifPresentIn: directory)
@@ -116,18 +116,6 @@ struct OpenModel {
             forward: forward ?? self.forward, tokenizer: tokenizer,
             vocabularySize: configuration.vocabularySize,
             maximumLength: configuration.maximumLength, drafter: drafts.makeDrafter())
-    }
-}
-
-extension BundledModel {
-    /// Where it lies, for what cannot be done without.
-    static func directory() throws -> String {
-        guard let path else {
-            throw ValidationError(
-                "the bundled model 'Models/\(name)' is not beside this program: name a directory with '--model'."
-            )
-        }
-        return path
     }
 }
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import SCXEncoding
 import SCXInference
+import SCXOptions
 import SCXProfiles
 
 struct PadsCommand: ParsableCommand {
@@ -22,31 +23,24 @@ struct PadsCommand: ParsableCommand {
         @Option(help: "Tokens of prompts and answers that the bank has pads for in the end.")
         var count: Int
 
-        @Option(help: "Model directory as Hugging Face has it. (default: the bundled model)")
-        var model: String?
+        @OptionGroup var loaded: ModelFlags
 
         @OptionGroup var pads: PadFlags
 
         @OptionGroup var tls: TLSFlags
 
-        @Option(help: "Threads that compute. (default: one for each core)")
-        var threads: Int?
-
         func validate() throws {
             guard (1...1_000_000_000).contains(count) else {
                 throw ValidationError("'--count \(count)' is not a number of tokens (1 to 1000000000).")
             }
-            if let threads, !(1...1024).contains(threads) {
-                throw ValidationError("'--threads \(threads)' is not a number of threads (1 to 1024).")
-            }
         }
 
         func run() throws {
-            let directory = try model ?? BundledModel.directory()
+            let directory = try loaded.directory()
             let name = directory.split(separator: "/").last.map(String.init) ?? directory
             let checkpoint = try Checkpoint(directory: directory)
             let store = try pads.makeStore(checkpoint)
-            let sealed = try SealedModel(checkpoint, name, pads, threads: threads)
+            let sealed = try SealedModel(checkpoint, name, pads, threads: loaded.threads)
             let sites = try sealed.ringModel().sites
             var fill = PadFill(store, sites: sites, sources: try sealed.sources(pads, tls))
             fill.fileRows = PadFill.fileRows(sites, memory: pads.memory)

@@ -1,20 +1,14 @@
-public import ArgumentParser
+import ArgumentParser
 import SCXEncoding
-public import SCXInference
+import SCXInference
+import SCXOptions
 import SCXProfiles
 
 /// Settings of profile `sealed`.
 struct SealedFlags: ParsableArguments {
     @OptionGroup var pads: PadFlags
 
-    @Option(
-        help: ArgumentHelp(
-            "How this side holds keys and values: f32, bf16, f16 or int8.",
-            discussion: """
-                Bytes of one token for each block and key-value head of 128 channels: f32 1,024, bf16 and f16 512, int8 264. \
-                f16 costs no accuracy that shows, bf16 and int8 little (docs/profile-sealed.md has figures).
-                """))
-    var kv = LayerCache.Format.f32
+    @OptionGroup var cache: CacheFlag
 
     @Option(
         help:
@@ -34,12 +28,12 @@ struct SealedFlags: ParsableArguments {
 
     /// Whether none of them was given.
     var isDefault: Bool {
-        pads.isDefault && kv == .f32 && padRows == .exact && pace == nil && shard == nil
+        pads.isDefault && cache.kv == .f32 && padRows == .exact && pace == nil && shard == nil
     }
 
     var ringOptions: RingOptions {
         var options = RingOptions()
-        options.cacheFormat = kv
+        options.cacheFormat = cache.kv
         return options
     }
 
@@ -54,20 +48,4 @@ struct SealedFlags: ParsableArguments {
         limits.bytes = pads.memory
         return limits
     }
-}
-
-extension LayerCache.Format: ExpressibleByArgument {}
-
-extension RowCounts: ExpressibleByArgument {
-    package init?(argument: String) {
-        switch argument {
-        case "exact": self = .exact
-        case "powers": self = .powersOfTwo
-        default:
-            guard let unit = Int(argument), (2...65_536).contains(unit) else { return nil }
-            self = .multiples(of: unit)
-        }
-    }
-
-    package var defaultValueDescription: String { "exact" }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import SCXInference
+import SCXOptions
 import SCXProfiles
 import SCXText
 

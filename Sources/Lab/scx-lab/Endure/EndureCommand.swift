@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import SCXInference
+import SCXOptions
 import SCXProfiles
 
 struct EndureCommand: ParsableCommand {
@@ -9,7 +10,7 @@ struct EndureCommand: ParsableCommand {
         abstract: "Answer many requests in profile sealed while its processes are killed.",
         discussion: """
             Starts main workers, a peer and 'scx serve', asks conversations of two turns from many streams at once, and \
-            kills processes at random moments of a seed with SIGKILL; each is started again. Every answer, with its \
+            kills processes at random moments of a seed with SIGKILL; each is started again. Processes have a thread each unless '--threads' says more. Every answer, with its \
             log-probabilities, must be that of profile fixed-point, which is asked first. With '--kill-trusted' the \
             server is killed, too: it then has a bank of pads on disk, which is filled again now and then. With '--record' \
             main workers write down all that they receive, of all their lives, and rows that are equal or near each other \
@@ -17,8 +18,7 @@ struct EndureCommand: ParsableCommand {
             answer was right and no row came twice.
             """)
 
-    @Option(help: "Model directory as Hugging Face has it. (default: the bundled model)")
-    var model: String?
+    @OptionGroup var loaded: ModelFlags
 
     @Option(help: "Requests, two for each conversation.")
     var requests = 1000
@@ -50,9 +50,6 @@ struct EndureCommand: ParsableCommand {
     @Option(help: "Tokens of an answer.")
     var maxTokens = 24
 
-    @Option(help: "Threads of each process.")
-    var threads = 1
-
     @Option(help: "Chooses questions, victims and moments.")
     var seed: UInt64 = 1
 
@@ -76,14 +73,10 @@ struct EndureCommand: ParsableCommand {
         try check(
             (1...10_000).contains(promptTokens) && (1...10_000).contains(maxTokens),
             "'--prompt-tokens' or '--max-tokens' is out of range: 1 to 10000.")
-        try check((1...1024).contains(threads), "'--threads \(threads)' is out of range: 1 to 1024.")
     }
 
     func run() throws {
         var settings = EndureRun.Settings()
-        guard let model = model ?? BundledModel.path else {
-            throw ValidationError("the bundled model is not beside this program: name one with '--model'.")
-        }
         let files = FileManager.default
         let place =
             folder ?? files.temporaryDirectory.appending(path: "scx-endure-\(getpid())").path
@@ -94,10 +87,12 @@ struct EndureCommand: ParsableCommand {
             throw ValidationError("'\(place)' cannot be made, or is there already.")
         }
         defer { if folder == nil { try? files.removeItem(atPath: place) } }
-        (settings.model, settings.folder) = (model, place)
+        (settings.model, settings.folder) = (try loaded.directory(), place)
         (settings.requests, settings.streams, settings.kills) = (requests, streams, kills)
         (settings.killsTrusted, settings.records, settings.usesDirect) = (killTrusted, record, direct)
-        (settings.workers, settings.threads, settings.bankTokens) = (workers, threads, bankTokens)
+        (settings.workers, settings.threads, settings.bankTokens) = (
+            workers, loaded.threads ?? 1, bankTokens
+        )
         (settings.promptTokens, settings.maxTokens, settings.seed) = (promptTokens, maxTokens, seed)
         let report = try EndureRun(settings).run { standardError($0) }
         for line in (report.answers.wrong + report.answers.lost).prefix(10) { standardError(line) }
