@@ -32,7 +32,7 @@ struct EndureTests {
         ])
         #expect(report["right"] == 60)
         #expect((report["kills"]?["trusted"]?.int ?? 0) > 0 && (report["kills"]?["workers"]?.int ?? 0) > 0)
-        #expect((report["retries"]?.int ?? 0) > 0 && (report["pads"]?["banked"]?.int ?? 0) > 0)
+        #expect((report["retries"]?.int ?? 0) > 0 && (report["pads"]?["from_disk"]?.int ?? 0) > 0)
         // A prompt's and an answer's tokens pass all of the 21 sites, and each has a pad of its own at each of them.
         #expect((report["recorded"]?["rows"]?.int ?? 0) > 60 * 20 * 20)
         #expect(report["recorded"]?["repeated"] == 0)

@@ -10,7 +10,9 @@ final class EndureHealth: Sendable {
         var refusedProducts = 0
         var rowsComputedHere = 0
         var padsOfPeer = 0
-        var padsOfBank = 0
+        /// Rows that were ready before they were needed, and rows that a bank on disk had.
+        var preparedPads = 0
+        var padsFromDisk = 0
 
         init() {}
 
@@ -20,7 +22,8 @@ final class EndureHealth: Sendable {
             refusedProducts = profile["refused_products"]?.int ?? 0
             rowsComputedHere = profile["rows_computed_here"]?.int ?? 0
             padsOfPeer = pads["peer"]?.int ?? 0
-            padsOfBank = pads["banked"]?.int ?? 0
+            preparedPads = pads["banked"]?.int ?? 0
+            padsFromDisk = pads["from_disk"]?.int ?? 0
         }
 
         static func + (a: Counts, b: Counts) -> Counts {
@@ -29,7 +32,8 @@ final class EndureHealth: Sendable {
             sum.refusedProducts += b.refusedProducts
             sum.rowsComputedHere += b.rowsComputedHere
             sum.padsOfPeer += b.padsOfPeer
-            sum.padsOfBank += b.padsOfBank
+            sum.preparedPads += b.preparedPads
+            sum.padsFromDisk += b.padsFromDisk
             return sum
         }
     }

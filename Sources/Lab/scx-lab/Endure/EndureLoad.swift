@@ -14,6 +14,7 @@ final class EndureLoad: @unchecked Sendable {
     /// What became of the requests.
     struct Counts: Equatable, Sendable {
         var right = 0
+        /// Requests that were asked again since their connection was lost, or the server put them off.
         var retries = 0
         /// Where answers differ from what they must be.
         var wrong: [String] = []
@@ -103,8 +104,8 @@ final class EndureLoad: @unchecked Sendable {
             let result = client.ask(expected.request)
             retries += result.retries
             if case .failed(let reason) = result.outcome {
-                // A trusted side that was killed took the connection with it.
-                retries += 1
+                // A trusted side that was killed took the connection with it; until it is back there is none.
+                if !reason.hasPrefix("cannot connect") { retries += 1 }
                 guard Date() < end else {
                     return finish(retries) { $0.lost.append("request \(expected.request.number): \(reason)") }
                 }

@@ -28,13 +28,14 @@ struct EndureReport: Sendable {
         var lines = [
             "requests  \(requests): \(answers.right) right, \(answers.wrong.count) wrong, \(answers.lost.count) lost",
             "kills     \(kills.count): workers \(killed.workers), peer \(killed.peers), trusted side \(killed.trusted)",
-            "retries   \(answers.retries) of requests; \(health.refusedProducts) products refused, "
+            "retries   \(answers.retries) of requests that had begun; \(health.refusedProducts) products refused, "
                 + "\(health.rowsComputedHere) rows computed here",
             "memory    of the trusted side at 25 %: \(mebibytes(memory[0])), 50 %: \(mebibytes(memory[1])), "
                 + "100 %: \(mebibytes(memory[2]))",
             String(
-                format: "stalled   %.1f s for pads; %d rows by the peer, %d prepared before they were needed",
-                health.stalledSeconds, health.padsOfPeer, health.padsOfBank),
+                format:
+                    "stalled   %.1f s for pads; %d rows by the peer, %d from disk, %d ready before they were needed",
+                health.stalledSeconds, health.padsOfPeer, health.padsFromDisk, health.preparedPads),
             String(
                 format: "took      %.1f s, %.0f tokens of answers a second", seconds,
                 Double(tokens) / max(seconds, 1e-9)),
@@ -63,7 +64,12 @@ struct EndureReport: Sendable {
             .init("rows_computed_here", .int(health.rowsComputedHere)),
             .init("memory_bytes", .array(memory.map { $0.map { .int($0) } ?? .null })),
             .init("stalled_s", .double(health.stalledSeconds)),
-            .init("pads", ["peer": .int(health.padsOfPeer), "banked": .int(health.padsOfBank)]),
+            .init(
+                "pads",
+                [
+                    "peer": .int(health.padsOfPeer), "banked": .int(health.preparedPads),
+                    "from_disk": .int(health.padsFromDisk),
+                ]),
             .init("seconds", .double(seconds)), .init("tokens", .int(tokens)),
         ]
         if let recorded {

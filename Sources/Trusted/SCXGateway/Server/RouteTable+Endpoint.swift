@@ -108,6 +108,7 @@ extension SealedReport {
                 "pads",
                 [
                     "direct": .int(use.direct), "peer": .int(use.peer), "banked": .int(use.banked),
+                    "from_disk": .int(use.loaded),
                     "stalled_s": .double(use.stalledSeconds), "prepared_tokens": .int(preparedTokens),
                 ]),
             .init("refused_products", .int(values.refused)),
