@@ -23,10 +23,39 @@ struct TokenizerFileTests {
         ",'added_tokens':[{'id':\(id),'content':'\(content)'}]"
     }
 
+    /// A file with a section that repeats a step.
+    private static func sequence(_ section: String, _ list: String, _ step: String, _ count: Int) -> String {
+        let steps = [String](repeating: step, count: count).joined(separator: ",")
+        return file(parts: ",'\(section)':{'type':'Sequence','\(list)':[\(steps)]}")
+    }
+
+    private static let addsTooMuch = "the normalizer adds more than 64 bytes to every text"
+
     static let faults: [(text: String, error: String)] = [
         ("{}", "no 'model'"),
         ("[]", "no 'model'"),
-        ("{\"model\":{\"type\":\"Unigram\"}}", "unsupported model 'Unigram'"),
+        ("{\"model\":{\"type\":\"Neural\"}}", "unsupported model 'Neural'"),
+        ("{\"model\":{\"type\":\"Unigram\"}}", "the model 'Unigram' has no tokens in 'vocab'"),
+        (
+            "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\"]]}}",
+            "the model 'Unigram' has a token (number 0) that is not a text and a score"
+        ),
+        (
+            "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",-1]],\"unk_id\":1}}",
+            "the model 'Unigram' has no 'unk_id' that is a token"
+        ),
+        (
+            "{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0},\"unk_token\":\"b\"}}",
+            "the model 'WordLevel' has an 'unk_token' that is no token"
+        ),
+        (
+            "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":0},\"unk_token\":\"a\"}}",
+            "the model 'WordPiece' has no 'max_input_chars_per_word' from 0 on"
+        ),
+        (
+            "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"\(String(repeating: "a", count: 1025))\":0}}}",
+            "the model 'WordPiece' has the token '\(String(repeating: "a", count: 80))…' of more than 1024 bytes"
+        ),
         (file(vocab: "{}"), "the model 'BPE' has no tokens in 'vocab'"),
         (file(vocab: "[]"), "the model 'BPE' has no tokens in 'vocab'"),
         (file(vocab: "{'a':-1}"), "the model 'BPE' gives the token 'a' no number from 0 to 4194304"),
@@ -44,12 +73,46 @@ struct TokenizerFileTests {
         (file(merges: "['b a']"), "the model 'BPE' has a merge (number 0) that makes what is no token"),
         (file(model: "'unk_token':'?',"), "the model 'BPE' has an 'unk_token' that is no token"),
         (file(model: "'dropout':0.1,"), "unsupported model 'dropout'"),
-        (file(model: "'end_of_word_suffix':'</w>',"), "unsupported model 'end_of_word_suffix'"),
-        (file(model: "'fuse_unk':1,"), "the model 'BPE' has a 'fuse_unk' that is neither true nor false"),
-        (file(parts: ",'normalizer':{'type':'Precompiled'}"), "unsupported normalizer 'Precompiled'"),
         (
-            file(parts: ",'normalizer':{'type':'Replace','pattern':{'Regex':' +'},'content':''}"),
-            "unsupported normalizer 'Replace' with the pattern ' +'"
+            file(model: "'continuing_subword_prefix':'##',"),
+            "the model 'BPE' has a merge (number 0) that lacks the 'continuing_subword_prefix'"
+        ),
+        (file(model: "'fuse_unk':1,"), "the model 'BPE' has a 'fuse_unk' that is neither true nor false"),
+        (file(parts: ",'normalizer':{'type':'Cyrillic'}"), "unsupported normalizer 'Cyrillic'"),
+        (
+            file(parts: ",'normalizer':{'type':'Precompiled','precompiled_charsmap':'AAAA'}"),
+            "the normalizer 'Precompiled' has a damaged 'precompiled_charsmap'"
+        ),
+        (
+            file(parts: ",'normalizer':{'type':'Replace','pattern':{'Regex':'a('},'content':''}"),
+            "the normalizer 'Replace' has a pattern 'a(' that has a '(' without a ')'"
+        ),
+        (
+            file(parts: ",'normalizer':{'type':'Replace','pattern':'a','content':''}"),
+            "the normalizer 'Replace' has a 'pattern' that is neither a 'Regex' nor a 'String'"
+        ),
+        (
+            file(
+                parts: ",'normalizer':{'type':'Replace','pattern':{'Regex':'a*'},'content':'"
+                    + String(repeating: "x", count: 2000) + "'}"),
+            "the normalizer can make a text more than 1024 times longer"
+        ),
+        (
+            sequence("normalizer", "normalizers", "{'type':'Prepend','prepend':'aaaaaaaaaaaaaaaa'}", 5),
+            addsTooMuch
+        ),
+        (
+            sequence("normalizer", "normalizers", "{'type':'Prepend','prepend':'a'}", 32).replacing(
+                "]}}", with: ",{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aaa\"}]}}"),
+            addsTooMuch
+        ),
+        (
+            sequence("normalizer", "normalizers", "{'type':'Lowercase'}", 65),
+            "the normalizer 'Sequence' has more than 64 steps"
+        ),
+        (
+            sequence("pre_tokenizer", "pretokenizers", "{'type':'Metaspace','replacement':'▁'}", 4),
+            "the pre_tokenizer can make a text more than 64 times longer"
         ),
         (
             file(
@@ -58,15 +121,19 @@ struct TokenizerFileTests {
                         repeating: "{'type':'Replace','pattern':{'String':'a'},'content':'aaaaaaaaaa'}",
                         count: 9
                     ).joined(separator: ",") + "]}"),
-            "the normalizer can make a text more than 256 times longer"
+            "the normalizer can make a text more than 1024 times longer"
         ),
-        (file(parts: ",'pre_tokenizer':{'type':'Whitespace'}"), "unsupported pre_tokenizer 'Whitespace'"),
+        (file(parts: ",'pre_tokenizer':{'type':'Words'}"), "unsupported pre_tokenizer 'Words'"),
         (
             file(
                 parts:
-                    ",'pre_tokenizer':{'type':'Split','pattern':{'Regex':'a+'},'behavior':'Isolated','invert':false}"
+                    ",'pre_tokenizer':{'type':'Split','pattern':{'Regex':'a+'},'behavior':'Alone','invert':false}"
             ),
-            "unsupported pre_tokenizer 'Split' with the pattern 'a+'"
+            "unsupported pre_tokenizer 'Split' with the behavior 'Alone'"
+        ),
+        (
+            file(parts: ",'pre_tokenizer':{'type':'FixedLength','length':0}"),
+            "the pre_tokenizer 'FixedLength' has no 'length' above 0"
         ),
         (
             file(parts: ",'pre_tokenizer':{'type':'Sequence'}"),
@@ -76,20 +143,19 @@ struct TokenizerFileTests {
             file(parts: ",'pre_tokenizer':{'type':'Metaspace','replacement':'__'}"),
             "the pre_tokenizer 'Metaspace' has a 'replacement' of other than one character"
         ),
-        (file(parts: ",'decoder':{'type':'WordPiece'}"), "unsupported decoder 'WordPiece'"),
-        (file(parts: ",'decoder':{}"), "the decoder has no text 'type'"),
+        (file(parts: ",'decoder':{'type':'Words'}"), "unsupported decoder 'Words'"),
         (
-            file(
-                parts: ",'decoder':{'type':'Sequence','decoders':[{'type':'Fuse'},{'type':'ByteFallback'}]}"),
-            "unsupported decoder 'ByteFallback' after tokens were joined"
+            file(parts: ",'decoder':{'type':'BPEDecoder','suffix':''}"),
+            "the decoder 'BPEDecoder' has an empty 'suffix'"
         ),
+        (file(parts: ",'decoder':{}"), "the decoder has no text 'type'"),
         (
             file(parts: ",'decoder':{'type':'Strip','content':'a','start':9000000000000000000,'stop':0}"),
             "the decoder 'Strip' has no 'start' between 0 and 1000"
         ),
         (
-            file(parts: ",'post_processor':{'type':'BertProcessing'}"),
-            "unsupported post_processor 'BertProcessing'"
+            file(parts: ",'post_processor':{'type':'BertProcessing','cls':['a',0],'sep':['x',9]}"),
+            "the post_processor 'BertProcessing' has no 'sep' that is a token"
         ),
         (
             file(
@@ -104,6 +170,10 @@ struct TokenizerFileTests {
         (
             file(vocab: "{'a':0,'b':2}", merges: "[]", parts: added(2, "x")),
             "the added token 'x' has the number 2 of another token"
+        ),
+        (
+            file(parts: added(3, String(repeating: "x", count: 1025))),
+            "the added token has more than 1024 bytes"
         ),
         (file(parts: added(1 << 40, "x")), "the added token 'x' has no number from 0 to 4194304"),
     ]
@@ -142,6 +212,15 @@ struct TokenizerFileTests {
         try Data(#"{"eos_token":"<|eot_id|>"}"#.utf8).write(to: configuration)
         let both = try Tokenizer(directory: directory.path)
         #expect(both.endOfText == both.id(for: "<|eot_id|>"))
+        // The file's own path does too, whatever its name.
+        let other = directory.appending(path: "other.json")
+        try FileManager.default.copyItem(at: file, to: other)
+        for path in [directory.path, file.path, other.path] {
+            #expect(try Tokenizer(path: path).endOfText == both.endOfText)
+        }
+        try Data("[".utf8).write(to: other)
+        let fault = try #require(throws: TokenizerError.self) { try Tokenizer(path: other.path) }
+        #expect(fault.description.hasPrefix("other.json: not valid JSON"))
         try Data("{".utf8).write(to: configuration)
         let error = try #require(throws: TokenizerError.self) { try Tokenizer(directory: directory.path) }
         #expect(error.description == "tokenizer_config.json: not valid JSON at byte 1: a name is missing")
@@ -195,8 +274,11 @@ struct TokenizerFileTests {
     @Test("files with parts exchanged are refused or work, and nothing crashes")
     func exchangedParts() throws {
         var generator = Generator(state: 43)
-        for family in ["llama3", "llama2", "mistral", "metaspace", "added"] {
-            let file = try TokenizerFixtures.json(family)
+        let families = try ["llama3", "llama2", "mistral", "metaspace", "added"].map {
+            try TokenizerFixtures.json($0)
+        }
+        let models = try #require(try StepFixtures.models.get().array).compactMap { $0["tokenizer"] }
+        for file in families + models {
             for _ in 0..<40 {
                 let damaged = exchange(file, chance: 12, &generator)
                 guard let tokenizer = try? Tokenizer(json: damaged, name: "damaged") else { continue }

@@ -1,7 +1,7 @@
 import SCXInference
 
 /// Byte-pair encoding: joins the characters of a word, the earliest learnt merge first.
-struct BytePairModel: Sendable {
+final class BytePairModel: Sendable {
     /// What stands for a character that is no token.
     struct Unknown: Sendable {
         var id: Int32?
@@ -9,13 +9,23 @@ struct BytePairModel: Sendable {
         var fuse: Bool
     }
 
+    /// What is written before every character but a word's first, and after its last.
+    struct Affixes: Sendable {
+        var prefix: [UInt8] = []
+        var suffix: [UInt8] = []
+
+        var isEmpty: Bool { prefix.isEmpty && suffix.isEmpty }
+    }
+
     let vocabulary: Vocabulary
     let merges: MergeTable
     let unknown: Unknown
+    /// What marks characters inside of a word and at its end, both empty in most vocabularies.
+    let affixes: Affixes
     /// Whether a word that is a token as it stands is taken whole.
     let ignoreMerges: Bool
-    /// The tokens `<0x00>` to `<0xFF>`, empty without byte fallback, -1 where one is missing.
-    let fallback: [Int32]
+    /// Used for unknown characters, where the file asks for it.
+    let byteTokens: ByteTokens?
     /// Whether words are bytes (written in the byte alphabet) instead of characters.
     let bytewise: Bool
     /// Whether no merge crosses from another character into "▁", so that long text may be cut there.
@@ -26,28 +36,26 @@ struct BytePairModel: Sendable {
     static let meta: [UInt8] = Array("\u{2581}".utf8)
 
     init(
-        vocabulary: Vocabulary, merges: MergeTable, unknown: Unknown, ignoreMerges: Bool, byteFallback: Bool,
-        bytewise: Bool, cutsBeforeMeta: Bool
+        vocabulary: Vocabulary, merges: MergeTable, unknown: Unknown, affixes: Affixes, ignoreMerges: Bool,
+        byteFallback: Bool, bytewise: Bool, cutsBeforeMeta: Bool
     ) {
         self.vocabulary = vocabulary
         self.merges = merges
         self.unknown = unknown
+        self.affixes = affixes
         self.ignoreMerges = ignoreMerges
         self.bytewise = bytewise
-        self.cutsBeforeMeta = cutsBeforeMeta && vocabulary.id(of: Self.meta.span) != nil
+        self.cutsBeforeMeta =
+            cutsBeforeMeta && affixes.isEmpty && vocabulary.id(of: Self.meta.span) != nil
         single = (0..<256).map { byte in
             let text = bytewise ? ByteAlphabet.texts[byte] : byte < 0x80 ? [UInt8(byte)] : []
             return vocabulary.id(of: text.span) ?? -1
         }
-        fallback =
-            !byteFallback
-            ? []
-            : (0..<256).map { byte in
-                let digits = Array("0123456789ABCDEF".utf8)
-                let text = Array("<0x".utf8) + [digits[byte >> 4], digits[byte & 15], UInt8(ascii: ">")]
-                return vocabulary.id(of: text.span) ?? -1
-            }
+        byteTokens = byteFallback ? ByteTokens(vocabulary) : nil
     }
+
+    /// Whether no character of a word can be unknown: words are bytes, and each byte is a token.
+    var knowsAllCharacters: Bool { bytewise && affixes.isEmpty && single.allSatisfy { $0 >= 0 } }
 
     /// Room for one word, used again for the next.
     struct Workspace {
@@ -58,17 +66,23 @@ struct BytePairModel: Sendable {
     }
 
     /// Appends the tokens of one word.
-    func encode(_ word: Span<UInt8>, _ work: inout Workspace, into ids: inout [Int32]) {
-        if ignoreMerges, let id = wholeToken(word, &work) {
-            ids.append(id)
-            return
-        }
+    func encode(
+        _ word: Span<UInt8>, _ cache: inout WordCache, _ work: inout Workspace, into ids: inout [Int32]
+    ) {
         var start = 0
-        while cutsBeforeMeta, let cut = nextCut(in: word, after: start) {
-            join(word.extracting(start..<cut), &work, into: &ids)
+        while cutsBeforeMeta, !ignoreMerges, let cut = nextCut(in: word, after: start) {
+            let part = word.extracting(start..<cut)
+            cache.tokens(of: part, into: &ids) { ids in join(part, &work, into: &ids) }
             start = cut
         }
-        join(word.extracting(start..<word.count), &work, into: &ids)
+        let part = word.extracting(start..<word.count)
+        cache.tokens(of: part, into: &ids) { ids in
+            if ignoreMerges, let id = wholeToken(part, &work) {
+                ids.append(id)
+            } else {
+                join(part, &work, into: &ids)
+            }
+        }
     }
 
     /// Where the next "▁" stands that does not follow another.
@@ -105,16 +119,29 @@ struct BytePairModel: Sendable {
         var at = 0
         while at < word.count {
             let byte = word[at]
-            let end = bytewise || byte < 0x80 ? at + 1 : word.scalar(at: at).end
-            let character = word.extracting(at..<end)
-            var id = end == at + 1 ? single[Int(byte)] : -1
-            if end > at + 1, let found = vocabulary.id(of: character) { id = found }
-            at = end
+            let start = at
+            at = bytewise || byte < 0x80 ? at + 1 : word.scalar(at: at).end
+            let id: Int32
+            if affixes.isEmpty, at == start + 1 {
+                id = single[Int(byte)]
+            } else if affixes.isEmpty {
+                id = vocabulary.id(of: word.extracting(start..<at)) ?? -1
+            } else {
+                write(start..<at, of: word, &work)
+                id = vocabulary.id(of: work.text.span) ?? -1
+            }
             if id >= 0 {
                 if pending, let unknown = unknown.id { work.symbols.append(unknown) }
                 pending = false
                 work.symbols.append(id)
-            } else if !fallBack(character, &work), let id = unknown.id {
+                continue
+            }
+            if let byteTokens {
+                write(start..<at, of: word, &work)
+                let text = work.text
+                if byteTokens.append(text.span, into: &work.symbols) { continue }
+            }
+            if let id = unknown.id {
                 if pending, !unknown.fuse { work.symbols.append(id) }
                 pending = true
             }
@@ -122,15 +149,18 @@ struct BytePairModel: Sendable {
         if pending, let id = unknown.id { work.symbols.append(id) }
     }
 
-    /// Appends the byte tokens of a character, if all of them exist.
-    private func fallBack(_ character: Span<UInt8>, _ work: inout Workspace) -> Bool {
-        guard !fallback.isEmpty else { return false }
-        var bytes: [UInt8] = bytewise ? ByteAlphabet.texts[Int(character[0])] : []
-        for i in character.indices where !bytewise { bytes.append(character[i]) }
-        let ids = bytes.map { fallback[Int($0)] }
-        guard ids.allSatisfy({ $0 >= 0 }) else { return false }
-        work.symbols += ids
-        return true
+    /// Writes a character as the vocabulary does, into `work.text`.
+    private func write(_ range: Range<Int>, of word: Span<UInt8>, _ work: inout Workspace) {
+        work.text.removeAll(keepingCapacity: true)
+        if range.lowerBound > 0 { work.text += affixes.prefix }
+        for i in range {
+            if bytewise {
+                work.text += ByteAlphabet.texts[Int(word[i])]
+            } else {
+                work.text.append(word[i])
+            }
+        }
+        if range.upperBound == word.count { work.text += affixes.suffix }
     }
 
     /// Joins symbols by looking for the first merge again and again: best for words of usual length.

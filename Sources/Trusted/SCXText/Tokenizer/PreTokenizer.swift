@@ -2,11 +2,28 @@ import SCXInference
 
 /// One step that cuts text into words, between which nothing merges.
 enum PreTokenizer: Sendable {
-    case split(SplitPattern)
-    case digits(individual: Bool)
+    case split(TextPattern, SplitBehavior, isInverted: Bool)
+    case splitAtText([UInt8], SplitBehavior, isInverted: Bool)
+    /// Splits at single characters.
+    case characters(Kind, SplitBehavior)
+    /// Keeps runs of word characters and runs of others, without white space.
+    case wordRuns
+    /// Cuts where the script changes.
+    case scripts
+    case fixedLength(Int)
     /// Puts a space before every word that does not begin with one.
     case prefixSpace
     case metaspace(Metaspace)
+    /// Writes bytes in the alphabet of byte-level vocabularies.
+    case byteAlphabet
+
+    /// Characters that are looked for one by one.
+    enum Kind: Sendable {
+        case whiteSpace
+        case punctuation
+        case number
+        case scalar(Unicode.Scalar)
+    }
 
     /// Writes spaces as a visible character.
     struct Metaspace: Sendable {
@@ -20,166 +37,140 @@ enum PreTokenizer: Sendable {
     }
 }
 
-/// Words as ranges of one text.
-struct Words {
-    var text: NormalizedText
-    var ranges: [Range<Int>]
+extension PreTokenizer {
+    /// The published expression that `ByteLevel` splits at.
+    static let byteLevelPattern =
+        #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
 
-    init(_ text: NormalizedText) {
-        self.text = text
-        ranges = text.bytes.isEmpty ? [] : [0..<text.bytes.count]
+    /// How many times longer the step can make the words together, in bytes.
+    var growth: Double {
+        switch self {
+        case .split, .splitAtText, .characters, .wordRuns, .scripts, .fixedLength: 1
+        case .prefixSpace, .byteAlphabet: 2
+        case .metaspace(let metaspace):
+            Double(String(metaspace.replacement).utf8.count + (metaspace.prefix == .always ? 1 : 0))
+        }
     }
 
-    /// Cuts every word further.
-    fileprivate mutating func cut(_ cut: (Span<UInt8>, (Range<Int>) -> Void) -> Void) {
-        var parts: [Range<Int>] = []
-        parts.reserveCapacity(max(ranges.count, text.bytes.count / 4))
-        for range in ranges {
-            cut(text.bytes.span.extracting(range)) { part in
-                parts.append(part.lowerBound + range.lowerBound..<part.upperBound + range.lowerBound)
+    func apply(to words: inout Words) {
+        switch self {
+        case .split(let pattern, let behavior, let isInverted):
+            words.split(behavior, isInverted: isInverted) { pattern.forEachMatch(in: $0, $1) }
+        case .splitAtText(let text, let behavior, let isInverted):
+            words.split(behavior, isInverted: isInverted) { $0.forEachOccurrence(of: text, $1) }
+        case .characters(let kind, let behavior): words.split(behavior) { kind.find(in: $0, $1) }
+        case .wordRuns: words.cut(Self.cutRuns)
+        case .scripts: words.cut(Self.cutScripts)
+        case .fixedLength(let length):
+            words.cut { word, part in
+                var (start, at, count) = (0, 0, 0)
+                while at < word.count {
+                    at = word.scalar(at: at).end
+                    count += 1
+                    if count == length || at == word.count {
+                        part(start..<at)
+                        (start, count) = (at, 0)
+                    }
+                }
+            }
+        case .prefixSpace:
+            words.rewrite { word, first, bytes in
+                let isAdded = word[0] != 0x20
+                if isAdded { bytes.append(0x20) }
+                for i in word.indices { bytes.append(word[i]) }
+                return first > 0 && isAdded ? first + 1 : first
+            }
+        case .metaspace(let metaspace): metaspace.apply(to: &words)
+        case .byteAlphabet:
+            words.rewrite { word, first, bytes in
+                let start = bytes.count
+                var newFirst = 0
+                for i in word.indices {
+                    bytes += ByteAlphabet.texts[Int(word[i])]
+                    if i < first { newFirst = bytes.count - start }
+                }
+                return newFirst
             }
         }
-        ranges = parts
     }
 
-    /// Rewrites every word; `rewrite` appends the new one.
-    fileprivate mutating func rewrite(_ rewrite: (Span<UInt8>, _ isFirst: Bool, inout [UInt8]) -> Void) {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(text.bytes.count + ranges.count)
-        var rewritten: [Range<Int>] = []
-        for range in ranges {
-            let start = bytes.count
-            rewrite(text.bytes.span.extracting(range), text.isFirst && range.lowerBound == 0, &bytes)
-            rewritten.append(start..<bytes.count)
+    private static func cutRuns(_ word: Span<UInt8>, _ part: (Range<Int>) -> Void) {
+        enum Kind { case word, other, space }
+        var (start, at) = (0, 0)
+        var last = Kind.space
+        while at < word.count {
+            let (scalar, end) = word.scalar(at: at)
+            let kind: Kind =
+                UnicodeTables.word.contains(scalar)
+                ? .word : UnicodeTables.whiteSpace.contains(scalar) ? .space : .other
+            if kind != last {
+                if last != .space { part(start..<at) }
+                (start, last) = (at, kind)
+            }
+            at = end
         }
-        ranges = rewritten
-        text.bytes = bytes
+        if last != .space { part(start..<at) }
+    }
+
+    /// Cuts as SentencePiece's trainer does: kana go with Chinese characters, and a space with anything.
+    ///
+    /// What stands before the first character that has a script is left out, as the package does it.
+    private static func cutScripts(_ word: Span<UInt8>, _ part: (Range<Int>) -> Void) {
+        var start: Int?
+        var at = 0
+        var last: UInt8 = 0
+        while at < word.count {
+            let (scalar, end) = word.scalar(at: at)
+            let script = UnicodeTables.legacyScripts[scalar.value]
+            if script != 0, script != last {
+                if let start { part(start..<at) }
+                (start, last) = (at, script)
+            }
+            at = end
+        }
+        if let start { part(start..<at) }
     }
 }
 
-extension PreTokenizer {
-    func apply(to words: inout Words) {
+extension PreTokenizer.Kind {
+    fileprivate func find(in word: Span<UInt8>, _ match: (Range<Int>) -> Void) {
         switch self {
-        case .split(let pattern): words.cut { text, part in pattern.split(text, part) }
-        case .digits(let individual): words.cut { text, part in Self.cutDigits(text, individual, part) }
-        case .prefixSpace:
-            words.rewrite { word, _, bytes in
-                if word[0] != 0x20 { bytes.append(0x20) }
-                for i in word.indices { bytes.append(word[i]) }
-            }
-        case .metaspace(let metaspace): metaspace.apply(to: &words)
+        case .scalar(let scalar): word.forEachOccurrence(of: Array(String(scalar).utf8), match)
+        case .whiteSpace: Self.find(UnicodeTables.whiteSpace, in: word, match)
+        case .punctuation: Self.find(UnicodeTables.punctuation, in: word, match)
+        case .number: Self.find(UnicodeTables.numeric, in: word, match)
         }
     }
 
-    private static func cutDigits(_ text: Span<UInt8>, _ individual: Bool, _ part: (Range<Int>) -> Void) {
-        var start = 0
+    private static func find(_ set: ScalarMap, in word: Span<UInt8>, _ match: (Range<Int>) -> Void) {
         var at = 0
-        var wasDigit = false
-        while at < text.count {
-            let (scalar, end) = text.scalar(at: at)
-            let isDigit = scalar.isNumber
-            if at > start, isDigit != wasDigit || (isDigit && individual) {
-                part(start..<at)
-                start = at
-            }
-            wasDigit = isDigit
+        while at < word.count {
+            let (scalar, end) = word.scalar(at: at)
+            if set.contains(scalar) { match(at..<end) }
             at = end
         }
-        part(start..<at)
     }
 }
 
 extension PreTokenizer.Metaspace {
     fileprivate func apply(to words: inout Words) {
         let mark = Array(String(replacement).utf8)
-        words.rewrite { word, isFirst, bytes in
-            if prefix == .always || (prefix == .first && isFirst), word[0] != 0x20,
+        words.rewrite { word, first, bytes in
+            let start = bytes.count
+            var newFirst = 0
+            if prefix == .always || (prefix == .first && first > 0), word[0] != 0x20,
                 !word.hasPrefix(mark, at: 0)
             {
                 bytes += mark
+                if first > 0 { newFirst = mark.count }
             }
-            bytes += word.replacing([0x20], with: mark)
+            for i in word.indices {
+                if word[i] == 0x20 { bytes += mark } else { bytes.append(word[i]) }
+                if i < first { newFirst = bytes.count - start }
+            }
+            return newFirst
         }
         guard split else { return }
-        words.cut { text, part in
-            var start = 0
-            for at in text.indices where at > start && text[at] == mark[0] && text.hasPrefix(mark, at: at) {
-                part(start..<at)
-                start = at
-            }
-            part(start..<text.count)
-        }
-    }
-}
-
-extension Unicode.Scalar {
-    /// Whether the character is in `\p{N}`.
-    var isNumber: Bool {
-        switch properties.generalCategory {
-        case .decimalNumber, .letterNumber, .otherNumber: true
-        default: false
-        }
-    }
-}
-
-extension PreTokenizer {
-    /// The steps of the section `pre_tokenizer`, and whether words are bytes in the end.
-    struct Plan {
-        var steps: [PreTokenizer] = []
-        var bytewise = false
-    }
-
-    /// Reads the section `pre_tokenizer`.
-    static func read(_ section: TokenizerSection, into plan: inout Plan) throws(TokenizerError) {
-        let type = try section.type()
-        guard !plan.bytewise || type == "Sequence" else {
-            throw section.unsupported(type, "after 'ByteLevel'")
-        }
-        switch type {
-        case "Sequence":
-            for part in try section.list("pretokenizers") { try read(part, into: &plan) }
-        case "Split": plan.steps.append(.split(try readSplit(section)))
-        case "Digits": plan.steps.append(.digits(individual: try section.flag("individual_digits")))
-        case "ByteLevel":
-            if try section.flag("add_prefix_space") { plan.steps.append(.prefixSpace) }
-            if try section.flag("use_regex", default: true) { plan.steps.append(.split(.gpt2)) }
-            plan.bytewise = true
-        case "Metaspace":
-            plan.steps.append(
-                .metaspace(
-                    Metaspace(
-                        replacement: try section.character("replacement"),
-                        prefix: try readPrefix(section), split: try section.flag("split", default: true))))
-        default: throw section.unsupported(type)
-        }
-    }
-
-    /// Where a `Metaspace` puts its prefix, in the newer or the older spelling.
-    static func readPrefix(_ section: TokenizerSection) throws(TokenizerError) -> Metaspace.Prefix {
-        let name = section.json["prepend_scheme"]?.string
-        let addsPrefix = try section.flag("add_prefix_space", default: true)
-        guard let prefix = Metaspace.Prefix(rawValue: name ?? (addsPrefix ? "always" : "never")) else {
-            throw section.malformed("has an unknown 'prepend_scheme'")
-        }
-        guard addsPrefix || prefix == .never else {
-            throw section.malformed("has an 'add_prefix_space' against its 'prepend_scheme'")
-        }
-        return prefix
-    }
-
-    private static func readSplit(_ section: TokenizerSection) throws(TokenizerError) -> SplitPattern {
-        guard let regex = section.json["pattern"]?["Regex"]?.string else {
-            throw section.unsupported("Split", "without a regular expression")
-        }
-        guard let pattern = SplitPattern(regex: regex) else {
-            throw section.unsupported("Split", "with the pattern \(regex.quotedForError)")
-        }
-        // The patterns cover the whole text, so keeping the matches alone is the same as cutting at them.
-        let behavior = try section.string("behavior")
-        let invert = try section.flag("invert")
-        guard behavior == "Isolated" || (behavior == "Removed" && invert) else {
-            throw section.unsupported("Split", "with the behavior \(behavior.quotedForError)")
-        }
-        return pattern
+        words.split(.mergedWithNext) { $0.forEachOccurrence(of: mark, $1) }
     }
 }

@@ -10,218 +10,123 @@ enum TokenDecoder: Sendable {
     case byteFallback
     /// Turns the character into spaces, and drops it in the first token if asked to.
     case metaspace(Unicode.Scalar, dropsFirst: Bool)
+    /// Puts a space before every token but the first and those with the prefix, which loses it.
+    case wordPiece(prefix: [UInt8], cleansUp: Bool)
+    /// Turns the suffix of a word's last token into a space, and drops it in the last token.
+    case suffix([UInt8])
+    /// Leaves out tokens that repeat the one before, and the padding, and turns the delimiter into spaces.
+    case ctc(padding: [UInt8], delimiter: [UInt8], cleansUp: Bool)
     case replace([UInt8], with: [UInt8])
+    case replaceMatches(TextPattern, with: [UInt8])
     /// Removes a character up to so many times at the start and the end of each token.
     case stripTokens(Unicode.Scalar, start: Int, end: Int)
     /// Removes a character up to so many times at the start and the end of the text.
     case stripText([UInt8], start: Int, end: Int)
+    /// Makes one token of all, for steps that could not tell where tokens were.
+    case joined
 
     /// How many times longer the step can make a token.
-    var growth: Int {
-        if case .replace(let pattern, let content) = self {
-            max(1, (content.count + pattern.count - 1) / pattern.count)
-        } else {
-            1
+    var growth: Double {
+        switch self {
+        case .replace(let pattern, let content): max(1, Double(content.count) / Double(pattern.count))
+        case .replaceMatches(let pattern, let content): pattern.growth(replacedBy: content)
+        case .bytes: 3  // a byte that is no UTF-8 becomes U+FFFD
+        case .spaced, .wordPiece: 2
+        default: 1
         }
     }
 
     /// Reads the section `decoder`.
     static func read(_ section: TokenizerSection) throws(TokenizerError) -> [TokenDecoder] {
         var steps: [TokenDecoder] = []
-        var isFused = false
-        try read(section, into: &steps, &isFused)
+        // Whether the steps so far made one text of all tokens, and whether they say so to the next.
+        var (isFused, isJoined) = (false, false)
+        for part in try section.flattened("decoders") {
+            let type = try part.type()
+            switch type {
+            case "Fuse": isFused = true
+            case "Strip" where isFused && !isJoined:
+                let content = Array(String(try part.character("content")).utf8)
+                steps.append(.stripText(content, start: try part.count("start"), end: try part.count("stop")))
+            default:
+                if isFused, !isJoined {
+                    steps.append(.joined)
+                    isJoined = true
+                }
+                steps.append(try read(step: part, type))
+                if type == "ByteLevel" { isFused = true }
+            }
+        }
         return steps
     }
 
-    /// Appends the steps of one part; `isFused` says whether the steps so far made one text of all tokens.
-    private static func read(
-        _ section: TokenizerSection, into steps: inout [TokenDecoder], _ isFused: inout Bool
-    ) throws(TokenizerError) {
-        let type = try section.type()
-        guard !isFused || ["Sequence", "Fuse", "Strip"].contains(type) else {
-            throw section.unsupported(type, "after tokens were joined")
-        }
+    private static func read(step section: TokenizerSection, _ type: String) throws(TokenizerError)
+        -> TokenDecoder
+    {
         switch type {
-        case "Sequence":
-            for part in try section.list("decoders") { try read(part, into: &steps, &isFused) }
-        case "Fuse": isFused = true
-        case "ByteLevel":
-            isFused = true
-            steps.append(.bytes)
-        case "ByteFallback": steps.append(.byteFallback)
+        case "ByteLevel": return .bytes
+        case "ByteFallback": return .byteFallback
         case "Metaspace":
             let dropsFirst = try PreTokenizer.readPrefix(section) != .never
-            steps.append(.metaspace(try section.character("replacement"), dropsFirst: dropsFirst))
+            return .metaspace(try section.character("replacement"), dropsFirst: dropsFirst)
+        case "WordPiece":
+            return .wordPiece(
+                prefix: Array(try section.string("prefix").utf8), cleansUp: try section.flag("cleanup"))
+        case "BPEDecoder":
+            let suffix = Array(try section.string("suffix").utf8)
+            guard !suffix.isEmpty else { throw section.malformed("has an empty 'suffix'") }
+            return .suffix(suffix)
+        case "CTC":
+            let padding = Array(try section.string("pad_token").utf8)
+            let delimiter = Array(try section.string("word_delimiter_token").utf8)
+            guard !delimiter.isEmpty else { throw section.malformed("has an empty 'word_delimiter_token'") }
+            return .ctc(padding: padding, delimiter: delimiter, cleansUp: try section.flag("cleanup"))
         case "Replace":
-            steps.append(.replace(try section.pattern(), with: Array(try section.string("content").utf8)))
+            let content = Array(try section.string("content").utf8)
+            return switch try section.pattern() {
+            case .text(let text): .replace(text, with: content)
+            case .expression(let pattern): .replaceMatches(pattern, with: content)
+            }
         case "Strip":
-            let content = try section.character("content")
-            let (start, end) = (try section.count("start"), try section.count("stop"))
-            steps.append(
-                isFused
-                    ? .stripText(Array(String(content).utf8), start: start, end: end)
-                    : .stripTokens(content, start: start, end: end))
+            return .stripTokens(
+                try section.character("content"), start: try section.count("start"),
+                end: try section.count("stop"))
         default: throw section.unsupported(type)
         }
     }
 }
 
-/// Runs tokens through the steps of a decoder, and gives text as soon as no later token can change it.
-struct TokenDecoding: Sendable {
-    /// What a step remembers between tokens.
-    private struct Memory: Sendable {
-        var tokens = 0
-        /// Bytes that wait for the rest of a character, or text that might still be stripped.
-        var held: [UInt8] = []
+extension TokenDecoder {
+    /// What `WordPiece` and `CTC` do to English, in this order.
+    private static let cleanings: [(pattern: [UInt8], content: [UInt8])] = [
+        (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
+        (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+    ].map { (Array($0.utf8), Array($1.utf8)) }
+
+    static func cleanUp(_ token: [UInt8]) -> [UInt8] {
+        cleanings.reduce(token) { $0.contains(0x20) ? $0.span.replacing($1.pattern, with: $1.content) : $0 }
     }
 
-    private let steps: [TokenDecoder]
-    private var memories: [Memory]
-
-    init(_ steps: [TokenDecoder]) {
-        self.steps = steps
-        memories = Array(repeating: Memory(), count: steps.count)
+    /// A token as `wordPiece` writes it.
+    static func piece(_ token: [UInt8], isFirst: Bool, _ prefix: [UInt8], cleansUp: Bool) -> [UInt8] {
+        let text: [UInt8] =
+            isFirst ? token : token.starts(with: prefix) ? Array(token[prefix.count...]) : [0x20] + token
+        return cleansUp ? cleanUp(text) : text
     }
 
-    /// Takes the next token's text and appends the text that is certain now.
-    mutating func push(_ token: [UInt8], into text: inout [UInt8]) { run(token, from: 0, into: &text) }
-
-    /// Appends what the steps still hold.
-    mutating func finish(into text: inout [UInt8]) {
-        for step in steps.indices {
-            let held = memories[step].held
-            memories[step].held = []
-            switch steps[step] {
-            case .bytes where !held.isEmpty:
-                run(Array(String(decoding: held, as: UTF8.self).utf8), from: step + 1, into: &text)
-            case .byteFallback: flush(held, from: step + 1, into: &text)
-            case .stripText(let content, _, let end):
-                run(Array(held.dropLast(content.count * end)), from: step + 1, into: &text)
-            default: break
-            }
-        }
+    /// A token as `ctc` writes it.
+    static func sound(
+        _ token: [UInt8], _ padding: [UInt8], _ delimiter: [UInt8], cleansUp: Bool
+    ) -> [UInt8] {
+        let text = padding.isEmpty ? token : token.span.replacing(padding, with: [])
+        return cleansUp ? cleanUp(text).span.replacing(delimiter, with: [0x20]) : text
     }
 
-    private mutating func run(_ token: [UInt8], from step: Int, into text: inout [UInt8]) {
-        guard step < steps.count else {
-            text += token
-            return
-        }
-        defer { memories[step].tokens += 1 }
-        switch steps[step] {
-        case .spaced: run(memories[step].tokens > 0 ? [0x20] + token : token, from: step + 1, into: &text)
-        case .bytes:
-            memories[step].held += Self.alphabetBytes(token)
-            let complete = memories[step].held.count - memories[step].held.openCharacter
-            guard complete > 0 else { return }
-            let part = String(decoding: memories[step].held[..<complete], as: UTF8.self)
-            memories[step].held.removeFirst(complete)
-            run(Array(part.utf8), from: step + 1, into: &text)
-        case .byteFallback:
-            if let byte = Self.fallbackByte(token) {
-                memories[step].held.append(byte)
-            } else {
-                let held = memories[step].held
-                memories[step].held = []
-                flush(held, from: step + 1, into: &text)
-                run(token, from: step + 1, into: &text)
-            }
-        case .metaspace(let character, let dropsFirst):
-            let space: [UInt8] = memories[step].tokens == 0 && dropsFirst ? [] : [0x20]
-            let plain = token.span.replacing(Array(String(character).utf8), with: space)
-            run(plain, from: step + 1, into: &text)
-        case .replace(let pattern, let content):
-            run(token.span.replacing(pattern, with: content), from: step + 1, into: &text)
-        case .stripTokens(let content, let start, let end):
-            run(Self.strip(token, Array(String(content).utf8), start, end), from: step + 1, into: &text)
-        case .stripText(let content, let start, let end):
-            stripText(token, content, start, end, at: step, into: &text)
-        }
-    }
-
-    /// Gives a run of byte tokens: as text if all of it is UTF-8, else a replacement character for each byte.
-    private mutating func flush(_ bytes: [UInt8], from step: Int, into text: inout [UInt8]) {
-        guard !bytes.isEmpty else { return }
-        if (try? UTF8Span(validating: bytes.span)) != nil {
-            run(bytes, from: step, into: &text)
-        } else {
-            for _ in bytes { run(Array("\u{FFFD}".utf8), from: step, into: &text) }
-        }
-    }
-
-    /// Strips the start of the whole text, and holds back what might be its end.
-    private mutating func stripText(
-        _ token: [UInt8], _ content: [UInt8], _ start: Int, _ end: Int, at step: Int, into text: inout [UInt8]
-    ) {
-        // `tokens` counts the characters already stripped; past `start`, the start is over.
-        var rest = token[...]
-        var stripped = memories[step].tokens
-        while stripped < start, !rest.isEmpty {
-            if rest.starts(with: content) {
-                rest.removeFirst(content.count)
-                stripped += 1
-            } else {
-                stripped = start
-            }
-        }
-        memories[step].tokens = stripped - 1  // the caller counts one more
-        memories[step].held += rest
-        let kept = Self.strip(memories[step].held, content, 0, end).count
-        let ready = Array(memories[step].held[..<kept])
-        memories[step].held.removeFirst(kept)
-        run(ready, from: step + 1, into: &text)
-    }
-
-    static func strip(_ token: [UInt8], _ content: [UInt8], _ start: Int, _ end: Int) -> [UInt8] {
-        var rest = token[...]
-        for _ in 0..<start where rest.starts(with: content) { rest.removeFirst(content.count) }
-        for _ in 0..<end where rest.suffix(content.count).elementsEqual(content) {
-            rest.removeLast(content.count)
-        }
-        return Array(rest)
-    }
-
-    /// The bytes that a token spells in the byte alphabet, or its own where it is written otherwise.
-    static func alphabetBytes(_ token: [UInt8]) -> [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(token.count)
-        let span = token.span
-        var at = 0
-        while at < span.count {
-            let (scalar, end) = span.scalar(at: at)
-            guard let byte = ByteAlphabet.byte(of: scalar) else { return token }
-            bytes.append(byte)
-            at = end
-        }
-        return bytes
-    }
-
-    /// The byte of a token such as `<0x0A>`.
-    static func fallbackByte(_ token: [UInt8]) -> UInt8? {
-        guard token.count == 6, token.starts(with: Array("<0x".utf8)), token[5] == UInt8(ascii: ">") else {
-            return nil
-        }
-        return UInt8(String(decoding: token[3..<5], as: UTF8.self), radix: 16)
-    }
-}
-
-extension [UInt8] {
-    /// How many bytes at the end begin a UTF-8 character that later bytes could complete: 0 to 3.
-    fileprivate var openCharacter: Int {
-        for length in 1...3 where length <= count {
-            let lead = self[count - length]
-            guard lead & 0xC0 != 0x80 else { continue }
-            let needed =
-                (0xC2...0xDF).contains(lead)
-                ? 2 : (0xE0...0xEF).contains(lead) ? 3 : (0xF0...0xF4).contains(lead) ? 4 : 1
-            guard needed > length else { return 0 }
-            guard length > 1 else { return 1 }
-            // The second byte decides whether the character could exist; later ones are any continuation.
-            let second = self[count - length + 1]
-            let first: UInt8 = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80
-            let last: UInt8 = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF
-            return (first...last).contains(second) ? length : 0
-        }
-        return 0
+    /// A token with all matches replaced.
+    static func replaceMatches(_ pattern: TextPattern, with content: [UInt8], in token: [UInt8]) -> [UInt8] {
+        guard !token.isEmpty else { return token }
+        var replacing = Replacing(NormalizedText(bytes: token, isFirst: false), content)
+        pattern.forEachMatch(in: token.span) { replacing.replace($0) }
+        return replacing.finish().bytes
     }
 }

@@ -45,7 +45,14 @@ extension TokenDecoder {
         case .metaspace(let character, let dropsFirst):
             token.span.replacing(
                 Array(String(character).utf8), with: atStart && dropsFirst ? [] : [0x20])
+        case .wordPiece(let prefix, let cleansUp):
+            Self.piece(token, isFirst: atStart, prefix, cleansUp: cleansUp)
+        case .suffix(let suffix): token.span.replacing(suffix, with: [0x20])
+        case .ctc(let padding, let delimiter, let cleansUp):
+            Self.sound(token, padding, delimiter, cleansUp: cleansUp)
+        case .joined: token
         case .replace(let pattern, let content): token.span.replacing(pattern, with: content)
+        case .replaceMatches(let pattern, let content): Self.replaceMatches(pattern, with: content, in: token)
         case .stripTokens(let character, let start, let end):
             TokenDecoding.strip(token, Array(String(character).utf8), start, end)
         case .stripText(let content, let start, _):

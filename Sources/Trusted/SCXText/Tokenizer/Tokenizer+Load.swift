@@ -7,12 +7,16 @@ extension Tokenizer {
     /// - Parameter directory: A path.
     /// - Throws: `TokenizerError` for a file that is missing, damaged or asks for something unknown.
     package convenience init(directory: String) throws(TokenizerError) {
-        let json = try Self.readJSON("tokenizer.json", in: directory)
+        try self.init(directory: directory, file: "tokenizer.json")
+    }
+
+    private convenience init(directory: String, file: String) throws(TokenizerError) {
+        let json = try Self.readJSON(file, in: directory)
         let configuration = "tokenizer_config.json"
         let hasConfiguration = FileManager.default.fileExists(atPath: directory + "/" + configuration)
         try self.init(
             TokenizerFile(
-                json: json, name: "tokenizer.json",
+                json: json, name: file,
                 configuration: hasConfiguration ? try Self.readJSON(configuration, in: directory) : .null))
     }
 
@@ -20,6 +24,22 @@ extension Tokenizer {
     package convenience init?(ifPresentIn directory: String) throws(TokenizerError) {
         guard FileManager.default.fileExists(atPath: directory + "/tokenizer.json") else { return nil }
         try self.init(directory: directory)
+    }
+
+    /// Reads a tokenizer and nothing else: a `tokenizer.json` by its own path, or the one of a directory.
+    ///
+    /// The `tokenizer_config.json` beside the file counts in both cases, if there is one.
+    ///
+    /// - Parameter path: A path.
+    /// - Throws: `TokenizerError` for a file that is missing, damaged or asks for something unknown.
+    package convenience init(path: String) throws(TokenizerError) {
+        let url = URL(fileURLWithPath: path)
+        let isFile = (try? url.resourceValues(forKeys: [.isRegularFileKey]).isRegularFile) ?? false
+        if isFile {
+            try self.init(directory: url.deletingLastPathComponent().path, file: url.lastPathComponent)
+        } else {
+            try self.init(directory: path)
+        }
     }
 
     /// Takes the contents of a `tokenizer.json`.

@@ -1,15 +1,16 @@
 import SCXInference
 
-/// The tokenizer of a Hugging Face `tokenizer.json`: byte-pair encoding, byte-level or SentencePiece style.
+/// The tokenizer of a Hugging Face `tokenizer.json`: byte-pair encoding, WordPiece, Unigram or whole words.
 ///
 /// Gives exactly the tokens and texts of the `tokenizers` package for the files that it accepts, and refuses the others
-/// with an error that names what it lacks. Keeps no text after a call.
+/// with an error that names what it lacks. Takes time in proportion to the text, whatever the file asks for. Keeps no
+/// text after a call.
 package final class Tokenizer: Sendable {
     let added: AddedTokenFinder
     let addedNormalized: AddedTokenFinder
     let normalizers: [Normalizer]
     let preTokenizers: [PreTokenizer]
-    let model: BytePairModel
+    let model: TokenModel
     let decoders: [TokenDecoder]
     let template: [TemplatePiece]
     /// Tokens by number, added ones included, as `token(for:)` shows them.
@@ -28,9 +29,9 @@ package final class Tokenizer: Sendable {
 
     init(_ file: TokenizerFile) throws(TokenizerError) {
         normalizers = try file.normalizers()
-        let plan = try file.preTokenizers()
+        var plan = try file.preTokenizers()
+        model = try file.model(&plan)
         preTokenizers = plan.steps
-        model = try file.model(bytewise: plan.bytewise)
         decoders = try file.decoders()
         let tokens = try file.addedTokens(model.vocabulary, normalizers)
         added = tokens.plain
@@ -43,7 +44,7 @@ package final class Tokenizer: Sendable {
         beginOfText = file.configuredToken("bos_token", vocabulary)
         endOfText = file.configuredToken("eos_token", vocabulary)
         padding = file.configuredToken("pad_token", vocabulary)
-        unknown = file.configuredToken("unk_token", vocabulary) ?? model.unknown.id
+        unknown = file.configuredToken("unk_token", vocabulary) ?? model.unknown
     }
 
     /// One more than the greatest token number.
@@ -90,7 +91,7 @@ package final class Tokenizer: Sendable {
     package var encoding: (_ text: String) -> [Int32] { { self.encode($0) } }
 
     private func encode(_ text: [UInt8], into ids: inout [Int32]) {
-        var work = BytePairModel.Workspace()
+        var work = TokenModel.Workspace()
         for piece in added.pieces(of: text.span) {
             switch piece {
             case .token(let id): ids.append(id)
@@ -104,7 +105,7 @@ package final class Tokenizer: Sendable {
     }
 
     private func encode(
-        normalized text: NormalizedText, _ work: inout BytePairModel.Workspace, into ids: inout [Int32]
+        normalized text: NormalizedText, _ work: inout TokenModel.Workspace, into ids: inout [Int32]
     ) {
         for piece in addedNormalized.pieces(of: text.bytes.span) {
             switch piece {
@@ -112,11 +113,10 @@ package final class Tokenizer: Sendable {
             case .text(let range):
                 let bytes = range.count == text.bytes.count ? text.bytes : Array(text.bytes[range])
                 var words = Words(
-                    NormalizedText(bytes: bytes, isFirst: text.isFirst && range.lowerBound == 0))
+                    NormalizedText(bytes: bytes, firstCount: max(0, text.firstCount - range.lowerBound)))
                 for step in preTokenizers { step.apply(to: &words) }
-                for range in words.ranges {
-                    model.encode(words.text.bytes.span.extracting(range), &work, into: &ids)
-                }
+                let written = words.text.bytes
+                model.encode(words.ranges, of: written.span, &work, into: &ids)
             }
         }
     }

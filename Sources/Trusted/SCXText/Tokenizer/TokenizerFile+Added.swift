@@ -14,6 +14,13 @@ struct AddedTokens {
 }
 
 extension TokenizerFile {
+    /// Longest added token in bytes; published ones have up to 100.
+    ///
+    /// Texts are compared with them at every place.
+    private static let maximumAddedLength = 1024
+    /// Greatest length of all of them together, once normalized.
+    private static let maximumAddedBytes = 1 << 21
+
     func addedTokens(
         _ vocabulary: Vocabulary, _ normalizers: [Normalizer]
     ) throws(TokenizerError) -> AddedTokens {
@@ -21,6 +28,7 @@ extension TokenizerFile {
         guard let list = json["added_tokens"], !list.isNull else { return result }
         guard let list = list.array else { throw malformed("'added_tokens' is no list") }
         var seen: [Int32: AddedToken] = [:]
+        var bytes = 0
         var nextID = Int32(vocabulary.count)
         for part in list {
             let token = try addedToken(part, &result.vocabulary, &nextID)
@@ -28,7 +36,11 @@ extension TokenizerFile {
                 guard seen.updateValue(token, forKey: token.id) == nil else {
                     throw malformed("the added token \(token.id) is there twice")
                 }
-                try add(token, normalizers, &result)
+                bytes += try add(token, normalizers, &result)
+                guard bytes <= Self.maximumAddedBytes else {
+                    throw malformed(
+                        "the added tokens have more than \(Self.maximumAddedBytes) bytes together")
+                }
             }
         }
         return result
@@ -44,6 +56,9 @@ extension TokenizerFile {
         let section = TokenizerSection(json: json, file: name, kind: "added token")
         let content = Array(try section.string("content").utf8)
         if content.isEmpty { return nil }
+        guard content.count <= Self.maximumAddedLength else {
+            throw section.malformed("has more than \(Self.maximumAddedLength) bytes")
+        }
         let shown = try section.string("content").quotedForError
         guard let stated = json["id"]?.int, (0...Vocabulary.maximumID).contains(stated) else {
             throw malformed("the added token \(shown) has no number from 0 to \(Vocabulary.maximumID)")
@@ -74,9 +89,17 @@ extension TokenizerFile {
             special: try section.flag("special", default: false))
     }
 
+    /// Adds a token to what is looked for.
+    ///
+    /// - Parameters:
+    ///   - token: As the file has it.
+    ///   - normalizers: What its text goes through, if it is to be looked for in normalized text.
+    ///   - result: Gets the token.
+    /// - Returns: The number of bytes of the text that it is found as.
+    /// - Throws: `TokenizerError` for a token that cannot be told from another one.
     private func add(
         _ token: AddedToken, _ normalizers: [Normalizer], _ result: inout AddedTokens
-    ) throws(TokenizerError) {
+    ) throws(TokenizerError) -> Int {
         if token.special { result.special.insert(token.id) }
         var form = NormalizedText(bytes: token.content, isFirst: true)
         if token.normalized {
@@ -89,80 +112,6 @@ extension TokenizerFile {
         guard isNew else {
             throw malformed("the added token \(token.id) is empty or reads like another one once normalized")
         }
-    }
-}
-
-extension TokenizerFile {
-    /// What a text stands in, from the section `post_processor`.
-    ///
-    /// Where the file has none, `add_bos_token` and `add_eos_token` of the configuration say it.
-    func template(_ vocabulary: Vocabulary) throws(TokenizerError) -> [TemplatePiece] {
-        if let part = json["post_processor"], !part.isNull {
-            let section = TokenizerSection(json: part, file: name, kind: "post_processor")
-            if let template = try template(section, vocabulary) { return template }
-        }
-        var template = [TemplatePiece.text]
-        if configuration["add_bos_token"]?.bool == true, let id = configuredToken("bos_token", vocabulary) {
-            template.insert(.tokens([id]), at: 0)
-        }
-        if configuration["add_eos_token"]?.bool == true, let id = configuredToken("eos_token", vocabulary) {
-            template.append(.tokens([id]))
-        }
-        return template
-    }
-
-    private func template(
-        _ section: TokenizerSection, _ vocabulary: Vocabulary
-    ) throws(TokenizerError) -> [TemplatePiece]? {
-        switch try section.type() {
-        case "ByteLevel": return nil  // concerns offsets, not tokens
-        case "Sequence":
-            var found: [TemplatePiece]?
-            for part in try section.list("processors") {
-                guard let template = try template(part, vocabulary) else { continue }
-                guard found == nil else { throw section.unsupported("Sequence", "of two templates") }
-                found = template
-            }
-            return found
-        case "TemplateProcessing":
-            var pieces: [TemplatePiece] = []
-            for part in try section.list("single") { pieces.append(try piece(part, section, vocabulary)) }
-            return pieces
-        case let type: throw section.unsupported(type)
-        }
-    }
-
-    private func piece(
-        _ part: TokenizerSection, _ section: TokenizerSection, _ vocabulary: Vocabulary
-    ) throws(TokenizerError) -> TemplatePiece {
-        if let sequence = part.json["Sequence"] {
-            guard sequence["id"]?.string == "A" else {
-                throw section.malformed("names a second text for a single one")
-            }
-            return .text
-        }
-        guard let name = part.json["SpecialToken"]?["id"]?.string else {
-            throw section.malformed("has an unknown part")
-        }
-        guard let list = section.json["special_tokens"]?[name]?["ids"]?.array else {
-            throw section.malformed("does not define its token \(name.quotedForError)")
-        }
-        var ids: [Int32] = []
-        for value in list {
-            guard let id = value.int.flatMap({ Int32(exactly: $0) }), vocabulary.text(of: id) != nil else {
-                throw section.malformed("gives its token \(name.quotedForError) an unknown number")
-            }
-            ids.append(id)
-        }
-        return .tokens(ids)
-    }
-
-    /// A token that the configuration names, as text or as an object with `content`.
-    func configuredToken(_ key: String, _ vocabulary: Vocabulary) -> Int32? {
-        guard let value = configuration[key], let text = value.string ?? value["content"]?.string else {
-            return nil
-        }
-        let bytes = Array(text.utf8)
-        return vocabulary.id(of: bytes.span)
+        return form.bytes.count
     }
 }

@@ -46,16 +46,56 @@ struct TokenizerSection {
         return first
     }
 
-    /// The text that a `Replace` looks for.
-    func pattern() throws(TokenizerError) -> [UInt8] {
+    /// What a `Replace` or `Split` looks for.
+    enum Pattern {
+        /// Bytes, which are not empty.
+        case text([UInt8])
+        case expression(TextPattern)
+    }
+
+    func pattern() throws(TokenizerError) -> Pattern {
         guard let pattern = json["pattern"] else { throw malformed("has no 'pattern'") }
-        if let regex = pattern["Regex"]?.string {
-            throw unsupported("Replace", "with the pattern \(regex.quotedForError)")
+        if let expression = pattern["Regex"]?.string { return .expression(try compiled(expression)) }
+        guard let text = pattern["String"]?.string else {
+            throw malformed("has a 'pattern' that is neither a 'Regex' nor a 'String'")
         }
-        guard let text = pattern["String"]?.string, !text.isEmpty else {
-            throw malformed("has an empty 'pattern'")
+        // The empty text is found between all characters.
+        return text.isEmpty ? .expression(try compiled(text)) : .text(Array(text.utf8))
+    }
+
+    func compiled(_ expression: String) throws(TokenizerError) -> TextPattern {
+        do {
+            return try TextPattern(expression)
+        } catch {
+            switch error {
+            case .malformed(let reason):
+                throw malformed("has a pattern \(expression.quotedForError) that \(reason)")
+            case .unsupported(let what):
+                throw unsupported(
+                    json["type"]?.string ?? "",
+                    "with the pattern \(expression.quotedForError), which has \(what)")
+            }
         }
-        return Array(text.utf8)
+    }
+
+    /// Greatest number of steps that a section may come to.
+    static let maximumSteps = 64
+
+    /// The section itself, or what it comes to if it is a `Sequence`, also of others.
+    func flattened(_ list: String) throws(TokenizerError) -> [TokenizerSection] {
+        var steps: [TokenizerSection] = []
+        var open = [self]
+        while let section = open.popLast() {
+            guard try section.type() == "Sequence" else {
+                steps.append(section)
+                guard steps.count <= Self.maximumSteps else {
+                    throw malformed("has more than \(Self.maximumSteps) steps")
+                }
+                continue
+            }
+            open += try section.list(list).reversed()
+        }
+        return steps
     }
 
     func malformed(_ reason: String) -> TokenizerError {

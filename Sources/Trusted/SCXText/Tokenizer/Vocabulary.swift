@@ -32,17 +32,22 @@ struct Vocabulary: Sendable {
     /// Tokens known.
     var count: Int { ids.count }
 
+    /// Bytes of all texts.
+    var byteCount: Int { bytes.count }
+
     /// One more than the greatest number.
     var idLimit: Int { entryOfID.count }
 
     enum Insertion { case added, textTaken, idTaken }
 
     /// Adds a token; `id` lies in 0...maximumID.
-    mutating func insert(_ text: Span<UInt8>, id: Int32) -> Insertion {
+    ///
+    /// A text that is known is refused, or with `replacing` from now on stands for the new number.
+    mutating func insert(_ text: Span<UInt8>, id: Int32, replacing: Bool = false) -> Insertion {
         precondition(id >= 0 && id <= Self.maximumID, "token number \(id) was not checked")
         let hash = hash(text)
         let slot = slot(of: text, hash)
-        if slots[slot] != Self.free { return .textTaken }
+        if slots[slot] != Self.free, !replacing { return .textTaken }
         while entryOfID.count <= Int(id) { entryOfID.append(-1) }
         if entryOfID[Int(id)] >= 0 { return .idTaken }
         let entry = Int32(ids.count)
@@ -92,19 +97,7 @@ struct Vocabulary: Sendable {
         return true
     }
 
-    private func hash(_ text: Span<UInt8>) -> UInt64 {
-        var hash = seed ^ UInt64(text.count)
-        var at = 0
-        while at < text.count {
-            var word: UInt64 = 0
-            for i in at..<min(at + 8, text.count) { word = word << 8 | UInt64(text[i]) }
-            hash = (hash ^ word) &* 0x9E37_79B9_7F4A_7C15
-            hash ^= hash >> 29
-            at += 8
-        }
-        hash = hash &* 0xBF58_476D_1CE4_E5B9
-        return hash ^ hash >> 32
-    }
+    private func hash(_ text: Span<UInt8>) -> UInt64 { text.hash(seed: seed) }
 
     private mutating func grow() {
         slots = Array(repeating: Self.free, count: slots.count * 2)
