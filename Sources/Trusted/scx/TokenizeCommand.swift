@@ -6,9 +6,12 @@ import SCXText
 
 struct TokenizeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "tokenize", abstract: "Show a text's tokens.")
+        commandName: "tokenize", abstract: "Show a text's tokens.",
+        discussion: "Needs a tokenizer and nothing else: no configuration and no weights.")
 
-    @Option(help: "Model directory with a tokenizer. (default: the bundled model)")
+    @Option(
+        name: [.customLong("model"), .customLong("tokenizer")],
+        help: "A directory with a tokenizer.json, or such a file. (default: the bundled model)")
     var model: String?
 
     @Option(help: "The text.")
@@ -20,6 +23,9 @@ struct TokenizeCommand: ParsableCommand {
     @Flag(help: "Print one JSON object: tokens, and the text that they decode to.")
     var json = false
 
+    @Flag(help: "Take every line of the file as a text in JSON ('\"…\"'), and print a line for each.")
+    var lines = false
+
     @Flag(help: "Leave out the tokens that the model wants around a text.")
     var noSpecialTokens = false
 
@@ -27,21 +33,40 @@ struct TokenizeCommand: ParsableCommand {
         guard (prompt == nil) != (promptFile == nil) else {
             throw ValidationError("give the text by one of '--prompt' and '--prompt-file'.")
         }
+        guard !lines || (json && promptFile != nil) else {
+            throw ValidationError("'--lines' goes with '--json' and '--prompt-file'.")
+        }
     }
 
     func run() throws {
-        let tokenizer = try Tokenizer(directory: model ?? BundledModel.directory())
+        let tokenizer = try Tokenizer(path: model ?? BundledModel.directory())
         let text = try prompt ?? readText(promptFile ?? "-")
-        let tokens = tokenizer.encode(text, addSpecialTokens: !noSpecialTokens)
-        guard json else {
-            for token in tokens { print("\(token)\t\(JSON.string(tokenizer.token(for: token) ?? "").text)") }
-            return
+        if lines {
+            for (number, line) in text.split(separator: "\n").enumerated() {
+                guard let text = try? JSON(parsing: String(line)).string else {
+                    throw ValidationError("line \(number + 1) of the file is no text in JSON.")
+                }
+                print(report(of: text, tokenizer).text)
+            }
+        } else if json {
+            print(report(of: text, tokenizer).text)
+        } else {
+            for token in tokens(of: text, tokenizer) {
+                print("\(token)\t\(JSON.string(tokenizer.token(for: token) ?? "").text)")
+            }
         }
-        let report: JSON = [
+    }
+
+    private func tokens(of text: String, _ tokenizer: Tokenizer) -> [Int32] {
+        tokenizer.encode(text, addSpecialTokens: !noSpecialTokens)
+    }
+
+    private func report(of text: String, _ tokenizer: Tokenizer) -> JSON {
+        let tokens = tokens(of: text, tokenizer)
+        return [
             "tokens": .array(tokens.map { .int(Int($0)) }),
             "pieces": .array(tokens.map { .string(tokenizer.token(for: $0) ?? "") }),
             "text": .string(tokenizer.decode(tokens)),
         ]
-        print(report.text)
     }
 }
