@@ -182,7 +182,7 @@ struct CommandTests {
         #expect(result.status == 0, "\(result.error)")
         let lines = result.output.split(separator: "\n").dropFirst()
         #expect(lines.count == 2 * 2 * LayerCache.Format.allCases.count)
-        #expect(lines.allSatisfy { $0.contains(" ms, ") && $0.contains("GB/s, cache ") })
+        #expect(lines.allSatisfy { $0.contains(" ms, ") && $0.contains(" of peak, cache ") })
         #expect(lines.contains { $0.hasPrefix("int8 130 tokens, 5 rows: ") })
         for (options, word) in [
             (["--kv", "int4"], "--kv int4"), (["--context", "0"], "--context 0"),

@@ -10,9 +10,11 @@ struct AttentionCommand: ParsableCommand {
         abstract: "Measure attention over filled caches against the bandwidth of reading memory.",
         discussion: """
             Caches of one session are filled with random keys and values, and the attention of one step is computed in all \
-            blocks: of one row as without drafts, or of several as with them. The best of the repeats counts. 'of' is the \
-            bandwidth that the machine can read with, probed right before and after. Blocks for whose caches there is no \
-            memory read those of other blocks, in turn. Caches that fit into the processor's own are read faster than memory.
+            blocks: of one row as without drafts, or of several as with them. 'bandwidth' is what is read over what the \
+            machine can read at most, 'peak' the multiply-adds over what it can do at most; a step is bound by the one that is \
+            near to 1. Both are probed around each step, and the best of the repeats counts of all three. Blocks for whose \
+            caches there is no memory read those of other blocks, in turn. Caches that fit into the processor's own are read \
+            faster than memory.
             """)
 
     @Option(help: "Which model's heads and blocks, as 'scx-lab synth' names them.")
@@ -78,17 +80,18 @@ struct AttentionCommand: ParsableCommand {
     }
 
     private func line(_ bench: AttentionBench, rows: Int) throws -> String {
-        let (seconds, bandwidth) = try bench.best(rows: rows, repeats: repeats)
-        let speed = Double(bench.bytesRead) / seconds
+        let best = try bench.best(rows: rows, repeats: repeats)
+        let speed = Double(bench.bytesRead) / best.seconds
+        let arithmetic = bench.operations(rows: rows) / best.seconds
         let blocks = bench.configuration.blockCount
         let shared =
             bench.caches.count < blocks ? ", \(bench.caches.count) of \(blocks) blocks in memory" : ""
         let cells = [
             bench.format.rawValue.padding(toLength: 4, withPad: " ", startingAt: 0),
             "\(bench.context) tokens, \(rows) \(rows == 1 ? "row" : "rows"):",
-            "\(rounded(seconds * 1e3)) ms, \(rounded(speed / 1e9)) GB/s,",
-            "\(rounded(speed / bandwidth)) of \(rounded(bandwidth / 1e9)) GB/s,",
-            "cache \(rounded(Double(bench.byteCount) / Double(1 << 20))) MiB\(shared)",
+            "\(rounded(best.seconds * 1e3)) ms, \(rounded(speed / 1e9)) GB/s,",
+            "\(rounded(speed / best.bandwidth)) of bandwidth (\(rounded(best.bandwidth / 1e9)) GB/s),",
+            "\(rounded(arithmetic / best.peak)) of peak, cache \(bench.byteCount >> 20) MiB\(shared)",
         ]
         return cells.joined(separator: " ")
     }
@@ -152,20 +155,39 @@ struct AttentionBench {
         return configuration.slidingWindows.reduce(0) { $0 + min($1 ?? context, context) * token }
     }
 
-    /// The time of a step.
+    /// Multiply-adds of the scores and of the weighted values of a step.
+    func operations(rows: Int) -> Double {
+        let pairs = configuration.slidingWindows.reduce(0) { sum, window in
+            (0..<rows).reduce(sum) { $0 + min(window ?? context, context - rows + $1 + 1) }
+        }
+        return 2 * Double(pairs * configuration.headCount * configuration.headSize)
+    }
+
+    /// What a step took, and what the machine could do at that time.
+    struct Best {
+        var seconds = Double.infinity
+        /// Bytes a second.
+        var bandwidth = 0.0
+        /// Multiply-adds a second.
+        var peak = 0.0
+    }
+
+    /// Computes steps.
     ///
     /// - Parameters:
-    ///   - rows: Query rows.
-    ///   - repeats: Steps of which the fastest counts.
-    /// - Returns: Seconds, and the bytes per second that the machine could read around them.
+    ///   - rows: Query rows of each.
+    ///   - repeats: How many.
+    /// - Returns: The best of each figure.
     /// - Throws: ``KernelError`` when there is no memory for the probe.
-    func best(rows: Int, repeats: Int) throws(KernelError) -> (seconds: Double, bandwidth: Double) {
+    func best(rows: Int, repeats: Int) throws(KernelError) -> Best {
         let width = configuration.headCount * configuration.headSize
         let queries = Self.random(rows * width)
         var out = [Float](repeating: 0, count: rows * width)
-        let before = try MachineProbe.readBandwidth(pool: pool)
-        var seconds = Double.infinity
-        for _ in 0..<repeats {
+        var best = Best()
+        for repetition in 0...repeats {
+            best.bandwidth = max(best.bandwidth, try MachineProbe.readBandwidth(pool: pool))
+            best.peak = max(best.peak, MachineProbe.peak(format: .f32, pool: pool))
+            guard repetition < repeats else { break }  // after the last step nothing but the probes
             let start = ContinuousClock.now
             var span = out.mutableSpan
             for (block, window) in configuration.slidingWindows.enumerated() {
@@ -175,9 +197,9 @@ struct AttentionBench {
                     scale: 1 / Float(configuration.headSize).squareRoot(), window: window, into: &span,
                     pool: pool)
             }
-            seconds = min(seconds, (ContinuousClock.now - start) / .seconds(1))
+            best.seconds = min(best.seconds, (ContinuousClock.now - start) / .seconds(1))
         }
-        return (seconds, max(before, try MachineProbe.readBandwidth(pool: pool)))
+        return best
     }
 
     private static func random(_ count: Int) -> [Float] {

@@ -59,11 +59,20 @@ private final class HeldForwardPass: ForwardPass, @unchecked Sendable {
     var order: [Int32] { state.withLock(\.order) }
 }
 
+extension EngineLoop.Limits {
+    /// Limits under which a conversation is never forgotten for the time that a test waited for its turn.
+    static var unhurried: Self {
+        var limits = Self()
+        limits.idle = .seconds(86_400)
+        return limits
+    }
+}
+
 @Suite("engine loop")
 struct EngineLoopTests {
     private let forward = HeldForwardPass()
 
-    private func loop(_ limits: EngineLoop.Limits = .init(), maximumLength: Int = 100) -> EngineLoop {
+    private func loop(_ limits: EngineLoop.Limits = .unhurried, maximumLength: Int = 100) -> EngineLoop {
         EngineLoop(limits: limits) {
             Engine(
                 forward: forward, tokenizer: nil, vocabularySize: CountingForwardPass.vocabulary,
@@ -129,7 +138,7 @@ struct EngineLoopTests {
 
     @Test("more than may wait are refused, and those that were taken get their answers")
     func queueFull() async throws {
-        var limits = EngineLoop.Limits()
+        var limits = EngineLoop.Limits.unhurried
         (limits.running, limits.waiting) = (1, 2)
         let loop = loop(limits)
         let running = try await occupy(loop)
@@ -144,7 +153,7 @@ struct EngineLoopTests {
 
     @Test("one key may have only so many, others are not kept out")
     func tooManyOfKey() async throws {
-        var limits = EngineLoop.Limits()
+        var limits = EngineLoop.Limits.unhurried
         (limits.running, limits.perKey) = (1, 2)
         let loop = loop(limits)
         let alice = Owner(key: "alice")
@@ -162,7 +171,7 @@ struct EngineLoopTests {
 
     @Test("a key that asks much does not keep out one that asks once")
     func fairness() async throws {
-        var limits = EngineLoop.Limits()
+        var limits = EngineLoop.Limits.unhurried
         limits.running = 2
         let loop = loop(limits)
         let alice = Owner(key: "alice")
@@ -177,7 +186,7 @@ struct EngineLoopTests {
 
     @Test("a reader that goes frees its place, while it runs and while it waits")
     func cancels() async throws {
-        var limits = EngineLoop.Limits()
+        var limits = EngineLoop.Limits.unhurried
         limits.running = 1
         let loop = loop(limits)
         forward.hold()
@@ -239,7 +248,7 @@ struct EngineLoopTests {
 
     @Test("draining takes no more, and returns when the last answer has ended")
     func drains() async throws {
-        var limits = EngineLoop.Limits()
+        var limits = EngineLoop.Limits.unhurried
         limits.running = 1
         let loop = loop(limits)
         let running = try await occupy(loop)
@@ -307,7 +316,7 @@ struct EngineLoopTests {
 
     @Test("no more sessions are kept than may be, and none for longer than that")
     func forgets() async throws {
-        var limits = EngineLoop.Limits()
+        var limits = EngineLoop.Limits.unhurried
         limits.kept = 2
         let few = loop(limits)
         for token: Int32 in 1...4 { _ = try await Self.ask(few, [token, token]) }

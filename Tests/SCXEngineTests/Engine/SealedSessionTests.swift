@@ -55,7 +55,7 @@ struct SealedSessionTests {
     static func loop(
         _ model: ScxFixture, _ options: ScxOptions? = ScxOptions(), vault: SessionVault?
     ) throws -> EngineLoop {
-        var limits = EngineLoop.Limits()
+        var limits = EngineLoop.Limits.unhurried
         limits.sealAfter = .milliseconds(1)
         return try EngineLoop(limits: limits, vault: vault) {
             if let options { try model.scx(options) } else { try model.plain() }
@@ -278,7 +278,7 @@ struct SealedSessionTests {
         let model = try #require(ScxFixture.families["llama"])
         let place = Place()
         let vault = try place.vault()
-        var limits = EngineLoop.Limits()
+        var limits = EngineLoop.Limits.unhurried
         limits.sealAfter = .milliseconds(1)
         limits.idle = .milliseconds(300)
         let loop = try EngineLoop(limits: limits, vault: vault) { try model.scx(ScxOptions()) }
@@ -296,7 +296,7 @@ struct SealedSessionTests {
             let place = Place()
             let vault = try place.vault()
             let link = FailingLink(model.decoder)
-            var limits = EngineLoop.Limits()
+            var limits = EngineLoop.Limits.unhurried
             limits.sealAfter = .milliseconds(1)
             let loop = try EngineLoop(limits: limits, vault: vault) { try model.scx(ScxOptions(), link) }
             let prompt = model.prompt(20)
@@ -321,7 +321,7 @@ struct SealedSessionTests {
     func concurrent() async throws {
         let model = try #require(ScxFixture.families["qwen2"])
         let place = Place()
-        var limits = EngineLoop.Limits()
+        var limits = EngineLoop.Limits.unhurried
         limits.sealAfter = .zero
         let loop = try EngineLoop(limits: limits, vault: place.vault()) { try model.scx(ScxOptions()) }
         let plain = try Self.loop(model, nil, vault: nil)

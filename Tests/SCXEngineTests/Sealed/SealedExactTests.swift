@@ -79,6 +79,14 @@ struct SealedExactTests {
                 first += part
             }
             #expect(found.map(\.bitPattern) == expected.map(\.bitPattern), "\(parts)")
+            let cache = try #require(forward.cache(of: Slot(number: 3)))
+            #expect(cache.layers.allSatisfy { $0.wipes && $0.format == format && $0.count == 70 })
+            let configuration = fixture.checkpoint.configuration
+            let token = format.tokenBytes(
+                kvHeads: configuration.keyValueHeadCount, headSize: configuration.headSize)
+            #expect(cache.byteCount == configuration.blockCount * 128 * token)
+            try forward.end(Slot(number: 3))
+            #expect(forward.cache(of: Slot(number: 3)) == nil)
         }
     }
 

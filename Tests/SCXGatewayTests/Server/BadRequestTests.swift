@@ -137,7 +137,7 @@ struct BadRequestTests {
 
     @Test("when as many wait as may, the next is told to come again")
     func full() async throws {
-        var limits = EngineLoop.Limits()
+        var limits = EngineLoop.Limits.unhurried
         (limits.running, limits.waiting) = (1, 1)
         let server = try await TestServer(limits: limits)
         let replies = try await withThrowingTaskGroup(of: HTTPReply.self) { group in

@@ -197,7 +197,7 @@ struct ServerTests {
 
     @Test("a client that goes while its stream waits for its turn leaves its place")
     func leavesQueue() async throws {
-        var limits = EngineLoop.Limits()
+        var limits = EngineLoop.Limits.unhurried
         limits.running = 1
         let server = try await TestServer(limits: limits)
         let port = server.port

@@ -53,7 +53,7 @@ final class TestServer: Sendable {
     }
 
     init(
-        limits: EngineLoop.Limits = .init(),
+        limits: EngineLoop.Limits = .unhurried,
         _ configure: (inout GatewayServer.Options) throws -> Void = { _ in }
     ) async throws {
         let fixture = try Self.fixture.get()
@@ -166,4 +166,13 @@ extension HTTPReply {
     var cachedTokens: Int? { json["usage"]?["prompt_tokens_details"]?["cached_tokens"]?.int }
 
     var errorCode: String? { json["error"]?["code"]?.string }
+}
+
+extension EngineLoop.Limits {
+    /// Limits under which a conversation is never forgotten for the time that a test waited for its turn.
+    static var unhurried: Self {
+        var limits = Self()
+        limits.idle = .seconds(86_400)
+        return limits
+    }
 }

@@ -66,6 +66,9 @@ package final class RingForwardPass: ForwardPass {
 
     package func end(_ slot: Slot) throws(LinkError) { caches[slot] = nil }
 
+    /// The keys and values that are held of a session, if any.
+    package func cache(of slot: Slot) -> KVCache? { caches[slot] }
+
     /// The segments with their caches, which are cut where the segments begin.
     private func pieces(of segments: [BatchSegment]) throws(LinkError) -> [RingPiece] {
         var pieces: [RingPiece] = []
