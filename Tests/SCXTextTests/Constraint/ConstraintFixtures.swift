@@ -65,6 +65,7 @@ struct SchemaValidator {
         let list = argument.array ?? []
         switch keyword {
         case "$ref": return holds(value, target(argument.string ?? ""))
+        case "not": return !holds(value, argument)
         case "type": return (argument.array ?? [argument]).contains { isType(value, $0.string ?? "") }
         case "enum": return list.contains { same($0, value) }
         case "const": return same(argument, value)

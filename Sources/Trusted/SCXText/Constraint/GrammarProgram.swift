@@ -1,17 +1,28 @@
 /// A grammar compiled to nodes that take one byte each, call rules and return from them.
 struct GrammarProgram: Sendable {
-    enum Node: Sendable {
-        /// Returns to where the rule was called.
-        case end
-        case bytes(ByteSet, next: Int32)
-        case split([Int32])
-        case call(rule: Int32, next: Int32)
+    struct Node: Sendable {
+        enum Kind: UInt8, Sendable {
+            /// Returns to where the rule was called.
+            case end
+            /// Takes a byte of set `a`, then goes on with node `b`.
+            case byte
+            /// Goes on with each of `b` nodes, from place `a` of the list of ways.
+            case split
+            /// Calls rule `a`, then goes on with node `b`.
+            case call
+        }
+
+        var kind: Kind
+        var a: Int32 = 0
+        var b: Int32 = 0
     }
 
-    private(set) var nodes: [Node] = [.end]
+    let nodes: [Node]
+    private let ways: [Int32]
+    let sets: [ByteSet]
     /// The first node of each rule.
-    private(set) var starts: [Int32] = []
-    private(set) var start: Int32 = 0
+    let starts: [Int32]
+    let start: Int32
     /// The fewest open calls needed from a node to the end of its rule; `unreachable` where there is no way.
     private(set) var needs: [Int32] = []
     /// Bytes that no node tells apart have the same class.
@@ -21,237 +32,98 @@ struct GrammarProgram: Sendable {
     static let unreachable = Int32.max / 2
     /// Calls open at a time: more than any sensible answer nests, and so few that JSON readers take it.
     static let deepest: Int32 = 120
-    private static let mostNodes = 400_000
-    /// Most ways that may be open at once where they do not share their beginnings.
-    private static let mostAlternatives = 512
 
-    /// Rules waiting to be compiled.
-    private var waiting: [(rule: Int, pattern: Pattern, base: Int)] = []
-    private var parts: [Int: Int] = [:]
-
-    init(_ grammar: Grammar) throws(ConstraintError) {
-        start = try emit(grammar, next: 0, depth: 0)
-        while let (rule, pattern, base) = waiting.popLast() {
-            starts[rule] = try emit(pattern, next: 0, base: base)
-        }
-        findNeeds()
-        guard needs[Int(start)] <= Self.deepest else { throw .impossible }
-        findClasses()
-    }
-
-    private mutating func add(_ node: Node) throws(ConstraintError) -> Int32 {
-        guard nodes.count < Self.mostNodes else { throw .tooLarge }
-        nodes.append(node)
-        return Int32(nodes.count - 1)
-    }
-
-    private mutating func split(_ ways: [Int32]) throws(ConstraintError) -> Int32 {
-        guard ways.count <= Self.mostAlternatives else { throw .tooLarge }
-        return ways.count == 1 ? ways[0] : try add(.split(ways))
-    }
-
-    private mutating func emit(
-        _ grammar: Grammar, next: Int32, depth: Int
-    ) throws(ConstraintError) -> Int32 {
-        guard depth < 64 else { throw .tooLarge }
-        switch grammar {
-        case .literal(let text): return try emit(.text(text), next: next, base: 0)
-        case .sequence(let parts):
-            var next = next
-            for part in parts.reversed() { next = try emit(part, next: next, depth: depth + 1) }
-            return next
-        case .choice(let choices):
-            var ways: [Int32] = []
-            for choice in choices { ways.append(try emit(choice, next: next, depth: depth + 1)) }
-            return try split(ways)
-        case .schema(let schema):
-            let base = starts.count
-            for (index, pattern) in schema.rules.enumerated() {
-                starts.append(0)
-                waiting.append((base + index, pattern, base))
-            }
-            return try emit(schema.root, next: next, base: base)
-        case .anyObject: return try emit(.json(.object), next: next, base: 0)
-        case .anyValue: return try emit(.json(.value), next: next, base: 0)
-        }
-    }
-
-    /// Adds the nodes of a pattern, which `next` follows, and gives the first one.
+    /// Compiles a grammar.
     ///
-    /// `base` is the number of the first rule of the pattern's schema. Patterns nest no deeper than the compiler of
-    /// schemas allows.
-    private mutating func emit(
-        _ pattern: Pattern, next: Int32, base: Int
-    ) throws(ConstraintError) -> Int32 {
-        switch pattern {
-        case .bytes(let bytes):
-            var next = next
-            for byte in bytes.reversed() { next = try add(.bytes(ByteSet(byte...byte), next: next)) }
-            return next
-        case .set(let set): return try add(.bytes(set, next: next))
-        case .sequence(let parts):
-            var next = next
-            for part in parts.reversed() { next = try emit(part, next: next, base: base) }
-            return next
-        case .choice(let choices):
-            var ways: [Int32] = []
-            var texts: [[UInt8]] = []
-            for choice in choices {
-                if case .bytes(let bytes) = choice {
-                    texts.append(bytes)
-                } else {
-                    ways.append(try emit(choice, next: next, base: base))
-                }
-            }
-            if !texts.isEmpty { ways.append(try emit(texts, next: next)) }
-            return try split(ways)
-        case .repeated(let body, let least, let most):
-            return try emit(repeated: body, least, most, next: next, base: base)
-        case .members(let members, let further):
-            return try emit(members, further, next: next, base: base)
-        case .rule(let rule): return try add(.call(rule: Int32(base + rule), next: next))
-        case .json(let part): return try add(.call(rule: rule(for: part), next: next))
-        }
+    /// - Throws: ``ConstraintError`` when it allows nothing or costs too much.
+    init(_ grammar: Grammar, _ budget: CompilationBudget) throws(ConstraintError) {
+        var builder = GrammarBuilder(budget)
+        start = try builder.build(grammar)
+        nodes = builder.nodes
+        ways = builder.ways
+        sets = builder.sets
+        starts = builder.starts
+        try findNeeds(budget)
+        guard needs[Int(start)] <= Self.deepest else { throw .impossible }
+        try findClasses(budget)
     }
 
-    private mutating func rule(for part: JSONPart) -> Int32 {
-        if let known = parts[part.rawValue] { return Int32(known) }
-        let rule = newRule(part.pattern, base: 0)
-        parts[part.rawValue] = rule
-        return Int32(rule)
+    /// Bytes of memory, about.
+    var size: Int {
+        nodes.count * (MemoryLayout<Node>.stride + 4) + ways.count * 4 + sets.count * 32 + starts.count * 4
     }
 
-    private mutating func newRule(_ pattern: Pattern, base: Int) -> Int {
-        starts.append(0)
-        waiting.append((starts.count - 1, pattern, base))
-        return starts.count - 1
-    }
-
-    /// Alternative texts as a tree, so that their common beginnings are one way.
-    private mutating func emit(_ texts: [[UInt8]], next: Int32) throws(ConstraintError) -> Int32 {
-        guard texts.count > 1 else { return try emit(.bytes(texts[0]), next: next, base: 0) }
-        var children: [[(byte: UInt8, child: Int)]] = [[]]
-        var isEnd = [false]
-        for text in texts {
-            var node = 0
-            for byte in text {
-                if let known = children[node].last(where: { $0.byte == byte }) {
-                    node = known.child
-                } else {
-                    guard children.count < Self.mostNodes else { throw .tooLarge }
-                    children[node].append((byte, children.count))
-                    node = children.count
-                    children.append([])
-                    isEnd.append(false)
-                }
-            }
-            isEnd[node] = true
-        }
-        // A child has a higher number than its parent.
-        var emitted = [Int32](repeating: 0, count: children.count)
-        for node in children.indices.reversed() {
-            var ways = isEnd[node] ? [next] : []
-            for (byte, child) in children[node] {
-                ways.append(try add(.bytes(ByteSet(byte...byte), next: emitted[child])))
-            }
-            emitted[node] = try split(ways)
-        }
-        return emitted[0]
-    }
-
-    private mutating func emit(
-        repeated body: Pattern, _ least: Int, _ most: Int?, next: Int32, base: Int
-    ) throws(ConstraintError) -> Int32 {
-        var body = body
-        // Repeated rounds of more than a few nodes share them.
-        if least + (most.map { $0 - least } ?? 1) > 1 {
-            switch body {
-            case .set, .rule, .json: break
-            case .bytes(let bytes) where bytes.count == 1: break
-            default:
-                // The new rule's number counts from the base like the schema's own.
-                body = .rule(newRule(body, base: base) - base)
-            }
-        }
-        var first = next
-        if let most {
-            for _ in least..<max(least, most) {
-                first = try split([try emit(body, next: first, base: base), next])
-            }
-        } else {
-            let loop = try add(.split([]))
-            nodes[Int(loop)] = .split([try emit(body, next: loop, base: base), next])
-            first = loop
-        }
-        for _ in 0..<least { first = try emit(body, next: first, base: base) }
-        return first
-    }
-
-    /// Adds members in order: a chain for when none was written yet, and one for later ones, which need a comma.
-    private mutating func emit(
-        _ members: [Pattern.Member], _ further: Pattern?, next: Int32, base: Int
-    ) throws(ConstraintError) -> Int32 {
-        let close = try emit(.json(.gap), next: next, base: base)
-        var later = close
-        var first = next
-        if let further {
-            let further = Pattern.rule(newRule(further, base: base) - base)
-            let loop = try add(.split([]))
-            let round = try emit(.sequence([JSONPart.comma, further]), next: loop, base: base)
-            nodes[Int(loop)] = .split([round, close])
-            later = loop
-            first = try split([try emit(further, next: loop, base: base), next])
-        }
-        let firstRequired = members.firstIndex { $0.isRequired } ?? members.count
-        for (index, member) in members.enumerated().reversed() {
-            var pattern = member.pattern
-            // Members that can be the first one or a later one are needed twice.
-            if index > 0, index <= firstRequired {
-                pattern = .rule(newRule(pattern, base: base) - base)
-            }
-            let isFirst = index <= firstRequired
-            let alone = isFirst ? try emit(pattern, next: later, base: base) : nil
-            if index > 0 {
-                let following = try emit(.sequence([JSONPart.comma, pattern]), next: later, base: base)
-                later = member.isRequired ? following : try split([following, later])
-            }
-            if let alone { first = member.isRequired ? alone : try split([alone, first]) }
-        }
-        return first
-    }
+    /// The nodes that a split goes on with.
+    func ways(of node: Node) -> ArraySlice<Int32> { ways[Int(node.a)..<Int(node.a) + Int(node.b)] }
 }
 
 extension GrammarProgram {
-    private mutating func findNeeds() {
+    /// Finds the needs from the least on: a node is settled before all that need more.
+    private mutating func findNeeds(_ budget: CompilationBudget) throws(ConstraintError) {
         needs = Array(repeating: Self.unreachable, count: nodes.count)
-        needs[0] = 0
-        var changed = true
-        // Nodes mostly follow the ones they lead to, so few rounds are needed; each lowers some need.
-        while changed {
-            changed = false
-            for index in nodes.indices.dropFirst() {
-                let need: Int32
-                switch nodes[index] {
-                case .end: need = 0
-                case .bytes(_, let next): need = needs[Int(next)]
-                case .split(let ways): need = ways.reduce(Self.unreachable) { min($0, needs[Int($1)]) }
-                case .call(let rule, let next):
-                    let inside = needs[Int(starts[Int(rule)])]
-                    need = next == 0 ? inside : max(min(inside + 1, Self.unreachable), needs[Int(next)])
-                }
-                if need < needs[index] {
-                    needs[index] = need
-                    changed = true
+        try budget.spend(nodes.count)
+        let (sources, firstSource) = sourcesOfNodes()
+        // What calls still wait for: a call in the place of an end returns at once.
+        var waitsFor = nodes.map { $0.kind == .call ? ($0.b == 0 ? 1 : 2) as UInt8 : 0 }
+        var settled = [Bool](repeating: false, count: nodes.count)
+        var levels = [[Int32]](repeating: [], count: Int(Self.deepest) + 2)
+        levels[0] = nodes.indices.filter { nodes[$0].kind == .end }.map { Int32($0) }
+        for level in 0...Int(Self.deepest) {
+            while let place = levels[level].popLast() {
+                guard !settled[Int(place)] else { continue }
+                settled[Int(place)] = true
+                needs[Int(place)] = Int32(level)
+                try budget.spend()
+                let range = Int(firstSource[Int(place)])..<Int(firstSource[Int(place) + 1])
+                for source in sources[range] where !settled[Int(source)] {
+                    let node = nodes[Int(source)]
+                    guard node.kind == .call else {
+                        levels[level].append(source)
+                        continue
+                    }
+                    let isStart = starts[Int(node.a)] == place
+                    let isNext = node.b == place && node.b != 0
+                    let left = Int(waitsFor[Int(source)]) - (isStart ? 1 : 0) - (isNext ? 1 : 0)
+                    waitsFor[Int(source)] = UInt8(max(0, left))
+                    guard waitsFor[Int(source)] == 0 else { continue }
+                    let inside = needs[Int(starts[Int(node.a)])]
+                    let need = node.b == 0 ? inside : max(inside + 1, needs[Int(node.b)])
+                    if need <= Self.deepest { levels[Int(need)].append(source) }
                 }
             }
         }
     }
 
-    private mutating func findClasses() {
-        var sets: Set<ByteSet> = []
-        for case .bytes(let set, _) in nodes { sets.insert(set) }
+    /// The nodes that lead to each node or call the rule that it begins, one list after the other, and where each begins.
+    private func sourcesOfNodes() -> (sources: [Int32], first: [Int32]) {
+        func forEachTarget(_ node: Node, _ body: (Int32) -> Void) {
+            switch node.kind {
+            case .end: break
+            case .byte: body(node.b)
+            case .split: for way in ways(of: node) { body(way) }
+            case .call:
+                body(starts[Int(node.a)])
+                if node.b != 0 { body(node.b) }
+            }
+        }
+        var first = [Int32](repeating: 0, count: nodes.count + 1)
+        for node in nodes { forEachTarget(node) { first[Int($0) + 1] += 1 } }
+        for place in nodes.indices { first[place + 1] += first[place] }
+        var next = first
+        var sources = [Int32](repeating: 0, count: Int(first[nodes.count]))
+        for (place, node) in nodes.enumerated() {
+            forEachTarget(node) { target in
+                sources[Int(next[Int(target)])] = Int32(place)
+                next[Int(target)] += 1
+            }
+        }
+        return (sources, first)
+    }
+
+    private mutating func findClasses(_ budget: CompilationBudget) throws(ConstraintError) {
         var count = 1
         for set in sets where count < 256 {
+            try budget.spend(32)
             var split: [UInt8: UInt8] = [:]
             var isMixed = [Bool](repeating: false, count: count)
             var outside = [Bool](repeating: false, count: count)

@@ -11,23 +11,31 @@ struct RegularExpression {
     private let scalars: [Unicode.Scalar]
     private var at = 0
     private var depth = 0
+    private var tree = ExpressionTree()
 
     private static let mostRepeats = 1000
-    private static let any = Pattern.repeated(.json(.character), atLeast: 0, atMost: nil)
+    private static let mostGroups = 32
 
-    /// The inside of the JSON strings that fit.
-    static func pattern(_ text: String) throws(RegularExpressionError) -> Pattern {
+    /// Reads an expression.
+    ///
+    /// - Returns: The tree, and its root: the texts of which a part fits.
+    static func tree(_ text: String) throws(RegularExpressionError) -> (tree: ExpressionTree, root: Int) {
         guard text.utf8.count <= 4096 else { throw .init(description: "has more than 4096 bytes") }
         var reader = RegularExpression(scalars: Array(text.unicodeScalars))
-        var choices: [Pattern] = []
+        var choices: [Int] = []
         repeat {
-            let isStart = reader.take("^")
-            let body = try reader.sequence(isTop: true)
-            let isEnd = reader.take("$")
-            choices.append(.sequence([isStart ? .nothing : any, body, isEnd ? .nothing : any]))
+            var parts: [Int] = []
+            if !reader.take("^") {
+                let any = reader.tree.add(.all)
+                parts.append(reader.tree.add(.repeated(any, atLeast: 0, atMost: nil)))
+            }
+            parts.append(try reader.sequence(isTop: true))
+            if !reader.take("$") { parts.append(reader.tree.add(.rest)) }
+            choices.append(reader.tree.add(.sequence(parts)))
         } while reader.take("|")
         guard reader.at == reader.scalars.count else { throw reader.refused("a ')' too many") }
-        return .choice(choices)
+        let root = reader.tree.add(.choice(choices))
+        return (reader.tree, root)
     }
 
     private init(scalars: [Unicode.Scalar]) { self.scalars = scalars }
@@ -44,19 +52,19 @@ struct RegularExpression {
         .init(description: "has \(what) after \(at) characters, which is not supported")
     }
 
-    private mutating func sequence(isTop: Bool) throws(RegularExpressionError) -> Pattern {
-        var parts: [Pattern] = []
+    private mutating func sequence(isTop: Bool) throws(RegularExpressionError) -> Int {
+        var parts: [Int] = []
         while let scalar = next, scalar != "|", scalar != ")" {
             if scalar == "$", isTop, at + 1 == scalars.count || scalars[at + 1] == "|" { break }
             parts.append(try repeated())
         }
-        return .sequence(parts)
+        return tree.add(.sequence(parts))
     }
 
-    private mutating func group() throws(RegularExpressionError) -> Pattern {
+    private mutating func group() throws(RegularExpressionError) -> Int {
         depth += 1
         defer { depth -= 1 }
-        guard depth <= 32 else { throw refused("groups nested too deep") }
+        guard depth <= Self.mostGroups else { throw refused("groups nested too deep") }
         if take("?") {
             if take("<"), let scalar = next, scalar != "=", scalar != "!" {
                 while let scalar = next, scalar != ">" {
@@ -68,13 +76,13 @@ struct RegularExpression {
                 throw refused("a special group")
             }
         }
-        var choices: [Pattern] = []
+        var choices: [Int] = []
         repeat { choices.append(try sequence(isTop: false)) } while take("|")
         guard take(")") else { throw refused("an open group") }
-        return .choice(choices)
+        return tree.add(.choice(choices))
     }
 
-    private mutating func repeated() throws(RegularExpressionError) -> Pattern {
+    private mutating func repeated() throws(RegularExpressionError) -> Int {
         let atom = try atom()
         let (least, most): (Int, Int?)
         switch next {
@@ -94,7 +102,7 @@ struct RegularExpression {
         at += 1
         _ = take("?")  // which text is found first makes no difference here
         if let next, "*+?{".unicodeScalars.contains(next) { throw refused("a repetition of a repetition") }
-        return .repeated(atom, atLeast: least, atMost: most)
+        return tree.add(.repeated(atom, atLeast: least, atMost: most))
     }
 
     private mutating func number() -> Int? {
@@ -106,17 +114,17 @@ struct RegularExpression {
         return value
     }
 
-    private mutating func atom() throws(RegularExpressionError) -> Pattern {
+    private mutating func atom() throws(RegularExpressionError) -> Int {
         guard let scalar = next else { throw refused("an open end") }
         at += 1
         switch scalar {
         case "(": return try group()
-        case "[": return try characterClass().jsonPattern
-        case ".": return Self.lineEnds.inverted.jsonPattern
-        case "\\": return try escape(inClass: false).jsonPattern
+        case "[": return tree.add(try characterClass())
+        case ".": return tree.add(Self.lineEnds.inverted)
+        case "\\": return tree.add(try escape(inClass: false))
         case "^", "$": throw refused("an anchor in the middle")
         case "*", "+", "?", "{": throw refused("a repetition of nothing")
-        default: return ScalarSet(scalar.value...scalar.value).jsonPattern
+        default: return tree.add(ScalarSet(scalar.value...scalar.value))
         }
     }
 
@@ -129,7 +137,7 @@ struct RegularExpression {
 
     private mutating func characterClass() throws(RegularExpressionError) -> ScalarSet {
         let isInverted = take("^")
-        var set = ScalarSet()
+        var ranges: [ClosedRange<UInt32>] = []
         while !take("]") {
             let low = try classMember()
             if next == "-", at + 1 < scalars.count, scalars[at + 1] != "]" {
@@ -138,11 +146,12 @@ struct RegularExpression {
                 guard let first = low.single, let last = high.single, first <= last else {
                     throw refused("a range out of order")
                 }
-                set = set.union(ScalarSet(first...last))
+                ranges.append(first...last)
             } else {
-                set = set.union(low)
+                ranges += low.ranges
             }
         }
+        let set = ScalarSet(ranges)
         return isInverted ? set.inverted : set
     }
 
@@ -189,13 +198,5 @@ struct RegularExpression {
             at += 1
         }
         return ScalarSet(value...value)
-    }
-}
-
-extension ScalarSet {
-    /// The only scalar, if there is just one.
-    fileprivate var single: UInt32? {
-        guard ranges.count == 1, let range = ranges.first, range.count == 1 else { return nil }
-        return range.lowerBound
     }
 }

@@ -1,142 +1,166 @@
 import SCXInference
 
 extension SchemaCompiler {
-    /// Keywords that restrict values in ways that answers cannot be held to.
-    private static let refused: Set<String> = [
-        "not", "if", "patternProperties", "propertyNames", "dependentRequired", "dependentSchemas",
-        "dependencies", "unevaluatedProperties", "unevaluatedItems", "contains", "multipleOf", "$dynamicRef",
-        "$recursiveRef",
-    ]
+    private static let typeNames = ["object", "array", "string", "number", "integer", "boolean", "null"]
 
-    /// The keywords of each type, which are understood.
-    static let keywords: [(type: String, names: Set<String>)] = [
-        ("object", ["properties", "required", "additionalProperties", "minProperties", "maxProperties"]),
-        ("array", ["items", "prefixItems", "additionalItems", "minItems", "maxItems", "uniqueItems"]),
-        ("string", ["minLength", "maxLength", "pattern", "format"]),
-        ("number", ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]),
-    ]
-
-    /// All keywords that restrict values; others are notes.
-    static let constraints = keywords.reduce(
-        refused.union(["type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"])
-    ) { $0.union($1.names) }
-
-    func checkKeywords(_ schema: JSON, _ place: Place) throws(ConstraintError) {
-        for member in schema.object ?? [] where Self.refused.contains(member.name) {
-            throw place.error(member.name, "is not supported")
+    /// The types that schemas allow together; nil for all.
+    ///
+    /// Where none is named, the keywords tell the types that are meant.
+    func types(_ schemas: OwnKeywords) throws(ConstraintError) -> [String]? {
+        var types: [String]?
+        for (schema, value) in schemas.all(.type) {
+            let stated = try statedTypes(schema, value)
+            types = types.map { Self.common($0, stated) } ?? stated
         }
-        guard schema["uniqueItems"]?.bool != true else {
-            throw place.error("uniqueItems", "is not supported")
-        }
+        if let types { return types }
+        let meant = SchemaKeyword.ofTypes.filter { $0.keywords.contains(where: schemas.contains) }
+        return meant.isEmpty ? nil : meant.map(\.type)
     }
 
-    /// The types that a schema allows; nil for all.
-    ///
-    /// Where it names none, its keywords tell the types that it means.
-    func types(_ schema: JSON, _ place: Place) throws(ConstraintError) -> [String]? {
-        guard let stated = schema["type"] else {
-            let meant = Self.keywords.filter { $0.names.contains { schema[$0] != nil } }.map(\.type)
-            return meant.isEmpty ? nil : meant
-        }
-        let known = ["object", "array", "string", "number", "integer", "boolean", "null"]
+    /// The types that a schema names.
+    func statedTypes(_ schema: Int32, _ value: Int32) throws(ConstraintError) -> [String] {
+        let json = document.json(value)
+        let names = json.array ?? [json]
+        try budget.spend(names.count)
         var types: [String] = []
-        for name in stated.array ?? [stated] {
-            guard let name = name.string, known.contains(name) else {
-                throw place.error("type", "names an unknown type")
+        for name in names {
+            guard let name = name.string, Self.typeNames.contains(name) else {
+                throw document.error(schema, "type", "names an unknown type")
             }
             if !types.contains(name) { types.append(name) }
         }
         return types.contains("number") ? types.filter { $0 != "integer" } : types
     }
 
-    /// A keyword whose value is a count.
-    func count(_ keyword: String, _ schema: JSON, _ place: Place) throws(ConstraintError) -> Int? {
-        guard let value = schema[keyword] else { return nil }
-        guard let count = value.int, count >= 0 else {
-            throw place.error(keyword, "is no whole number from 0")
+    /// The types of both lists; whole numbers are numbers.
+    static func common(_ one: [String], _ other: [String]) -> [String] {
+        var both = one.filter { other.contains($0) }
+        let isInteger = { (names: [String], others: [String]) in
+            names.contains("integer") && others.contains("number")
         }
-        return count
+        if isInteger(one, other) || isInteger(other, one) { both.append("integer") }
+        return both
+    }
+
+    /// The values of a keyword that is a count.
+    private func counts(
+        _ keyword: SchemaKeyword, _ schemas: OwnKeywords
+    ) throws(ConstraintError) -> [(schema: Int32, count: Int)] {
+        try schemas.all(keyword).map { (schema, value) throws(ConstraintError) in
+            guard let count = document.json(value).int, count >= 0 else {
+                throw document.error(schema, keyword.rawValue, "is no whole number from 0")
+            }
+            return (schema, count)
+        }
     }
 
     /// Two keywords that bound a count from below and above.
     func counts(
-        _ least: String, _ most: String, _ schema: JSON, _ place: Place
+        _ least: SchemaKeyword, _ most: SchemaKeyword, _ schemas: OwnKeywords
     ) throws(ConstraintError) -> (least: Int, most: Int?) {
-        let lower = try count(least, schema, place) ?? 0
-        guard lower <= Self.mostRepeats else {
-            throw place.error(least, "is above \(Self.mostRepeats)")
+        let lower = try counts(least, schemas).max { $0.count < $1.count }
+        if let lower, lower.count > Self.mostRepeats {
+            throw document.error(lower.schema, least.rawValue, "is above \(Self.mostRepeats)")
         }
-        return (lower, try count(most, schema, place).map { min($0, Self.mostRepeats) })
+        let upper = try counts(most, schemas).map { min($0.count, Self.mostRepeats) }.min()
+        return (lower?.count ?? 0, upper)
     }
+
+    // MARK: Listed values
 
     /// The values of `enum` and `const`.
-    func values(_ schema: JSON, _ place: Place) throws(ConstraintError) -> Pattern {
-        for (_, names) in Self.keywords {
-            for name in names.sorted() where name != "format" && schema[name] != nil {
-                throw place.error(name, "is not supported beside 'enum' or 'const'")
+    mutating func values(_ schemas: OwnKeywords) throws(ConstraintError) -> Pattern {
+        for (_, keywords) in SchemaKeyword.ofTypes {
+            for keyword in keywords.sorted(by: { $0.rawValue < $1.rawValue }) where keyword != .format {
+                guard let (schema, _) = schemas.all(keyword).first else { continue }
+                throw document.error(schema, keyword.rawValue, "is not supported beside 'enum' or 'const'")
             }
         }
-        var values = [schema["const"] ?? .null]
-        if let list = schema["enum"] {
-            guard let list = list.array, !list.isEmpty else {
-                throw place.error("enum", "is no list of values")
+        var allowed: [Int32]?
+        for (schema, view) in schemas.schemas {
+            guard let own = try listedValues(schema, view) else { continue }
+            guard let before = allowed else {
+                allowed = own
+                continue
             }
-            values = schema["const"].map { constant in list.filter { $0.isSame(as: constant) } } ?? list
+            var others: Set<Int32> = []
+            for value in own { others.insert(try document.value(value)) }
+            var kept: [Int32] = []
+            for value in before {
+                try budget.spend()
+                if others.contains(try document.value(value)) { kept.append(value) }
+            }
+            allowed = kept
         }
-        let allowed = schema["type"] == nil ? nil : try types(schema, place)
+        let types = schemas.contains(.type) ? try types(schemas) : nil
         var choices: [Pattern] = []
-        for value in values where allowed?.contains(where: value.isOfType) ?? true {
-            choices.append(try exactly(value, place))
+        for value in allowed ?? [] {
+            try budget.spend()
+            let json = document.json(value)
+            guard types?.contains(where: json.isOfType) ?? true else { continue }
+            choices.append(try exactly(value))
         }
-        return choices.count == 1 ? choices[0] : .choice(choices)
+        return patterns.choice(choices)
     }
 
-    /// The texts of one value.
-    private func exactly(_ value: JSON, _ place: Place) throws(ConstraintError) -> Pattern {
-        switch value {
-        case .double(let number) where !number.isFinite: throw place.error("enum", "holds what is no number")
-        case .array(let elements) where !elements.isEmpty:
-            var parts: [Pattern] = [.text("["), .json(.gap)]
-            for (index, element) in elements.enumerated() {
-                if index > 0 { parts.append(JSONPart.comma) }
-                parts.append(try exactly(element, place))
+    /// The values that a schema lists; nil for one that lists none.
+    func listedValues(_ schema: Int32, _ view: SchemaView) throws(ConstraintError) -> [Int32]? {
+        var listed: [Int32]?
+        if let list = view[.enum] {
+            guard document.json(list).array?.isEmpty == false else {
+                throw document.error(schema, "enum", "is no list of values")
             }
-            return .sequence(parts + [.json(.gap), .text("]")])
+            listed = Array(document.children(of: list))
+        }
+        guard let constant = view[.const] else { return listed }
+        guard let list = listed else { return [constant] }
+        let value = try document.value(constant)
+        var same: [Int32] = []
+        for other in list where try document.value(other) == value { same.append(other) }
+        return same
+    }
+
+    /// The texts of one value; recurses as deep as the document nests.
+    private mutating func exactly(_ value: Int32) throws(ConstraintError) -> Pattern {
+        try budget.spend()
+        let json = document.json(value)
+        switch json {
+        case .double(let number) where !number.isFinite:
+            let list = document.nodes[Int(value)].parent
+            throw document.error(max(0, list), "enum", "holds what is no number")
+        case .array(let elements) where !elements.isEmpty:
+            var parts = [patterns.text("["), .json(.gap)]
+            for (place, child) in document.children(of: value).enumerated() {
+                if place > 0 { parts.append(.json(.comma)) }
+                parts.append(try exactly(child))
+            }
+            return patterns.sequence(parts + [.json(.gap), patterns.text("]")])
         case .object(let members) where !members.isEmpty:
             var parts: [Pattern.Member] = []
-            for member in members {
-                let value = try exactly(member.value, place)
-                parts.append(.init(pattern: .member(member.name, value), isRequired: true))
+            for child in document.children(of: value) {
+                let pattern = try exactly(child)
+                parts.append(.init(pattern: member(document.name(of: child), pattern), isRequired: true))
             }
-            return .sequence([.text("{"), .json(.gap), .members(parts, further: nil), .text("}")])
-        default: return .text(value.text)
+            return object(parts, further: nil)
+        default: return patterns.text(json.text)
         }
     }
-}
 
-extension Pattern {
     /// A member of an object.
-    static func member(_ name: String, _ value: Pattern) -> Pattern {
-        .sequence([.text(JSON.string(name).text), JSONPart.colon, value])
+    mutating func member(_ name: String, _ value: Pattern) -> Pattern {
+        patterns.sequence([patterns.text(JSON.string(name).text), .json(.colon), value])
+    }
+
+    /// An object with these members.
+    mutating func object(_ members: [Pattern.Member], further: Pattern?) -> Pattern {
+        patterns.sequence([
+            patterns.text("{"), .json(.gap), patterns.members(members, further: further), patterns.text("}"),
+        ])
     }
 }
 
 extension JSON {
-    /// The schema with only the keywords that restrict, without one of them; nil when none is left.
-    func constraints(without removed: String? = nil) -> JSON? {
-        let kept = (object ?? []).filter {
-            $0.name != removed && SchemaCompiler.constraints.contains($0.name)
-        }
-        return kept.isEmpty ? nil : .object(kept)
-    }
-
-    /// Whether JSON Schema takes two values for the same: numbers by their value.
-    func isSame(as other: JSON) -> Bool {
-        if case .bool = self { return self == other }
-        if let number = double, let second = other.double { return self == other || number == second }
-        return self == other
-    }
-
+    /// Whether the value is of one of JSON Schema's types.
     func isOfType(_ type: String) -> Bool {
         switch self {
         case .null: type == "null"

@@ -2,145 +2,166 @@ import SCXInference
 
 /// Translates a JSON Schema to patterns.
 struct SchemaCompiler {
-    /// Where a schema stands in the document.
-    struct Place {
-        var pointer = "#"
-        var depth = 0
-
-        func child(_ parts: String...) -> Place {
-            let names = parts.map { $0.replacing("~", with: "~0").replacing("/", with: "~1") }
-            return Place(pointer: ([pointer] + names).joined(separator: "/"), depth: depth + 1)
-        }
-
-        func error(_ keyword: String, _ reason: String) -> ConstraintError {
-            .schema(pointer: pointer, keyword: keyword, reason: reason)
-        }
-    }
-
-    let document: JSON
+    let document: SchemaDocument
+    let budget: CompilationBudget
+    var patterns = PatternArena()
     private(set) var rules: [Pattern] = []
-    /// The rules of `$ref` targets, and those that wait to be translated.
-    private var ruleOf: [String: Int] = [:]
-    private var waiting: [(reference: String, rule: Int)] = []
-    /// Schemas that may still be translated: merging can multiply them.
-    private var budget = 20_000
+    /// The rules of schemas that are reached by references, and those that wait to be translated.
+    private var ruleOf: [[SchemaAtom]: Int] = [:]
+    private var waiting: [(atoms: [SchemaAtom], rule: Int)] = []
+    /// What was translated already.
+    private var known: [[SchemaAtom]: Pattern] = [:]
+    /// Rules for strings of so many characters.
+    var lengths: [Range<Int>: Pattern] = [:]
+    /// Schemas whose `oneOf` was checked.
+    private var checkedChoices: Set<Int32> = []
+    var disjointness = SchemaDisjointness()
 
     private static let deepest = 64
     /// Greatest count of a keyword such as `minLength`; greater upper limits are lowered to it.
     static let mostRepeats = 4096
+    /// Patterns that a schema may add before the budget is asked.
+    private static let stepsPerSchema = 8
 
-    init(document: JSON) { self.document = document }
+    init(document: SchemaDocument, budget: CompilationBudget) {
+        (self.document, self.budget) = (document, budget)
+    }
 
     mutating func root() throws(ConstraintError) -> Pattern {
-        let root = try value(document, Place())
-        while let (reference, rule) = waiting.popLast() {
-            rules[rule] = try value(target(reference, Place()), Place(pointer: reference))
-        }
+        let root = try value([SchemaAtom(0)], 0)
+        while let (atoms, rule) = waiting.popLast() { rules[rule] = try body(atoms, 0) }
         return root
     }
 
-    /// The texts of values that fit a schema.
-    mutating func value(_ schema: JSON, _ place: Place) throws(ConstraintError) -> Pattern {
-        budget -= 1
-        guard budget > 0 else { throw .tooLarge }
-        guard place.depth < Self.deepest else {
-            throw place.error("", "is nested too deep, or refers to itself without end")
+    /// The texts of values that fit all of some schemas.
+    ///
+    /// - Parameters:
+    ///   - atoms: The schemas; none for any value.
+    ///   - depth: Schemas around, which bounds the recursion.
+    /// - Returns: Their pattern.
+    /// - Throws: ``ConstraintError``.
+    mutating func value(_ atoms: [SchemaAtom], _ depth: Int) throws(ConstraintError) -> Pattern {
+        try budget.spend(Self.stepsPerSchema + atoms.count)
+        guard let first = atoms.first else { return .json(.value) }
+        guard depth < Self.deepest else {
+            throw document.error(first.schema, "", "is nested too deep, or refers to itself without end")
         }
-        if let flag = schema.bool { return flag ? .json(.value) : .never }
-        guard schema.object != nil else { throw place.error("", "is neither an object nor a truth value") }
-        try checkKeywords(schema, place)
+        if let target = try pureTarget(atoms) { return patterns.rule(rule(for: [SchemaAtom(target)])) }
+        if let known = known[atoms] { return share(known, atoms) }
+        let conjunction = try conjunction(atoms)
+        // Whatever is reached by a reference may contain itself: it waits for its turn.
+        if conjunction.hasReference { return patterns.rule(rule(for: atoms)) }
+        let pattern = try value(conjunction, depth)
+        known[atoms] = pattern
+        return pattern
+    }
 
-        if let reference = schema["$ref"] {
-            guard let reference = reference.string else { throw place.error("$ref", "is no text") }
-            let rest = schema.constraints(without: "$ref")
-            guard let rest else { return .rule(try rule(for: reference, place)) }
-            let merged = try merge(try target(reference, place), rest, place)
-            return try value(merged, Place(pointer: place.pointer, depth: place.depth + 1))
+    /// The pattern of a rule.
+    private mutating func body(_ atoms: [SchemaAtom], _ depth: Int) throws(ConstraintError) -> Pattern {
+        if let target = try pureTarget(atoms) { return patterns.rule(rule(for: [SchemaAtom(target)])) }
+        return try value(try conjunction(atoms), depth)
+    }
+
+    private mutating func value(
+        _ conjunction: SchemaConjunction, _ depth: Int
+    ) throws(ConstraintError) -> Pattern {
+        if conjunction.isNever { return .never }
+        if let choice = conjunction.choices.first {
+            return try alternatives(of: choice, conjunction, depth)
         }
-        for keyword in ["anyOf", "oneOf"] where schema[keyword] != nil {
-            return try alternatives(schema, keyword, place)
+        let before = patterns.size
+        let own = try conjunction.own.map { (schema) throws(ConstraintError) in
+            (schema: schema, view: try document.view(schema))
         }
-        if let list = schema["allOf"] {
-            guard let list = list.array, !list.isEmpty else { throw place.error("allOf", "is no list") }
-            var merged = schema.constraints(without: "allOf") ?? .bool(true)
-            for part in list { merged = try merge(merged, part, place) }
-            return try value(merged, place.child("allOf"))
+        let schemas = OwnKeywords(own)
+        let pattern: Pattern
+        if schemas.contains(.enum) || schemas.contains(.const) {
+            pattern = try values(schemas)
+        } else if let types = try types(schemas) {
+            var choices: [Pattern] = []
+            for type in types { choices.append(try typed(type, schemas, depth)) }
+            pattern = patterns.choice(choices)
+        } else {
+            pattern = .json(.value)
         }
-        if schema["enum"] != nil || schema["const"] != nil { return try values(schema, place) }
-        guard let types = try types(schema, place) else { return .json(.value) }
-        var choices: [Pattern] = []
-        for type in types { choices.append(try typed(type, schema, place)) }
-        return choices.count == 1 ? choices[0] : .choice(choices)
+        try budget.spend((patterns.size - before) / 4)
+        return pattern
+    }
+
+    /// A pattern that is used again becomes a rule, so that the grammar has it once.
+    private mutating func share(_ pattern: Pattern, _ atoms: [SchemaAtom]) -> Pattern {
+        let shared = shared(pattern)
+        known[atoms] = shared
+        return shared
     }
 
     /// A pattern that can be used several times at little cost.
     mutating func shared(_ pattern: Pattern) -> Pattern {
-        switch pattern {
+        if pattern.isShared { return pattern }
+        switch patterns[pattern] {
         case .rule, .json, .set: return pattern
         default:
             rules.append(pattern)
-            return .rule(rules.count - 1)
+            return patterns.rule(rules.count - 1)
         }
     }
 
-    private mutating func typed(
-        _ type: String, _ schema: JSON, _ place: Place
-    ) throws(ConstraintError) -> Pattern {
-        switch type {
-        case "null": return .text("null")
-        case "boolean": return .choice([.text("true"), .text("false")])
-        case "string": return try string(schema, place)
-        case "integer": return try integer(schema, place)
-        case "number": return try number(schema, place)
-        case "array": return try array(schema, place)
-        default: return try object(schema, place)
-        }
-    }
-
-    private mutating func alternatives(
-        _ schema: JSON, _ keyword: String, _ place: Place
-    ) throws(ConstraintError) -> Pattern {
-        guard let list = schema[keyword]?.array, !list.isEmpty else {
-            throw place.error(keyword, "is no list of schemas")
-        }
-        if keyword == "oneOf" { try checkDisjoint(list, place) }
-        let rest = schema.constraints(without: keyword)
-        var choices: [Pattern] = []
-        for (index, alternative) in list.enumerated() {
-            var alternative = alternative
-            if let rest { alternative = try merge(rest, alternative, place) }
-            choices.append(try value(alternative, place.child(keyword, "\(index)")))
-        }
-        return .choice(choices)
-    }
-
-    private mutating func rule(for reference: String, _ place: Place) throws(ConstraintError) -> Int {
-        if let known = ruleOf[reference] { return known }
-        _ = try target(reference, place)
+    private mutating func rule(for atoms: [SchemaAtom]) -> Int {
+        if let known = ruleOf[atoms] { return known }
         rules.append(.never)
-        ruleOf[reference] = rules.count - 1
-        waiting.append((reference, rules.count - 1))
+        ruleOf[atoms] = rules.count - 1
+        waiting.append((atoms, rules.count - 1))
         return rules.count - 1
     }
 
-    /// The schema that a `$ref` names.
-    func target(_ reference: String, _ place: Place) throws(ConstraintError) -> JSON {
-        var target = document
-        let parts = reference.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.first == "#" else {
-            throw place.error("$ref", "is no pointer into this schema ('#/…')")
+    private mutating func typed(
+        _ type: String, _ schemas: OwnKeywords, _ depth: Int
+    ) throws(ConstraintError) -> Pattern {
+        switch type {
+        case "null": return patterns.text("null")
+        case "boolean": return patterns.choice([patterns.text("true"), patterns.text("false")])
+        case "string": return try string(schemas)
+        case "integer": return try integer(schemas)
+        case "number": return try number(schemas)
+        case "array": return try array(schemas, depth)
+        default: return try object(schemas, depth)
         }
-        for part in parts.dropFirst() {
-            let name = part.replacing("~1", with: "/").replacing("~0", with: "~")
-            let next: JSON? =
-                if let list = target.array {
-                    Int(name).flatMap { list.indices.contains($0) ? list[$0] : nil }
-                } else {
-                    target[String(name)]
-                }
-            guard let next else { throw place.error("$ref", "names nothing in this schema") }
-            target = next
+    }
+
+    /// One of the alternatives, with all else that holds.
+    private mutating func alternatives(
+        of choice: SchemaAtom, _ conjunction: SchemaConjunction, _ depth: Int
+    ) throws(ConstraintError) -> Pattern {
+        let keyword: SchemaKeyword = choice.part == .oneOf ? .oneOf : .anyOf
+        guard let list = try document.view(choice.schema)[keyword],
+            document.json(list).array?.isEmpty == false
+        else { throw document.error(choice.schema, keyword.rawValue, "is no list of schemas") }
+        let alternatives = document.children(of: list)
+        if keyword == .oneOf, checkedChoices.insert(choice.schema).inserted {
+            try checkDisjoint(alternatives, of: choice.schema)
         }
-        return target
+        let others = conjunction.own.map { SchemaAtom($0, .own) } + conjunction.choices.dropFirst()
+        var patterns: [Pattern] = []
+        for alternative in alternatives {
+            let whole = SchemaAtom(alternative)
+            let atoms = others.contains(whole) ? others : others + [whole]
+            patterns.append(try value(atoms, depth + 1))
+        }
+        return self.patterns.choice(patterns)
+    }
+}
+
+/// The own keywords of schemas that all hold.
+struct OwnKeywords {
+    /// Each with its number.
+    let schemas: [(schema: Int32, view: SchemaView)]
+
+    init(_ schemas: [(schema: Int32, view: SchemaView)]) { self.schemas = schemas }
+
+    func contains(_ keyword: SchemaKeyword) -> Bool { schemas.contains { $0.view[keyword] != nil } }
+
+    /// The schemas that have a keyword, with the numbers of its values.
+    func all(_ keyword: SchemaKeyword) -> [(schema: Int32, value: Int32)] {
+        schemas.compactMap { schema, view in view[keyword].map { (schema, $0) } }
     }
 }

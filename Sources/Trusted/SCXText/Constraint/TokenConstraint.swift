@@ -3,22 +3,37 @@
 /// Before each draw, `allowed` gives the tokens that lead towards a text of the grammar, and `accept` takes the one that
 /// was drawn. There is always a token to draw: where none of the vocabulary fits, the end is allowed and `isStuck` says
 /// that the text is not complete.
+///
+/// Finding the tokens can take long. Whoever must not wait asks `known`, and has ``search()`` done by another thread.
 package struct TokenConstraint: Sendable {
-    private let table: TokenTable
-    private let endTokens: [Int32]
-    private var automaton: ByteAutomaton
+    private let grammar: CompiledGrammar
+    private var states: GrammarStates
     private var state: ByteAutomaton.State
+    private var isEnding: Bool
+    private var isLast: Bool
     private var isAtStart: Bool
     private var hasEnded = false
-    private var masks: [ByteAutomaton.State: TokenMask] = [:]
-
-    /// Masks kept; one takes 16 KiB for a vocabulary of 128,000.
-    private static let mostMasks = 48
 
     /// Whether no token fitted, so that the answer ends before its text is complete.
     package private(set) var isStuck = false
+    /// Why the answer cannot go on: the grammar is too ambiguous for it.
+    package private(set) var failure: ConstraintError?
 
-    /// Prepares for an answer; to make several of the same kind, copy the value.
+    /// Begins an answer.
+    ///
+    /// - Parameters:
+    ///   - grammar: What the answer may be.
+    ///   - atStart: Whether the text begins with the answer: false when other tokens of the answer came before.
+    package init(_ grammar: CompiledGrammar, atStart: Bool = true) {
+        self.grammar = grammar
+        states = grammar.states
+        state = grammar.start
+        isAtStart = atStart
+        let start = grammar.start
+        (isEnding, isLast) = states.look { ($0.automaton.isEnding(start), $0.automaton.isFinal(start)) }
+    }
+
+    /// Compiles a grammar for one answer; to make several of the same kind, copy the value.
     ///
     /// - Parameters:
     ///   - grammar: What the answer may be.
@@ -29,90 +44,118 @@ package struct TokenConstraint: Sendable {
     package init(
         _ grammar: Grammar, table: TokenTable, endTokens: [Int32], atStart: Bool = true
     ) throws(ConstraintError) {
-        self.table = table
-        self.endTokens = endTokens
-        automaton = ByteAutomaton(try GrammarProgram(grammar))
-        state = automaton.start
-        isAtStart = atStart
+        self.init(try CompiledGrammar(grammar, table: table, endTokens: endTokens), atStart: atStart)
     }
 
     /// Whether the text so far is complete: the answer may end here, or has ended.
-    package var isComplete: Bool { hasEnded || automaton.isEnding(state) }
+    package var isComplete: Bool { hasEnded || isEnding }
 
     /// Whether nothing can follow but the end.
-    package var isFinal: Bool { hasEnded || automaton.isFinal(state) }
+    package var isFinal: Bool { hasEnded || isLast }
 
-    /// The tokens that may follow.
+    /// The tokens that may follow; waits until they are found.
     package mutating func allowed() -> TokenMask {
-        var mask = TokenMask(capacity: table.vocabularySize)
-        if !hasEnded, !automaton.isFinal(state) {
-            mask = inside()
-            if mask.isEmpty, !automaton.isEnding(state) { isStuck = true }
+        if let known = known() { return known }
+        var search = search()
+        do throws(ConstraintError) {
+            while true { if let found = try search.advance() { return allowed(found) } }
+        } catch { fail(error) }
+        return allowed(TokenMask(capacity: grammar.table.vocabularySize))
+    }
+
+    /// The tokens that may follow, if that is known; nil where ``search()`` has to tell.
+    package mutating func known() -> TokenMask? {
+        guard !hasEnded, !isLast, failure == nil else {
+            return allowed(TokenMask(capacity: grammar.table.vocabularySize))
         }
-        if hasEnded || isStuck || automaton.isEnding(state) {
-            for token in endTokens { mask.insert(token) }
+        let key = MaskSearch.key(state, isAtStart)
+        return states.look { $0.masks[key] }.map { allowed($0) }
+    }
+
+    /// What finds the tokens that may follow; they are for ``allowed(_:)``.
+    package mutating func search() -> MaskSearch {
+        forget()
+        return MaskSearch(grammar, states, state, isAtStart: isAtStart)
+    }
+
+    /// The tokens that may follow, by what the search has found.
+    package mutating func allowed(_ found: TokenMask) -> TokenMask {
+        var mask = found
+        if hasEnded || isLast { mask = TokenMask(capacity: grammar.table.vocabularySize) }
+        if !hasEnded, !isEnding, mask.isEmpty { isStuck = true }
+        if hasEnded || isStuck || isEnding {
+            for token in grammar.endTokens { mask.insert(token) }
         }
         return mask
+    }
+
+    /// Ends the answer because of what the search has met.
+    package mutating func fail(_ error: ConstraintError) {
+        failure = error
+        isStuck = true
     }
 
     /// Takes the token that was drawn.
     ///
     /// One that was not allowed leaves the constraint stuck.
     package mutating func accept(_ token: Int32) {
-        if endTokens.contains(token) {
-            if !automaton.isEnding(state) { isStuck = true }
+        if grammar.endTokens.contains(token) {
+            if !isEnding { isStuck = true }
             hasEnded = true
             return
         }
-        let bytes = table.bytes(of: token, atStart: isAtStart)
-        if hasEnded || bytes.isEmpty { state = ByteAutomaton.dead }
-        for byte in bytes { state = automaton.next(state, byte) }
-        if state == ByteAutomaton.dead { isStuck = true }
+        let bytes = grammar.table.bytes(of: token, atStart: isAtStart)
         isAtStart = false
+        let from = hasEnded || bytes.isEmpty ? ByteAutomaton.dead : state
+        do throws(ConstraintError) {
+            (state, isEnding, isLast) = try states.look {
+                (content: inout GrammarStates.Content) throws(ConstraintError)
+                    -> (ByteAutomaton.State, Bool, Bool) in
+                var state = from
+                for byte in bytes { state = try content.automaton.next(state, byte) }
+                return (state, content.automaton.isEnding(state), content.automaton.isFinal(state))
+            }
+        } catch {
+            fail(error)
+            (state, isEnding, isLast) = (ByteAutomaton.dead, false, true)
+        }
+        if state == ByteAutomaton.dead { isStuck = true }
     }
 
     /// How many tokens of a draft may follow one another, each with more to come after it.
     ///
-    /// The text stays as it is; only what is known of the grammar grows.
-    package mutating func usable(_ draft: some Sequence<Int32>) -> Int {
-        let before = (state, isAtStart, hasEnded, isStuck)
-        defer { (state, isAtStart, hasEnded, isStuck) = before }
+    /// The text stays as it is.
+    package func usable(_ draft: some Sequence<Int32>) -> Int {
+        var ahead = self
         var count = 0
         for token in draft {
-            // A full automaton forgets its states, also the one to come back to.
-            guard !automaton.isFull, allowed().contains(token) else { break }
-            accept(token)
-            guard !isFinal else { break }
+            guard !grammar.endTokens.contains(token) else { break }
+            ahead.accept(token)
+            guard !ahead.isStuck, !ahead.isFinal else { break }
             count += 1
         }
         return count
     }
 
-    /// The tokens that continue the text.
-    private mutating func inside() -> TokenMask {
-        if automaton.isFull {
-            state = automaton.forget(except: state)
-            masks = [:]
-        }
-        if !isAtStart, let known = masks[state] { return known }
-        var mask = TokenMask(capacity: table.vocabularySize)
-        // Inside a string nearly all tokens are allowed, and most of them need no look.
-        if automaton.takesPlain(table.longestPlain, from: state) {
-            mask = table.plain
-        } else {
-            automaton.mark(table.plainTree, from: state, in: &mask)
-        }
-        automaton.mark(table.otherTree, from: state, in: &mask)
-        if isAtStart {
-            for token in table.startTokens { mask.remove(token) }
-            automaton.mark(table.startTree, from: state, in: &mask)
-        }
-        for token in endTokens { mask.remove(token) }
-        if !isAtStart {
-            if masks.count >= Self.mostMasks { masks = [:] }
-            masks[state] = mask
-        }
-        return mask
+    /// Goes on with new states where the known ones take too much memory.
+    private mutating func forget() {
+        let allowance = states.allowance
+        let isFull = states.look { $0.size > allowance }
+        guard isFull else { return }
+        let (old, new) = (states, grammar.states(inPlaceOf: states))
+        guard old !== new else { return }
+        let before = state
+        // Newer states are always locked after older ones.
+        do throws(ConstraintError) {
+            state = try old.look {
+                (older: inout GrammarStates.Content) throws(ConstraintError) -> ByteAutomaton.State in
+                let automaton = older.automaton
+                return try new.look { (newer: inout GrammarStates.Content) throws(ConstraintError) in
+                    try newer.automaton.take(before, from: automaton)
+                }
+            }
+            states = new
+        } catch { fail(error) }
     }
 }
 
