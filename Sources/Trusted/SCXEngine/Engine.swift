@@ -34,6 +34,8 @@ package final class Engine {
     /// Proposes tokens of answers; nil for none.
     let drafter: (any Drafter)?
     var speculated = SpeculationUse()
+    /// Finds the tokens that constrained answers may go on with.
+    private let masks: MaskWorkers
     private var pace = Pace()
     /// Workers lost since rows were last computed.
     private var losses = 0
@@ -59,11 +61,13 @@ package final class Engine {
     ///   - maximumLength: Most tokens in a session, prompt and answer.
     ///   - scheduler: Chooses the tokens of each step.
     ///   - drafter: Proposes tokens of answers; nil for none.
+    ///   - masks: Finds the tokens that constrained answers may go on with.
     /// - Precondition: With a drafter, the forward pass takes several rows of a session that generates, as those do that
     ///   split prompts.
     package init(
         forward: any ForwardPass, tokenizer: Tokenizer?, vocabularySize: Int, maximumLength: Int,
-        scheduler: Scheduler = Scheduler(), drafter: (any Drafter)? = nil
+        scheduler: Scheduler = Scheduler(), drafter: (any Drafter)? = nil,
+        masks: MaskWorkers = MaskWorkers()
     ) {
         precondition(drafter == nil || forward.splitsPrompts, "Engine: drafts for a profile of single rows")
         self.forward = forward
@@ -72,6 +76,7 @@ package final class Engine {
         self.maximumLength = maximumLength
         self.scheduler = scheduler
         self.drafter = drafter
+        self.masks = masks
     }
 
     package var traffic: Traffic { forward.traffic }
@@ -100,7 +105,7 @@ package final class Engine {
         var session = try Session(
             slot: reserveSlot(), request: request,
             decoder: tokenizer.map { Tokenizer.StreamDecoder($0, keptTokens: request.shownTokens) },
-            draftLength: DraftLength(longest: drafter?.longest ?? 0))
+            masks: masks, draftLength: DraftLength(longest: drafter?.longest ?? 0))
         if let earlier, let index = sessions.firstIndex(where: { $0.id == earlier && $0.finished != nil }) {
             session.reuse(sessions.remove(at: index))
             drafter?.move(earlier, to: session.id)
@@ -138,6 +143,7 @@ package final class Engine {
         drafter?.finish(id)
         // Half of a prompt's blocks are of no use.
         if sessions[index].run != nil { sessions[index].restart() }
+        defer { sessions[index].reduce() }
         return sessions[index].event()
     }
 
@@ -163,16 +169,47 @@ package final class Engine {
     /// place, and the answers go on where they were. When it is full, finished sessions are forgotten, then the
     /// youngest waits until another has finished. A session whose rows cannot be computed fails alone.
     ///
+    /// A session whose allowed tokens are still looked for has its logits kept, and draws in a later step.
+    ///
     /// - Returns: What is new, for each session that the step brought to a token or to its end.
     /// - Throws: ``LinkError`` when there is no worker.
     package func step() throws(LinkError) -> [SessionEvent] {
-        let waiting = sessions.filter { $0.finished == nil && !$0.isPaused }
+        // What was drawn before a step failed is part of the histories, so it is told all the same.
+        var events = drawWaiting()
+        let waiting = sessions.filter { $0.finished == nil && !$0.isPaused && !$0.isDrawing }
             .map { Scheduler.Waiting(session: $0.id, tokens: $0.waiting, draft: wantedDraft($0)) }
         let schedule = scheduler.schedule(waiting, pace: pace)
-        guard !schedule.isEmpty else { return [] }
-        let places = schedule.compactMap { entry in sessions.firstIndex { $0.id == entry.session } }
-        // What was drawn before a step failed is part of the histories, so it is told all the same.
+        if !schedule.isEmpty {
+            try compute(schedule, &events)
+        } else if events.isEmpty, sessions.contains(where: \.isDrawing) {
+            // Short, since new requests may come meanwhile.
+            masks.wait(milliseconds: 2)
+        }
+        let finished = events.filter { $0.finished != nil }
+        if !finished.isEmpty {
+            for index in sessions.indices { sessions[index].isPaused = false }
+        }
+        for event in finished {
+            drafter?.finish(event.session)
+            if let index = sessions.firstIndex(where: { $0.id == event.session }) { sessions[index].reduce() }
+        }
+        return events
+    }
+
+    /// Draws for sessions whose logits were computed before it was known what they may draw.
+    private func drawWaiting() -> [SessionEvent] {
         var events: [SessionEvent] = []
+        for index in sessions.indices where sessions[index].finished == nil && sessions[index].isDrawing {
+            events += counted(index) { sessions[index].draw(maximumLength: maximumLength) }
+        }
+        return events
+    }
+
+    /// Computes what was scheduled; a lost or full worker is dealt with.
+    private func compute(
+        _ schedule: [Scheduler.Entry], _ events: inout [SessionEvent]
+    ) throws(LinkError) {
+        let places = schedule.compactMap { entry in sessions.firstIndex { $0.id == entry.session } }
         do throws(LinkError) {
             try compute(zip(places, schedule).map { ($0, $1) }, &events)
         } catch {
@@ -182,12 +219,6 @@ package final class Engine {
             default: events += try recover(error)
             }
         }
-        let finished = events.filter { $0.finished != nil }
-        if !finished.isEmpty {
-            for index in sessions.indices { sessions[index].isPaused = false }
-        }
-        for event in finished { drafter?.finish(event.session) }
-        return events
     }
 
     /// Computes the next tokens of sessions: those of a batch together, prompts that must come whole block by block.
@@ -248,14 +279,22 @@ package final class Engine {
     private func take(
         _ result: [Float], _ place: Int, _ segment: BatchSegment, drafted: Int
     ) -> [SessionEvent] {
-        let before = sessions[place].usage.speculation.accepted
-        defer {
-            speculated.add(
-                proposed: drafted, accepted: sessions[place].usage.speculation.accepted - before)
+        counted(place) {
+            sessions[place].take(
+                result, of: segment, drafted: drafted, vocabularySize: vocabularySize,
+                maximumLength: maximumLength)
         }
-        return sessions[place].take(
-            result, of: segment, drafted: drafted, vocabularySize: vocabularySize,
-            maximumLength: maximumLength)
+    }
+
+    /// Has a session draw, and counts what became of drafts.
+    private func counted(_ place: Int, _ draw: () -> [SessionEvent]) -> [SessionEvent] {
+        let before = sessions[place].usage.speculation
+        defer {
+            let after = sessions[place].usage.speculation
+            speculated.add(
+                proposed: after.proposed - before.proposed, accepted: after.accepted - before.accepted)
+        }
+        return draw()
     }
 
     /// Lets the sessions whose rows could not be computed try again, or fails them.

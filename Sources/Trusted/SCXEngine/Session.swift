@@ -79,7 +79,7 @@ struct Session {
     private(set) var slot: Slot
     private(set) var request: GenerationRequest
     /// Prompt and answer so far.
-    private(set) var tokens: [Int32]
+    var tokens: [Int32]
     /// How many of them the worker has computed.
     var computed = 0
     /// Of tokens that must come whole: how they come along, and how many tokens' worth of work was granted to them.
@@ -92,16 +92,20 @@ struct Session {
     var isSuspect = false
     var finished: FinishReason?
     var usage = SessionUsage()
-    private var sampler: Sampler
-    private var constraint: TokenConstraint?
-    private var decoder: Tokenizer.StreamDecoder?
-    private var stops: StopMatcher
+    var sampler: Sampler
+    var constraint: TokenConstraint?
+    /// Finds the tokens that the answer may go on with.
+    let masks: MaskWorkers
+    var search: MaskJob?
+    var undrawn: UndrawnRows?
+    var decoder: Tokenizer.StreamDecoder?
+    var stops: StopMatcher
     private var promptScores: [SampledToken] = []
     private var hiddenSum: [Float] = []
-    private var draftLength: DraftLength
+    var draftLength: DraftLength
 
     init(
-        slot: Slot, request: GenerationRequest, decoder: Tokenizer.StreamDecoder?,
+        slot: Slot, request: GenerationRequest, decoder: Tokenizer.StreamDecoder?, masks: MaskWorkers,
         draftLength: DraftLength = DraftLength(longest: 0)
     ) throws(SamplingError) {
         id = SessionID(number: slot.number)
@@ -113,7 +117,9 @@ struct Session {
         if request.continuesText, let last = request.prompt.last { _ = self.decoder?.push(last) }
         stops = StopMatcher(request.stop.strings)
         constraint = request.constraint
+        self.masks = masks
         self.draftLength = draftLength
+        beginSearch()
     }
 
     /// Takes over the slot of an earlier session, as far as the prompt begins with its tokens.
@@ -129,7 +135,7 @@ struct Session {
 
     /// Begins again with the first token, since what the worker held is lost.
     mutating func restart() {
-        (computed, run, granted) = (0, nil, 0)
+        (computed, run, granted, undrawn) = (0, nil, 0, nil)
         if tokens.count == request.prompt.count { (promptScores, hiddenSum) = ([], []) }
     }
 
@@ -148,7 +154,7 @@ struct Session {
     }
 
     /// The beginning of a draft that could be drawn, up to a token that would end the answer: no row after that serves.
-    mutating func usable(_ draft: ArraySlice<Int32>) -> [Int32] {
+    func usable(_ draft: ArraySlice<Int32>) -> [Int32] {
         let draft = draft.prefix { !request.stop.ends(with: $0) }
         guard let count = constraint?.usable(draft) else { return Array(draft) }
         return Array(draft.prefix(count))
@@ -214,83 +220,18 @@ struct Session {
                     vocabulary: vocabularySize, alternatives: request.promptAlternatives ?? 0)
             }
             guard computed == tokens.count else { return [] }
-            let last = (rows - drafted - 1) * vocabularySize
-            return draw(
-                result.span.extracting(last..<result.count), draft: segment.tokens.suffix(drafted),
-                maximumLength: maximumLength)
+            let first = (rows - drafted - 1) * vocabularySize
+            undrawn = UndrawnRows(
+                logits: first == 0 ? result : Array(result[first...]), vocabulary: vocabularySize,
+                draft: Array(segment.tokens.suffix(drafted)))
+            return draw(maximumLength: maximumLength)
         }
     }
 
-    /// Draws the next token, and one more for each token of a draft that was drawn as it was proposed.
-    ///
-    /// Each draw sees the logits that it would see without drafts, so tokens, random numbers and log-probabilities are the
-    /// same. Keys and values of the rest of the draft are cut where the next segment begins.
-    ///
-    /// - Parameters:
-    ///   - logits: `[1 + draft, vocabulary]`: after the last token and after each of the draft.
-    ///   - draft: The tokens that were computed after the last.
-    ///   - maximumLength: Most tokens of a session.
-    /// - Returns: One event for each token.
-    private mutating func draw(
-        _ logits: Span<Float>, draft: ArraySlice<Int32>, maximumLength: Int
-    ) -> [SessionEvent] {
-        let vocabulary = logits.count / (1 + draft.count)
-        var events: [SessionEvent] = []
-        var accepted = 0
-        while finished == nil {
-            let row = logits.extracting(accepted * vocabulary..<(accepted + 1) * vocabulary)
-            events.append(draw(row, maximumLength: maximumLength))
-            guard let proposed = draft.dropFirst(accepted).first, events.last?.token?.id == proposed
-            else { break }
-            accepted += 1
-            computed += 1
-        }
-        draftLength.add(proposed: draft.count, accepted: accepted)
-        usage.speculation.add(proposed: draft.count, accepted: accepted)
-        events[events.count - 1].usage = usage
-        return events
-    }
-
-    /// Draws the next token.
-    private mutating func draw(_ logits: Span<Float>, maximumLength: Int) -> SessionEvent {
-        let scores = promptScores
-        promptScores = []
-        guard request.maximumTokens > 0 else {
-            finished = .length
-            return event { $0.promptScores = scores }
-        }
-        let token: SampledToken
-        do throws(SamplingError) {
-            token = try sampler.sample(logits, allowed: constraint?.allowed())
-        } catch {
-            finished = .failed
-            return event { $0.failure = error }
-        }
-        tokens.append(token.id)
-        constraint?.accept(token.id)
-        var text = ""
-        if request.stop.ends(with: token.id) {
-            finished = .stop
-        } else {
-            text = stops.append(decoder?.push(token.id) ?? "")
-            if stops.found != nil || constraint?.isFinal == true {
-                finished = .stop
-            } else if tokens.count - request.prompt.count >= request.maximumTokens
-                || tokens.count >= maximumLength
-            {
-                finished = .length
-            }
-        }
-        if finished != nil, stops.found == nil {
-            text += stops.append(decoder?.finish() ?? "") + stops.finish()
-            if stops.found != nil { finished = .stop }
-        }
-        return event {
-            $0.token = token
-            $0.text = text
-            $0.promptScores = scores
-            $0.stopText = stops.found
-        }
+    /// The log-probabilities of the prompt, which go with the first event.
+    mutating func takePromptScores() -> [SampledToken] {
+        defer { promptScores = [] }
+        return promptScores
     }
 
     /// What is said of the session now.
@@ -302,16 +243,27 @@ struct Session {
         return event
     }
 
+    /// Lets go of all of a finished session that a request which continues it does not need: how it was drawn, stop texts,
+    /// its grammar, logits.
+    mutating func reduce() {
+        let request = GenerationRequest(prompt: [], maximumTokens: 0, sampling: SamplingParameters())
+        guard
+            var reduced = try? Session(
+                slot: Slot(number: id.number), request: request, decoder: nil, masks: masks)
+        else {
+            preconditionFailure("Session: the default parameters are refused")
+        }
+        (reduced.slot, reduced.finished, reduced.usage) = (slot, finished, usage)
+        (reduced.tokens, reduced.computed) = (tokens, computed)
+        self = reduced
+    }
+
     /// Lets go of all that tells what a finished session was about.
     mutating func empty() {
         erase(&tokens)
         erase(&request.prompt)
-        let request = GenerationRequest(prompt: [], maximumTokens: 0, sampling: SamplingParameters())
-        guard var emptied = try? Session(slot: Slot(number: id.number), request: request, decoder: nil) else {
-            preconditionFailure("Session: the default parameters are refused")
-        }
-        (emptied.slot, emptied.finished) = (slot, finished)
-        self = emptied
+        reduce()
+        computed = 0
     }
 
     /// Takes back the tokens of a session that was emptied.
