@@ -30,7 +30,6 @@ let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "s
 let tracing = Target.Dependency.product(name: "Tracing", package: "swift-distributed-tracing")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
-let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
 
 let package = Package(
@@ -96,8 +95,7 @@ let package = Package(
                 "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink", "SCXAttacks",
                 crypto, hummingbird,
                 hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioSSL, serviceLifecycle,
-                tracing,
-                unixSignals,
+                tracing, "CSCXSystem",
             ],
             path: "Sources/Trusted/SCXGateway", resources: [.embedInCode("Page/Files")],
             swiftSettings: settings),
@@ -167,7 +165,7 @@ let package = Package(
             name: "SCXGatewayTests",
             dependencies: [
                 "SCXGateway", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
-                "SCXWorker", logging, tracing,
+                "SCXWorker", crypto, logging, tracing,
             ],
             swiftSettings: settings),
         .testTarget(

@@ -116,6 +116,7 @@ struct ServeOptions: ParsableArguments {
         options.isInsecure = insecure
         options.limits.drainTime = .seconds(drain)
         options.limits.hosts.append(host)
+        options.endsWithSignals = true
         if let problem = options.problem { throw ValidationError("\(problem).") }
         return options
     }

@@ -130,6 +130,12 @@ struct ChatCompletionsTests {
             (hello + #","max_tokens":0"#, "max_tokens"), (hello + #","max_tokens":1.5"#, "max_tokens"),
             (hello + #","max_completion_tokens":"9""#, "max_completion_tokens"),
             (hello + #","n":17"#, "n"), (hello + #","n":0"#, "n"), (hello + #","stop":[1]"#, "stop"),
+            (hello + #","stop":["a","b","c","d","e"]"#, "stop"),
+            (hello + #","stop":"\#(String(repeating: "a", count: 1025))""#, "stop"),
+            (
+                hello + #","logit_bias":{\#((0...1024).map { "\"\($0)\":1" }.joined(separator: ","))}"#,
+                "logit_bias"
+            ),
             (hello + #","stop":"""#, "stop"), (hello + #","seed":1e30"#, "seed"),
             (hello + #","temperature":-1"#, "temperature"), (hello + #","temperature":NaN"#, "temperature"),
             (hello + #","top_p":0"#, "top_p"), (hello + #","top_p":1e-60"#, "top_p"),

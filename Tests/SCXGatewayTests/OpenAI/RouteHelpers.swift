@@ -12,11 +12,14 @@ func asking(_ body: String, name: String? = nil, profile: String? = nil) throws 
 
 /// The object of a reply without its id and time, and its headers.
 func whole(_ reply: APIReply) throws -> (json: JSON, headers: [APIHeader]) {
-    guard case .json(let json, let headers) = reply else {
+    switch reply {
+    case .json(let json, let headers): return (withoutID(json), headers)
+    case .bytes(let bytes, "application/json", let headers):
+        return (withoutID(try JSON(parsing: bytes.span)), headers)
+    default:
         Issue.record("not a whole reply")
         return (.null, [])
     }
-    return (withoutID(json), headers)
 }
 
 /// The events of a reply, objects without id and time.

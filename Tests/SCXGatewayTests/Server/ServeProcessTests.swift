@@ -1,4 +1,5 @@
 import Foundation
+import SCXGateway
 import SCXInference
 import Testing
 
@@ -82,6 +83,38 @@ struct ServeProcessTests {
             #expect(server.process.terminationStatus == 0)
             #expect(log.split(separator: "\n").allSatisfy { (try? JSON(parsing: String($0))) != nil })
             #expect(log.contains("\"ended\""))
+        }
+    }
+
+    @Test("a second signal ends the server at once, though an answer is on its way")
+    func secondSignal() async throws {
+        try await off {
+            let server = try Server(["--worker", "inprocess", "--port", "0", "--drain", "3600"])
+            let connection = try HTTPConnection(port: server.port)
+            // Together these answers take longer than anybody waits.
+            let body =
+                #"{"messages": [{"role": "user", "content": "Hello"}], "ignore_eos": true, "n": 16, "#
+                + #""stream": true}"#
+            connection.request("POST", "/v1/chat/completions", body: Array(body.utf8))
+            #expect(try connection.line().contains("200"))
+            server.process.terminate()
+            // New connections are refused once the first signal has arrived.
+            while (try? HTTPConnection(port: server.port)) != nil { usleep(10_000) }
+            server.process.terminate()
+            _ = server.end()
+            #expect(server.process.terminationStatus == 128 + SIGTERM)
+        }
+    }
+
+    @Test("a program that hangs ends some time after the signal")
+    func hanging() async {
+        await #expect(processExitsWith: .exitCode(128 + SIGTERM)) {
+            EndingWatch.start(drain: .zero, grace: .milliseconds(10)) {
+                // Nobody ends in good order.
+                while true { usleep(1_000_000) }
+            }
+            kill(getpid(), SIGTERM)
+            while true { usleep(1_000_000) }
         }
     }
 

@@ -15,6 +15,8 @@ final class TestServer: Sendable {
     let metrics: ServerMetrics
     /// Lines that were logged.
     var log: String { lines.withLock { $0 } }
+    /// Prepares requests.
+    let work: WorkPool
     private let lines: Lines
     private let task: Task<Void, any Error>
     private let loops: [EngineLoop]
@@ -108,6 +110,7 @@ final class TestServer: Sendable {
             throw CancellationError()
         }
         (self.port, self.metrics, self.lines, self.task) = (port, metrics, lines, task)
+        work = model.work
         loops = profiles.map(\.loop)
     }
 

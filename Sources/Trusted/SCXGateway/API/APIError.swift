@@ -1,6 +1,7 @@
 import SCXEngine
 package import SCXInference
 import SCXLink
+import SCXText
 
 /// Why a request gets no answer, in the words of the OpenAI interface.
 ///
@@ -71,6 +72,8 @@ package struct APIError: Error, Equatable, Sendable {
                 "This model's maximum context length is \(limit + 1) tokens; the prompt has \(tokens).",
                 param: "messages", code: "context_length_exceeded")
         case let error as EngineError: self = .invalid("\(error).", param: "prompt")
+        case let error as ConstraintError:
+            self = .invalid("\(error).", param: "response_format", code: "invalid_schema")
         case let error as SamplingError: self = .invalid("\(error)")
         case let error as LinkError:
             switch error {

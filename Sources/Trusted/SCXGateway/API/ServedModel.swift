@@ -14,10 +14,12 @@ package struct ServedModel: Sendable {
     package let configuration: DecoderConfiguration
     /// What answers, the default first.
     package let profiles: [ServedProfile]
+    /// Does what takes long before a request is computed.
+    package let work: WorkPool
 
     package init(
         name: String, tokenizer: Tokenizer?, chatFormat: ChatFormat?, stopTokens: Set<Int32>,
-        configuration: DecoderConfiguration, profiles: [ServedProfile]
+        configuration: DecoderConfiguration, profiles: [ServedProfile], work: WorkPool = WorkPool()
     ) {
         precondition(!profiles.isEmpty, "ServedModel: no profile")
         self.name = name
@@ -26,6 +28,7 @@ package struct ServedModel: Sendable {
         self.stopTokens = stopTokens
         self.configuration = configuration
         self.profiles = profiles
+        self.work = work
     }
 
     /// The profile that a client asked for, or the default.

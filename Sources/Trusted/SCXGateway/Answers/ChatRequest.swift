@@ -55,6 +55,52 @@ package struct ChatRequest: Sendable {
     }
 }
 
+extension ChatRequest {
+    /// Bytes of text that have to be prepared, about; those of schemas that are compiled count for more.
+    var size: Int {
+        var bytes = tools.reduce(0) { $0 + $1.roughSize }
+        if toolChoice != .none && toolChoice != .auto || format != .text { bytes *= Self.schemaWeight }
+        bytes += templateVariables.reduce(0) { $0 + $1.value.roughSize }
+        if case .jsonSchema(let schema) = format { bytes += Self.schemaWeight * schema.roughSize }
+        switch prompt {
+        case .tokens(let tokens): bytes += tokens.count
+        case .text(let text): bytes += text.utf8.count
+        case .messages(let messages):
+            for message in messages {
+                bytes += message.content.utf8.count + message.more.reduce(0) { $0 + $1.value.roughSize }
+                bytes += message.toolCalls.reduce(16) { $0 + $1.arguments.utf8.count }
+            }
+        }
+        return bytes
+    }
+}
+
+extension ChatRequest {
+    private static let schemaWeight = 8
+}
+
+extension JSON {
+    /// Bytes of the value's text, about.
+    var roughSize: Int {
+        var bytes = 0
+        var pending = [self]
+        while let value = pending.popLast() {
+            bytes += 4
+            switch value {
+            case .string(let text): bytes += text.utf8.count
+            case .array(let values): pending += values
+            case .object(let members):
+                for member in members {
+                    bytes += member.name.utf8.count
+                    pending.append(member.value)
+                }
+            default: break
+            }
+        }
+        return bytes
+    }
+}
+
 /// What happens to one of the answers.
 package struct ChatEvent: Sendable {
     /// Which answer, from 0.

@@ -1,3 +1,4 @@
+import Crypto
 import SCXEngine
 package import SCXInference
 import SCXText
@@ -10,6 +11,7 @@ package struct ModelAnswers: Answering {
     private let observer: ServerObserver
     private let views: WorkerViewStore?
     private let table: LazyTable
+    private let grammars = GrammarCache()
 
     /// - Parameters:
     ///   - model: What answers.
@@ -20,27 +22,20 @@ package struct ModelAnswers: Answering {
         table = LazyTable(model.tokenizer)
     }
 
+    /// What a request comes down to before it is computed.
+    private struct Prepared: Sendable {
+        let generation: GenerationRequest
+        /// How the model writes calls; nil when it is told of no tools.
+        let format: ToolCallFormat?
+    }
+
     package func chat(_ request: ChatRequest) async throws(APIError) -> RunningChat {
         let profile = try model.profile(named: request.profile)
-        let tools = try usedTools(request)
-        let prompt = try tokens(of: request, tools: tools.isEmpty ? nil : tools)
-        try check(prompt, fits: profile)
-
-        var generation = GenerationRequest(
-            prompt: prompt,
-            maximumTokens: request.maximumTokens ?? max(1, profile.loop.maximumLength - prompt.count),
-            sampling: request.sampling,
-            stop: StopConditions(
-                tokens: model.stopTokens, ignoresTokens: request.ignoresEnd, strings: request.stop))
-        generation.promptAlternatives = request.promptAlternatives
-        if case .messages = request.prompt {} else { generation.continuesText = true }
-        let format = tools.isEmpty ? nil : model.chatFormat?.toolCallFormat
-        if let format, let tokenizer = model.tokenizer {
-            generation.shownTokens = Set(format.markers.compactMap { tokenizer.id(for: $0) })
+        let size = request.size
+        let prepared = try await model.work.run(bytes: size, key: request.key) { () throws(APIError) in
+            try prepare(request, profile)
         }
-        if let grammar = try Grammar(of: request, tools: tools, callFormat: format) {
-            generation.constraint = try constraint(grammar)
-        }
+        let (generation, format) = (prepared.generation, prepared.format)
         let capture = request.count == 1 ? capture(request, profile) : nil
         var streams: [EngineLoop.Events] = []
         for choice in 0..<request.count {
@@ -55,11 +50,38 @@ package struct ModelAnswers: Answering {
         let mostCalls = request.allowsParallelCalls ? Int.max : 1
         let readers = (0..<request.count).map { choice in
             ChoiceReader(
-                choice: choice, profile: profile.name, prompt: prompt, format: format, mostCalls: mostCalls,
+                choice: choice, profile: profile.name, prompt: generation.prompt, format: format,
+                mostCalls: mostCalls,
                 observer: observer, capture: capture)
         }
         return RunningChat(
-            prompt: prompt, profile: profile.name, events: Self.merge(streams, readers))
+            prompt: generation.prompt, profile: profile.name, events: Self.merge(streams, readers))
+    }
+
+    /// Renders and tokenises the prompt, and compiles what the answer is held to: on a thread of the pool.
+    private func prepare(
+        _ request: ChatRequest, _ profile: ServedProfile
+    ) throws(APIError) -> Prepared {
+        let tools = try usedTools(request)
+        let limit = profile.loop.maximumLength
+        let prompt = try tokens(of: request, tools: tools.isEmpty ? nil : tools, limit: limit)
+        try check(prompt, fits: profile)
+        var generation = GenerationRequest(
+            prompt: prompt,
+            maximumTokens: request.maximumTokens ?? max(1, limit - prompt.count),
+            sampling: request.sampling,
+            stop: StopConditions(
+                tokens: model.stopTokens, ignoresTokens: request.ignoresEnd, strings: request.stop))
+        generation.promptAlternatives = request.promptAlternatives
+        if case .messages = request.prompt {} else { generation.continuesText = true }
+        let format = tools.isEmpty ? nil : model.chatFormat?.toolCallFormat
+        if let format, let tokenizer = model.tokenizer {
+            generation.shownTokens = Set(format.markers.compactMap { tokenizer.id(for: $0) })
+        }
+        if let digest = request.grammarDigest(tools: tools, callFormat: format) {
+            generation.constraint = try constraint(digest, request, tools, format)
+        }
+        return Prepared(generation: generation, format: format)
     }
 
     /// What keeps the worker's view of a request that asks for it.
@@ -73,7 +95,11 @@ package struct ModelAnswers: Answering {
         _ prompt: ChatRequest.Prompt, key: String, profile: String?
     ) async throws(APIError) -> Embedding {
         let served = try model.profile(named: profile)
-        let tokens = try tokens(of: ChatRequest(prompt: prompt), tools: nil)
+        let asked = ChatRequest(prompt: prompt)
+        let limit = served.loop.maximumLength
+        let tokens = try await model.work.run(bytes: asked.size, key: key) { () throws(APIError) in
+            try self.tokens(of: asked, tools: nil, limit: limit)
+        }
         try check(tokens, fits: served)
         var request = GenerationRequest(prompt: tokens, maximumTokens: 0, sampling: SamplingParameters())
         request.wantsEmbedding = true
@@ -89,10 +115,17 @@ package struct ModelAnswers: Answering {
     // MARK: Prompts
 
     /// The tokens of a prompt.
-    package func tokens(of request: ChatRequest, tools: [JSON]?) throws(APIError) -> [Int32] {
+    ///
+    /// - Parameters:
+    ///   - request: What has the prompt.
+    ///   - tools: Functions that the model is told of.
+    ///   - limit: Most tokens that the model takes; a text that must have more is not tokenised.
+    /// - Returns: The tokens.
+    /// - Throws: ``APIError``.
+    package func tokens(of request: ChatRequest, tools: [JSON]?, limit: Int) throws(APIError) -> [Int32] {
         switch request.prompt {
         case .tokens(let tokens): return tokens
-        case .text(let text): return try model.requireTokenizer().encode(text)
+        case .text(let text): return try encode(text, limit: limit)
         case .messages(let messages):
             let format = try model.requireChatFormat()
             let text: String
@@ -102,9 +135,25 @@ package struct ModelAnswers: Answering {
                 throw .invalid(
                     "The model's chat template refuses these messages: \(error.reason).", param: "messages")
             }
-            return try model.requireTokenizer().encode(text, addSpecialTokens: false)
+            return try encode(text, addSpecialTokens: false, limit: limit)
         }
     }
+
+    private func encode(
+        _ text: String, addSpecialTokens: Bool = true, limit: Int
+    ) throws(APIError) -> [Int32] {
+        let tokenizer = try model.requireTokenizer()
+        guard text.utf8.count / Self.mostBytesOfToken <= limit else {
+            throw .invalid(
+                "This model's maximum context length is \(limit) tokens; a prompt of \(text.utf8.count) bytes "
+                    + "has more.", param: "messages", code: "context_length_exceeded")
+        }
+        return tokenizer.encode(text, addSpecialTokens: addSpecialTokens)
+    }
+
+    /// Far above the bytes of text that one token stands for in any published vocabulary, white space that tokens swallow
+    /// included.
+    private static let mostBytesOfToken = 512
 
     private func check(_ prompt: [Int32], fits profile: ServedProfile) throws(APIError) {
         let limit = profile.loop.maximumLength - 1
@@ -129,15 +178,23 @@ package struct ModelAnswers: Answering {
 
     // MARK: Constraints
 
-    private func constraint(_ grammar: Grammar) throws(APIError) -> TokenConstraint {
+    private func constraint(
+        _ digest: SHA256.Digest, _ request: ChatRequest, _ tools: [JSON], _ format: ToolCallFormat?
+    ) throws(APIError) -> TokenConstraint? {
         guard let table = table.value else {
             throw .invalid("A model without tokenizer cannot be held to a format.", param: "response_format")
         }
-        do throws(ConstraintError) {
-            return try TokenConstraint(grammar, table: table, endTokens: Array(model.stopTokens))
-        } catch {
-            throw .invalid("\(error).", param: "response_format", code: "invalid_schema")
+        let grammar = try grammars.grammar(digest) { () throws(APIError) in
+            let budget = CompilationBudget(isCancelled: { Interruption.isRequested })
+            let grammar = try Grammar(of: request, tools: tools, callFormat: format, budget: budget)
+            do throws(ConstraintError) {
+                return try CompiledGrammar(
+                    grammar ?? .anyValue, table: table, endTokens: Array(model.stopTokens), budget: budget)
+            } catch {
+                throw .invalid("\(error).", param: "response_format", code: "invalid_schema")
+            }
         }
+        return TokenConstraint(grammar)
     }
 
     // MARK: Events

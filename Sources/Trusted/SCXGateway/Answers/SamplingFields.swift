@@ -32,6 +32,10 @@ extension JSONFields {
 
     private func logitBias() throws(APIError) -> [Int32: Float] {
         guard let fields = try object("logit_bias") else { return [:] }
+        let count = fields.json.object?.count ?? 0
+        guard count <= Self.mostBiases else {
+            throw error("logit_bias", "must have at most \(Self.mostBiases) tokens")
+        }
         var biases: [Int32: Float] = [:]
         for member in fields.json.object ?? [] {
             guard let token = Int32(member.name), token >= 0 else {
@@ -45,15 +49,23 @@ extension JSONFields {
         return biases
     }
 
-    private static var mostStops: Int { 16 }
+    private static var mostBiases: Int { 1024 }
+    private static var mostStopBytes: Int { 1024 }
 
-    /// Texts that end the answer.
+    /// Texts that end the answer: as many as OpenAI's interface takes, where nothing else is said.
     ///
-    /// - Throws: ``APIError`` when there are too many, or empty ones.
-    func stops(_ name: String = "stop") throws(APIError) -> [String] {
+    /// - Parameters:
+    ///   - name: The field.
+    ///   - most: How many may be.
+    /// - Returns: The texts, none of them empty.
+    /// - Throws: ``APIError`` when there are too many, long or empty ones.
+    func stops(_ name: String = "stop", most: Int = 4) throws(APIError) -> [String] {
+        guard self[name]?.array?.count ?? 1 <= most else {
+            throw error(name, "must be at most \(most) texts")
+        }
         let stops = try strings(name) ?? []
-        guard stops.count <= Self.mostStops else {
-            throw error(name, "must be at most \(Self.mostStops) texts")
+        guard stops.allSatisfy({ $0.utf8.count <= Self.mostStopBytes }) else {
+            throw error(name, "must be texts of at most \(Self.mostStopBytes) bytes")
         }
         guard !stops.contains("") else { throw error(name, "must not be empty") }
         return stops

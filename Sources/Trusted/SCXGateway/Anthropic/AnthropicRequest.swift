@@ -37,7 +37,7 @@ struct AnthropicRequest: Sendable {
             chat.allowsParallelCalls = try choice.bool("disable_parallel_tool_use") != true
         }
         try tools.check(chat.toolChoice, body)
-        chat.stop = try body.stops("stop_sequences")
+        chat.stop = try body.stops("stop_sequences", most: 16)
         chat.sampling = try body.sampling()
         chat.maximumTokens = try body.tokenLimit("max_tokens")
         chat.profile = profile

@@ -29,14 +29,19 @@ package enum AnthropicRoutes {
     ) async throws(APIError) -> APIReply {
         let model = answering.model
         let asked = try AnthropicRequest(request, model: model)
-        let (format, tokenizer) = (try model.requireChatFormat(), try model.requireTokenizer())
-        let text: String
-        do {
-            text = try format.prompt(asked.messages, tools: asked.chat.tools)
-        } catch {
-            // What a template raises may quote the messages.
-            throw .invalid("The model's chat template does not take these messages.", param: "messages")
+        let size = asked.chat.size
+        let count = try await model.work.run(bytes: size, key: request.key) { () throws(APIError) -> Int in
+            let (format, tokenizer) = (try model.requireChatFormat(), try model.requireTokenizer())
+            let text: String
+            do {
+                text = try format.prompt(asked.messages, tools: asked.chat.tools)
+            } catch {
+                // What a template raises may quote the messages.
+                throw APIError.invalid(
+                    "The model's chat template does not take these messages.", param: "messages")
+            }
+            return tokenizer.encode(text, addSpecialTokens: false).count
         }
-        return .json(["input_tokens": .int(tokenizer.encode(text, addSpecialTokens: false).count)])
+        return .json(["input_tokens": .int(count)])
     }
 }

@@ -9,9 +9,15 @@ package enum Tokenization {
     package static func tokenize(
         _ request: APIRequest, _ answering: any Answering
     ) async throws(APIError) -> APIReply {
-        let body = request.body
         let model = answering.model
         _ = try model.asked(by: request)
+        let size = request.body.json.roughSize
+        return try await model.work.run(bytes: size, key: request.key) { () throws(APIError) -> APIReply in
+            try tokenize(request.body, model)
+        }
+    }
+
+    private static func tokenize(_ body: JSONFields, _ model: ServedModel) throws(APIError) -> APIReply {
         let tokenizer = try model.requireTokenizer()
         let addsSpecial = try body.bool("add_special_tokens")
         let tokens: [Int32]
@@ -31,7 +37,7 @@ package enum Tokenization {
         let spelt = try body.bool("return_token_strs") ?? false
         let spellings = spelt ? JSON.array(tokens.map { .string(tokenizer.token(for: $0) ?? "") }) : .null
         reply.append(.init("token_strs", spellings))
-        return .json(.object(reply))
+        return .written(.object(reply))
     }
 
     private static func conversation(
@@ -55,13 +61,23 @@ package enum Tokenization {
     package static func detokenize(
         _ request: APIRequest, _ answering: any Answering
     ) async throws(APIError) -> APIReply {
-        let body = request.body
         let model = answering.model
         _ = try model.asked(by: request)
-        let tokenizer = try model.requireTokenizer()
-        let given = try body.array("tokens")
-        let tokens =
-            given == [] ? [] : try body.tokens("tokens", body["tokens"], tokenizer.vocabularySize)
-        return .json(["prompt": .string(tokenizer.decode(tokens, skipSpecialTokens: false))])
+        let size = request.body.json.roughSize
+        return try await model.work.run(bytes: size, key: request.key) { () throws(APIError) -> APIReply in
+            let body = request.body
+            let tokenizer = try model.requireTokenizer()
+            let given = try body.array("tokens")
+            let tokens =
+                given == [] ? [] : try body.tokens("tokens", body["tokens"], tokenizer.vocabularySize)
+            return .written(["prompt": .string(tokenizer.decode(tokens, skipSpecialTokens: false))])
+        }
+    }
+}
+
+extension APIReply {
+    /// JSON as text, for what is long: so that no thread that carries connections has to write it.
+    static func written(_ json: JSON) -> APIReply {
+        .bytes(Array(json.text.utf8), type: "application/json")
     }
 }

@@ -66,8 +66,11 @@ struct GatewayResponder: HTTPResponder {
                 routeName = route.path
                 try refuseForeignPages(request)
                 keyName = try authorize(request, route)
+                // What the body takes is counted until the request is answered.
+                let lease = try room(for: request, route)
+                defer { withExtendedLifetime(lease) {} }
                 let call = APIRequest(
-                    name: name, body: try await body(of: request, route), key: keyName,
+                    name: name, body: try await body(of: request, route, key: keyName, lease), key: keyName,
                     profile: request.headers[.scxProfile])
                 response = try await reply(to: call, route, context)
             }
@@ -116,14 +119,24 @@ struct GatewayResponder: HTTPResponder {
 
     // MARK: Bodies
 
-    private func body(of request: Request, _ route: Route) async throws(APIError) -> JSON {
-        guard route.method == .post else { return .object([]) }
-        let tooLarge = APIError(
+    /// Room for the body of a request, as large as it says that it is.
+    private func room(for request: Request, _ route: Route) throws(APIError) -> BodyRoom.Lease? {
+        guard route.method == .post else { return nil }
+        let length = request.headers[.contentLength].flatMap({ Int($0) }) ?? limits.bodyBytes
+        guard length <= limits.bodyBytes else { throw tooLarge }
+        return try table.bodies.take(length)
+    }
+
+    private var tooLarge: APIError {
+        APIError(
             status: 413, "The body is larger than \(limits.bodyBytes) bytes.", type: "invalid_request_error",
             code: "request_too_large")
-        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limits.bodyBytes {
-            throw tooLarge
-        }
+    }
+
+    private func body(
+        of request: Request, _ route: Route, key: String, _ lease: BodyRoom.Lease?
+    ) async throws(APIError) -> JSON {
+        guard route.method == .post else { return .object([]) }
         let buffer: ByteBuffer
         do {
             buffer = try await withThrowingTaskGroup(of: ByteBuffer?.self) { [limits] group in
@@ -145,14 +158,33 @@ struct GatewayResponder: HTTPResponder {
         } catch {
             throw .invalid("The body did not arrive.", code: "incomplete_body")
         }
-        let json: JSON
+        try lease?.grow(to: buffer.readableBytes)
+        let json =
+            buffer.readableBytes <= WorkPool.quickBytes
+            ? try Self.json(buffer)
+            : try await table.work.run(bytes: buffer.readableBytes, key: key) { () throws(APIError) in
+                let json = try Self.json(buffer)
+                try lease?.grow(to: json.memorySize)
+                return json
+            }
+        guard let members = json.object else {
+            throw .invalid("The body is no JSON object.", code: "invalid_json")
+        }
+        // Each field is looked for among all of them.
+        guard members.count <= Self.mostFields else {
+            throw .invalid("The body has more than \(Self.mostFields) fields.", code: "invalid_json")
+        }
+        return json
+    }
+
+    private static let mostFields = 1024
+
+    private static func json(_ buffer: ByteBuffer) throws(APIError) -> JSON {
         do throws(JSONError) {
-            json = try JSON(parsing: Array(buffer.readableBytesView).span)
+            return try JSON(parsing: Array(buffer.readableBytesView).span)
         } catch {
             throw .invalid("The body is \(error).", code: "invalid_json")
         }
-        guard json.object != nil else { throw .invalid("The body is no JSON object.", code: "invalid_json") }
-        return json
     }
 
     private struct BodyTooSlow: Error {}
@@ -232,7 +264,9 @@ struct GatewayResponder: HTTPResponder {
         if error.status == 401 { response.headers[.wwwAuthenticate] = "Bearer" }
         if !error.allow.isEmpty { response.headers[.allow] = error.allow.joined(separator: ", ") }
         // What is left of a body that is not wanted would be read as the next request.
-        if error.status == 413 || error.status == 408 { response.headers[.connection] = "close" }
+        if error.status == 413 || error.status == 408 || error.code == "no_room_for_body" {
+            response.headers[.connection] = "close"
+        }
         return response
     }
 }

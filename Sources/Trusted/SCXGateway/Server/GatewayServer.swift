@@ -7,7 +7,6 @@ import NIOCore
 import NIOSSL
 import SCXInference
 import ServiceLifecycle
-import UnixSignals
 
 /// The HTTP server: an OpenAI-compatible endpoint over an ``Answering``.
 package struct GatewayServer: Sendable {
@@ -22,6 +21,8 @@ package struct GatewayServer: Sendable {
         /// Serve other machines without TLS or keys all the same.
         package var isInsecure = false
         package var limits = ServerLimits()
+        /// Serve until SIGTERM or SIGINT; otherwise until the task is cancelled.
+        package var endsWithSignals = false
 
         package init() {}
 
@@ -52,7 +53,7 @@ package struct GatewayServer: Sendable {
         (self.options, self.routes, self.observer) = (options, routes, observer)
     }
 
-    /// Serves until SIGTERM or SIGINT, then lets running answers end.
+    /// Serves until SIGTERM or SIGINT, then lets running answers end; a second signal ends the process.
     ///
     /// - Parameter onRunning: Called with the port once it listens.
     /// - Throws: ``ServerError`` when it cannot listen or a certificate cannot be used.
@@ -73,10 +74,14 @@ package struct GatewayServer: Sendable {
             onServerRunning: { channel in onRunning(channel.localAddress?.port ?? 0) },
             logger: quiet)
         var services = ServiceGroupConfiguration(
-            services: [application], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
+            services: [application], gracefulShutdownSignals: [], logger: quiet)
         services.maximumGracefulShutdownDuration = limits.drainTime
+        let group = ServiceGroup(configuration: services)
+        if options.endsWithSignals {
+            EndingWatch.start(drain: limits.drainTime) { Task { await group.triggerGracefulShutdown() } }
+        }
         do {
-            try await ServiceGroup(configuration: services).run()
+            try await group.run()
         } catch let error as IOError {
             let reason =
                 error.errnoCode == EADDRINUSE

@@ -63,6 +63,9 @@ extension Substring {
 /// All routes of a server.
 package struct RouteTable: Sendable {
     var routes: [Route]
+    /// Reads large bodies.
+    let work: WorkPool
+    let bodies = BodyRoom()
 
     /// The methods that any route has.
     static let methods: Set<HTTPRequest.Method> = [.get, .head, .post, .delete]

@@ -16,6 +16,7 @@ extension RouteTable {
         answers: any Answering, responses: ResponseStore, metrics: ServerMetrics, facts: [JSON.Member]
     ) {
         let model = answers.model
+        work = model.work
         routes = [
             .get("/health", open: true) { _ in .json(Self.health(model, facts)) },
             .get("/metrics") { _ in

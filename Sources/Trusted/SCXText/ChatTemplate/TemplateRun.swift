@@ -19,6 +19,8 @@ final class TemplateRun {
     private var steps = 0
     private var text = 0
     private var calls = 0
+    private var nextCheck = 0
+    private let isInterrupted = Interruption.check
     private var output = ""
     var scope = TemplateScope(inside: nil)
     // Whatever may be part of a cycle of references is emptied at the end.
@@ -53,11 +55,20 @@ final class TemplateRun {
             throw fault("too much work: over \(Self.mostSteps) steps")
         }
         steps += count
+        try stopIfInterrupted()
+    }
+
+    /// Asks now and then whether the text is still wanted.
+    private func stopIfInterrupted() throws(TemplateError) {
+        guard steps + text / 1024 >= nextCheck else { return }
+        nextCheck = steps + text / 1024 + 8192
+        guard isInterrupted?() != true else { throw fault("nobody wants the text any more") }
     }
 
     func spend(text count: Int) throws(TemplateError) {
         guard count <= Self.mostText - text else { throw fault("too much text is read or made") }
         text += count
+        try stopIfInterrupted()
     }
 
     func made(_ string: String) throws(TemplateError) -> TemplateValue {

@@ -202,7 +202,11 @@ struct LongWord {
         previous = (0..<count).map { Int32($0 - 1) }
         heap.removeAll(keepingCapacity: true)
         for i in 0..<count - 1 { push(merges.value(symbols[i], symbols[i + 1]), at: i) }
+        let isInterrupted = Interruption.check
+        var joins = 0
         while let top = pop() {
+            joins += 1
+            if joins % 65_536 == 0, isInterrupted?() == true { break }
             let left = Int(top & 0xFFFF_FFFF)
             // An entry is out of date if its left symbol is gone or the pair there is another by now.
             guard symbols[left] >= 0, next[left] >= 0 else { continue }

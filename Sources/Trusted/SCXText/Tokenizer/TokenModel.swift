@@ -39,7 +39,8 @@ enum TokenModel: Sendable {
     ///   - work: Room, and what is known of the user's text.
     ///   - ids: Gets the tokens.
     func encode(
-        _ words: [Range<Int>], of text: Span<UInt8>, _ work: inout Workspace, into ids: inout [Int32]
+        _ words: ArraySlice<Range<Int>>, of text: Span<UInt8>, _ work: inout Workspace,
+        into ids: inout [Int32]
     ) {
         switch self {
         case .bytePair(let model):

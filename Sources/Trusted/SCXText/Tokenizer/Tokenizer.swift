@@ -47,6 +47,9 @@ package final class Tokenizer: Sendable {
         unknown = file.configuredToken("unk_token", vocabulary) ?? model.unknown
     }
 
+    /// Words between two looks at ``Interruption``.
+    private static let wordsAtOnce = 4096
+
     /// One more than the greatest token number.
     package var vocabularySize: Int { vocabulary.idLimit }
 
@@ -75,7 +78,7 @@ package final class Tokenizer: Sendable {
     /// Turns text into tokens.
     ///
     /// Special tokens written in the text become those tokens, as in the `tokenizers` package. `addSpecialTokens` asks
-    /// for what the file's template puts around a text.
+    /// for what the file's template puts around a text. Where ``Interruption`` asks for it, the tokens end early.
     package func encode(_ text: String, addSpecialTokens: Bool = true) -> [Int32] {
         var ids: [Int32] = []
         for piece in addSpecialTokens ? template : [.text] {
@@ -107,6 +110,7 @@ package final class Tokenizer: Sendable {
     private func encode(
         normalized text: NormalizedText, _ work: inout TokenModel.Workspace, into ids: inout [Int32]
     ) {
+        let isInterrupted = Interruption.check
         for piece in addedNormalized.pieces(of: text.bytes.span) {
             switch piece {
             case .token(let id): ids.append(id)
@@ -114,9 +118,17 @@ package final class Tokenizer: Sendable {
                 let bytes = range.count == text.bytes.count ? text.bytes : Array(text.bytes[range])
                 var words = Words(
                     NormalizedText(bytes: bytes, firstCount: max(0, text.firstCount - range.lowerBound)))
-                for step in preTokenizers { step.apply(to: &words) }
+                for step in preTokenizers {
+                    if isInterrupted?() == true { return }
+                    step.apply(to: &words)
+                }
                 let written = words.text.bytes
-                model.encode(words.ranges, of: written.span, &work, into: &ids)
+                // In parts, between which the work can be given up.
+                for first in stride(from: 0, to: words.ranges.count, by: Self.wordsAtOnce) {
+                    if isInterrupted?() == true { return }
+                    let part = words.ranges[first..<min(first + Self.wordsAtOnce, words.ranges.count)]
+                    model.encode(part, of: written.span, &work, into: &ids)
+                }
             }
         }
     }

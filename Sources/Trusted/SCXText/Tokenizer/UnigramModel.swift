@@ -38,8 +38,12 @@ final class UnigramModel: Sendable {
         work.best.removeAll(keepingCapacity: true)
         work.best += [(score: Double, start: Int32, id: Int32)](
             repeating: (0, -1, 0), count: word.count + 1)
+        let isInterrupted = Interruption.check
         var start = 0
+        var characters = 0
         while start < word.count {
+            characters += 1
+            if characters % 65_536 == 0, isInterrupted?() == true { return }
             let before = work.best[start].score
             let next = word.scalar(at: start).end
             var isCharacter = false
