@@ -42,8 +42,8 @@ final class HTTPConnection {
         case untilClose
     }
 
-    /// How long the server may be silent.
-    private static let patience = 600
+    /// How long the server may be silent, in seconds.
+    private let patience: Int
     private static let longestLine = 1 << 20
     private static let mostHeaders = 200
 
@@ -61,8 +61,13 @@ final class HTTPConnection {
 
     /// Connects.
     ///
+    /// - Parameters:
+    ///   - host: A name or address.
+    ///   - port: The server's.
+    ///   - patience: How long it may be silent, in seconds.
     /// - Throws: ``HTTPError/unreachable(_:)``.
-    init(host: String, port: Int) throws(HTTPError) {
+    init(host: String, port: Int, patience: Int = 600) throws(HTTPError) {
+        self.patience = patience
         #if canImport(Glibc)
             let kind = Int32(SOCK_STREAM.rawValue)
         #else
@@ -101,7 +106,7 @@ final class HTTPConnection {
     private func prepare() {
         // Programs that are started meanwhile do not keep the connection open.
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
-        var time = timeval(tv_sec: Self.patience, tv_usec: 0)
+        var time = timeval(tv_sec: patience, tv_usec: 0)
         let size = socklen_t(MemoryLayout<timeval>.size)
         unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, size)
         unsafe setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &time, size)

@@ -19,6 +19,7 @@ struct LabCommand: ParsableCommand {
             StatelessCommand.self,
             ControlCommand.self,
             AttackCommand.self,
+            AttackServerCommand.self,
             ReportCommand.self,
             LoadCommand.self,
             EndureCommand.self,

@@ -1,0 +1,44 @@
+import ArgumentParser
+import Foundation
+import SCXProfiles
+
+/// A server of this program's own, on a free port of this machine.
+final class StartedServer {
+    private let process = Process()
+    private let output = Pipe()
+    let port: Int
+
+    /// Starts `scx serve` of the folder that this program lies in.
+    ///
+    /// - Parameters:
+    ///   - model: The model's directory.
+    ///   - arguments: More for the server.
+    /// - Throws: `ValidationError` when it does not begin to serve.
+    init(model: String, arguments: [String]) throws {
+        process.executableURL = URL(filePath: "\(executableFolder())/scx")
+        process.arguments = ["serve", "--model", model, "--port", "0", "--no-page"] + arguments
+        process.standardOutput = output
+        process.standardError = FileHandle.nullDevice
+        do { try process.run() } catch {
+            throw ValidationError("'--start': cannot run \(executableFolder())/scx; build it first.")
+        }
+        var text = ""
+        while !text.contains("  profile "), case let data = output.fileHandleForReading.availableData,
+            !data.isEmpty
+        { text += String(decoding: data, as: UTF8.self) }
+        guard let port = text.firstMatch(of: /http:\/\/127\.0\.0\.1:(\d+)/).flatMap({ Int($0.1) }) else {
+            process.terminate()
+            throw ValidationError("'--start': scx serve --model \(model) does not begin to serve.")
+        }
+        self.port = port
+    }
+
+    var isRunning: Bool { process.isRunning }
+
+    deinit {
+        process.terminate()
+        Thread.sleep(forTimeInterval: 0.5)
+        // The second signal ends it at once.
+        process.terminate()
+    }
+}
