@@ -5,15 +5,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 static int pipe_ends[2] = {-1, -1};
-static volatile sig_atomic_t seen = 0;
+static atomic_int seen = 0;
 
 // Calls nothing but what may be called inside of a signal's handler, needs no thread and takes no lock.
 static void on_ending(int number) {
-    if (seen) { _exit(128 + number); }
-    seen = 1;
+    if (atomic_exchange(&seen, 1)) { _exit(128 + number); }
     const int saved = errno;
     const unsigned char byte = (unsigned char)number;
     // A pipe that nobody ever wrote to has room for a byte.

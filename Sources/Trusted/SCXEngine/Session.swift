@@ -255,13 +255,13 @@ struct Session {
         }
         (reduced.slot, reduced.finished, reduced.usage) = (slot, finished, usage)
         (reduced.tokens, reduced.computed) = (tokens, computed)
+        erase(&self.request.prompt)
         self = reduced
     }
 
     /// Lets go of all that tells what a finished session was about.
     mutating func empty() {
         erase(&tokens)
-        erase(&request.prompt)
         reduce()
         computed = 0
     }
