@@ -17,6 +17,7 @@ let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: 
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
@@ -94,7 +95,8 @@ let package = Package(
             dependencies: [
                 "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink", "SCXAttacks",
                 crypto, hummingbird,
-                hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioSSL, serviceLifecycle,
+                hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioHTTP1, nioSSL, nioTLS,
+                serviceLifecycle,
                 tracing, "CSCXSystem",
             ],
             path: "Sources/Trusted/SCXGateway", resources: [.embedInCode("Page/Files")],
@@ -165,7 +167,7 @@ let package = Package(
             name: "SCXGatewayTests",
             dependencies: [
                 "SCXGateway", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
-                "SCXWorker", crypto, logging, tracing,
+                "SCXWorker", "SCXCertificates", crypto, logging, tracing,
             ],
             swiftSettings: settings),
         .testTarget(

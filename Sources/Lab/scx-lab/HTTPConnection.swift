@@ -124,7 +124,11 @@ final class HTTPConnection {
         var text = "\(method) \(path) HTTP/1.1\r\n"
         for header in headers { text += "\(header.name): \(header.value)\r\n" }
         if method != "GET" { text += "content-length: \(body.utf8.count)\r\n" }
-        let bytes = Array((text + "\r\n" + body).utf8)
+        try write(Array((text + "\r\n" + body).utf8))
+    }
+
+    /// Sends bytes, whatever they are.
+    func write(_ bytes: [UInt8]) throws(HTTPError) {
         var sent = 0
         while sent < bytes.count {
             let count = unsafe bytes.withUnsafeBytes { all in

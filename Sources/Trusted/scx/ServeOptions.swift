@@ -35,8 +35,12 @@ struct ServeOptions: ParsableArguments {
     @Option(help: "Requests that may wait for that; more are refused with 503.")
     var maxWaiting = 256
 
-    @Option(help: "Requests of one API key, running or waiting; more are refused with 429.")
-    var maxPerKey = 256
+    @Option(
+        help: """
+            Requests of one API key, running or waiting; more are refused with 429. (default: half of all; without API \
+            keys, all)
+            """)
+    var maxPerKey: Int?
 
     @Option(help: "Finished conversations whose computed tokens are kept.")
     var maxKept = 64
@@ -93,7 +97,9 @@ struct ServeOptions: ParsableArguments {
         try check((0...65_535).contains(port), "port", port, "0 to 65535")
         try check((1...1024).contains(maxRunning), "max-running", maxRunning, "1 to 1024")
         try check((0...100_000).contains(maxWaiting), "max-waiting", maxWaiting, "0 to 100000")
-        try check((1...100_000).contains(maxPerKey), "max-per-key", maxPerKey, "1 to 100000")
+        if let maxPerKey {
+            try check((1...100_000).contains(maxPerKey), "max-per-key", maxPerKey, "1 to 100000")
+        }
         try check((0...100_000).contains(maxKept), "max-kept", maxKept, "0 to 100000")
         try check((1...86_400).contains(idle), "idle", idle, "1 to 86400")
         try check((1...86_400).contains(sealAfter), "seal-after", sealAfter, "1 to 86400")
@@ -145,7 +151,8 @@ struct ServeOptions: ParsableArguments {
         var limits = EngineLoop.Limits()
         limits.running = maxRunning
         limits.waiting = maxWaiting
-        limits.perKey = maxPerKey
+        let all = maxRunning + maxWaiting
+        limits.perKey = maxPerKey ?? (apiKeys == nil ? all : max(1, all / 2))
         limits.kept = maxKept
         limits.idle = .seconds(idle)
         if sessionDir != nil { limits.sealAfter = .seconds(sealAfter) }

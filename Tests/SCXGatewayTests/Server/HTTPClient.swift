@@ -79,6 +79,18 @@ final class HTTPConnection {
         send(Array((text + "\r\n").utf8) + (body ?? []))
     }
 
+    /// Waits until the connection ends; false when something comes in place of that.
+    func isAtEnd() -> Bool { seesEnd(0) }
+
+    /// Whether the connection has ended by now.
+    var hasEnded: Bool { seesEnd(Int32(MSG_DONTWAIT)) }
+
+    private func seesEnd(_ flags: Int32) -> Bool {
+        var byte: UInt8 = 0
+        let count = unsafe recv(descriptor, &byte, 1, flags | Int32(MSG_PEEK))
+        return count == 0 || count < 0 && errno == ECONNRESET
+    }
+
     /// Reads more bytes; false at the end.
     private func fill() -> Bool {
         var part = [UInt8](repeating: 0, count: 65_536)

@@ -22,8 +22,7 @@ protocol ServerAttack: Sendable {
 enum ServerAttacks {
     static let all: [any ServerAttack] = [
         OrdinaryLoad(), OrdinaryAnswers(), DeepSchemaAttack(), SelfReferenceAttack(), WideSchemaAttack(),
-        PatternAttack(), MaskAttack(),
-        StopTextAttack(), LongPromptAttack(),
+        PatternAttack(), MaskAttack(), StopTextAttack(), LongPromptAttack(), SilentConnectionsAttack(),
     ]
 }
 
@@ -33,6 +32,7 @@ final class AttackClient {
     /// What became of requests: statuses, or what broke the connection, and how often.
     private(set) var outcomes: [String: Int] = [:]
     private var connection: HTTPConnection?
+    private var held: [HTTPConnection] = []
 
     /// How long an answer is waited for, in seconds.
     private static let patience = 5
@@ -53,6 +53,22 @@ final class AttackClient {
             connection = nil
             count("\(error)")
         }
+    }
+
+    /// Opens a connection, sends the beginning of something, and leaves it at that.
+    ///
+    /// - Parameters:
+    ///   - beginning: What is sent.
+    ///   - most: Connections that are held so; the oldest is closed for a new one.
+    func hold(_ beginning: String, most: Int) {
+        if held.count >= most { held.removeFirst().end() }
+        do throws(HTTPError) {
+            let connection = try HTTPConnection(
+                host: target.host, port: target.port, patience: Self.patience)
+            try connection.write(Array(beginning.utf8))
+            held.append(connection)
+            count("open")
+        } catch { count("\(error)") }
     }
 
     /// Asks a short question with more fields.

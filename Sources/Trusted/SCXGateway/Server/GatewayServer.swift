@@ -1,3 +1,4 @@
+import CSCXSystem
 import Foundation
 import Hummingbird
 import HummingbirdCore
@@ -53,6 +54,9 @@ package struct GatewayServer: Sendable {
         (self.options, self.routes, self.observer) = (options, routes, observer)
     }
 
+    /// Descriptors for files, workers and connections that are about to close.
+    private static let spareDescriptors = 256
+
     /// Serves until SIGTERM or SIGINT, then lets running answers end; a second signal ends the process.
     ///
     /// - Parameter onRunning: Called with the port once it listens.
@@ -60,6 +64,10 @@ package struct GatewayServer: Sendable {
     package func run(onRunning: @escaping @Sendable (Int) -> Void) async throws {
         if let problem = options.problem { throw ServerError(problem) }
         let limits = options.limits
+        let descriptors = Int(cscx_allow_descriptors(Int32(limits.connections + Self.spareDescriptors)))
+        let connections =
+            descriptors == 0
+            ? limits.connections : max(1, min(limits.connections, descriptors - Self.spareDescriptors))
         let channel = HTTP1Channel.Configuration(
             additionalChannelHandlers: [ConnectionWatch()],
             idleTimeout: .nanoseconds(limits.clientTime.nanoseconds),
@@ -67,10 +75,12 @@ package struct GatewayServer: Sendable {
         let application = Application(
             responder: GatewayResponder(
                 table: routes, keys: options.keys, limits: limits, observer: observer),
-            server: try server(channel),
+            server: try server(channel, connections: connections),
             configuration: ApplicationConfiguration(
                 address: .hostname(options.host, port: options.port), serverName: "scx",
-                availableConnectionsDelegate: MaximumAvailableConnections(limits.connections)),
+                // Some more than may stay: a new connection makes an idle one close.
+                availableConnectionsDelegate: MaximumAvailableConnections(
+                    connections + Self.spareDescriptors / 2)),
             onServerRunning: { channel in onRunning(channel.localAddress?.port ?? 0) },
             logger: quiet)
         var services = ServiceGroupConfiguration(
@@ -98,8 +108,19 @@ package struct GatewayServer: Sendable {
         return logger
     }
 
-    private func server(_ channel: HTTP1Channel.Configuration) throws(ServerError) -> HTTPServerBuilder {
-        guard let tls = options.tls else { return .http1(configuration: channel) }
+    private func server(
+        _ channel: HTTP1Channel.Configuration, connections: Int
+    ) throws(ServerError) -> HTTPServerBuilder {
+        let register = ConnectionRegister(
+            most: connections, mostOfAddress: options.limits.connectionsOfAddress)
+        let patience = TimeAmount.nanoseconds(options.limits.headerTime.nanoseconds)
+        guard let tls = options.tls else {
+            return HTTPServerBuilder { responder in
+                let http = HTTP1Channel(responder: responder, configuration: channel)
+                return GuardedConnection(
+                    base: WatchedConnection(base: http), register: register, patience: patience)
+            }
+        }
         do {
             let chain = try NIOSSLCertificate.fromPEMFile(tls.certificate).map {
                 NIOSSLCertificateSource.certificate($0)
@@ -108,7 +129,13 @@ package struct GatewayServer: Sendable {
             var configuration = TLSConfiguration.makeServerConfiguration(
                 certificateChain: chain, privateKey: .privateKey(key))
             configuration.minimumTLSVersion = .tlsv12
-            return try .tls(.http1(configuration: channel), tlsConfiguration: configuration)
+            _ = try NIOSSLContext(configuration: configuration)
+            return HTTPServerBuilder { [configuration] responder in
+                let http = HTTP1Channel(responder: responder, configuration: channel)
+                return GuardedConnection(
+                    base: try TLSChannel(WatchedConnection(base: http), tlsConfiguration: configuration),
+                    register: register, patience: patience)
+            }
         } catch {
             throw ServerError("'--https-cert \(tls.certificate)', '--https-key \(tls.key)': no usable pair")
         }

@@ -6,8 +6,12 @@ package struct ServerLimits: Equatable, Sendable {
     package var bodyTime = Duration.seconds(30)
     /// How long a client may take to read a part of its answer, and how long a connection may be idle.
     package var clientTime = Duration.seconds(60)
+    /// How long TLS, and then the header of a request, may take to arrive.
+    package var headerTime = Duration.seconds(10)
     /// Connections at once.
     package var connections = 1024
+    /// Connections of one address at once.
+    package var connectionsOfAddress = 256
     /// How long running answers have to end after SIGTERM.
     package var drainTime = Duration.seconds(60)
     /// The host names of this server, for pages of its own.
