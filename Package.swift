@@ -111,7 +111,8 @@ let package = Package(
             dependencies: [
                 "SCXGateway", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
                 "SCXLinkTLS", "SCXOptions", "SCXWorker",
-                "SCXCertificates", argumentParser, configuration, logging, systemPackage, tracing,
+                "SCXCertificates", "CSCXSystem", argumentParser, configuration, logging, systemPackage,
+                tracing,
             ],
             path: "Sources/Trusted/scx", swiftSettings: settings),
 

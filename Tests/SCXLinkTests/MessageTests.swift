@@ -227,6 +227,16 @@ struct MessageTests {
         }
     }
 
+    @Test("what a worker says of a failure is one line that no terminal obeys")
+    func failureText() throws {
+        let said = "\u{1B}[2J\u{9B}31m\n\u{202E}ko" + String(repeating: "x", count: 1_000)
+        let message = ProtocolTests.worker.failure(.workerFull(said))
+        let error = #expect(throws: LinkError.self) { _ = try Answer(message, to: Request(.stats)) }
+        let text = "\(error.map { "\($0)" } ?? "")"
+        #expect(text.hasPrefix("the worker is full: \\u{1B}[2J\\u{9B}31m\\n\\u{202E}kox"))
+        #expect(text.count < 300)
+    }
+
     @Test("a hello's texts are names of moderate length")
     func helloNames() throws {
         let hello = try LinkSamples.hellos()[0]

@@ -1,3 +1,5 @@
+import SCXInference
+
 /// Why an exchange, or a connection, failed.
 ///
 /// Carries names and sizes, never values, so that its text may be logged and sent to the peer.
@@ -75,7 +77,7 @@ public enum LinkError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The error that a peer told us.
     init(code: UInt16, reason: String) {
         // The text is the peer's: one line of moderate length, whatever it sent.
-        let line = String(reason.unicodeScalars.prefix(200).map { $0.value < 0x20 ? " " : Character($0) })
+        let line = reason.printable(longest: 200)
         self =
             switch code {
             case 1: .invalidRequest(line)

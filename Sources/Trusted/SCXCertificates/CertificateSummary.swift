@@ -58,7 +58,7 @@ package struct CertificateSummary: Equatable, Sendable, CustomStringConvertible 
     }
 }
 
-/// The text without characters that would move a terminal's cursor: a certificate is somebody else's.
+/// The text without characters that would move a terminal's cursor, or hide: a certificate is somebody else's.
 private func printable(_ text: String) -> String {
-    String(String.UnicodeScalarView(text.unicodeScalars.filter { $0.properties.generalCategory != .control }))
+    String(String.UnicodeScalarView(text.unicodeScalars.filter(\.isVisible)))
 }

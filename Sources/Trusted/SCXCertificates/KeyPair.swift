@@ -102,7 +102,8 @@ package struct KeyPair: Sendable {
 }
 
 extension Unicode.Scalar {
-    fileprivate var isVisible: Bool {
+    /// Whether it is seen, so that nothing hides in a name.
+    var isVisible: Bool {
         let hidden: [Unicode.GeneralCategory] = [.control, .format, .lineSeparator, .paragraphSeparator]
         return !hidden.contains(properties.generalCategory)
     }

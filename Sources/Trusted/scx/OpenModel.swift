@@ -123,14 +123,15 @@ extension Duration {
     var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }
 
-/// Writes to standard error.
+/// Writes to standard error; what files, peers and models brought into the text cannot move the terminal's cursor.
 func standardError(_ text: String, terminator: String = "\n") {
-    var bytes = Array((text + terminator).utf8)
+    var bytes = Array((text.printable(keepsLines: true) + terminator).utf8)
     unsafe _ = write(STDERR_FILENO, &bytes, bytes.count)
 }
 
-/// Writes to standard output at once, so that an answer appears as it is made.
+/// Writes to standard output at once, so that an answer appears as it is made; a terminal gets no control characters of a
+/// model's.
 func standardOutput(_ text: String, terminator: String = "") {
-    print(text, terminator: terminator)
+    print(isatty(STDOUT_FILENO) == 0 ? text : text.printable(keepsLines: true), terminator: terminator)
     _ = fflush(nil)
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CSCXSystem
 import Foundation
 
 @main
@@ -18,6 +19,8 @@ struct SCXCommand: AsyncParsableCommand {
         ])
 
     static func main() async {
+        // A dump of this process would hold texts, keys and pads.
+        cscx_forbid_dumps()
         var arguments = Array(CommandLine.arguments.dropFirst())
         do {
             if arguments.first == ServeCommand.configuration.commandName {
@@ -33,7 +36,12 @@ struct SCXCommand: AsyncParsableCommand {
                 try command.run()
             }
         } catch {
-            exit(withError: error)
+            let code = exitCode(for: error)
+            guard !code.isSuccess else { exit(withError: error) }
+            // Errors quote files, models and peers.
+            let text = fullMessage(for: error)
+            if !text.isEmpty { standardError(text) }
+            exit(withError: code)
         }
     }
 }

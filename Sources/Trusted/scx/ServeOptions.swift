@@ -121,7 +121,7 @@ struct ServeOptions: ParsableArguments {
         if let httpsCert, let httpsKey { options.tls = (httpsCert, httpsKey) }
         options.isInsecure = insecure
         options.limits.drainTime = .seconds(drain)
-        options.limits.hosts.append(host)
+        options.limits.hosts += [host.lowercased(), ProcessInfo.processInfo.hostName.lowercased()]
         options.endsWithSignals = true
         if let problem = options.problem { throw ValidationError("\(problem).") }
         return options

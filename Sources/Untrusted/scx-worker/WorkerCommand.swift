@@ -128,7 +128,9 @@ struct WorkerCommand: ParsableCommand {
 }
 
 /// Writes a line to standard error.
-func log(_ text: String) { FileHandle.standardError.write(Data("scx-worker: \(text)\n".utf8)) }
+func log(_ text: String) {
+    FileHandle.standardError.write(Data("scx-worker: \(text.printable(keepsLines: true))\n".utf8))
+}
 
 /// A shard as people write it: `2/3` is the second of three.
 struct ShardName: ExpressibleByArgument {

@@ -59,6 +59,12 @@ struct ServeProcessTests {
                 environment: ["SCX_PORT": "2", "SCX_WEIGHTS": "int8", "SCX_WORKER": "inprocess"])
             #expect(server.port > 2)
             #expect(server.greeting.contains("ward-3m, int8"))
+            // It would write texts and keys to disk if it dumped its memory.
+            if let limits = try? String(
+                contentsOfFile: "/proc/\(server.process.processIdentifier)/limits", encoding: .utf8)
+            {
+                #expect(limits.contains(#/Max core file size +0 +0 /#))
+            }
             #expect(server.greeting.contains("in this process"))
             #expect(server.greeting.contains("curl http://127.0.0.1:\(server.port)/v1"))
             #expect(server.greeting.contains("owners   pads are multiplied on this side alone"))
@@ -126,6 +132,7 @@ struct ServeProcessTests {
             (["--config", "/none.yaml"], [:], "/none.yaml"), ([], ["SCX_INSECURE": "perhaps"], "insecure"),
             (["--https-cert", "a.pem"], [:], "--https-key"), (["--session-key", "k"], [:], "--session-dir"),
             (["--https-cert", "/none.pem", "--https-key", "/none.key"], [:], "/none.pem"),
+            (["--https-cert", keys.path, "--https-key", keys.path], [:], "chmod 600"),
             ([], ["SCX_MAX_RUNNING": "0"], "--max-running 0"),
         ]
         try await off {

@@ -6,6 +6,7 @@
 // malloc_trim, nor C11 atomics in memory that another process maps, and must not run inside of a signal's handler; what
 // differs between systems is in linux.c and darwin.c.
 #include "descriptors.h"
+#include "dumps.h"
 #include "heap.h"
 #include "processes.h"
 #include "shared_memory.h"

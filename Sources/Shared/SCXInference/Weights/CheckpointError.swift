@@ -19,41 +19,28 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
     public var description: String {
         switch self {
         case .file(let path, let action, let reason):
-            "\(printable(path)): cannot \(action): \(reason)"
+            "\(path.printable(longest: 300)): cannot \(action): \(reason)"
         case .missingFile(let directory, let name, let hint):
-            "\(printable(directory)): no \(name) in this directory: \(hint)"
+            "\(directory.printable(longest: 300)): no \(name) in this directory: \(hint)"
         case .notJSON(let path, let error):
-            "\(printable(path)): \(error)"
+            "\(path.printable(longest: 300)): \(error)"
         case .field(let path, let field, let reason):
-            "\(printable(path)): '\(printable(field))' \(printable(reason))"
+            "\(path.printable(longest: 300)): '\(field.printable(longest: 300))' \(reason.printable(longest: 300))"
         case .unsupported(let path, let what, let supported):
-            "\(printable(path)): \(printable(what)) is not supported (supported: \(supported))"
+            "\(path.printable(longest: 300)): \(what.printable(longest: 300)) is not supported (supported: \(supported))"
         case .malformed(let path, let reason):
-            "\(printable(path)): not a complete safetensors file: \(printable(reason)); download it again"
+            "\(path.printable(longest: 300)): not a complete safetensors file: \(reason.printable(longest: 300)); download it again"
         case .malformedTensor(let path, let tensor, let reason):
-            "\(printable(path)): tensor '\(printable(tensor))': \(printable(reason)); download the file again"
+            "\(path.printable(longest: 300)): tensor '\(tensor.printable(longest: 300))': \(reason.printable(longest: 300)); download the file again"
         case .missingTensor(let path, let tensor):
-            "\(printable(path)): tensor '\(printable(tensor))' is missing; the weights do not belong to this "
+            "\(path.printable(longest: 300)): tensor '\(tensor.printable(longest: 300))' is missing; the weights do not belong to this "
                 + "config.json, or are incomplete"
         case .wrongShape(let path, let tensor, let expected, let found):
-            "\(printable(path)): tensor '\(printable(tensor))' has shape \(found), but config.json asks for "
+            "\(path.printable(longest: 300)): tensor '\(tensor.printable(longest: 300))' has shape \(found), but config.json asks for "
                 + "\(expected)"
         case .unsupportedType(let path, let tensor, let found):
-            "\(printable(path)): tensor '\(printable(tensor))' has elements of type \(printable(found)) "
+            "\(path.printable(longest: 300)): tensor '\(tensor.printable(longest: 300))' has elements of type \(found.printable(longest: 300)) "
                 + "(supported: F32, F16, BF16)"
         }
     }
-}
-
-/// The text on one line and of moderate length, since names in files may be anything.
-private func printable(_ text: String) -> String {
-    var line = ""
-    for scalar in text.unicodeScalars.prefix(300) {
-        if scalar.properties.generalCategory == .control || scalar.properties.isBidiControl {
-            line += scalar.escaped(asASCII: true)
-        } else {
-            line.unicodeScalars.append(scalar)
-        }
-    }
-    return text.unicodeScalars.count > 300 ? line + "…" : line
 }

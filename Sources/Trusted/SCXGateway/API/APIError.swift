@@ -74,6 +74,12 @@ package struct APIError: Error, Equatable, Sendable {
         case let error as EngineError: self = .invalid("\(error).", param: "prompt")
         case let error as ConstraintError:
             self = .invalid("\(error).", param: "response_format", code: "invalid_schema")
+        case SamplingError.nothingToChoose:
+            // Not the client's fault: the worker's numbers, or the weights, are no numbers.
+            self.init(
+                status: 502, "the model gives no token a probability: its numbers are not finite",
+                type: "server_error",
+                code: "no_probabilities")
         case let error as SamplingError: self = .invalid("\(error)")
         case let error as LinkError:
             switch error {

@@ -65,16 +65,12 @@ package struct RedactedLog: LogHandler {
             return JSON.object(members.map { JSON.Member($0.0, .string(Self.cut($0.1))) }).text
         case .text:
             let pairs = values.map { " \($0.key)=\(Self.quoted(Self.cut($0.value)))" }.joined()
-            return "\(time) \(level) \(label): \(Self.oneLine(Self.cut(message)))\(pairs)"
+            return "\(time) \(level) \(label): \(Self.cut(message).printable())\(pairs)"
         }
     }
 
     private static func cut(_ text: String) -> String {
         text.utf8.count <= longestValue ? text : String(text.prefix(longestValue)) + "…"
-    }
-
-    private static func oneLine(_ text: String) -> String {
-        String(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : Character($0) })
     }
 
     /// As it is where that is one word, otherwise as JSON writes it.

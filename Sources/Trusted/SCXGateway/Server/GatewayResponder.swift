@@ -107,9 +107,19 @@ struct GatewayResponder: HTTPResponder {
     }
 
     /// Keeps pages of other sites, open in the user's browser, from asking a server that wants no key.
+    ///
+    /// Their requests have an origin, or a host name of theirs.
     private func refuseForeignPages(_ request: Request) throws(APIError) {
-        guard keys.isEmpty, let origin = request.headers[.origin] else { return }
+        guard keys.isEmpty else { return }
         let host = request.head.authority ?? ""
+        // A page whose name its owner lets point to this machine is of the same origin as this server, for a browser.
+        guard host.isEmpty || limits.isOwnHost(host) else {
+            throw APIError(
+                status: 403,
+                "This server is asked under a name that is not its own; without API keys use its address or 'localhost'.",
+                type: "permission_error", code: "foreign_host")
+        }
+        guard let origin = request.headers[.origin] else { return }
         guard origin == "http://\(host)" || origin == "https://\(host)", limits.isOwnHost(host) else {
             throw APIError(
                 status: 403, "Pages of other sites may not ask this server without an API key.",

@@ -121,6 +121,11 @@ package struct GatewayServer: Sendable {
                     base: WatchedConnection(base: http), register: register, patience: patience)
             }
         }
+        if let mode = try? FileManager.default.attributesOfItem(atPath: tls.key)[.posixPermissions] as? Int {
+            guard mode & 0o007 == 0 else {
+                throw ServerError("'--https-key \(tls.key)': everybody may read it; 'chmod 600' it")
+            }
+        }
         do {
             let chain = try NIOSSLCertificate.fromPEMFile(tls.certificate).map {
                 NIOSSLCertificateSource.certificate($0)

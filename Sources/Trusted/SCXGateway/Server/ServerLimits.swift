@@ -14,14 +14,16 @@ package struct ServerLimits: Equatable, Sendable {
     package var connectionsOfAddress = 256
     /// How long running answers have to end after SIGTERM.
     package var drainTime = Duration.seconds(60)
-    /// The host names of this server, for pages of its own.
+    /// The host names of this server; addresses name it too.
     package var hosts = ["localhost", "127.0.0.1", "[::1]"]
 
     package init() {}
 
-    /// Whether a Host header names this server.
+    /// Whether a Host header names this server: by one of its names, or by any address, which nobody's name is.
     func isOwnHost(_ host: String) -> Bool {
-        let name = host.hasPrefix("[") ? host.prefix { $0 != "]" } + "]" : host.prefix { $0 != ":" }
-        return hosts.contains(String(name))
+        if host.hasPrefix("[") { return true }
+        let name = host.prefix { $0 != ":" }
+        let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil } || hosts.contains(name.lowercased())
     }
 }
