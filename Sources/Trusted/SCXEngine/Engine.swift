@@ -352,11 +352,13 @@ package final class Engine {
         _ batch: [(place: Int, segment: BatchSegment)], _ work: () throws(LinkError) -> Result
     ) throws(LinkError) -> Result {
         let before = forward.traffic
+        let padded = forward.sealedReport?.values.padded ?? 0
         atWork = batch.map { sessions[$0.place].id }
         let result = try work()
         losses = 0
         for (place, _) in batch { sessions[place].isSuspect = false }
         let after = forward.traffic
+        let paddedAfter = forward.sealedReport?.values.padded ?? 0
         let rows = max(1, batch.reduce(0) { $0 + $1.segment.tokens.count })
         for (place, segment) in batch {
             let own = segment.tokens.count
@@ -364,6 +366,7 @@ package final class Engine {
             sessions[place].usage.traffic.bytesSent += (after.bytesSent - before.bytesSent) * own / rows
             sessions[place].usage.traffic.bytesReceived +=
                 (after.bytesReceived - before.bytesReceived) * own / rows
+            sessions[place].usage.pads += (paddedAfter - padded) * own / rows
         }
         return result
     }

@@ -63,6 +63,8 @@ package struct SessionUsage: Equatable, Sendable {
     package var cachedTokens = 0
     /// Exchanges that carried rows of the session, and its share of the bytes: rows of several sessions may travel in one.
     package var traffic = Traffic()
+    /// Its share of the rows that went out under one-time pads, at all sites together.
+    package var pads = 0
     /// Times that the session was computed again from its beginning because a step with it had failed.
     package var rebuilds = 0
     /// Drafts of its answer.

@@ -177,25 +177,49 @@ struct SealedSessionTests {
     }
 
     @Test(
-        "profile sealed keeps its keys and values in memory in every format: a session that waits is not stored",
+        "profile sealed: what a session holds leaves memory and comes back bit by bit, in every format",
         arguments: LayerCache.Format.allCases)
-    func sealedStays(format: LayerCache.Format) throws {
+    func sealedStored(format: LayerCache.Format) throws {
         let fixture = try SealedFixture("llama-gqa2")
         var options = RingOptions()
         options.cacheFormat = format
         let engine = fixture.engine(fixture.sealed(options: options))
-        let prompt = fixture.prompt(20)
-        let id = try engine.submit(greedy(prompt, 3))
-        try engine.run(id) { _ in true }
-        let isStored = try engine.store(id) != nil
-        #expect(!isStored)
-        // It goes on with what was computed.
-        let next = try engine.submit(greedy(prompt + [3], 2), continuing: id)
-        var cached = 0
-        try engine.run(next) {
-            cached = $0.usage.cachedTokens; return true
+        let prompt = fixture.prompt(70)
+        func ask(_ engine: Engine, _ prompt: [Int32], after id: SessionID?) throws -> (
+            SessionID, [SampledToken], Int
+        ) {
+            let next =
+                try id.map { try engine.submit(greedy(prompt, 4), continuing: $0) }
+                ?? engine.submit(greedy(prompt, 4))
+            var (tokens, cached) = ([SampledToken](), 0)
+            try engine.run(next) {
+                if let token = $0.token { tokens.append(token) }
+                cached = $0.usage.cachedTokens
+                return true
+            }
+            return (next, tokens, cached)
         }
-        #expect(cached == 20)
+        let (id, first, _) = try ask(engine, prompt, after: nil)
+        let stored = try engine.store(id)
+        guard let bytes = stored else {
+            Issue.record("nothing was stored")
+            return
+        }
+        // Of another size, or of another process: of no use.
+        let cut = SecretBuffer(copying: bytes.span.extracting(..<(bytes.count - 1)))
+        let other = fixture.engine(fixture.sealed(options: options))
+        let (foreign, _, _) = try ask(other, prompt, after: nil)
+        _ = try other.store(foreign)
+        let isTaken = [engine.restore(id, cut), other.restore(foreign, bytes), engine.restore(id, bytes)]
+        #expect(isTaken == [false, false, true])
+
+        let longer = prompt + first.map(\.id) + [3]
+        let (_, second, cached) = try ask(engine, longer, after: id)
+        #expect(cached == longer.count - 2)
+        let staying = fixture.engine(fixture.sealed(options: options))
+        let (stays, _, _) = try ask(staying, prompt, after: nil)
+        let (_, expected, _) = try ask(staying, longer, after: stays)
+        #expect(second == expected)
     }
 
     @Test("what was stored before the worker was lost is not used, nor are bytes of another size")

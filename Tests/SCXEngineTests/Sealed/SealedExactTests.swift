@@ -9,6 +9,23 @@ import Testing
 
 @Suite("profile sealed: bit-identical to fixed-point arithmetic")
 struct SealedExactTests {
+    @Test("where row counts are rounded up, the number of exchanges tells nothing of them either")
+    func exchangesOfRoundedCounts() throws {
+        let fixture = try SealedFixture("llama-gqa2")
+        let expected = 4 * fixture.checkpoint.configuration.blockCount + 1
+        func exchanges(_ rows: Int, _ counts: RowCounts) throws -> Int {
+            var options = RingOptions()
+            options.fewestRowsOfTwo = 40
+            let forward = fixture.sealed(rowCounts: counts, options: options)
+            _ = try fixture.engine(forward).logits(of: fixture.prompt(rows))
+            return forward.traffic.exchanges
+        }
+        for rows in [1, 39, 40, 60] { #expect(try exchanges(rows, .multiples(of: 64)) == expected) }
+        // As they are, the counts are in the open, and large steps go in two halves.
+        #expect(try exchanges(39, .exact) == expected)
+        #expect(try exchanges(40, .exact) >= 2 * expected - 1)
+    }
+
     @Test("for every family, with pads made here and by a peer", arguments: SealedFixture.names)
     func families(name: String) throws {
         let fixture = try SealedFixture(name)

@@ -124,6 +124,54 @@ public final class LayerCache: @unchecked Sendable {
         return (keys, values)
     }
 
+    /// Bytes of the pages that hold tokens: what ``store(into:at:)`` writes.
+    public var storedBytes: Int { Self.pages(count) * pages.pageBytes }
+
+    /// Writes the pages that hold tokens, as they are in memory.
+    ///
+    /// - Parameters:
+    ///   - bytes: Receives ``storedBytes`` bytes.
+    ///   - offset: Where they begin.
+    /// - Precondition: There is room.
+    public func store(into bytes: inout MutableSpan<UInt8>, at offset: Int) {
+        precondition(offset >= 0 && storedBytes <= bytes.count - offset, "LayerCache: no room to store")
+        unsafe bytes.withUnsafeMutableBytes { bytes in
+            for page in 0..<Self.pages(count) {
+                let start = offset + page * pages.pageBytes
+                unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[start..<start + pages.pageBytes])
+                    .copyMemory(
+                        from: UnsafeRawBufferPointer(start: pages.read(page), count: pages.pageBytes))
+            }
+        }
+    }
+
+    /// Takes back what a cache of the same shape and format has stored, in place of what is held.
+    ///
+    /// - Parameters:
+    ///   - count: Tokens that it held.
+    ///   - bytes: What it stored.
+    ///   - offset: Where that begins.
+    /// - Returns: Whether there were enough bytes; else nothing is held.
+    /// - Throws: ``KVCacheError/noMemory(bytes:)``; then nothing is held.
+    public func load(_ count: Int, from bytes: Span<UInt8>, at offset: Int) throws(KVCacheError) -> Bool {
+        truncate(to: 0)
+        let needed = Self.pages(count)
+        guard count >= 0, offset >= 0, needed <= (bytes.count - offset) / pages.pageBytes else {
+            return false
+        }
+        try pages.reserve(needed)
+        unsafe bytes.withUnsafeBytes { bytes in
+            for page in 0..<needed {
+                let start = offset + page * pages.pageBytes
+                unsafe UnsafeMutableRawBufferPointer(start: pages.write(page), count: pages.pageBytes)
+                    .copyMemory(
+                        from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + pages.pageBytes]))
+            }
+        }
+        self.count = count
+        return true
+    }
+
     /// Lends the pages to a kernel.
     func withPages<R>(_ body: (UnsafePointer<UnsafeRawPointer?>?) -> R) -> R {
         unsafe pages.withPointers(body)

@@ -12,9 +12,11 @@ import Foundation
 /// under another name, brought to the disk, and only then named. Several processes may read it; one writes at a time.
 ///
 /// **The secret S over restarts.** Whoever multiplies learns of S only that a product was refused, and each refusal rules
-/// out one of 2⁶⁰ possible S. After a refusal the file is removed before anything else is done, S of that site is drawn
-/// anew, and the file is written again: no S that a liar has tried is verified with after that, in this process and in
-/// those that start later.
+/// out one of 2⁶⁰ possible S. After a refusal the file is removed before anything else is done, and S of that site is drawn
+/// anew for this process. The file is not written again by this process, nor by another one that runs: each knows only
+/// the refusals of its own workers. A file is only ever written with S that were just drawn, by a start that found none, so
+/// no S that a liar has tried is verified with after that, in this process and in those that start later. The start after a
+/// refusal reads the weights once more.
 package final class SiteStore: Sendable {
     static let fileEnding = ".sites"
     private static let partial = ".partial"

@@ -142,7 +142,7 @@ package struct ChatUsage: Equatable, Sendable {
     package var exchanges = 0
     package var bytesSent = 0
     package var bytesReceived = 0
-    /// One-time pads used: none in the profiles of today.
+    /// Rows of this answer that went out under a one-time pad, at all sites together; 0 in profiles without.
     package var pads = 0
 
     package init() {}

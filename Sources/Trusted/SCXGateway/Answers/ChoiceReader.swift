@@ -98,6 +98,7 @@ struct ChoiceReader: Sendable {
         costs.exchanges = usage.traffic.exchanges
         costs.bytesSent = usage.traffic.bytesSent
         costs.bytesReceived = usage.traffic.bytesReceived
+        costs.pads = usage.pads
         return costs
     }
 

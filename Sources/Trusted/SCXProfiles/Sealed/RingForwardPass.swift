@@ -8,8 +8,9 @@ package import SCXLink
 ///     h += W_o · attention(rope(W_qkv · x))      x = norm(h)
 ///     h += W_down · (silu(W_gate · x) · W_up · x)
 ///
-/// `4 · blocks + 1` exchanges a step, whatever the number of sessions. Each row's result depends on that row and its
-/// session alone, so batches, chunks and speculation change no bit of it.
+/// `4 · blocks + 1` exchanges a step, whatever the number of sessions, and twice as many from
+/// ``RingOptions/fewestRowsOfTwo`` rows on, which are computed as two micro-batches in turn. Each row's result depends on
+/// that row and its session alone, so batches, chunks and speculation change no bit of it.
 package final class RingForwardPass: ForwardPass {
     let model: RingModel
     let products: any SiteProducts
@@ -17,6 +18,8 @@ package final class RingForwardPass: ForwardPass {
     package let sealedReport: SealedReport?
     private let options: RingOptions
     private var caches: [Slot: KVCache] = [:]
+    /// Tells what this forward pass has stored from what another has.
+    private let epoch = UInt64.random(in: 0...(.max))
 
     init(
         _ model: RingModel, products: any SiteProducts, options: RingOptions,
@@ -66,6 +69,48 @@ package final class RingForwardPass: ForwardPass {
 
     package func end(_ slot: Slot) throws(LinkError) { caches[slot] = nil }
 
+    // MARK: Sessions out of memory
+
+    /// Takes a session's keys and values out of memory: `epoch | count | pages of the layers, one after the other`.
+    package func store(_ slot: Slot, after header: Int) throws(LinkError) -> SecretBuffer<UInt8>? {
+        guard let cache = caches[slot], cache.count > 0 else { return nil }
+        cache.truncate(to: cache.count)
+        let size = cache.layers.reduce(0) { $0 + $1.storedBytes }
+        var bytes = SecretBuffer<UInt8>(repeating: 0, count: header + Self.storedHeader + size)
+        let numbers = [epoch, UInt64(cache.count)]
+        bytes.store(numbers.span, at: header)
+        var offset = header + Self.storedHeader
+        for layer in cache.layers {
+            var span = bytes.mutableSpan
+            layer.store(into: &span, at: offset)
+            offset += layer.storedBytes
+        }
+        caches[slot] = nil
+        return bytes
+    }
+
+    package func restore(_ slot: Slot, _ bytes: borrowing SecretBuffer<UInt8>, from header: Int) -> Bool {
+        guard bytes.count >= header + Self.storedHeader else { return false }
+        var numbers: [UInt64] = [0, 0]
+        var span = numbers.mutableSpan
+        bytes.load(&span, from: header)
+        guard numbers[0] == epoch, let count = Int(exactly: numbers[1]),
+            (1...model.configuration.maximumLength).contains(count)
+        else { return false }
+        let cache = makeCache()
+        var offset = header + Self.storedHeader
+        for layer in cache.layers {
+            guard (try? layer.load(count, from: bytes.span, at: offset)) == true else { return false }
+            offset += layer.storedBytes
+        }
+        guard offset == bytes.count else { return false }
+        caches[slot] = cache
+        return true
+    }
+
+    /// `epoch` and `count`.
+    private static var storedHeader: Int { 2 * MemoryLayout<UInt64>.stride }
+
     /// The keys and values that are held of a session, if any.
     package func cache(of slot: Slot) -> KVCache? { caches[slot] }
 
@@ -101,9 +146,10 @@ package final class RingForwardPass: ForwardPass {
     /// The rows of a step in two halves that take turns, where there are enough of them.
     ///
     /// A session that is cut comes with its earlier tokens in the first half, which is ahead of the second at every site.
+    /// Where row counts are rounded up a step is never cut: the number of exchanges would tell what rounding hides.
     private func split(_ pieces: [RingPiece]) -> [[RingPiece]] {
         let rows = pieces.reduce(0) { $0 + $1.tokens.count }
-        guard rows >= options.fewestRowsOfTwo, rows > 1 else { return [pieces] }
+        guard products.showsRowCounts, rows >= options.fewestRowsOfTwo, rows > 1 else { return [pieces] }
         var halves: [[RingPiece]] = [[], []]
         var left = rows / 2
         for piece in pieces {

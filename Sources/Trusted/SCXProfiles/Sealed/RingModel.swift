@@ -85,7 +85,6 @@ package final class RingModel: Sendable {
         try check(site, weights)
         var random = SecureRandom()
         site.renewSketch(weights, random: &random, pool: layers.pool)
-        store?.save(sites)
         let right = product(row.padded.span, weights)
         return row.answer.indices.allSatisfy { row.answer[$0] == right.span[$0] }
             ? .answerIsRight : .answerIsWrong

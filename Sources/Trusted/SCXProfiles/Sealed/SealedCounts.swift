@@ -7,6 +7,8 @@ package final class SealedCounts: Sendable {
         package var refused = 0
         /// Rows of sites whose product was computed here, since no worker gave it.
         package var computedHere = 0
+        /// Rows of sites that were padded and sent, those that were sent again counted again.
+        package var padded = 0
         /// Seconds of this side's thread, by what it did.
         package var seconds: [Part: Double] = [:]
     }
@@ -35,10 +37,11 @@ package final class SealedCounts: Sendable {
 
     package var values: Values { state.withLock { $0 } }
 
-    func add(refused: Int = 0, computedHere: Int = 0) {
+    func add(refused: Int = 0, computedHere: Int = 0, padded: Int = 0) {
         state.withLock {
             $0.refused += refused
             $0.computedHere += computedHere
+            $0.padded += padded
         }
     }
 

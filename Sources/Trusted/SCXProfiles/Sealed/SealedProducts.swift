@@ -62,6 +62,8 @@ final class SealedProducts: SiteProducts {
         return Product(self, rows, site)
     }
 
+    var showsRowCounts: Bool { rowCounts == .exact }
+
     private func encode(_ pads: consuming PadRows, _ rows: borrowing FixedPointRows) -> PaddedRows {
         let start = ContinuousClock.now
         defer { counts.add(.encode, since: start) }
@@ -110,6 +112,7 @@ final class SealedProducts: SiteProducts {
                 let pads = try owner.counts.time(.pads) { () throws(LinkError) in
                     try owner.bank.take(rows.rows, for: site)
                 }
+                owner.counts.add(padded: rows.rows)
                 let padded = owner.encode(pads, rows)
                 let tensor = padded.tensor
                 self.padded = consume padded

@@ -15,6 +15,13 @@ protocol SiteProducts: AnyObject {
     func send(_ values: consuming Plaintext, _ site: RingSite) throws(LinkError) -> any SentProduct
 
     var traffic: Traffic { get }
+
+    /// Whether the worker sees how many rows a step has.
+    var showsRowCounts: Bool { get }
+}
+
+extension SiteProducts {
+    var showsRowCounts: Bool { true }
 }
 
 /// A product that was begun.
