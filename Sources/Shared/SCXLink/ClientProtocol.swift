@@ -1,8 +1,9 @@
-/// The trusted side's half of the link, as a value: requests in, messages out, and back.
+/// The trusted side's half of the link, as a value that does no I/O: it turns requests into messages, and messages
+/// into answers.
 ///
-/// Several requests may be on their way at once, as many as the worker's hello allows; each answer carries its request's
-/// number, and they may come in any order. After an error the protocol is closed, but for a request that the worker
-/// refused and nothing else, which leaves it open.
+/// Several requests may be on their way at once, as many as the worker's hello allows. Each answer carries the number
+/// of its request, and answers may come in any order. After an error the protocol is closed, with one exception: when
+/// the worker refuses a single request, the protocol stays open.
 public struct ClientProtocol: Sendable {
     private enum State: Equatable {
         case new, greeting, open, closed
@@ -13,24 +14,26 @@ public struct ClientProtocol: Sendable {
     private var state = State.new
     private var number: UInt64 = 0
     private var window = 0
-    /// Requests without an answer yet, by number.
+    /// Requests that have no answer yet, by number.
     private var asked: [UInt64: Request] = [:]
 
+    /// Makes the protocol of a new connection, which begins with ``hello()``.
+    ///
     /// - Parameters:
-    ///   - digest: Of the model, which the worker's must equal.
+    ///   - digest: The model's digest, which must equal the worker's.
     ///   - widestRow: Elements of the longest row that an answer can have.
     public init(digest: String, widestRow: Int) {
         own = Hello(digest: digest)
         self.widestRow = widestRow
     }
 
-    /// Whether requests may be asked on this connection.
+    /// Whether hello has been answered and no error has closed the connection, so that requests may be sent.
     public var isOpen: Bool { state == .open }
 
-    /// Whether one more request may be asked before an answer has come.
+    /// Whether one more request may be sent before the next answer has come.
     public var hasRoom: Bool { asked.count < window }
 
-    /// The first message.
+    /// The first message that this side sends.
     public mutating func hello() -> Message {
         precondition(number == 0, "ClientProtocol: hello is first")
         number = 1
@@ -38,7 +41,7 @@ public struct ClientProtocol: Sendable {
         return own.message(isAnswer: false, number: number)
     }
 
-    /// The message that carries a request; its head has the number that the answer will have.
+    /// Makes the message that carries a request; its head has the number that the answer will have.
     ///
     /// - Throws: ``LinkError/disconnected(_:)`` when the protocol is closed.
     /// - Precondition: ``hasRoom``
@@ -50,9 +53,9 @@ public struct ClientProtocol: Sendable {
         return request.message(number: number)
     }
 
-    /// Decides whether an answer that begins so may come now, before memory is taken for it.
+    /// Checks by its head whether an answer may come now, before memory is allocated for the rest of it.
     ///
-    /// - Throws: ``LinkError``; the connection is to be closed then.
+    /// - Throws: ``LinkError``; the connection must then be closed.
     public mutating func begin(_ head: FrameHead) throws(LinkError) {
         let before = state
         state = .closed
@@ -80,9 +83,9 @@ public struct ClientProtocol: Sendable {
         state = before
     }
 
-    /// Takes the worker's answer to ``hello()``.
+    /// Reads the worker's answer to ``hello()``.
     ///
-    /// - Throws: ``LinkError/incompatible(_:)`` when it cannot be used.
+    /// - Throws: ``LinkError/incompatible(_:)`` when this program cannot work with that worker.
     public mutating func receiveHello(_ message: Message) throws(LinkError) -> Hello {
         state = .closed
         if message.head.kind == .failure { throw try LinkError(message) }
@@ -101,9 +104,10 @@ public struct ClientProtocol: Sendable {
         return hello
     }
 
-    /// Takes a whole message that ``begin(_:)`` has allowed: the answer to the request of its number.
+    /// Reads a whole answer that ``begin(_:)`` has allowed, to the request whose number it has.
     ///
-    /// - Throws: The worker's own error, after which the protocol may still be open, or one of the connection's.
+    /// - Throws: The error that the worker answered, after which the protocol may still be open, or an error of the
+    ///   connection.
     public mutating func receive(_ message: Message) throws(LinkError) -> Answer {
         guard let request = asked.removeValue(forKey: message.head.number) else {
             preconditionFailure("ClientProtocol: nothing was asked")
@@ -121,11 +125,12 @@ public struct ClientProtocol: Sendable {
 }
 
 extension Request {
-    /// Rows of the model's widest that its answer can fill at most.
+    /// The most rows that an answer to this request can have, where a row is the widest of the model.
     var answerRows: Int {
         switch (operation, payload) {
         case (.attention(_, let parts), _): parts.reduce(0) { $0 + $1.queries }
-        // A key and a value, then a score for each head and locked key: positions, and redundant ones beside them.
+        // For each segment a key and a value, then a score for each head and each locked key: one for each position,
+        // and for redundant rows besides.
         case (.tailScores(_, let segments), _): segments.reduce(0) { $0 + $1.position + 64 }
         case (.padProducts(_, _, _, _, let rows), _): rows
         case (_, .rows(let tensor)): tensor.rows

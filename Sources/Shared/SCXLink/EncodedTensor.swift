@@ -1,43 +1,51 @@
 import SCXInference
 
-/// The rows that one side sends to the other: with a permutation, the only thing that a message carries.
+/// The rows that one side sends to the other.
 ///
-/// A worker cannot make one that was not asked for: the trusted side's initializers are `package`, and its own needs
-/// the request that it answers.
+/// The other tensors that messages carry are permutations and rows of integers (``RingTensor``).
+///
+/// A worker cannot make one that it was not asked for: the trusted side's initializers are `package`, and the
+/// worker's initializer needs the request that it answers.
 public struct EncodedTensor: Sendable {
+    /// How many rows there are.
     public let rows: Int
+    /// How many values a row has.
     public let channels: Int
-    /// `[rows, channels]`, row-major; rounded where ``layouts`` say so, on both sides alike.
+    /// `[rows, channels]`, row-major.
+    ///
+    /// Where ``layouts`` say that values are rounded, these are the rounded values, on both sides.
     public let values: [Float]
-    /// How a row travels, part by part.
+    /// How the values of a row travel, part by part.
     public let layouts: [TensorLayout]
-    /// Of each part the bits of the exact values, then groups; empty when all parts travel in float32.
+    /// The values as they travel: for each part the bits of the exact values, then groups; empty when all parts
+    /// travel in float32.
     let words: [UInt32]
 
-    /// Whether some values travel with few bits each.
+    /// Whether some values travel with few bits each, in groups.
     public var isInGroups: Bool { !words.isEmpty }
 
     /// Bytes that travel.
     public var byteCount: Int { 4 * (isInGroups ? words.count : values.count) }
 
-    /// What the trusted side sends, after its profile has encoded it.
+    /// Makes what the trusted side sends, after its profile has encoded it.
     ///
     /// - Precondition: `values` has `rows · channels` elements.
     package init(encodedRows rows: Int, channels: Int, values: [Float]) {
         self.init(received: values, rows: rows, channels: channels)
     }
 
-    /// What the trusted side sends, rounded so that it takes 8.5 or 4.5 bits for each value instead of 32.
+    /// Makes what the trusted side sends, rounded so that it takes 8.5 or 4.5 bits for each value instead of 32.
     ///
-    /// Values that a half cannot hold, above 65,504 or not numbers, leave the tensor in float32.
+    /// If a value cannot be held as a half (binary16), because it is above 65,504 or not a number, the tensor stays
+    /// in float32.
     ///
     /// - Parameters:
     ///   - rows: Must be 1.
-    ///   - channels: Values.
-    ///   - values: Those to be sent.
+    ///   - channels: How many values there are.
+    ///   - values: The values to be sent.
     ///   - precision: What they are rounded to.
     ///   - exactPrefix: How many of the first values are not rounded.
-    /// - Precondition: There is one row of `channels` values, the prefix among them.
+    /// - Precondition: There is one row of `channels` values, and the prefix is not longer than the row.
     package init(
         encodedRows rows: Int, channels: Int, values: [Float], precision: TensorPrecision, exactPrefix: Int
     ) {
@@ -63,9 +71,9 @@ public struct EncodedTensor: Sendable {
         self.init([layout], words, rounded)
     }
 
-    /// Rows that travel as one, each a part of it as it was.
+    /// Joins rows to one row, in which each is a part that travels as it did before.
     ///
-    /// - Precondition: There are some, of one row each.
+    /// - Precondition: There is at least one tensor, and each has one row.
     package init(joining tensors: [EncodedTensor]) {
         precondition(
             !tensors.isEmpty && tensors.allSatisfy { $0.rows == 1 }, "EncodedTensor: parts are not rows")
@@ -85,11 +93,11 @@ public struct EncodedTensor: Sendable {
         self.init(tensors.flatMap(\.layouts), words, values)
     }
 
-    /// What the worker sends back.
+    /// Makes what the worker sends back.
     ///
     /// - Parameters:
-    ///   - request: What it answers; a worker has one only from the trusted side.
-    ///   - channels: Of a row.
+    ///   - request: The request that it answers; a worker gets one only from the trusted side.
+    ///   - channels: Values of a row.
     ///   - values: `[rows, channels]`.
     /// - Precondition: `values` are whole rows.
     public init(resultOf request: Request, channels: Int, values: [Float]) {
@@ -97,7 +105,7 @@ public struct EncodedTensor: Sendable {
         self.init(received: values, rows: values.count / channels, channels: channels)
     }
 
-    /// The codec's way in: rows that came over the wire, of one part unless `layouts` say otherwise.
+    /// Used by the decoder of messages: rows that came over the wire, of one part unless `layouts` say otherwise.
     init(received values: [Float], rows: Int, channels: Int, layouts: [TensorLayout] = []) {
         precondition(values.count == rows * channels, "EncodedTensor: values are not rows x channels")
         self.rows = rows
@@ -107,9 +115,9 @@ public struct EncodedTensor: Sendable {
         words = []
     }
 
-    /// The codec's way in: a row that came over the wire in groups.
+    /// Used by the decoder of messages: a row that came over the wire in groups.
     ///
-    /// - Throws: ``LinkError/malformedFrame(_:)`` when the words are not as the layouts have them.
+    /// - Throws: ``LinkError/malformedFrame(_:)`` when the words do not fit the layouts.
     init(received words: [UInt32], _ layouts: [TensorLayout]) throws(LinkError) {
         guard layouts.contains(where: { $0.precision != .float32 }),
             words.count == layouts.reduce(0, { $0 + $1.wordCount })
@@ -152,7 +160,7 @@ public struct EncodedTensor: Sendable {
 }
 
 extension EncodedTensor: Equatable {
-    /// Compares what travels.
+    /// Whether both would travel as the same bytes.
     public static func == (a: Self, b: Self) -> Bool {
         guard a.rows == b.rows, a.channels == b.channels, a.layouts == b.layouts else { return false }
         return a.isInGroups ? a.words == b.words : a.values == b.values

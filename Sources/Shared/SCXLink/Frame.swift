@@ -1,15 +1,15 @@
-/// What a message asks, or answers.
+/// What a message asks, or what kind of request it answers.
 public enum MessageKind: UInt16, CaseIterable, Sendable {
     case hello = 1
     case linear, attention, feedForward, headTopK, unlock, lockTail, middle, tailScores, linearRing, release,
         stats, padProducts
-    /// Answers any request that could not be served: a code and a text.
+    /// The answer to a request that could not be served: a code and a text.
     case failure = 0x40
     /// The next part of a message that one frame could not hold.
     case more = 0x41
 }
 
-/// The elements of a message's tensor.
+/// The type of the elements of a message's tensor.
 public enum ElementCode: UInt8, CaseIterable, Sendable {
     case none = 0
     case float32, uint32
@@ -18,31 +18,33 @@ public enum ElementCode: UInt8, CaseIterable, Sendable {
     public var byteCount: Int { self == .none ? 0 : 4 }
 }
 
-/// The head of a frame: 32 bytes, little-endian, as `docs/protocol.md` lays them out.
+/// The head of a frame: 32 bytes, little-endian, in the layout of `docs/protocol.md`.
 ///
 /// A frame is a head and at most ``payloadLimit`` bytes. A message is one frame, or a first frame and frames of kind
-/// ``MessageKind/more`` with the rest of its tensor. One that was read is well-formed and within the limits; whether
-/// it may come now is for ``WorkerProtocol`` and ``ClientProtocol`` to say.
+/// ``MessageKind/more`` with the rest of its tensor. A head that was read is well-formed and within the limits;
+/// ``WorkerProtocol`` and ``ClientProtocol`` decide whether it may come now.
 public struct FrameHead: Equatable, Sendable {
     public static let byteCount = 32
-    /// Bytes of a whole frame at most.
+    /// The most bytes of a whole frame.
     public static let frameLimit = 1 << 20
     public static let payloadLimit = frameLimit - byteCount
-    /// Elements of one tensor at most: 2 GiB.
+    /// The most elements of a tensor, which then has 2 GiB.
     public static let elementLimit = 1 << 29
     static let magic: UInt32 = 0x3158_4353  // "SCX1"
 
     public var kind: MessageKind
     public var isAnswer: Bool
-    /// Number of the request, one more for each; its answer and their further frames repeat it.
+    /// The number of the request: 1 for the first of a connection, then one more for each.
+    ///
+    /// The answer and all further frames of both have the same number.
     public var number: UInt64
     public var elements = ElementCode.none
     /// Shape of the message's tensor.
     public var rows = 0
     public var channels = 0
-    /// Bytes of the kind's own fields, before the tensor.
+    /// How many bytes at the payload's beginning are the kind's own fields, before the tensor.
     public var fieldBytes = 0
-    /// Bytes of this frame after its head.
+    /// How many bytes of this frame follow its head.
     public var payloadBytes = 0
 
     public init(kind: MessageKind, isAnswer: Bool, number: UInt64) {
@@ -69,7 +71,7 @@ public struct FrameHead: Equatable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a head.
+    /// Reads and checks a head.
     ///
     /// - Parameter bytes: ``byteCount`` bytes.
     /// - Throws: ``LinkError/malformedFrame(_:)``, before anything is allocated for the frame.
@@ -118,7 +120,7 @@ struct FieldWriter {
         unsafe withUnsafeBytes(of: value.littleEndian) { unsafe bytes.append(contentsOf: $0) }
     }
 
-    /// A text of at most 64 KiB: its length, then UTF-8.
+    /// Adds a text of at most 64 KiB: its length in two bytes, then UTF-8.
     mutating func add(_ text: String) {
         let utf8 = text.utf8.prefix(Int(UInt16.max))
         add(UInt16(utf8.count))
@@ -154,7 +156,7 @@ struct FieldReader {
 
     var isAtEnd: Bool { at == bytes.count }
 
-    /// Checks that nothing follows.
+    /// Checks that all bytes have been read.
     func finish() throws(LinkError) {
         guard at == bytes.count else { throw .malformedFrame("\(bytes.count - at) bytes after its fields") }
     }

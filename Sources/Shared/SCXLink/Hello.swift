@@ -1,27 +1,29 @@
 public import SCXInference
 
-/// What both sides say first.
+/// The first message of each side on a connection: what it is and what it can do.
 public struct Hello: Equatable, Sendable {
     /// The version of the link that this program speaks.
     public static let currentVersion: UInt16 = 3
 
     public var version: UInt16
-    /// The model's digest, as `Checkpoint.digest()` makes it: both sides must have the same model.
+    /// The model's digest, as `Checkpoint.digest()` computes it.
+    ///
+    /// Both sides must have the same model.
     public var digest: String
-    /// How the worker holds its weights, `bf16` and the like; empty from the trusted side.
+    /// How the worker holds its weights, such as `bf16`; empty from the trusted side.
     public var weights: String
-    /// Whether the worker multiplies integers: its weights are int8 with one scale for each output.
+    /// Whether the worker multiplies integers modulo 2³²: its weights are int8 with one scale for each output.
     ///
     /// False from the trusted side.
     public var ring = false
-    /// Requests that may be on their way at once on one connection; 0 from the trusted side.
+    /// How many requests may be on their way at once on one connection; 0 from the trusted side.
     public var window: UInt16 = 0
-    /// Which part of each site's outputs the worker has.
+    /// Which part of each site's outputs the worker holds.
     public var shard = Shard.whole
-    /// Bytes of the largest tensor that the worker takes; 0 from the trusted side.
+    /// Bytes of the largest tensor that the worker accepts; 0 from the trusted side.
     public var largestTensor = 0
 
-    /// What a worker takes that does not say.
+    /// The largest tensor in bytes of a worker that does not say it.
     public static let usualLargestTensor = 256 << 20
 
     public init(version: UInt16 = Self.currentVersion, digest: String, weights: String = "") {
@@ -49,13 +51,14 @@ public struct Hello: Equatable, Sendable {
         version = try fields.take(UInt16.self)
         digest = try fields.takeText()
         weights = try fields.takeText()
-        // Both are shown to people and written to logs: names of moderate length, whatever the peer sent.
+        // Both texts are shown to people and written to logs, so they must be names of moderate length, whatever the
+        // peer sent.
         for text in [digest, weights] {
             guard text.utf8.count <= 128, text.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
                 throw .malformedFrame("a hello whose texts are no names")
             }
         }
-        // Another version says other things from here on, and is refused by its number.
+        // Another version may have other fields from here on; it is refused because of its number.
         guard version == Self.currentVersion else { return }
         let ring = try fields.take(UInt8.self)
         guard ring <= 1 else { throw .malformedFrame("a ring of \(ring)") }
@@ -66,7 +69,7 @@ public struct Hello: Equatable, Sendable {
             throw .malformedFrame("a hello of part \(index) of \(count)")
         }
         shard = part
-        // A field of later programs of this version; older ones end here.
+        // This field was added within version 3; programs that do not know it end here.
         guard !fields.isAtEnd else { return }
         guard let largest = Int(exactly: try fields.take(UInt64.self)), largest > 0 else {
             throw .malformedFrame("a hello of a worker that takes no tensor")

@@ -1,24 +1,28 @@
 import SCXInference
 
-/// Why an exchange, or a connection, failed.
+/// Why an exchange or a connection failed.
 ///
-/// Carries names and sizes, never values, so that its text may be logged and sent to the peer.
+/// It contains names and sizes and never values, so that its text may be logged and sent to the peer.
 public enum LinkError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// A request's numbers do not fit the worker's model or its session.
+    /// A request's numbers do not fit the worker's model or its slot.
     case invalidRequest(String)
-    /// The worker has no memory, or no place, left for the session.
+    /// The worker has no memory or no place left for the session.
     case workerFull(String)
     /// An answer does not fit its request.
     case unexpectedAnswer(String)
-    /// Bytes that are no frame, or a frame that may not come now. The connection is closed.
+    /// Bytes that are no frame, or a frame that may not come now.
+    ///
+    /// The connection is closed then.
     case malformedFrame(String)
     /// The peer speaks another version of the link, or serves another model.
     case incompatible(String)
     /// The peer sent or took nothing for too long.
     case timedOut(String)
-    /// The connection is gone; another may do.
+    /// The connection is gone.
+    ///
+    /// A new one may work.
     case disconnected(String)
-    /// There is no worker, after every attempt that patience allows.
+    /// There is no worker, and all attempts to reach one for as long as the link may try have failed.
     case unreachable(String)
 
     public var description: String {
@@ -34,7 +38,8 @@ public enum LinkError: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Whether what the worker held is lost, and another connection may do better.
+    /// Whether what the worker held of the sessions is lost, so that they must be computed again over another
+    /// connection.
     public var losesWorker: Bool {
         switch self {
         case .unexpectedAnswer, .malformedFrame, .timedOut, .disconnected: true
@@ -42,7 +47,8 @@ public enum LinkError: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Whether a worker that answered so goes on with the connection: it refused one request and nothing else.
+    /// Whether a worker that answers with this error keeps the connection open, because it refused only this one
+    /// request.
     var leavesOpen: Bool {
         switch self {
         case .invalidRequest, .workerFull: true
@@ -74,9 +80,9 @@ public enum LinkError: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The error that a peer told us.
+    /// The error that a peer sent.
     init(code: UInt16, reason: String) {
-        // The text is the peer's: one line of moderate length, whatever it sent.
+        // The peer chose this text, so make it one line of moderate length, whatever it sent.
         let line = reason.printable(longest: 200)
         self =
             switch code {

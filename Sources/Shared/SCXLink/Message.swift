@@ -6,7 +6,9 @@ public struct Message: Equatable, Sendable {
         case words([UInt32])
     }
 
-    /// The first frame's head; its payload's size is set when it is sent.
+    /// The head of the first frame.
+    ///
+    /// Its payload's size is set when the message is sent.
     public var head: FrameHead
     public var fields: [UInt8]
     public var tensor: Tensor
@@ -20,7 +22,7 @@ public struct Message: Equatable, Sendable {
 }
 
 extension Request {
-    /// The kind of its message.
+    /// The kind of the message that carries it.
     public var kind: MessageKind {
         switch operation {
         case .linear: .linear
@@ -38,7 +40,7 @@ extension Request {
         }
     }
 
-    /// The message that carries it.
+    /// Makes the message that carries it.
     public func message(number: UInt64) -> Message {
         var head = FrameHead(kind: kind, isAnswer: false, number: number)
         var fields = FieldWriter()
@@ -105,10 +107,12 @@ extension Request {
 
     /// Reads a request from its message.
     ///
-    /// - Throws: ``LinkError/malformedFrame(_:)``. Whether the numbers fit a model is for the worker to say.
+    /// - Throws: ``LinkError/malformedFrame(_:)``. Whether the numbers fit the model is not checked here; the worker
+    ///   checks that.
     public init(_ message: Message) throws(LinkError) { try self.init(message, largestTensor: .max) }
 
-    /// Reads a request whose tensor has at most `largestTensor` bytes: one that travelled in groups is larger then.
+    /// Reads a request whose tensor has at most `largestTensor` bytes in float32; one that travelled in groups is
+    /// larger then than on the wire.
     init(_ message: Message, largestTensor: Int) throws(LinkError) {
         var fields = FieldReader(message.fields)
         let operation: Operation
@@ -204,7 +208,7 @@ extension Request {
 }
 
 extension Answer {
-    /// The message that carries the answer to a request.
+    /// Makes the message that carries the answer to a request.
     public func message(to request: MessageKind, number: UInt64) -> Message {
         var head = FrameHead(kind: request, isAnswer: true, number: number)
         switch self {
@@ -216,7 +220,7 @@ extension Answer {
             head.setShape(tensor)
             return Message(head: head, tensor: .words(tensor.values))
         case .topK(let rows):
-            // Logits first, then tokens, as bits of 32-bit words.
+            // All logits first, then all tokens, as 32-bit words with their bits.
             let all = rows.joined()
             head.elements = .uint32
             (head.rows, head.channels) = (rows.count, 2 * (rows.first?.count ?? 0))
@@ -277,7 +281,7 @@ extension Answer {
 }
 
 extension LinkError {
-    /// Reads the error that a message of kind ``MessageKind/failure`` tells.
+    /// Reads the error from a message of kind ``MessageKind/failure``.
     ///
     /// - Throws: ``malformedFrame(_:)`` when it cannot be read.
     init(_ message: Message) throws(LinkError) {
@@ -317,7 +321,7 @@ extension WorkerStatistics {
 }
 
 extension FieldWriter {
-    /// A slot, or none as the largest number.
+    /// Adds a slot's number, or the largest number for no slot.
     fileprivate mutating func add(_ slot: Slot?) { add(slot?.number ?? .max) }
 
     fileprivate mutating func add(_ segments: [Segment]) {

@@ -1,6 +1,6 @@
-/// Bytes to and from one peer: a transport behind the one interface that the link needs.
+/// A connection to one peer as a stream of bytes in each direction; each transport implements it.
 ///
-/// One thread reads and one writes at a time. Calls block until all bytes have passed.
+/// At most one thread reads and one writes at a time. Calls block until all bytes have passed.
 public protocol ByteStream: AnyObject, Sendable {
     /// Fills `buffer`.
     ///
@@ -12,7 +12,9 @@ public protocol ByteStream: AnyObject, Sendable {
     /// - Throws: As ``read(_:before:)``.
     @unsafe func write(_ buffer: UnsafeRawBufferPointer, before deadline: Deadline) throws(LinkError)
 
-    /// Ends the stream; calls that wait on it, and later ones, throw. May be called from any thread, and twice.
+    /// Ends the stream: calls that wait on it and all later ones throw.
+    ///
+    /// Any thread may call it, and it may be called twice.
     func close()
 
     /// Who is at the other end, as far as that is known.
@@ -27,14 +29,14 @@ extension ByteStream {
 public struct Deadline: Comparable, Sendable {
     private let moment: ContinuousClock.Instant?
 
-    /// Waits for as long as it takes.
+    /// No deadline: calls wait for as long as it takes.
     public static let never = Deadline(moment: nil)
 
     private init(moment: ContinuousClock.Instant?) { self.moment = moment }
 
     public init(after duration: Duration) { moment = .now + duration }
 
-    /// Time left, nil for ever, zero when it has passed.
+    /// Time that is left: nil when there is no deadline, zero when it has passed.
     public var remaining: Duration? { moment.map { max(.zero, $0 - .now) } }
 
     public static func < (a: Self, b: Self) -> Bool {
@@ -46,12 +48,12 @@ public struct Deadline: Comparable, Sendable {
     }
 }
 
-/// Messages over a byte stream, cut into frames.
+/// Sends and receives messages over a byte stream, as frames.
 ///
-/// A tensor is copied once on each side: from its array to the transport, and from there into a new array.
+/// Each side copies a tensor once: from its array to the transport, and from there into a new array.
 public struct MessageStream: Sendable {
     public let bytes: any ByteStream
-    /// How long a message may take once it has begun, beside a second for each MiB.
+    /// How long a message may take from its first byte on, in addition to one second for each MiB.
     private let patience: Duration
 
     public init(_ bytes: any ByteStream, patience: Duration = .seconds(10)) {
@@ -104,16 +106,16 @@ public struct MessageStream: Sendable {
     /// Waits for the next message.
     ///
     /// - Parameters:
-    ///   - deadline: For its first byte.
-    ///   - later: Asked when none has come until then: a new deadline, or nil to give up.
-    ///   - begin: Decides by the head whether the message may come, before memory is taken for it.
+    ///   - deadline: Until when its first byte must have come.
+    ///   - later: Called when no byte has come by then; it returns a new deadline, or nil to give up.
+    ///   - begin: Checks by the head whether the message may come, before memory is allocated for the rest of it.
     /// - Returns: The whole message.
-    /// - Throws: ``LinkError``; the stream is of no use then.
+    /// - Throws: ``LinkError``; the stream cannot be used any more then.
     public func receive(
         before deadline: Deadline, orElse later: () -> Deadline? = { nil },
         begin: (FrameHead) throws(LinkError) -> Void
     ) throws(LinkError) -> Message {
-        // Only the first byte may keep us waiting: a peer that stops within a head has stalled.
+        // Only before the first byte may a peer be silent for long: one that stops within a head has stalled.
         let first = try firstByte(before: deadline, orElse: later)
         let head = try FrameHead(bytes: first + read(FrameHead.byteCount - 1, before: self.deadline(0)))
         guard head.kind != .more else { throw .malformedFrame("the rest of a message that did not begin") }
@@ -139,7 +141,7 @@ public struct MessageStream: Sendable {
         }
     }
 
-    /// Reads a tensor, whose first part lies in the frame of `first`.
+    /// Reads a tensor, whose first part is in the frame of `first`.
     private func tensor(
         _ first: FrameHead, into buffer: UnsafeMutableRawBufferPointer, before deadline: Deadline
     ) throws(LinkError) {
@@ -170,7 +172,7 @@ public struct MessageStream: Sendable {
         var deadline = deadline
         while true {
             do throws(LinkError) { return try read(1, before: deadline) } catch {
-                // One byte comes whole or not at all, so nothing was lost.
+                // A single byte was read or it was not, so a time-out here loses nothing and the stream can go on.
                 guard case .timedOut = error, let next = later() else { throw error }
                 deadline = next
             }

@@ -2,18 +2,20 @@ import Crypto
 import CryptoExtras
 import Foundation
 
-/// What a batch of one site's pads is expanded from: a key of AES-256.
+/// The seed from which the pads of one batch of one site are expanded: a key of AES-256.
 ///
-/// The trusted side draws a fresh one for each batch. A peer that multiplies the batch gets it and nothing else, so it
-/// knows these pads, and the main worker must not. It prints as nothing that tells it.
+/// The trusted side draws a new seed for each batch. A peer that multiplies the batch gets the seed, so it knows
+/// these pads, and the main worker must not get it. When it is printed or reflected, it shows nothing of the key.
 public struct PadSeed: Equatable, Sendable, CustomStringConvertible, CustomReflectable {
     public static let byteCount = 32
-    /// Rows of one request at most.
+    /// The most rows of one request for products of pads.
     public static let rowLimit = 1 << 16
 
-    /// The key.
+    /// The 32 bytes of the key.
     public let bytes: [UInt8]
 
+    /// Makes a seed of the bytes of a key.
+    ///
     /// - Precondition: There are ``byteCount`` bytes.
     public init(bytes: [UInt8]) {
         precondition(bytes.count == Self.byteCount, "PadSeed: 32 bytes")
@@ -25,12 +27,12 @@ public struct PadSeed: Equatable, Sendable, CustomStringConvertible, CustomRefle
 
     /// Writes the pad of one row: the key stream of AES-256 in counter mode as 32-bit words, little-endian.
     ///
-    /// The counter block is the row's number, 8 bytes big-endian, then 4 zero bytes, then the block's number from 0 on,
-    /// 4 bytes big-endian. Rows of one seed thus never share a block.
+    /// A counter block is the row's number (8 bytes, big-endian), 4 zero bytes, and the block's number within the
+    /// row, from 0 on (4 bytes, big-endian). So two rows of one seed never share a block.
     ///
     /// - Parameters:
-    ///   - row: Its number in the batch.
-    ///   - out: Receives as many words as it holds; at most 2³⁴ of them.
+    ///   - row: The row's number in the batch.
+    ///   - out: Filled with the row's first words; it may hold at most 2³⁴ of them.
     public func expand(row: UInt64, into out: inout MutableSpan<UInt32>) {
         var nonce = [UInt8](repeating: 0, count: 12)
         for i in 0..<8 { nonce[i] = UInt8(truncatingIfNeeded: row >> UInt64(56 - 8 * i)) }
@@ -40,18 +42,18 @@ public struct PadSeed: Equatable, Sendable, CustomStringConvertible, CustomRefle
         else { preconditionFailure("PadSeed: the cipher failed") }
         unsafe stream.withUnsafeMutableBytes { stream in
             unsafe out.withUnsafeMutableBytes { unsafe $0.copyMemory(from: UnsafeRawBufferPointer(stream)) }
-            // The stream is as secret as the pad: no copy of it stays in freed memory.
+            // The stream is as secret as the pad, so it is overwritten and no copy of it stays in freed memory.
             unsafe stream.withMemoryRebound(to: UInt8.self) { bytes in
                 for i in bytes.indices { unsafe bytes[i] = 0 }
             }
         }
     }
 
-    /// Writes the pads of several rows.
+    /// Writes the pads of several rows, one after the other.
     ///
     /// - Parameters:
-    ///   - rows: Their numbers in the batch.
-    ///   - inputs: Words of each.
+    ///   - rows: The rows' numbers in the batch.
+    ///   - inputs: Words of each row.
     ///   - out: Receives `[rows, inputs]`.
     public func expand(rows: Range<UInt64>, inputs: Int, into out: inout MutableSpan<UInt32>) {
         precondition(out.count == rows.count * inputs, "PadSeed: out is not rows x inputs")

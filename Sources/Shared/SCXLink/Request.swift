@@ -1,22 +1,24 @@
 public import SCXInference
 
-/// A session's place in the worker's memory: its keys and values.
+/// The name of what the worker keeps of one session, such as its keys and values.
 ///
-/// Numbers are the trusted side's own and mean nothing on another connection.
+/// The trusted side chooses the number. It is valid only on its own connection.
 public struct Slot: Hashable, Sendable {
     public let number: UInt32
 
     public init(number: UInt32) { self.number = number }
 }
 
-/// A fused product of a block with its weights.
+/// A place in the model where rows are multiplied by a matrix of weights; matrices with a common input are one site.
 public enum Site: UInt16, CaseIterable, Sendable {
     case queryKeyValue = 1
     case output, gateUp, down, head
 }
 
 extension DecoderSite {
-    /// The decoder's name for a site of a request; the layer of the head is of no account.
+    /// Makes the decoder's name for a site of a request.
+    ///
+    /// For the head the layer is ignored.
     public init(_ site: Site, layer: Int) {
         self =
             switch site {
@@ -28,7 +30,7 @@ extension DecoderSite {
             }
     }
 
-    /// The layer and the site of a request; the layer of the head is 0.
+    /// The layer and the site by which a request names it; the layer of the head is 0.
     public var named: (layer: Int, site: Site) {
         switch self {
         case .queryKeyValue(let block): (block, .queryKeyValue)
@@ -43,7 +45,7 @@ extension DecoderSite {
 /// Consecutive rows of a request that belong to one session.
 public struct Segment: Equatable, Sendable {
     public let slot: Slot
-    /// Position of the first row in its session, counted in tokens.
+    /// Position of the first row in its session, counted in tokens from 0.
     public let position: Int
     public let rows: Int
 
@@ -54,14 +56,14 @@ public struct Segment: Equatable, Sendable {
     }
 }
 
-/// Queries, keys and values of one session in an ``Request/Operation/attention(layer:parts:)``.
+/// The queries, keys and values of one session in an ``Request/Operation/attention(layer:parts:)``.
 public struct AttentionPart: Equatable, Sendable {
-    /// Parts of one request at most.
+    /// The most parts of one request.
     public static let limit = 1 << 14
 
-    /// What holds earlier keys and keeps these; nil when nothing is kept.
+    /// The slot that holds the session's earlier keys and gets these; nil when the worker keeps nothing.
     public let slot: Slot?
-    /// Where the slot's keys are cut before these are appended; 0 without a slot.
+    /// The position from which on the slot's keys are removed before these are appended; 0 without a slot.
     public let position: Int
     public let queries: Int
     public let keys: Int
@@ -76,86 +78,96 @@ public struct AttentionPart: Equatable, Sendable {
 
 /// What the trusted side asks of the worker.
 ///
-/// Only the trusted side can make one.
+/// Only the trusted side can make one: the initializers are `package`.
 public struct Request: Equatable, Sendable {
     public enum Operation: Equatable, Sendable {
-        /// Multiply the rows by a site's weights and add its bias: no norm before, no activation after.
+        /// Multiply the rows by a site's weights and add its bias, without a norm before or an activation after.
         ///
-        /// The layer of ``Site/head``, which belongs to none, is 0. Only ``Site/queryKeyValue`` takes a slot: the keys
-        /// and values of the result then also stay there until ``unlock(slot:layer:position:)``, in the order of the rows and
-        /// in place of those of an earlier request. An exact product is one in float32 whatever precision the worker
-        /// holds its weights in: rows may carry noise that is many times larger than they are, and what rounding
-        /// takes from a product with noise cannot be subtracted. Answered by a tensor `[rows, outputs]`.
+        /// The layer of ``Site/head``, which belongs to no layer, is 0. Only ``Site/queryKeyValue`` may have a slot:
+        /// then the worker also keeps the keys and values of the result there, in the order of the rows and in place
+        /// of those of an earlier request, until ``unlock(slot:layer:position:)``. An exact product is computed in
+        /// float32 whatever precision the worker holds its weights in. It is needed for rows with noise that is many
+        /// times larger than the rows: rounding errors of the noise's product could not be subtracted. Answered by a
+        /// tensor `[rows, outputs]`.
         case linear(layer: Int, site: Site, slot: Slot?, exact: Bool)
 
-        /// Causal attention over encoded queries, keys and values, which nothing is done to before.
+        /// Compute causal attention over encoded queries, keys and values, to which nothing is done before.
         ///
-        /// The tensor is one row, the parts one after the other, of which none sees another: `queries` rows of all
-        /// query heads, then `keys` rows of keys and values side by side. The queries are those of the last positions,
-        /// scores are scaled by 1 / √headSize, and the layer's sliding window applies. With a slot the keys are
-        /// appended to the encoded ones that it holds for the layer, which are first cut at `position`; without one
-        /// nothing is kept. No two parts have one slot. Only this tensor may travel in groups, each part in its own.
-        /// Answered by one row: `[queries · heads · headSize]` of each part.
+        /// The tensor is one row with the parts one after the other; no part attends to another. A part is `queries`
+        /// rows of all query heads, then `keys` rows of keys, each followed by its values. The queries are those of
+        /// the last positions, scores are scaled by 1 / √headSize, and the layer's sliding window applies. With a
+        /// slot, the worker removes the encoded keys that it holds there for the layer from `position` on, and
+        /// appends these; without a slot it keeps nothing. No two parts have the same slot. Only this tensor may
+        /// travel in groups, each part in groups of its own. Answered by one row: `[queries · heads · headSize]` of
+        /// each part.
         case attention(layer: Int, parts: [AttentionPart])
 
-        /// Norm, gate, up, activation and down of one block, without the residual. Answered by `[rows, hidden]`.
+        /// Apply one block's norm, gate, up, activation and down, without adding the residual.
+        ///
+        /// Answered by `[rows, hidden]`.
         case feedForward(layer: Int)
 
-        /// Run the final norm and the head on the rows.
+        /// Apply the final norm and the head to the rows.
         ///
         /// Answered by ``Answer/topK(_:)``, or by a tensor of all logits when `count` is the vocabulary's size.
         case headTopK(count: Int)
 
-        /// Make valid keys and values of the rows that ``linear(layer:site:slot:exact:)`` left in the slot, and free
-        /// those.
+        /// Compute valid keys and values of the rows that ``linear(layer:site:slot:exact:)`` left in the slot, and
+        /// free those rows.
         ///
-        /// The payload is the permutation: for each position, from `position` on, the row that holds it. What the
-        /// layer holds for ``middle(blocks:segments:)`` is first cut there, and ``middle(blocks:segments:)`` sees the
-        /// new ones from now on. Rows that no position names are redundant; one may be named more than once. Answered
-        /// by ``Answer/done``.
+        /// The payload is a permutation: for each position, from `position` on, the number of the row that belongs
+        /// there. The worker first removes what the layer holds for ``middle(blocks:segments:)`` from `position` on;
+        /// from now on ``middle(blocks:segments:)`` uses the new keys and values. Rows that no position names are
+        /// redundant and are dropped; a row may be named more than once. Answered by ``Answer/done``.
         case unlock(slot: Slot, layer: Int, position: Int)
 
-        /// Keep these encoded keys, after the rotation, for ``tailScores(layer:segments:)``, in place of earlier ones.
+        /// Keep these encoded keys, to which the rotation (RoPE) was applied, for ``tailScores(layer:segments:)``, in
+        /// place of earlier ones.
         ///
-        /// Rows of `keyValueHeads · headSize` channels. Answered by ``Answer/done``.
+        /// The tensor has rows of `keyValueHeads · headSize` channels. Answered by ``Answer/done``.
         case lockTail(slot: Slot, layer: Int)
 
-        /// Run these blocks on the hidden states; keys and values go to the slot of each segment.
+        /// Run these blocks on the hidden states; the slot of each segment gets the keys and values.
         ///
-        /// A segment whose position lies before the end of its slot first cuts the slot there. Answered by
-        /// `[rows, hidden]`: the hidden states after the last of the blocks.
+        /// If a segment's position is before the end of its slot, the worker first removes what the slot holds from
+        /// there on. Answered by `[rows, hidden]`: the hidden states after the last of the blocks.
         case middle(blocks: Range<Int>, segments: [Segment])
 
-        /// For one hidden state of each session, the block's input: its key and value, and the scores of its queries
-        /// against the session's locked keys.
+        /// For one hidden state of each session, the block's input: compute its key and value, and the scores of its
+        /// queries against the session's locked keys.
         ///
-        /// Segments have one row each, and no two have one slot. The worker applies the block's norm, its product and
-        /// the rotation at a segment's position. The state's own key is locked behind the others first and stays, so
-        /// each step adds one. Answered by one row, for each segment: the key after the rotation,
-        /// `[keyValueHeads, headSize]`, the value likewise, then scores `[heads, locked]`, scaled by 1 / √headSize,
-        /// before the softmax, without mask or sliding window, the state's own last.
+        /// Each segment has one row, and no two have the same slot. The worker applies the block's norm, its product
+        /// and the rotation at the segment's position. It first appends the state's own key to the locked ones, where
+        /// it stays, so that each step adds one. Answered by one row. For each segment it has the key after the
+        /// rotation, `[keyValueHeads, headSize]`, the value in the same form, and the scores `[heads, locked]`, with
+        /// that of the own key last, scaled by 1 / √headSize, before the softmax, without mask or sliding window.
         case tailScores(layer: Int, segments: [Segment])
 
-        /// Multiply rows modulo 2³² by a site's int8 weights: no scales, no bias.
+        /// Multiply rows modulo 2³² by a site's int8 weights, without scales and bias.
         ///
-        /// The layer of ``Site/head`` is 0. Nothing is kept. Answered by a ring tensor `[rows, outputs]`, or by the
-        /// columns that the worker has when it holds a shard.
+        /// The layer of ``Site/head`` is 0. The worker keeps nothing. Answered by a ring tensor `[rows, outputs]`; a
+        /// worker that holds a shard answers only the columns that it has.
         case linearRing(layer: Int, site: Site)
 
-        /// Expand a seed to the pads of `rows` rows of a site's inputs, the first with number `first`, and multiply them
-        /// as ``linearRing(layer:site:)`` does.
+        /// Expand a seed to the pads of `rows` rows of a site's inputs, of which the first has the number `first`,
+        /// and multiply them as ``linearRing(layer:site:)`` does.
         ///
-        /// Asked of a peer that sees no rows that depend on a text. Answered by a ring tensor `[rows, outputs]`.
+        /// This is asked only of a peer that gets no rows that depend on a text. Answered by a ring tensor
+        /// `[rows, outputs]`.
         case padProducts(layer: Int, site: Site, seed: PadSeed, first: Int, rows: Int)
 
-        /// Forget a session. Answered by ``Answer/done``.
+        /// Forget a session's slot.
+        ///
+        /// Answered by ``Answer/done``.
         case release(slot: Slot)
 
+        /// Tell counts of the work done so far.
+        ///
         /// Answered by ``Answer/statistics(_:)``.
         case stats
     }
 
-    /// What travels with a request.
+    /// The tensor that travels with a request.
     public enum Payload: Equatable, Sendable {
         case none
         case rows(EncodedTensor)
@@ -166,7 +178,7 @@ public struct Request: Equatable, Sendable {
     public let operation: Operation
     public let payload: Payload
 
-    /// Bytes of its tensor.
+    /// Bytes of its tensor as they travel.
     public var byteCount: Int {
         switch payload {
         case .none: 0
@@ -176,8 +188,10 @@ public struct Request: Equatable, Sendable {
         }
     }
 
-    /// - Precondition: There are rows; only those of an attention, which are as many parts as it names, may be in
-    ///   groups.
+    /// Makes a request with rows.
+    ///
+    /// - Precondition: There are rows. Only the rows of an attention may be in groups; they then have as many parts
+    ///   as the operation names.
     package init(_ operation: Operation, _ rows: EncodedTensor) {
         precondition(!rows.values.isEmpty, "Request: an empty tensor")
         if case .attention(_, let parts) = operation {
@@ -190,6 +204,8 @@ public struct Request: Equatable, Sendable {
         payload = .rows(rows)
     }
 
+    /// Makes a request with rows of integers.
+    ///
     /// - Precondition: There are rows.
     package init(_ operation: Operation, _ rows: RingTensor) {
         precondition(!rows.values.isEmpty, "Request: an empty tensor")
@@ -197,6 +213,8 @@ public struct Request: Equatable, Sendable {
         payload = .ring(rows)
     }
 
+    /// Makes a request with a permutation.
+    ///
     /// - Precondition: There are rows.
     package init(_ operation: Operation, permutation: [UInt32]) {
         precondition(!permutation.isEmpty, "Request: an empty permutation")
@@ -209,7 +227,7 @@ public struct Request: Equatable, Sendable {
         payload = .none
     }
 
-    /// The codec's way in: a request that came over the wire, as it was sent.
+    /// Used by the decoder of messages: a request that came over the wire, as it was sent.
     init(received operation: Operation, _ payload: Payload) {
         self.operation = operation
         self.payload = payload
@@ -220,12 +238,12 @@ public struct Request: Equatable, Sendable {
 public enum Answer: Equatable, Sendable {
     case tensor(EncodedTensor)
     case ring(RingTensor)
-    /// The largest logits of each row, in falling order, all rows alike in number.
+    /// The largest logits of each row, in falling order, the same number for each row.
     case topK([[TokenLogit]])
     case statistics(WorkerStatistics)
     case done
 
-    /// Bytes of its tensor.
+    /// Bytes of its tensor as they travel.
     public var byteCount: Int {
         switch self {
         case .tensor(let tensor): tensor.byteCount
@@ -247,16 +265,18 @@ public struct TokenLogit: Equatable, Sendable {
     }
 }
 
-/// Counts that a worker tells about itself, summed over all its connections.
+/// Counts that a worker reports about itself, summed over all its connections.
 public struct WorkerStatistics: Equatable, Sendable {
     public var connections = 0
     public var slots = 0
     /// Bytes of all slots.
     public var slotBytes = 0
     public var requests = 0
-    /// Products that served requests of several connections at once count once.
+    /// Products that were computed.
+    ///
+    /// One that served requests of several connections at once counts once.
     public var batches = 0
-    /// Rows of tensors received.
+    /// Rows of all tensors that it received.
     public var rows = 0
 
     public init() {}

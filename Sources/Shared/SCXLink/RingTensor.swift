@@ -1,6 +1,6 @@
 /// Rows of integers modulo 2³²: what profile `sealed` sends, and what the worker answers.
 ///
-/// A worker cannot make one that was not asked for, as with ``EncodedTensor``.
+/// As with ``EncodedTensor``, a worker cannot make one that it was not asked for.
 public struct RingTensor: Equatable, Sendable {
     public let rows: Int
     public let channels: Int
@@ -10,25 +10,25 @@ public struct RingTensor: Equatable, Sendable {
     /// Bytes that travel.
     public var byteCount: Int { 4 * values.count }
 
-    /// What the trusted side sends, after a one-time pad was added to it.
+    /// Makes what the trusted side sends, after a one-time pad was added to it.
     ///
     /// - Precondition: `values` has `rows · channels` elements.
     package init(paddedRows rows: Int, channels: Int, values: [UInt32]) {
         self.init(received: values, rows: rows, channels: channels)
     }
 
-    /// Answers of several workers to the parts of one request, side by side or one below the other.
+    /// Makes one tensor of the answers of several workers to the parts of one request, joined by columns or by rows.
     ///
     /// - Precondition: `values` has `rows · channels` elements.
     package init(joinedRows rows: Int, channels: Int, values: [UInt32]) {
         self.init(received: values, rows: rows, channels: channels)
     }
 
-    /// What the worker sends back.
+    /// Makes what the worker sends back.
     ///
     /// - Parameters:
-    ///   - request: What it answers; a worker has one only from the trusted side.
-    ///   - channels: Of a row.
+    ///   - request: The request that it answers; a worker gets one only from the trusted side.
+    ///   - channels: Values of a row.
     ///   - values: `[rows, channels]`.
     /// - Precondition: `values` are whole rows.
     public init(resultOf request: Request, channels: Int, values: [UInt32]) {
@@ -36,7 +36,7 @@ public struct RingTensor: Equatable, Sendable {
         self.init(received: values, rows: values.count / channels, channels: channels)
     }
 
-    /// The codec's way in: rows that came over the wire.
+    /// Used by the decoder of messages: rows that came over the wire.
     init(received values: [UInt32], rows: Int, channels: Int) {
         precondition(values.count == rows * channels, "RingTensor: values are not rows x channels")
         self.rows = rows

@@ -1,29 +1,29 @@
-/// A way to a worker.
+/// A connection to a worker, as the forward passes use it.
 ///
-/// Calls block: the engine runs on a thread of its own, and an exchange may take no longer than a few microseconds
-/// beyond the worker's arithmetic, which leaves no time for a hop between executors.
+/// Calls block the calling thread. The engine has a thread of its own, and an exchange should take only a few
+/// microseconds more than the worker's arithmetic, which leaves no time for switching between tasks and executors.
 public protocol WorkerLink: Sendable {
     /// Sends a request and waits for its answer.
     func exchange(_ request: Request) throws(LinkError) -> Answer
 
-    /// Sends a request and does not wait, so that this side can work while the worker does.
+    /// Sends a request and does not wait for its answer, so that this side can work while the worker does.
     ///
-    /// The worker takes up requests that are on their way together in any order: who needs one to be computed after another
-    /// waits for the answer to the first.
+    /// The worker computes requests that are on their way together in any order. If one must be computed after
+    /// another, wait for the answer to the first.
     ///
-    /// - Returns: What ``receive(_:)`` takes, once.
+    /// - Returns: The value to pass to ``receive(_:)``, once.
     func send(_ request: Request) throws(LinkError) -> SentRequest
 
-    /// Waits for the answer to a request.
+    /// Waits for the answer to a request that was sent.
     func receive(_ sent: SentRequest) throws(LinkError) -> Answer
 
-    /// Sees to it that there is a connection, where the link is one that has such; may wait for the worker.
+    /// Makes sure that there is a connection, for links that have one; may wait for the worker.
     func connect() throws(LinkError)
 
     /// What has crossed the link so far.
     var traffic: Traffic { get }
 
-    /// Bytes of the largest tensor that the worker takes, as far as is known now.
+    /// Bytes of the largest tensor that the worker accepts, as far as is known now.
     var largestTensor: Int { get }
 }
 
@@ -31,30 +31,30 @@ extension WorkerLink {
     public func connect() throws(LinkError) {}
 }
 
-/// A request whose answer has not been received.
+/// A request that was sent and whose answer has not been received.
 public struct SentRequest: Sendable {
-    /// Lives as long as somebody can still ask for the answer.
+    /// An object that exists as long as somebody can still ask for the answer.
     public final class Interest: Sendable {
         fileprivate init() {}
     }
 
     enum State: Sendable {
-        /// On its way, by its number on a connection.
+        /// The request is on its way, with this number on this connection.
         case waiting(number: UInt64, connection: Int, Interest)
-        /// Answered already.
+        /// The answer is there already.
         case answered(Result<Answer, LinkError>)
     }
 
     let state: State
 
-    /// A request that was answered at once, for links that compute where they are.
+    /// Makes one for a request that was answered at once, by a link that computes in this process.
     public init(answered result: Result<Answer, LinkError>) { state = .answered(result) }
 
-    /// A request that is on its way.
+    /// Makes one for a request that is on its way.
     ///
     /// - Parameters:
-    ///   - number: Its number.
-    ///   - connection: Which of the link's connections it went over.
+    ///   - number: The request's number.
+    ///   - connection: Over which of the link's connections it was sent.
     public init(number: UInt64, connection: Int) {
         state = .waiting(number: number, connection: connection, Interest())
     }
@@ -64,12 +64,12 @@ public struct SentRequest: Sendable {
         if case .waiting(let number, let connection, _) = state { (number, connection) } else { nil }
     }
 
-    /// What tells a link that nobody waits any more, once it is gone; nil when it was answered at once.
+    /// The object that is freed when nobody waits for the answer any more; nil when the request was answered at once.
     public var interest: Interest? {
         if case .waiting(_, _, let interest) = state { interest } else { nil }
     }
 
-    /// The answer of one that was answered at once.
+    /// The answer to a request that was answered at once.
     ///
     /// - Precondition: ``waiting`` is nil.
     public func answer() throws(LinkError) -> Answer {
@@ -78,7 +78,7 @@ public struct SentRequest: Sendable {
     }
 }
 
-/// For links that have one request on its way at a time, to workers that say nothing of limits.
+/// Defaults for links that have one request on their way at a time, to workers whose hello names no limit.
 extension WorkerLink {
     public var largestTensor: Int { Hello.usualLargestTensor }
 
@@ -89,14 +89,14 @@ extension WorkerLink {
     public func receive(_ sent: SentRequest) throws(LinkError) -> Answer { try sent.answer() }
 }
 
-/// Counts of what crossed a link.
+/// Counts of what has crossed a link.
 public struct Traffic: Equatable, Sendable {
     public var exchanges = 0
     /// Bytes of tensors from the trusted side to the worker.
     public var bytesSent = 0
     /// Bytes of tensors from the worker to the trusted side.
     public var bytesReceived = 0
-    /// Connections made, the first included; 0 where there is nothing to connect to.
+    /// Connections that were made, including the first; 0 for links that need none.
     public var connections = 0
 
     public init() {}

@@ -1,14 +1,17 @@
-/// The worker's half of the link, as a value: messages in, actions out, no I/O.
+/// The worker's half of the link, as a value that does no I/O: messages in, actions out.
 ///
 ///     waiting --hello--> open --request*--> open          any error: closed
 ///
-/// Requests are numbered from 1, one more each, so that a frame that was repeated, lost or put in another place ends
-/// the connection. As many as the worker's hello says may be on their way at once; they are answered in any order.
+/// Requests are numbered from 1, each one more than the last, so that a frame that was repeated, lost or moved ends
+/// the connection. As many requests as the worker's hello says may be on their way at once; they are answered in any
+/// order.
 public struct WorkerProtocol: Sendable {
+    /// What the worker is to do after a message.
     public enum Action: Equatable, Sendable {
-        /// Send this.
+        /// Send this message.
         case send(Message)
-        /// Compute the answer, then send ``WorkerProtocol/answer(_:to:)``.
+        /// Compute the answer to this request, then send the message that ``WorkerProtocol/answer(_:to:)`` makes of
+        /// it.
         case serve(Request, number: UInt64)
     }
 
@@ -19,14 +22,16 @@ public struct WorkerProtocol: Sendable {
     private let own: Hello
     private let largestTensor: Int
     private var state = State.waiting
-    /// Of the latest request.
+    /// The number of the latest request.
     private var number: UInt64 = 0
-    /// The kinds of the requests that are being computed, by number.
+    /// The kinds of the requests that are being computed, by the requests' numbers.
     private var computing: [UInt64: MessageKind] = [:]
 
+    /// Makes the protocol of a new connection.
+    ///
     /// - Parameters:
     ///   - hello: What this worker says of itself.
-    ///   - largestTensor: Bytes of a request's tensor at most.
+    ///   - largestTensor: The most bytes of a request's tensor.
     /// - Precondition: The hello's window is positive.
     public init(hello: Hello, largestTensor: Int) {
         precondition(hello.window > 0, "WorkerProtocol: no window")
@@ -34,7 +39,7 @@ public struct WorkerProtocol: Sendable {
         self.largestTensor = largestTensor
     }
 
-    /// Decides whether a message that begins so may come now, before memory is taken for it.
+    /// Checks by its head whether a message may come now, before memory is allocated for the rest of it.
     ///
     /// - Throws: ``LinkError/malformedFrame(_:)``; the connection is closed then.
     public mutating func begin(_ head: FrameHead) throws(LinkError) {
@@ -53,20 +58,21 @@ public struct WorkerProtocol: Sendable {
             guard computing.count < own.window else {
                 throw .malformedFrame("request \(head.number) while \(own.window) are being computed")
             }
-            // Who has not said hello gets no memory.
+            // No memory is allocated for a client that has not said hello.
             let largestTensor = isHello ? 0 : largestTensor
             guard head.tensorBytes <= largestTensor else {
                 throw .malformedFrame("a tensor of \(head.tensorBytes) bytes, the limit is \(largestTensor)")
             }
         } catch {
-            // So that the client takes the failure for the answer that it waits for.
+            // The failure gets the number that was expected, so that the client takes it for the answer for which it
+            // waits.
             if state != .closed { number = expected }
             state = .closed
             throw error
         }
     }
 
-    /// Takes a whole message that ``begin(_:)`` has allowed.
+    /// Processes a whole message that ``begin(_:)`` has allowed.
     ///
     /// - Throws: ``LinkError``; the connection is closed then.
     public mutating func receive(_ message: Message) throws(LinkError) -> Action {
@@ -91,7 +97,7 @@ public struct WorkerProtocol: Sendable {
         return .send(own.message(isAnswer: true, number: number))
     }
 
-    /// The message that answers a request.
+    /// Makes the message that answers a request.
     ///
     /// - Precondition: The request is being computed.
     public mutating func answer(_ result: Result<Answer, LinkError>, to number: UInt64) -> Message {
@@ -104,7 +110,7 @@ public struct WorkerProtocol: Sendable {
         }
     }
 
-    /// The message that tells the peer why the connection ends.
+    /// Makes the message that tells the peer why the connection ends.
     public func failure(_ error: LinkError) -> Message { Self.failure(error, number) }
 
     private static func failure(_ error: LinkError, _ number: UInt64) -> Message {

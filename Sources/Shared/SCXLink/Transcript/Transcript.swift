@@ -6,19 +6,19 @@
     import Darwin
 #endif
 
-/// What a worker saw, read from the two files that it wrote: see `docs/transcript.md`.
+/// What a worker saw, read from the two files that the worker's recorder wrote; see `docs/transcript.md`.
 ///
-/// Transcripts come from strangers: everything is checked, and one whose worker still writes reads up to its last
-/// whole line. Entries are held in memory, tensors are read when they are asked for.
+/// A transcript may come from a stranger, so everything is checked. One to which a worker is still writing is read up
+/// to its last whole line. Entries are held in memory; a tensor is read from the file when it is asked for.
 public struct Transcript: Sendable {
     public static let version = 2
     static let lineLimit = 4 << 20
 
     /// A run of the worker.
     public struct Start: Equatable, Sendable {
-        /// Time of day, since 1970 in UTC.
+        /// Time of day in microseconds since 1970, UTC.
         public let unixMicroseconds: Int
-        /// Bytes that `transcript.bin` had.
+        /// Bytes that `transcript.bin` had when the run began.
         public let offset: Int
 
         public init(unixMicroseconds: Int, offset: Int) {
@@ -35,13 +35,13 @@ public struct Transcript: Sendable {
 
     public let starts: [Start]
     public let entries: [TranscriptEntry]
-    /// Whether an incomplete last line was left out: the worker was writing it, or died then.
+    /// Whether the last line is incomplete and was ignored: the worker was writing it, or died then.
     public let endsEarly: Bool
     private let tensors: InputFile
 
     /// Reads the transcript in a directory.
     ///
-    /// - Throws: ``TranscriptError``, with the number of the first line that is at fault.
+    /// - Throws: ``TranscriptError``, with the number of the first line that is wrong.
     public init(directory: String) throws(TranscriptError) {
         let lines = try InputFile("\(directory)/transcript.jsonl")
         tensors = try InputFile("\(directory)/transcript.bin")
@@ -57,15 +57,16 @@ public struct Transcript: Sendable {
             try reader.take(chunk[..<count])
             at += count
         }
-        // A tensor is written before its line, so all that the lines speak of is there by now.
+        // The worker writes a tensor before its line, so all tensors that the lines name are in the file by now.
         try reader.check(size: tensors.size())
         (starts, entries, endsEarly) = (reader.starts, reader.entries, !reader.rest.isEmpty)
     }
 
-    /// The values of an entry's tensor, row by row, those that travelled in groups as the worker had them; empty when it
-    /// has none.
+    /// The values of an entry's tensor, row by row; empty when it has none.
     ///
-    /// - Throws: ``TranscriptError`` when it holds no numbers, or cannot be read.
+    /// Of a tensor that travelled in groups these are the values that the worker decoded.
+    ///
+    /// - Throws: ``TranscriptError`` when the tensor has no numbers, or cannot be read.
     public func floats(of entry: TranscriptEntry) throws(TranscriptError) -> [Float] {
         guard entry.isInGroups else { return try read(entry, .float32, zero: 0) }
         let words = try words(of: entry)
@@ -108,7 +109,7 @@ public struct Transcript: Sendable {
     }
 }
 
-/// Cuts bytes into lines, and checks each against those before it.
+/// Splits bytes into lines, and checks each line against those before it.
 private struct LineReader {
     let path: String
     private(set) var starts: [Transcript.Start] = []
@@ -116,9 +117,9 @@ private struct LineReader {
     /// A line that has not ended yet.
     private(set) var rest: [UInt8] = []
     private var number = 0
-    /// Of all tensors so far.
+    /// Where the tensors of all lines so far end.
     private var end = 0
-    /// The line that set ``end``.
+    /// The number of the line that set ``end``.
     private var last = 0
 
     init(path: String) { self.path = path }
@@ -167,7 +168,7 @@ private struct LineReader {
     }
 }
 
-/// A regular file that is read at given places.
+/// A regular file that is read at given offsets.
 private final class InputFile: Sendable {
     let path: String
     private let descriptor: Int32
@@ -191,7 +192,7 @@ private final class InputFile: Sendable {
         return unsafe fstat(descriptor, &status) == 0 ? Int(status.st_size) : 0
     }
 
-    /// Fills the buffer, or as much of it as there is.
+    /// Fills the buffer, as far as the file has bytes.
     func read(_ buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(TranscriptError) -> Int {
         var done = 0
         while done < buffer.count {
@@ -209,7 +210,7 @@ private final class InputFile: Sendable {
 }
 
 extension TranscriptError {
-    /// The failure of the system call just made, which set `errno`.
+    /// Makes an error of the system call that has just failed and set `errno`.
     public static func system(_ path: String, _ action: String) -> TranscriptError {
         .file(path: path, action: action, reason: unsafe String(cString: strerror(errno)))
     }

@@ -1,6 +1,6 @@
-/// One message of a transcript: what its line says, and where its tensor lies.
+/// One message of a transcript: what its line says, and where its tensor is.
 public struct TranscriptEntry: Equatable, Sendable {
-    /// As the worker saw it.
+    /// Which way a message went, as the worker saw it.
     public enum Direction: String, Sendable {
         /// A request.
         case received
@@ -15,35 +15,37 @@ public struct TranscriptEntry: Equatable, Sendable {
         case request(Request.Operation)
         case statistics(WorkerStatistics)
         case failure(code: UInt16, reason: String)
-        /// The bytes of fields that are not as the kind has them.
+        /// The bytes of fields that could not be read as those of the kind.
         case undecoded([UInt8])
     }
 
-    /// Which run of the worker, counted from 0: ``connection`` begins anew in each.
+    /// Which run of the worker this is, counted from 0.
+    ///
+    /// The numbers of connections begin anew in each run.
     public var run = 0
     /// Time since the run's start.
     public let microseconds: Int
     public let direction: Direction
     public let connection: UInt64
-    /// The request's number on its connection, which its answer repeats.
+    /// The request's number on its connection, which its answer has too.
     public let number: UInt64
     public let kind: MessageKind
     public let detail: Detail
-    /// How the values of each part of an attention's input travelled; empty of everything else.
+    /// How the values of each part of an attention's input travelled; empty for everything else.
     public let layouts: [TensorLayout]
     public let elements: ElementCode
     public let rows: Int
     public let channels: Int
-    /// Bytes before its tensor in `transcript.bin`.
+    /// Where its tensor begins in `transcript.bin`, in bytes.
     public let offset: Int
 
     /// Bytes of its tensor.
     public var byteCount: Int { rows * channels * elements.byteCount }
 
-    /// Whether its words are values, some of which travelled with few bits each.
+    /// Whether its words are values of which some travelled with few bits each.
     public var isInGroups: Bool { layouts.contains { $0.precision != .float32 } }
 
-    /// What is to be written about a message.
+    /// Makes the entry that is to be written about a message.
     public init(
         _ message: Message, direction: Direction, connection: UInt64, microseconds: Int, offset: Int
     ) {
@@ -101,7 +103,7 @@ public struct TranscriptEntry: Equatable, Sendable {
 }
 
 extension TranscriptEntry {
-    /// The layer that it is about, if it is about one.
+    /// The layer that the message is about, if it is about one.
     public var layer: Int? {
         guard case .request(let operation) = detail else { return nil }
         return switch operation {
@@ -113,7 +115,7 @@ extension TranscriptEntry {
         }
     }
 
-    /// The sessions that it is about.
+    /// The slots of the sessions that the message is about.
     public var slots: [Slot] {
         guard case .request(let operation) = detail else { return [] }
         switch operation {

@@ -1,6 +1,6 @@
 /// Why a transcript cannot be read, or written.
 public enum TranscriptError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// The system refused.
+    /// A system call on a file failed.
     case file(path: String, action: String, reason: String)
     /// A line, counted from 1, is not as `docs/transcript.md` says.
     case line(Int, path: String, reason: String)

@@ -147,7 +147,7 @@ extension TranscriptEntry.Detail {
             var hello = Hello(
                 version: UInt16(try line.int("version", atMost: Int(UInt16.max))),
                 digest: try line.text("digest"), weights: try line.text("weights"))
-            // Earlier versions of the link did not say these.
+            // Transcripts of earlier versions of the link do not have these.
             if line["ring"] != nil { hello.ring = try line.bool("ring") }
             if line["window"] != nil {
                 hello.window = UInt16(try line.int("window", atMost: Int(UInt16.max)))
@@ -188,7 +188,7 @@ extension Request.Operation {
         case .linear(let layer, let site, let slot, let exact):
             return [member(layer), .init("site", .string("\(site)"))] + member(slot)
                 + [.init("exact", .bool(exact))]
-        // The parts follow with their layouts.
+        // The parts of an attention are written later, together with their layouts.
         case .attention(let layer, _), .feedForward(let layer): return [member(layer)]
         case .headTopK(let count): return [.init("count", .int(count))]
         case .lockTail(let slot, let layer):
@@ -280,7 +280,7 @@ private func hexadecimal(_ bytes: [UInt8]) -> String {
 }
 
 extension TranscriptLine {
-    /// The bytes that a member tells in hexadecimal.
+    /// The bytes that a member has in hexadecimal.
     fileprivate func bytes(_ name: String) throws(TranscriptError) -> [UInt8] {
         let digits = Array(try text(name).utf8)
         let bytes = stride(from: 0, to: digits.count, by: 2).compactMap {

@@ -1,11 +1,11 @@
 import CSCXSystem
 
-/// Memory with two rings, one each way, that the peer maps too.
+/// Memory that two processes map, with a ring of bytes for each direction.
 ///
-/// The first page holds what the ends tell each other (``RingWords``), the two rings' bytes follow.
+/// The first page holds the counters and flags of both ends (``RingWords``); the bytes of the two rings follow.
 @safe
 final class SharedMemory: Sendable {
-    /// Bytes of a ring: powers of two within these limits.
+    /// The sizes that a ring may have, in bytes; a size is a power of two.
     static let ringLimits = (1 << 12)...(1 << 24)
     private static let headBytes = 4096
 
@@ -19,7 +19,7 @@ final class SharedMemory: Sendable {
 
     static func byteCount(ringBytes: Int) -> Int { headBytes + 2 * ringBytes }
 
-    /// Maps memory, whose size has been checked; nil when the system refuses.
+    /// Maps memory whose size has been checked; nil when the system refuses.
     init?(descriptor: Int32, ringBytes: Int) {
         precondition(Self.isValid(ringBytes: ringBytes), "SharedMemory: size of a ring")
         guard let base = unsafe cscx_memory_map(descriptor, Self.byteCount(ringBytes: ringBytes)) else {
@@ -31,7 +31,7 @@ final class SharedMemory: Sendable {
 
     deinit { unsafe cscx_memory_unmap(base, Self.byteCount(ringBytes: ringBytes)) }
 
-    /// One of the two rings: 0 carries bytes from the maker of the memory, 1 to it.
+    /// One of the two rings: 0 carries bytes from the side that made the memory, 1 to it.
     func ring(_ index: Int) -> RingWords {
         precondition(index == 0 || index == 1, "SharedMemory: there are two rings")
         return unsafe RingWords(
@@ -41,9 +41,9 @@ final class SharedMemory: Sendable {
     }
 }
 
-/// A ring in shared memory: its bytes, and four words, each in a cache line pair of its own.
+/// A ring in shared memory: its bytes, and four words, each in a pair of cache lines of its own.
 ///
-/// Nothing read from here may be trusted, not even to be the same when read again.
+/// Nothing that is read from here can be trusted, not even to have the same value when it is read again.
 @safe
 struct RingWords: @unchecked Sendable {
     static let byteCount = 4 * 128
@@ -62,7 +62,7 @@ struct RingWords: @unchecked Sendable {
 
     var capacity: Int { unsafe bytes.count }
 
-    /// Where a word lies.
+    /// Where a word is in the first page.
     enum Word: Int {
         /// How many bytes the writer has put in since the beginning.
         case written = 0
@@ -90,7 +90,7 @@ struct RingWords: @unchecked Sendable {
         unsafe cscx_futex_wait(words + flag.rawValue, 1, UInt32(max(0, milliseconds)))
     }
 
-    /// Wakes the other end, if it says that it sleeps.
+    /// Wakes the other end if its flag says that it sleeps.
     func wake(_ flag: Word) {
         if unsafe cscx_load32(words + flag.rawValue) != 0 { wakeAnyway(flag) }
     }
@@ -100,7 +100,7 @@ struct RingWords: @unchecked Sendable {
         unsafe cscx_futex_wake(words + flag.rawValue)
     }
 
-    /// Copies bytes out of the ring; `position` counts from the beginning, in any number of rounds.
+    /// Copies bytes out of the ring; `position` counts bytes from the beginning of the stream.
     func copy(from position: UInt64, to target: UnsafeMutableRawBufferPointer) {
         precondition(target.count <= capacity, "RingWords: more than the ring holds")
         let start = Int(position & UInt64(capacity - 1))
@@ -111,7 +111,7 @@ struct RingWords: @unchecked Sendable {
             from: UnsafeRawBufferPointer(rebasing: bytes[..<(target.count - first)]))
     }
 
-    /// Copies bytes into the ring; `position` is as for the other direction.
+    /// Copies bytes into the ring; `position` counts bytes from the beginning of the stream.
     func copy(_ source: UnsafeRawBufferPointer, to position: UInt64) {
         precondition(source.count <= capacity, "RingWords: more than the ring holds")
         let start = Int(position & UInt64(capacity - 1))

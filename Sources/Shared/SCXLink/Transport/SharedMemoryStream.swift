@@ -9,17 +9,17 @@ import Synchronization
     import Darwin
 #endif
 
-/// A stream through memory that two processes of one machine share: a ring of bytes each way.
+/// A byte stream through memory that two processes of one machine share, with a ring for each direction.
 ///
-/// The Unix socket that it began on stays open and tells either side that the other has died. The memory's size is
-/// sealed, so that no peer can end this process by truncating it. Each byte is copied out once, and is this
-/// process's own before anybody looks at it.
+/// The Unix socket on which it began stays open and tells each side when the other has died. The memory's size is
+/// sealed, so that a peer cannot end this process by truncating it. Each byte is copied once into this process's own
+/// memory before anything looks at it.
 ///
-/// One thread reads and one writes at a time; `close` may come from any.
+/// At most one thread reads and one writes at a time; `close` may be called from any.
 public final class SharedMemoryStream: ByteStream {
     /// Whether this system has memory whose size can be sealed.
     ///
-    /// Elsewhere the link stays on the socket.
+    /// On other systems the link stays on the socket.
     public static var isAvailable: Bool {
         #if os(Linux)
             true
@@ -28,17 +28,19 @@ public final class SharedMemoryStream: ByteStream {
         #endif
     }
 
-    /// Bytes of a ring unless told otherwise.
+    /// Bytes of a ring, unless the caller asks for another size.
     public static let defaultRingBytes = 1 << 22
 
-    /// The message that goes with the memory: these 8 bytes, the bytes of a ring, and zero, both little-endian.
+    /// The first 8 bytes of the message that carries the memory's descriptor.
+    ///
+    /// The bytes of a ring and a zero follow, both little-endian.
     private static let magic = Array("SCXSHM01".utf8)
     private static let preambleBytes = 16
     private static let accepted: UInt8 = 1
 
     private let socket: SocketStream
     private let memory: SharedMemory
-    // Each is used by the one thread that reads, or the one that writes.
+    // The reader is used only by the thread that reads, the writer only by the one that writes.
     nonisolated(unsafe) private var reader: RingEnd
     nonisolated(unsafe) private var writer: RingEnd
     private let isClosed = Atomic(false)
@@ -46,21 +48,22 @@ public final class SharedMemoryStream: ByteStream {
     private init(_ socket: SocketStream, _ memory: SharedMemory, isMaker: Bool) {
         self.socket = socket
         self.memory = memory
-        // Who asks waits while the other computes on all cores of this machine, and sleeps at once: on a core where it
-        // watched, the system would start no thread of the other. Who answers watches for the next request.
+        // The side that asks sleeps at once when it waits, because the other side computes on all cores of this
+        // machine meanwhile: the system would start no thread of the other side on a core where this one spins. The
+        // side that answers spins for the next request.
         unsafe reader = RingEnd(
             memory.ring(isMaker ? 1 : 0), .reader, longestSpin: isMaker ? RingEnd.shortestSpin : 300_000)
         unsafe writer = RingEnd(memory.ring(isMaker ? 0 : 1), .writer, longestSpin: 40_000)
     }
 
-    /// Moves a fresh connection from its socket to shared memory, for the side that connected.
+    /// Moves a new connection from its socket to shared memory; called by the side that connected.
     ///
     /// - Parameters:
     ///   - socket: A Unix socket on which nothing was sent yet.
     ///   - ringBytes: Bytes of the ring in each direction: a power of two from 4 KiB to 16 MiB.
-    ///   - deadline: For the other side's answer.
+    ///   - deadline: Until when the other side must have answered.
     /// - Returns: The stream to use from now on.
-    /// - Throws: ``LinkError``; the socket is of no use then.
+    /// - Throws: ``LinkError``; the socket cannot be used any more then.
     public static func upgrade(
         _ socket: SocketStream, ringBytes: Int = defaultRingBytes,
         before deadline: Deadline = Deadline(after: .seconds(10))
@@ -98,17 +101,17 @@ public final class SharedMemoryStream: ByteStream {
         return isAvailable ? try upgrade(socket) : socket
     }
 
-    /// Moves a connection to shared memory if the other side begins with that, else leaves it as it is.
+    /// Moves a connection to shared memory if the other side asks for that first, and otherwise leaves it as it is.
     ///
     /// - Parameters:
     ///   - socket: A connection from which nothing was read yet.
-    ///   - deadline: For the first bytes.
+    ///   - deadline: Until when the first bytes must have come.
     /// - Returns: The stream to use from now on.
-    /// - Throws: ``LinkError``, ``LinkError/malformedFrame(_:)`` when the memory is not as it must be.
+    /// - Throws: ``LinkError``; ``LinkError/malformedFrame(_:)`` when the memory is not as it must be.
     public static func accept(
         upgrading socket: SocketStream, before deadline: Deadline = Deadline(after: .seconds(10))
     ) throws(LinkError) -> any ByteStream {
-        // The first four bytes tell it from a frame, which begins with "SCX1".
+        // The first four bytes tell this from a frame, which begins with "SCX1".
         guard isAvailable, try socket.peek(4, before: deadline) == Array(magic.prefix(4)) else {
             return socket
         }
@@ -163,7 +166,7 @@ public final class SharedMemoryStream: ByteStream {
         }
     }
 
-    /// Moves `count` bytes through one end, `copy` by `copy`, and waits in between.
+    /// Moves `count` bytes through one end with `copy`, step by step, and waits in between.
     private func pass(
         _ count: Int, _ end: inout RingEnd, before deadline: Deadline, sending: Bool,
         copy: (RingWords, UInt64, Range<Int>) -> Void
@@ -178,9 +181,10 @@ public final class SharedMemoryStream: ByteStream {
                 let moved = try end.step(count - done) { copy($0, $1, done..<done + $2) }
                 done += moved
                 if moved > 0 { continue }
-                // Not before the step after the end was seen: the peer may have written, then closed.
+                // Only in the step after the end was seen, since the peer may have written bytes and closed directly
+                // afterwards.
                 if peerIsGone { throw .disconnected("\(socket.name): the other end closed it") }
-                // Slices, since a peer that is killed wakes nobody.
+                // Sleep for short times only, since a peer that is killed wakes nobody.
                 let slice = deadline.milliseconds(atMost: 100)
                 guard slice > 0 else {
                     throw .timedOut("\(socket.name): it \(sending ? "took" : "sent") nothing in time")

@@ -11,20 +11,20 @@ import Synchronization
 
 /// A connected stream socket.
 public final class SocketStream: ByteStream {
-    /// What errors call the other end: a path or an address.
+    /// The name of the other end in error texts: a path or an address.
     let name: String
-    // Shut down by `close`, but kept open for as long as this object lives: a thread that waits on the number must
-    // not find another file behind it.
+    // `close` shuts the socket down, but the descriptor stays open as long as this object lives. Otherwise a thread
+    // that waits on the number could find another file there.
     let descriptor: Int32
-    /// The path that it was connected by; nil for others.
+    /// The path to which it was connected; nil for other sockets.
     private let path: String?
     private let isClosed = Atomic(false)
 
-    /// Takes a connected stream socket over.
+    /// Takes over a connected stream socket.
     ///
     /// - Parameters:
     ///   - descriptor: The socket. It is closed together with this object, and at once if this throws.
-    ///   - name: What errors call the other end.
+    ///   - name: The name of the other end in error texts.
     /// - Throws: ``LinkError/disconnected(_:)`` when it is no socket.
     public convenience init(descriptor: Int32, name: String) throws(LinkError) {
         try self.init(descriptor: descriptor, name: name, path: nil)
@@ -85,7 +85,7 @@ public final class SocketStream: ByteStream {
         }
     }
 
-    /// The path, and the process that listened there when this was connected.
+    /// The path, and the process that listened there when this side connected.
     public var remoteEnd: RemoteEnd {
         var end = RemoteEnd()
         end.path = path
@@ -98,7 +98,8 @@ public final class SocketStream: ByteStream {
         cscx_shutdown(descriptor)
     }
 
-    /// Waits after a call that returned `code`, if that says only that the call came too early.
+    /// If a call's result `code` says that it would have blocked, waits until it can be repeated; throws for every
+    /// other code.
     func wait(after code: Int, toWrite: Bool, before deadline: Deadline) throws(LinkError) {
         if isClosed.load(ordering: .acquiring) { throw .disconnected("\(name): this end closed it") }
         let code = Int32(clamping: code)
@@ -113,7 +114,7 @@ public final class SocketStream: ByteStream {
         guard ready >= 0 else { throw .system(name, "wait for it", ready) }
     }
 
-    /// Looks at the first bytes without taking them, and waits until there are `count`.
+    /// Waits until there are `count` bytes, and returns them without removing them from the stream.
     func peek(_ count: Int, before deadline: Deadline) throws(LinkError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         while true {
@@ -125,7 +126,7 @@ public final class SocketStream: ByteStream {
             if seen < 0 {
                 try wait(after: seen, toWrite: false, before: deadline)
             } else {
-                // The socket counts as readable, so that waiting for it would not wait.
+                // The socket counts as readable, so waiting for it would return at once; this sleeps instead.
                 guard deadline.milliseconds(atMost: 1) > 0 else {
                     throw .timedOut("\(name): it sent nothing in time")
                 }
@@ -136,7 +137,8 @@ public final class SocketStream: ByteStream {
 
     /// Whether the other end is gone, or this one was closed.
     ///
-    /// - Throws: ``LinkError/malformedFrame(_:)`` when bytes wait to be read, which none may where this is asked.
+    /// - Throws: ``LinkError/malformedFrame(_:)`` when there are bytes to read, since none may come when this is
+    ///   called.
     func hasEnded() throws(LinkError) -> Bool {
         var byte: UInt8 = 0
         let seen = unsafe cscx_peek(descriptor, &byte, 1)
@@ -146,7 +148,7 @@ public final class SocketStream: ByteStream {
 }
 
 extension Deadline {
-    /// Time left, rounded up, as the system's calls take it: zero only when the deadline has passed.
+    /// Time left in milliseconds, rounded up, as system calls take it: zero only when the deadline has passed.
     func milliseconds(atMost limit: Int32) -> Int32 {
         guard let remaining else { return limit }
         guard remaining > .zero else { return 0 }
@@ -155,7 +157,7 @@ extension Deadline {
 }
 
 extension LinkError {
-    /// A failed system call: what it was about, what it was to do, and the system's number, negative or not.
+    /// Makes an error of a failed system call: on what, to do what, and the system's error number, negative or not.
     static func system(_ name: String, _ action: String, _ code: Int32) -> LinkError {
         .disconnected("\(name): cannot \(action): \(unsafe String(cString: strerror(abs(code))))")
     }

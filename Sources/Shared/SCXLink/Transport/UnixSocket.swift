@@ -9,9 +9,9 @@ import Synchronization
     import Darwin
 #endif
 
-/// Connections to a Unix socket, which is a name in the file system.
+/// Makes connections to a Unix socket, which has a path in the file system.
 public enum UnixSocket {
-    /// Connects to a listener; waits while its queue is full, but not for it to appear.
+    /// Connects to a listener; waits while the listener's queue is full, but not for a listener to appear.
     public static func connect(path: String, before deadline: Deadline) throws(LinkError) -> SocketStream {
         try check(path)
         while true {
@@ -27,7 +27,7 @@ public enum UnixSocket {
         }
     }
 
-    /// Refuses a path that the system would cut short.
+    /// Refuses a path that is too long for the system.
     fileprivate static func check(_ path: String) throws(LinkError) {
         let limit = cscx_unix_path_limit()
         guard (1...limit).contains(path.utf8.count), !path.utf8.contains(0) else {
@@ -36,23 +36,24 @@ public enum UnixSocket {
     }
 }
 
-/// A listening Unix socket, which only this user may connect to.
+/// A listening Unix socket to which only this user may connect.
 ///
-/// Replaces the socket that a dead process left behind, never one that answers, nor any other file. The file is
-/// removed with `close`.
+/// It replaces a socket that a dead process left behind, but never one on which somebody answers, nor any other file.
+/// `close` removes the socket's file.
 public final class UnixListener: Sendable {
     public let path: String
     private let descriptor: Int32
     private let file: (device: UInt64, inode: UInt64)
     private let isClosed = Atomic(false)
 
-    /// Starts to listen.
+    /// Begins to listen.
     ///
-    /// - Throws: ``LinkError/disconnected(_:)``: a path of wrong length, a socket that answers, another file, or the
-    ///   system's reason.
+    /// - Throws: ``LinkError/disconnected(_:)`` when the path is too long, another process listens there, the path is
+    ///   another kind of file, or the system refuses.
     public init(path: String) throws(LinkError) {
         try UnixSocket.check(path)
-        // Two that start at once could each take the other's new socket for a stale one.
+        // Two processes that start at the same time could each take the other's new socket for a left one, so they
+        // lock the directory.
         let directory = try Self.lockDirectory(of: path)
         defer { cscx_close(directory) }
         var descriptor = unsafe cscx_unix_listen(path)
@@ -85,12 +86,12 @@ public final class UnixListener: Sendable {
             if isClosed.load(ordering: .acquiring) { throw .disconnected("\(path): no longer listening") }
             let connection = cscx_accept(descriptor)
             if connection >= 0 { return try SocketStream(descriptor: connection, name: path) }
-            // Slices, since not every system wakes a listener that is shut down.
+            // Wait for short times only, since not every system wakes a listener that was shut down.
             let slice = deadline.milliseconds(atMost: 100)
             guard slice > 0 else { throw .timedOut("\(path): nobody connected") }
             switch connection {
             case -EAGAIN, -EWOULDBLOCK: _ = cscx_wait(descriptor, 0, slice)
-            // Too many open files: connections that end make room.
+            // There are too many open files. Wait until other connections end.
             case -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM: usleep(UInt32(slice) * 1000)
             default:
                 if isClosed.load(ordering: .acquiring) { continue }
@@ -99,13 +100,13 @@ public final class UnixListener: Sendable {
         }
     }
 
-    /// Stops listening and removes the socket, and makes an `accept` that waits throw.
+    /// Stops listening, removes the socket's file, and makes an `accept` that waits throw.
     ///
-    /// May be called from any thread, and twice.
+    /// It may be called from any thread, and twice.
     public func close() {
         guard !isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
         cscx_shutdown(descriptor)
-        // Somebody may have put another file there.
+        // Somebody may have put another file at this path; only this socket may be removed.
         var found = cscx_file_identity()
         if unsafe cscx_identify(path, &found) == 0, file == (found.device, found.inode) {
             _ = unsafe cscx_unlink(path)
