@@ -1,6 +1,7 @@
 #if defined(__APPLE__)
 
-// No memory here can be sealed, so that a peer could end this process by truncating it: the link stays on the socket.
+// No memory can be sealed here, so a peer could end this process by truncating it. The link therefore stays on the
+// socket.
 #include "processes.h"
 #include "shared_memory.h"
 

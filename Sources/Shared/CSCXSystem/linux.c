@@ -37,12 +37,12 @@ int cscx_memory_create(size_t count) {
 int cscx_memory_check(int memory, size_t count) {
     const int found = fcntl(memory, F_GET_SEALS);
     if (found < 0) { return -EINVAL; }
-    // A file that could shrink would let the peer end this process: reading past its end raises SIGBUS.
+    // If the file could shrink, the peer could end this process: reading past the end of a file raises SIGBUS.
     if ((found & seals) != seals) { return -EPERM; }
     struct stat status;
     if (fstat(memory, &status) < 0) { return -EINVAL; }
     if (status.st_size < 0 || (uint64_t)status.st_size != count) { return -EFBIG; }
-    // Huge pages raise SIGBUS too, when the peer punches a hole and no other huge page is free.
+    // Huge pages raise SIGBUS too, when the peer punches a hole into the file and no other huge page is free.
     struct statfs system;
     if (fstatfs(memory, &system) < 0 || system.f_type != TMPFS_MAGIC) { return -EINVAL; }
     return 0;
@@ -92,7 +92,7 @@ long cscx_receive_descriptor(int socket, void *bytes, size_t count, int *descrip
     int found = 0;
     for (struct cmsghdr *head = CMSG_FIRSTHDR(&message); head; head = CMSG_NXTHDR(&message, head)) {
         if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) { continue; }
-        // The padding leaves room for a second one: every descriptor that came must be kept or closed.
+        // The padding has room for a second descriptor, and every one that came must be kept or closed.
         const size_t here = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         for (size_t i = 0; i < here; i++) {
             int one = -1;
@@ -120,7 +120,7 @@ int cscx_peer_process(int socket) {
     struct ucred peer;
     socklen_t size = sizeof peer;
     if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) { return 0; }
-    // Zero: a process that this one's part of the system cannot see.
+    // It is 0 for a process that cannot be seen from this process's namespace.
     return peer.pid > 0 ? peer.pid : 0;
 }
 

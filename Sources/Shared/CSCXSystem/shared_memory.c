@@ -26,12 +26,13 @@ static inline void pause_briefly(void) {
 void cscx_spin64(const void *word, uint64_t seen, uint32_t nanoseconds) {
     const uint64_t end = nanoseconds_now() + nanoseconds;
     do {
-        // A pause takes 10 to 50 ns by processor, so the clock is read about each microsecond at most.
+        // A pause takes 10 to 50 ns, depending on the processor, so the clock is read about once a microsecond at
+        // most.
         for (int i = 0; i < 16; i++) {
             if (cscx_load64(word) != seen) { return; }
             pause_briefly();
         }
-        // Whoever computes the answer may wait for this core.
+        // The thread that computes the answer may be waiting for this core.
         sched_yield();
     } while (nanoseconds_now() < end);
 }

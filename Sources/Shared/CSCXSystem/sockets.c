@@ -63,7 +63,8 @@ int cscx_unix_listen(const char *path) {
     if (wrong < 0) { return wrong; }
     const int listener = unix_socket();
     if (listener < 0) { return listener; }
-    // Linux gives the file the socket's mode, so that nobody can connect before the chmod; elsewhere this fails.
+    // Linux creates the file with the socket's mode, so nobody can connect before the chmod; on other systems fchmod
+    // fails.
     (void)fchmod(listener, S_IRUSR | S_IWUSR);
     if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0) { return fail(listener); }
     if (chmod(path, S_IRUSR | S_IWUSR) < 0 || listen(listener, 128) < 0) {

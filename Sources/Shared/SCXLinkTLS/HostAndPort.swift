@@ -3,7 +3,7 @@ public struct HostAndPort: Equatable, Sendable {
     public let host: String
     public let port: Int
 
-    /// Reads an address; a host with colons, as IPv6 has, stands in brackets.
+    /// Reads an address; a host with colons, such as an IPv6 address, must be in brackets.
     public init?(_ text: String) {
         guard text.hasPrefix("tcp://"), let colon = text.lastIndex(of: ":") else { return nil }
         let host = text[text.index(text.startIndex, offsetBy: 6)..<colon]

@@ -2,13 +2,14 @@ import Dispatch
 import SCXLink
 import Synchronization
 
-/// A value under a lock, and a way to wait until it has changed as wished.
+/// A value under a lock, and a way to wait until it has a wanted state.
 ///
-/// It joins the threads that block in a ``TLSStream`` with the event loop that serves its socket and may not block.
+/// It connects the threads that block in a ``TLSStream`` with the event loop that serves the socket and must not
+/// block.
 final class Monitor<State: Sendable>: Sendable {
     private struct Guarded: Sendable {
         var state: State
-        /// What wakes each thread that waits for a change.
+        /// The semaphores of the threads that wait for a change.
         var waiting: [DispatchSemaphore] = []
     }
 
@@ -16,7 +17,7 @@ final class Monitor<State: Sendable>: Sendable {
 
     init(_ state: State) { guarded = Mutex(Guarded(state: state)) }
 
-    /// Changes the value, then wakes those who wait.
+    /// Changes the value, then wakes the threads that wait.
     func update<Result: Sendable>(_ change: @Sendable (inout State) -> Result) -> Result {
         let (result, waiting) = guarded.withLock { guarded in
             let result = change(&guarded.state)
@@ -27,7 +28,7 @@ final class Monitor<State: Sendable>: Sendable {
         return result
     }
 
-    /// Waits until `attempt` gives a result, or until the deadline, when it gives nil.
+    /// Waits until `attempt` returns a result; returns nil if the deadline passes before that.
     func wait<Result: Sendable>(
         before deadline: Deadline, for attempt: @Sendable (inout State) -> Result?
     ) -> Result? {
@@ -52,7 +53,7 @@ extension Deadline {
     fileprivate var dispatchTime: DispatchTime {
         guard let remaining else { return .distantFuture }
         let (seconds, attoseconds) = remaining.components
-        // A day is as good as longer, and does not overflow.
+        // A day is as good as a longer time, and does not overflow.
         let nanoseconds = Int(min(seconds, 86_400)) * 1_000_000_000 + Int(attoseconds / 1_000_000_000)
         return .now() + .nanoseconds(nanoseconds)
     }

@@ -21,6 +21,6 @@ func date(_ moment: Int) -> String {
 func currentTime() -> Int { time(nil) }
 
 extension IOError {
-    /// The system's word for it.
+    /// The system's text for this error.
     var systemReason: String { unsafe String(cString: strerror(errnoCode)) }
 }

@@ -5,21 +5,22 @@ public import SCXLink
 
 /// Connects to workers over TCP and mutual TLS 1.3.
 public enum TLSClient {
-    /// Connects to a worker, and returns when both sides know each other.
+    /// Connects to a worker, and returns when both sides have verified each other's certificates.
     ///
-    /// In TLS 1.3 the worker judges this side's certificate last: when it refuses, the first ``TLSStream/read(_:before:)``
-    /// says so.
+    /// In TLS 1.3 the worker verifies this side's certificate last. If it refuses the certificate, the first
+    /// ``TLSStream/read(_:before:)`` throws an error that says so.
     ///
     /// - Parameters:
     ///   - host: Name or address of the worker's machine.
     ///   - port: The worker's port.
-    ///   - identity: Who this side is, and whom it trusts.
-    ///   - name: The host name that the worker's certificate must carry. Without one, the certificate must itself be in
-    ///     the identity's trust file: then it is known, and no name is needed. Where the file names an authority, who may
-    ///     have signed certificates of many hosts, the name tells them apart.
-    ///   - deadline: For the connection with its handshake, which may take 10 seconds in any case.
-    /// - Returns: A stream that the caller closes.
-    /// - Throws: ``LinkError`` that names the worker. Not to be called on an event loop.
+    ///   - identity: This side's certificate and key, and whom it trusts.
+    ///   - name: The host name that the worker's certificate must have. Without a name, the certificate must itself
+    ///     be in the identity's trust file; then it is known, and no name is needed. If the trust file has an
+    ///     authority, which may have signed certificates of many hosts, the name distinguishes them.
+    ///   - deadline: Until when the connection and its handshake must be complete; a handshake may take 10 seconds in
+    ///     any case.
+    /// - Returns: A stream that the caller must close.
+    /// - Throws: ``LinkError`` that names the worker. Do not call it on an event loop.
     public static func connect(
         host: String, port: Int, identity: TLSIdentity, name: String? = nil, before deadline: Deadline
     ) throws(LinkError) -> TLSStream {
@@ -63,5 +64,5 @@ public enum TLSClient {
     }
 }
 
-/// Buffers for encrypted bytes: large ones pay when tensors stream in.
+/// Sizes of the buffers for encrypted bytes; large ones are faster when tensors stream in.
 let receiveBuffers = AdaptiveRecvByteBufferAllocator(minimum: 4 << 10, initial: 64 << 10, maximum: 1 << 20)

@@ -9,22 +9,23 @@ import NIOSSL
     import Darwin
 #endif
 
-/// Who this side is, and whom it trusts: the files behind both ends of mutual TLS 1.3.
+/// This side's certificate and key, and the certificates that it trusts, for either end of mutual TLS 1.3.
 ///
-/// A peer is accepted when its certificate is within its dates and is one of those in the trust file. Such a certificate
-/// needs no host name that fits, since nobody else holds its key. Those that are only signed by one in the file are
-/// taken where ``TLSClient`` or ``TLSServer`` is asked to. The system's own list of authorities plays no part.
+/// A peer is accepted if its certificate is within its dates and is itself in the trust file. Such a certificate need
+/// not name the host, since nobody else holds its key. Certificates that are only signed by one in the file are
+/// accepted if the caller of ``TLSClient`` or ``TLSServer`` asks for that. The system's own list of authorities plays
+/// no part.
 public struct TLSIdentity: Sendable {
-    /// Name of the trust file, for errors.
+    /// The path of the trust file, for error texts.
     let trustFile: String
     let trusted: [NIOSSLCertificate]
     private let configuration: TLSConfiguration
 
-    /// Reads the files, all of them PEM.
+    /// Reads the files, which are all PEM.
     ///
     /// - Parameters:
     ///   - certificate: This side's certificate, followed by those that lead to its authority, if any.
-    ///   - key: The certificate's private key; others than its owner and group may not have access to it.
+    ///   - key: The certificate's private key. Only the file's owner and group may have access to it.
     ///   - trusted: Certificates of peers, or of authorities that sign them.
     /// - Throws: ``TLSFileError``
     public init(certificate: String, key: String, trusted: String) throws(TLSFileError) {
@@ -55,7 +56,7 @@ public struct TLSIdentity: Sendable {
             trusted: "\(directory)/trusted.pem")
     }
 
-    /// What connections of one kind have in common.
+    /// Makes the TLS settings that all connections with this kind of verification share.
     func context(_ verification: CertificateVerification) throws -> NIOSSLContext {
         var configuration = configuration
         configuration.certificateVerification = verification
@@ -98,7 +99,7 @@ public struct TLSIdentity: Sendable {
         guard status.st_size <= limit else {
             throw TLSFileError(path: path, reason: "is too large for keys and certificates")
         }
-        // One allocation of the right size, so that growing leaves no copies of a key behind.
+        // Allocate the right size at once, since an array that grows leaves copies of a key in freed memory.
         var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
         var done = 0
         while done < bytes.count {
@@ -123,7 +124,7 @@ public struct TLSIdentity: Sendable {
         #endif
     }
 
-    /// Overwrites a secret, in a way that the optimiser may not leave out.
+    /// Overwrites a secret in a way that the optimiser must not remove.
     private static func erase(_ bytes: inout [UInt8]) {
         unsafe bytes.withUnsafeMutableBytes { bytes in
             guard let start = bytes.baseAddress else { return }

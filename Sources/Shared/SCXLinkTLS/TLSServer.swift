@@ -3,14 +3,14 @@ import NIOPosix
 import NIOSSL
 public import SCXLink
 
-/// Takes connections over TCP and mutual TLS 1.3.
+/// Accepts connections over TCP and mutual TLS 1.3.
 ///
-/// Peers prove who they are before anybody sees them here. Handshakes run beside each other on event loops, so that one
-/// who is silent or speaks no TLS holds up nobody; each has 10 seconds, and when more than ``handshakeLimit`` run at once
-/// the oldest is ended.
+/// ``accept(before:)`` returns only peers whose certificates have been verified. Handshakes run concurrently on event
+/// loops, so a peer that is silent or does not speak TLS delays nobody. Each handshake has 10 seconds, and when more
+/// than ``handshakeLimit`` are under way the oldest is ended.
 public final class TLSServer: Sendable {
     static let handshakeLimit = 256
-    /// Connections that wait for ``accept(before:)``; more are closed.
+    /// The most connections that wait for ``accept(before:)``; further ones are closed.
     private static let acceptLimit = 64
 
     private struct State: Sendable {
@@ -25,16 +25,17 @@ public final class TLSServer: Sendable {
     private let channel: any Channel
     private let monitor: Monitor<State>
 
-    /// Listens.
+    /// Begins to listen.
     ///
     /// - Parameters:
     ///   - host: Name or address of this machine to listen on.
     ///   - port: 0 for any that is free.
-    ///   - identity: Who this side is, and whom it lets in.
-    ///   - takesSigned: Whether clients may also show certificates that are signed by one in the trust file. Then list
-    ///     authorities only, since BoringSSL lets every certificate of the file vouch for others.
-    ///   - onRefusal: Told why a peer was turned away; called on an event loop, so it may not block.
-    /// - Throws: ``LinkError`` when the address cannot be had. Not to be called on an event loop.
+    ///   - identity: This side's certificate and key, and whom it lets in.
+    ///   - takesSigned: Whether clients may also have certificates that are only signed by one in the trust file. If
+    ///     so, put only authorities into that file, since BoringSSL lets every certificate in it vouch for others.
+    ///   - onRefusal: Called with the reason when a peer is refused. It is called on an event loop, so it must not
+    ///     block.
+    /// - Throws: ``LinkError`` when the address cannot be used. Do not call it on an event loop.
     public init(
         host: String, port: Int, identity: TLSIdentity, takesSigned: Bool = false,
         onRefusal: @escaping @Sendable (LinkError) -> Void = { _ in }
@@ -71,9 +72,10 @@ public final class TLSServer: Sendable {
 
     deinit { close() }
 
-    /// Waits for the next peer that has proved who it is.
+    /// Waits for the next peer whose certificate was verified.
     ///
-    /// - Throws: ``LinkError/timedOut(_:)`` after the deadline, ``LinkError/disconnected(_:)`` once the server is closed.
+    /// - Throws: ``LinkError/timedOut(_:)`` after the deadline, ``LinkError/disconnected(_:)`` once the server is
+    ///   closed.
     public func accept(before deadline: Deadline = .never) throws(LinkError) -> TLSStream {
         let outcome = monitor.wait(before: deadline) { state -> Result<TLSStream, LinkError>? in
             if let stream = state.ready.popFirst() { return .success(stream) }
@@ -83,9 +85,9 @@ public final class TLSServer: Sendable {
         return try outcome.get()
     }
 
-    /// Stops to listen, and ends the connections that nobody has accepted yet.
+    /// Stops listening, and ends the connections that nobody has accepted yet.
     ///
-    /// May be called from any thread, and twice.
+    /// It may be called from any thread, and twice.
     public func close() {
         channel.close(promise: nil)
         let streams = monitor.update { state in
@@ -104,9 +106,9 @@ public final class TLSServer: Sendable {
         oldest?.fail(.timedOut("\(oldest?.peer ?? ""): too many handshakes at once, and this was the oldest"))
     }
 
-    /// Moves a stream on after its handshake.
+    /// Hands a stream to ``accept(before:)`` after its handshake.
     ///
-    /// - Returns: Why the peer is turned away, if it is.
+    /// - Returns: Why the peer is refused, if it is.
     private static func end(
         _ stream: TLSStream, _ outcome: Result<TLSStream, LinkError>, _ monitor: Monitor<State>
     ) -> LinkError? {

@@ -3,20 +3,22 @@ public import SCXLink
 
 /// Bytes to and from one peer over TCP and mutual TLS 1.3.
 ///
-/// The socket belongs to an event loop of NIO, which also encrypts and decrypts; the threads that read and write only
-/// move bytes to and from its queues. Both queues are bounded: a peer that sends faster than is read is stopped by TCP,
-/// and a write waits for a peer that reads too slowly.
+/// The socket belongs to an event loop of NIO, which also encrypts and decrypts. The threads that call
+/// ``read(_:before:)`` and ``write(_:before:)`` only move bytes from and to the stream's queues. Both queues have
+/// limits: when a peer sends faster than this side reads, TCP stops the peer, and a write waits for a peer that reads
+/// too slowly.
 ///
 /// ``close()`` must be called: dropping the last reference leaves the connection open.
 public final class TLSStream: ByteStream {
-    /// The peer in words for errors, as in `worker at example.org:7070`.
+    /// The name of the peer for error texts, such as `worker at example.org:7070`.
     public let peer: String
 
     private let monitor = Monitor(State())
 
-    /// Received bytes that wait for a reader; more may come than this, as many as one pass of the event loop reads.
+    /// How many received bytes may wait for a reader before the socket is no longer read; one pass of the event loop
+    /// may add more than this.
     static let receivedLimit = 8 << 20
-    /// Bytes on their way to the system.
+    /// The most bytes that may be waiting to be sent.
     private static let unsentLimit = 2 << 20
     private static let pieceBytes = 1 << 18
 
@@ -26,11 +28,11 @@ public final class TLSStream: ByteStream {
         /// SHA-256 of the peer's public key, once the handshake is over.
         var key: [UInt8]?
         var isClosed = false
-        /// Why nothing more will come; what was received before may still be read.
+        /// Why nothing more will be received; bytes that were received before may still be read.
         var end: LinkError?
         var received = CircularBuffer<ByteBuffer>()
         var receivedBytes = 0
-        /// The event loop has stopped to read from the socket.
+        /// Whether the event loop has stopped reading from the socket.
         var isHeld = false
         var unsentBytes = 0
 
@@ -54,7 +56,7 @@ public final class TLSStream: ByteStream {
 
     private struct Taken: Sendable {
         let bytes: ByteBuffer
-        /// Where to ask for more.
+        /// The channel to tell that there is room for more.
         let resume: (any Channel)?
     }
 
@@ -88,14 +90,14 @@ public final class TLSStream: ByteStream {
             var piece = channel.allocator.buffer(capacity: count)
             unsafe piece.writeBytes(UnsafeRawBufferPointer(rebasing: buffer[sent..<sent + count]))
             channel.writeAndFlush(piece).whenComplete { _ in
-                // If it failed, the channel's handler says why.
+                // If the write failed, the channel's handler sets the reason.
                 self.monitor.update { $0.unsentBytes -= count }
             }
             sent += count
         }
     }
 
-    /// Waits until `count` more bytes may be on their way.
+    /// Waits until `count` more bytes may wait to be sent.
     private func reserve(_ count: Int, before deadline: Deadline) throws(LinkError) -> any Channel {
         let outcome = monitor.wait(before: deadline) { state -> Result<any Channel, LinkError>? in
             if let end = state.end { return .failure(end) }
@@ -128,7 +130,7 @@ public final class TLSStream: ByteStream {
 
     public func close() { fail(.disconnected("\(peer): closed on this side")) }
 
-    /// Ends the stream, keeping nothing that was received.
+    /// Ends the stream and drops what was received.
     func fail(_ error: LinkError) {
         let channel = monitor.update { state in
             state.end = state.end ?? error
@@ -141,9 +143,9 @@ public final class TLSStream: ByteStream {
     }
 }
 
-/// What the event loop, and those who connect, do with a stream.
+/// What the event loop, and those who connect, call on a stream.
 extension TLSStream {
-    /// Waits for the end of the handshake.
+    /// Waits until the handshake is over.
     func waitUntilReady(before deadline: Deadline) throws(LinkError) {
         let outcome = monitor.wait(before: deadline) { state -> Result<Void, LinkError>? in
             if let end = state.end { return .failure(end) }
@@ -165,10 +167,10 @@ extension TLSStream {
         }
     }
 
-    /// Says that the handshake is over, unless the stream is.
+    /// Notes that the handshake is over, unless the stream has ended.
     ///
     /// - Parameter key: SHA-256 of the peer's public key.
-    /// - Returns: False when the stream has ended before.
+    /// - Returns: False when the stream had ended before.
     func becomeReady(key: [UInt8]) -> Bool {
         monitor.update { state in
             state.isReady = state.end == nil
@@ -187,7 +189,7 @@ extension TLSStream {
         }
     }
 
-    /// Whether the socket should not be read now; a reader will ask for more when there is room.
+    /// Whether the event loop should stop reading the socket for now; a reader resumes it when there is room.
     func holdIfFull() -> Bool {
         monitor.update { state in
             state.isHeld = state.receivedBytes >= Self.receivedLimit
@@ -195,7 +197,7 @@ extension TLSStream {
         }
     }
 
-    /// Notes why nothing more will come.
+    /// Sets why nothing more will be received, unless a reason is set already.
     ///
     /// - Returns: The first reason.
     @discardableResult

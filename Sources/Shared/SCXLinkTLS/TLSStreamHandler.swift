@@ -4,7 +4,7 @@ import NIOSSL
 import NIOTLS
 import SCXLink
 
-/// Moves bytes between a channel, behind its TLS handler, and a ``TLSStream``.
+/// Moves bytes between a channel, after its TLS handler, and a ``TLSStream``.
 final class TLSStreamHandler: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
@@ -17,7 +17,9 @@ final class TLSStreamHandler: ChannelDuplexHandler {
     /// Whether the peer's certificate must itself be in the trust file.
     private let needsPin: Bool
     private let onHandshake: (Result<TLSStream, LinkError>) -> Void
-    /// Whether the stream is this channel's: a host with several addresses is tried at several at once.
+    /// Whether the stream uses this channel.
+    ///
+    /// For a host with several addresses, several channels are tried at once.
     private var isMine = false
     private var isReady = false
     private var timer: Scheduled<Void>?
@@ -25,11 +27,11 @@ final class TLSStreamHandler: ChannelDuplexHandler {
     /// Makes the handler of one connection.
     ///
     /// - Parameters:
-    ///   - stream: What takes the bytes.
+    ///   - stream: The stream that receives the bytes.
     ///   - identity: Whom this side trusts.
-    ///   - needsPin: Whether the peer's certificate must itself be in the trust file: not enough then that it is signed
-    ///     by one that is.
-    ///   - onHandshake: Told once how the handshake went.
+    ///   - needsPin: Whether the peer's certificate must itself be in the trust file. If so, it is not enough that
+    ///     one in the file has signed it.
+    ///   - onHandshake: Called once with the result of the handshake.
     init(
         _ stream: TLSStream, identity: TLSIdentity, needsPin: Bool,
         onHandshake: @escaping (Result<TLSStream, LinkError>) -> Void = { _ in }
@@ -96,7 +98,7 @@ final class TLSStreamHandler: ChannelDuplexHandler {
     }
 }
 
-/// What went wrong, in words that help.
+/// Error texts that say what went wrong.
 extension TLSStreamHandler {
     private var notPinned: String {
         "\(stream.peer): its certificate is signed by one in \(identity.trustFile) but is not in the file itself: "
@@ -107,13 +109,13 @@ extension TLSStreamHandler {
         certificate(context).map(identity.trusted.contains) ?? false
     }
 
-    /// SHA-256 of the peer's public key, by which it is known whatever certificate carries it.
+    /// SHA-256 of the peer's public key, by which the peer is identified whatever certificate it has.
     private func keyDigest(_ context: ChannelHandlerContext) -> [UInt8]? {
         guard let key = try? certificate(context)?.extractPublicKey().toSPKIBytes() else { return nil }
         return Array(SHA256.hash(data: key))
     }
 
-    /// The certificate that the peer showed, verified or not.
+    /// The certificate that the peer sent, verified or not.
     private func certificate(_ context: ChannelHandlerContext) -> NIOSSLCertificate? {
         try? context.pipeline.syncOperations.nioSSL_peerCertificate()
     }
@@ -155,7 +157,7 @@ extension TLSStreamHandler {
             return "it does not speak TLS 1.3"
         }
         if says("EOF during") { return "it closed the connection during the handshake" }
-        // What is left of BoringSSL's line once its number and the file it was compiled from are off.
+        // What remains of BoringSSL's error line without its number and source file.
         let parts = text.split { $0 == ":" || $0 == " " }
         let reason = parts.first { $0.contains("_") && $0.allSatisfy { $0.isUppercase || $0 == "_" } }
         return "TLS failed" + (reason.map { ": " + $0.lowercased().replacing("_", with: " ") } ?? "")

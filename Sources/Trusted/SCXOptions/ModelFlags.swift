@@ -15,7 +15,7 @@ package struct ThreadsFlag: ParsableArguments {
         }
     }
 
-    /// New threads, as many as were asked for.
+    /// Makes a pool of as many threads as were asked for.
     package var pool: ThreadPool { ThreadPool(threads: threads ?? ThreadPool.systemCores) }
 }
 
@@ -31,13 +31,13 @@ package struct ModelFlags: ParsableArguments {
     package var threads: Int? { compute.threads }
     package var pool: ThreadPool { compute.pool }
 
-    /// The directory that was named, or that of the bundled model.
+    /// The directory that `--model` names, or that of the bundled model.
     ///
     /// - Returns: A path.
     /// - Throws: `ValidationError` when there is no bundled model.
     package func directory() throws -> String { try model ?? BundledModel.directory() }
 
-    /// The model in it.
+    /// Opens the model in that directory.
     ///
     /// - Returns: Its files, opened and checked.
     /// - Throws: ``CheckpointError`` that names the file at fault.
@@ -73,7 +73,7 @@ package struct CacheFlag: ParsableArguments {
 }
 
 extension BundledModel {
-    /// Where it lies, for what cannot be done without.
+    /// The bundled model's directory, for commands that need a model.
     ///
     /// - Returns: A path.
     /// - Throws: `ValidationError` when it is not there.

@@ -4,13 +4,13 @@ package import SCXInference
 import SCXProfiles
 package import SCXText
 
-/// What proposes tokens of an answer before the model computes them, as `--speculate` has it.
+/// Which method proposes tokens of an answer before the model computes them, as `--speculate` names it.
 package enum SpeculateFlag: Equatable, ExpressibleByArgument {
     case off
     case ngram(longest: Int)
     case model(directory: String, longest: Int)
 
-    /// Tokens of a draft where a model's option does not say.
+    /// The most tokens of a draft of a model, when the option does not say.
     private static let defaultLongest = 4
     private static let lengths = 1...32
 
@@ -23,7 +23,7 @@ package enum SpeculateFlag: Equatable, ExpressibleByArgument {
             guard let longest = Self.length(parts[1]) else { return nil }
             self = .ngram(longest: longest)
         case ("model", 2):
-            // What follows the last colon is the length if it is a number.
+            // If a number follows the last colon, it is the length of a draft.
             guard let colon = parts[1].lastIndex(of: ":"),
                 Int(parts[1][parts[1].index(after: colon)...]) != nil
             else {
@@ -43,7 +43,7 @@ package enum SpeculateFlag: Equatable, ExpressibleByArgument {
         Int(text).flatMap { lengths.contains($0) ? $0 : nil }
     }
 
-    /// Most tokens of a draft; 0 for none.
+    /// The most tokens of a draft; 0 when nothing proposes tokens.
     package var longest: Int {
         switch self {
         case .off: 0
@@ -54,7 +54,7 @@ package enum SpeculateFlag: Equatable, ExpressibleByArgument {
     package var defaultValueDescription: String { "off" }
 }
 
-/// A way to draft that is ready, for any number of engines.
+/// A drafting method whose files are loaded, for any number of engines.
 package enum OpenDrafts {
     case off
     case ngram(longest: Int)
@@ -63,13 +63,13 @@ package enum OpenDrafts {
     /// Loads what the option names.
     ///
     /// - Parameters:
-    ///   - flag: Of the command.
+    ///   - flag: The command's option.
     ///   - checkpoint: The model that answers.
-    ///   - tokenizer: Its tokenizer.
-    ///   - name: Its name.
+    ///   - tokenizer: That model's tokenizer.
+    ///   - name: That model's name.
     ///   - weights: How a draft model's weights are held.
-    ///   - threads: That compute it; nil for one for each core.
-    /// - Throws: An error that names the file at fault, or says that the two models have other tokens.
+    ///   - threads: How many threads compute the draft model; nil for one for each core.
+    /// - Throws: An error that names the file at fault, or says that the two models have different tokens.
     package init(
         _ flag: SpeculateFlag, _ checkpoint: Checkpoint, _ tokenizer: Tokenizer?, name: String,
         weights: WeightFormat, threads: Int?
@@ -106,7 +106,7 @@ package enum OpenDrafts {
         }
     }
 
-    /// A drafter for one engine.
+    /// Makes a drafter for one engine.
     package func makeDrafter() -> (any Drafter)? {
         switch self {
         case .off: nil

@@ -3,14 +3,16 @@ import SCXLink
 import SCXLinkTLS
 import SCXWorker
 
-/// Takes connections and has each served on a thread of its own.
+/// Accepts connections and serves each on a thread of its own.
 enum Listener {
     case unix(UnixListener)
     case tls(TLSServer)
 
+    /// Begins to listen.
+    ///
     /// - Parameters:
     ///   - address: Where to listen.
-    ///   - identity: Who this worker is and whom it trusts; needed for TCP.
+    ///   - identity: This worker's certificate and key, and whom it trusts; needed for TCP.
     /// - Throws: ``LinkError`` that names the address.
     init(_ address: ListenAddress, _ identity: TLSIdentity?) throws(LinkError) {
         switch address {
@@ -22,7 +24,7 @@ enum Listener {
         }
     }
 
-    /// Accepts until the listener fails.
+    /// Accepts connections until the listener fails.
     func run(_ server: WorkerServer) throws(LinkError) {
         while true {
             do throws(LinkError) {
@@ -37,7 +39,7 @@ enum Listener {
                     Self.serve(server, stream) { stream }
                 }
             } catch {
-                // One connection that went away before it was taken is no reason to stop.
+                // A connection that ended before it was accepted is no reason to stop.
                 guard case .timedOut = error else { throw error }
             }
         }
@@ -47,8 +49,8 @@ enum Listener {
     ///
     /// - Parameters:
     ///   - server: Serves it.
-    ///   - bytes: The connection as it came, to be closed whatever happens.
-    ///   - prepare: Makes what is read from and written to; may wait for the peer.
+    ///   - bytes: The connection as it was accepted, which is closed in any case.
+    ///   - prepare: Makes the stream to serve of the connection; it may wait for the peer.
     private static func serve(
         _ server: WorkerServer, _ bytes: any ByteStream,
         _ prepare: @escaping @Sendable () throws(LinkError) -> any ByteStream

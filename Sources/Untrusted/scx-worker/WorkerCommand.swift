@@ -107,7 +107,7 @@ struct WorkerCommand: ParsableCommand {
         let server = WorkerServer(
             worker: Worker(model: decoder, limits: slots), digest: checkpoint.digest(), weights: format,
             limits: limits, recorder: recorder)
-        // Only now: a client that can connect can be served at once.
+        // Listen only now, so that a client that can connect can be served at once.
         let listener = try Listener(listen, identity)
         if !endWithInput { log("serving \(checkpoint.directory) in \(weights) at \(listen)") }
         try listener.run(server)
@@ -118,7 +118,7 @@ struct WorkerCommand: ParsableCommand {
         return try TLSIdentity(certificate: tlsCert, key: tlsKey, trusted: tlsCa)
     }
 
-    /// Ends this process when whoever holds the other end of standard input has ended.
+    /// Ends this process when standard input ends, which happens when the process that holds its other end has ended.
     private static func endWithInput() {
         Thread.detachNewThread {
             while !FileHandle.standardInput.availableData.isEmpty {}

@@ -3,17 +3,20 @@
 
 #include <stdint.h>
 
-// Processes of this machine. Functions return 0 where the system does not tell.
+// Information about processes of this machine. Functions return 0 when the system does not tell.
 
-/// The process at the other end of a connected Unix socket: the one that listened, for a client.
+/// The process at the other end of a connected Unix socket.
+///
+/// For a client that is the process that listened.
 int cscx_peer_process(int socket);
 
-/// The process that holds the other end of a TCP connection of this machine with itself.
+/// The process that holds the other end of a TCP connection within this machine.
 ///
-/// `own` and `other` are the port numbers of the two ends. Reads tables of the system: milliseconds.
+/// `own` and `other` are the port numbers of the two ends. It reads tables of the system, which takes milliseconds.
 int cscx_loopback_process(int own, int other);
 
-/// A number that another process with the same process number does not have: when it was started.
+/// When a process was started: a number that differs from that of another process that later gets the same process
+/// number.
 uint64_t cscx_process_start(int process);
 
 #endif
