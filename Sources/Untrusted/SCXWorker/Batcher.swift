@@ -1,17 +1,18 @@
 import Foundation
 import SCXLink
 
-/// Brings the requests of several connections together, so that one product serves them all.
+/// Collects the requests of several connections into batches, so that one product serves them all.
 ///
-/// There is no thread of its own: a connection whose request finds nobody computing leads, takes what waits, and
-/// computes it; the others sleep until their answers are there or the lead falls to them. A lone session thus loses
-/// no hand-over between threads.
+/// The batcher has no thread of its own. A connection's thread whose request finds nobody computing becomes the
+/// leader: it takes all requests that wait and computes them. The other threads sleep until their answers are there
+/// or one of them becomes the leader. So a session that is alone never waits for another thread to be woken.
 ///
-/// Generation comes in lockstep: after a batch, the sessions that were in it sample and ask again within
-/// microseconds of each other. So a leader waits a moment for those that asked lately, at most a tenth of what
-/// batches take: the blocks, that is, and not the short product of the head between two passes through them.
+/// Sessions that generate stay in step with each other: after a batch, those that were in it sample and ask again
+/// within microseconds of each other. So before a leader takes a batch, it waits a moment for the connections that
+/// asked lately. It waits at most a tenth of the time of a batch, by which the batches of the blocks are meant, and
+/// not the short product of the head between two of them.
 final class Batcher: @unchecked Sendable {
-    /// Answers requests of one batch, in order; each is the connection's number with its request.
+    /// Answers the requests of one batch, in their order; each is a connection's number with its request.
     private let compute: @Sendable ([(connection: UInt64, request: Request)]) -> [Result<Answer, LinkError>]
 
     /// A request that waits.
@@ -21,7 +22,7 @@ final class Batcher: @unchecked Sendable {
         let connection: UInt64
         let request: Request
         var answer: Result<Answer, LinkError>?
-        /// Batches that were computed while it waited for shorter ones to pass.
+        /// How many batches of shorter requests were computed while it waited.
         var passed = 0
 
         init(_ connection: UInt64, _ request: Request) {
@@ -30,16 +31,16 @@ final class Batcher: @unchecked Sendable {
         }
     }
 
-    /// Batches of short requests that go before a pass through the blocks at most.
+    /// The most batches of short requests that are computed before a pass through the blocks that waits.
     private static let passingLimit = 8
 
     // Everything below is guarded by `condition`.
     private let condition = NSCondition()
     private var waiting: [Pending] = []
     private var isLed = false
-    /// When each connection asked last.
+    /// When each connection last sent a request.
     private var lastAsked: [UInt64: ContinuousClock.Instant] = [:]
-    /// What the longest of the latest batches took; older ones fade.
+    /// The longest time of the latest batches; older ones count less and less.
     private var batchTime = Duration.zero
     private var batches = 0
     private var requests = 0
@@ -50,7 +51,7 @@ final class Batcher: @unchecked Sendable {
         self.compute = compute
     }
 
-    /// Requests served and products computed so far.
+    /// How many requests were served and how many products were computed so far.
     var counts: (requests: Int, batches: Int) { condition.withLock { (requests, batches) } }
 
     /// Forgets a connection that has ended.
@@ -58,14 +59,14 @@ final class Batcher: @unchecked Sendable {
         condition.withLock { _ = lastAsked.removeValue(forKey: connection) }
     }
 
-    /// Computes the answer to a request, together with those of others where that can be.
+    /// Computes the answer to a request, together with requests of others if possible.
     func answer(_ request: Request, connection: UInt64) -> Result<Answer, LinkError> {
         let pending = Pending(connection, request)
         condition.lock()
         defer { condition.unlock() }
         lastAsked[connection] = .now
         waiting.append(pending)
-        // A leader that gathers counts the waiting.
+        // Wakes the leader, which may be counting the requests that wait.
         condition.broadcast()
         while pending.answer == nil, isLed { condition.wait() }
         if let answer = pending.answer { return answer }
@@ -73,7 +74,7 @@ final class Batcher: @unchecked Sendable {
         isLed = true
         while pending.answer == nil { lead() }
         isLed = false
-        // If requests are left, one of their threads takes the lead.
+        // If requests are left, the thread of one of them becomes the leader.
         condition.broadcast()
         return pending.answer ?? .failure(.invalidRequest("not computed"))
     }
@@ -81,12 +82,13 @@ final class Batcher: @unchecked Sendable {
     /// Takes a batch, computes it without the lock, and hands out the answers.
     private func lead() {
         gather()
-        // A pass through the blocks takes long, everything else does not: whoever waits for a short answer is ready for
-        // the next pass soon, and all passes can be one. But clients that always have some on their way must not keep a
-        // pass off for ever.
+        // A pass through the blocks (`middle`) takes long, and all other requests are short. A connection that waits
+        // for a short answer will soon ask for its next pass, so serving short requests first lets all passes be
+        // computed as one. But clients that always have short requests on their way must not delay a pass for ever.
         let short = waiting.filter { $0.request.kind != .middle }
         let isShort = !short.isEmpty && waiting.allSatisfy { $0.passed < Self.passingLimit }
-        // A connection's requests that work on slots take turns; products of integers leave nothing behind.
+        // Of a connection's requests that use slots, a batch takes only one. Products of integers keep nothing, so it
+        // takes all of them.
         var connections: Set<UInt64> = []
         let batch = (isShort ? short : waiting).filter {
             $0.request.kind == .linearRing || connections.insert($0.connection).inserted
@@ -105,11 +107,11 @@ final class Batcher: @unchecked Sendable {
         condition.broadcast()
     }
 
-    /// Waits for the connections that asked lately and have not asked again.
+    /// Waits for the connections that asked lately and have not asked again yet.
     private func gather() {
         let now = ContinuousClock.now
         let patience = min(batchTime / 10, .milliseconds(5))
-        // Who has not asked for several batches is not expected.
+        // A connection that has not asked for several batches is not waited for.
         let lately = now - max(batchTime * 3, .milliseconds(50))
         let expected = lastAsked.values.count { $0 > lately }
         let limit = Date(timeIntervalSinceNow: patience / .seconds(1))

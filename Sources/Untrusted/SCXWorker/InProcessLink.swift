@@ -1,7 +1,7 @@
 public import SCXLink
 import Synchronization
 
-/// A worker in the same process: for tests, and for one machine that trusts itself.
+/// A link to a worker in the same process, for tests and for a single machine that is trusted.
 public final class InProcessLink: WorkerLink {
     private let worker: Worker
     private let counts = Mutex(Traffic())

@@ -9,12 +9,12 @@ import Synchronization
     import Darwin
 #endif
 
-/// Writes down everything that a worker receives and sends: see `docs/transcript.md`.
+/// Records everything that a worker receives and sends; see `docs/transcript.md`.
 ///
-/// A tensor is written before the line that speaks of it, and each line by one call, so that a worker that dies
-/// leaves a transcript that ends early but is right. The system writes both files to the disk when it sees fit: one
-/// that loses power may lose the end. When writing fails, recording ends with one loud warning and the worker goes on
-/// serving: its clients are not to suffer from a full disk.
+/// It writes a tensor before the line that names it, and each line by one system call. So when the worker dies, the
+/// transcript ends early but everything in it is right. It does not force the files to the disk, so the end may be
+/// lost when the machine loses power. When writing fails, for example because the disk is full, recording ends with
+/// one clear warning, and the worker goes on serving, so that its clients are not affected.
 public final class Recorder: Sendable {
     private let directory: String
     private let warn: @Sendable (TranscriptError) -> Void
@@ -24,18 +24,18 @@ public final class Recorder: Sendable {
     fileprivate struct State: ~Copyable {
         let lines: OwnedDescriptor
         let tensors: OwnedDescriptor
-        /// Bytes of `transcript.jsonl` up to its last whole line.
+        /// Bytes of `transcript.jsonl` up to the end of its last whole line.
         var lineBytes: Int
         /// Bytes of `transcript.bin`.
         var tensorBytes: Int
         var failure: TranscriptError?
     }
 
-    /// Begins a run in a directory, which is made unless it is there; a transcript in it is gone on with.
+    /// Begins a run in a directory; makes the directory if it is not there, and continues a transcript that is.
     ///
     /// - Parameters:
-    ///   - directory: Where to write, for this program's user alone to read.
-    ///   - warn: Called once, from any thread, should recording fail later.
+    ///   - directory: Where to write, readable by this program's user alone.
+    ///   - warn: Called once, from any thread, if recording fails later.
     /// - Throws: ``TranscriptError`` when the directory cannot be written, or another worker is recording there.
     public init(
         directory: String, warn: @escaping @Sendable (TranscriptError) -> Void = Recorder.print
@@ -53,7 +53,8 @@ public final class Recorder: Sendable {
         let tensors = try OwnedDescriptor("\(directory)/transcript.bin")
         let (lineBytes, tensorBytes) = (try lines.wholeLines(), tensors.size)
         var state = State(lines: lines, tensors: tensors, lineBytes: lineBytes, tensorBytes: tensorBytes)
-        // A line that a worker died in: readers ignore it, and the next must not be glued to it.
+        // The line that an earlier worker was writing when it died. Readers ignore it, but the next line must not
+        // continue it.
         guard ftruncate(state.lines.number, state.lineBytes) == 0 else {
             throw .system(state.lines.path, "cut off its incomplete last line")
         }
@@ -65,10 +66,12 @@ public final class Recorder: Sendable {
         self.state = Mutex(state)
     }
 
-    /// Why recording has ended, if it has.
+    /// Why recording has ended; nil while it goes on.
     public var failure: TranscriptError? { state.withLock { $0.failure } }
 
-    /// Writes down one message of a connection, whose number no other of this run has.
+    /// Records one message of a connection.
+    ///
+    /// No other connection of this run has the same number.
     public func record(_ message: Message, direction: TranscriptEntry.Direction, connection: UInt64) {
         let failure = state.withLock { state -> TranscriptError? in
             guard state.failure == nil else { return nil }
@@ -84,7 +87,8 @@ public final class Recorder: Sendable {
                 return nil
             } catch {
                 state.failure = error
-                // So that the transcript ends with a whole line; readers could do without.
+                // Removes the part of the line that was written, so that the transcript ends with a whole line;
+                // readers could do without.
                 _ = ftruncate(state.lines.number, state.lineBytes)
                 return error
             }
@@ -92,7 +96,7 @@ public final class Recorder: Sendable {
         if let failure { warn(failure) }
     }
 
-    /// Tells on standard error that recording has ended.
+    /// Prints to standard error that recording has ended.
     public static func print(_ failure: TranscriptError) {
         let text = Array("warning: RECORDING HAS ENDED, the transcript is incomplete: \(failure)\n".utf8)
         _ = unsafe text.withUnsafeBytes { unsafe write(STDERR_FILENO, $0.baseAddress, $0.count) }
@@ -119,7 +123,7 @@ extension Recorder.State {
     }
 }
 
-/// A file that grows at its end, closed with this value.
+/// The descriptor of a file that is only appended to; it is closed when this value is destroyed.
 private struct OwnedDescriptor: ~Copyable {
     let path: String
     let number: Int32
@@ -137,7 +141,7 @@ private struct OwnedDescriptor: ~Copyable {
         return unsafe fstat(number, &status) == 0 ? Int(status.st_size) : 0
     }
 
-    /// Bytes up to and with the last newline.
+    /// How many bytes there are up to the last newline, including it.
     func wholeLines() throws(TranscriptError) -> Int {
         var end = size
         var byte: UInt8 = 0
@@ -153,7 +157,7 @@ private struct OwnedDescriptor: ~Copyable {
         try unsafe bytes.withUnsafeBytes { b throws(TranscriptError) in
             var done = 0
             while done < b.count {
-                // A signal, or a nearly full disk, may cut a call short.
+                // A signal or a nearly full disk may make a call write less than it was asked to.
                 let count = unsafe write(number, b.baseAddress.map { unsafe $0 + done }, b.count - done)
                 if count < 0 {
                     if errno == EINTR { continue }

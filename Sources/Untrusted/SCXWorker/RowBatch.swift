@@ -1,10 +1,10 @@
 import SCXLink
 
-/// Elements that rows of requests and answers have.
+/// The types of the elements that rows of requests and answers have.
 protocol RowElement {
-    /// The rows that a payload carries; nil for one of another kind.
+    /// The rows of a payload; nil for a payload of another kind.
     static func rows(of payload: Request.Payload) -> (rows: Int, channels: Int, values: [Self])?
-    /// An answer of rows.
+    /// Makes the answer with these rows.
     static func answer(to request: Request, channels: Int, values: [Self]) -> Answer
 }
 
@@ -30,23 +30,23 @@ extension UInt32: RowElement {
     }
 }
 
-/// The requests of one product: their rows, one after the other.
+/// Requests that are computed as one product, with their rows one after the other.
 struct RowBatch<Element: RowElement> {
     struct Member {
         let request: Request
         let rows: Range<Int>
-        /// Its number among all requests, those that were refused included.
+        /// Its number among all requests of the batch, including those that were refused.
         fileprivate let index: Int
     }
 
     private(set) var members: [Member] = []
-    /// Rows of all members, row-major.
+    /// The rows of all members, row-major.
     private(set) var values: [Element] = []
     private(set) var answers: [Result<Answer, LinkError>]
 
     var rows: Int { members.last?.rows.upperBound ?? 0 }
 
-    /// Takes the rows of the requests that `admit` does not refuse.
+    /// Takes the rows of the requests, except of those that `admit` refuses by an error.
     init(
         _ jobs: [WorkerState.Job], channels: Int,
         admit: (WorkerState.Job, _ rows: Int) throws(LinkError) -> Void
@@ -60,7 +60,7 @@ struct RowBatch<Element: RowElement> {
                 try admit(job, tensor.rows)
                 members.append(
                     Member(request: job.request, rows: rows..<rows + tensor.rows, index: index))
-                // A request alone is not copied.
+                // The rows of a single request are not copied.
                 if values.isEmpty { values = tensor.values } else { values += tensor.values }
             } catch {
                 answers[index] = .failure(error)

@@ -1,13 +1,13 @@
 import SCXInference
 import SCXLink
 
-/// The slots of all connections, within limits.
+/// The slots of all connections, and the limits on their memory.
 ///
-/// Who lets a slot grow asks ``check(adding:slots:)`` first and says ``keep(_:at:)`` afterwards.
+/// Before a slot grows, call ``check(adding:slots:)``; afterwards call ``keep(_:at:)``.
 struct SlotMemory {
     private struct Place {
         let slot: WorkerSlot
-        /// Its bytes when they were last counted.
+        /// The bytes that the slot had when they were last counted.
         var byteCount: Int
     }
 
@@ -26,12 +26,12 @@ struct SlotMemory {
 
     subscript(key: SlotKey) -> WorkerSlot? { places[key]?.slot }
 
-    /// Decides whether the slots may grow.
+    /// Checks that slots may grow.
     ///
     /// - Parameters:
-    ///   - bytes: How much they would grow in all; negative when they shrink.
+    ///   - bytes: How many bytes they would grow by in all; negative when they shrink.
     ///   - slots: How many of them are new.
-    /// - Throws: ``LinkError/workerFull(_:)``.
+    /// - Throws: ``LinkError/workerFull(_:)`` when that would exceed a limit.
     func check(adding bytes: Int, slots: Int = 0) throws(LinkError) {
         guard slots == 0 || slots <= maximumSlots - places.count else {
             throw .workerFull("\(places.count) sessions of at most \(maximumSlots)")
@@ -41,7 +41,7 @@ struct SlotMemory {
         }
     }
 
-    /// Counts a slot that has changed, and keeps it if it is new.
+    /// Counts the bytes of a slot that has changed, and adds the slot if it is new.
     mutating func keep(_ slot: WorkerSlot, at key: SlotKey) {
         let bytes = slot.byteCount
         byteCount += bytes - (places[key]?.byteCount ?? 0)

@@ -4,16 +4,16 @@ import Synchronization
 
 /// The untrusted side: answers requests with the model's weights.
 ///
-/// Of a session it holds what requests left in its slot, and nothing else. Slots live in a name space for each
-/// connection.
+/// Of a session it keeps what requests left in the session's slot, and nothing else. Each connection has slot numbers
+/// of its own.
 public final class Worker: Sendable {
-    /// What all connections together may take.
+    /// Limits on what all connections together may take.
     public struct Limits: Sendable {
-        /// Slots at once.
+        /// The most slots at once.
         public var slots = Int.max
-        /// Bytes of all slots.
+        /// The most bytes of all slots.
         public var slotBytes = Int.max
-        /// Bytes of one answer.
+        /// The most bytes of one answer.
         public var answerBytes = 1 << 30
 
         public init() {}
@@ -29,19 +29,20 @@ public final class Worker: Sendable {
 
     /// Answers one request.
     ///
-    /// Requests of several threads take turns: one product uses all cores.
+    /// Requests of several threads are computed one after the other, since one product uses all cores.
     ///
-    /// - Throws: ``LinkError/invalidRequest(_:)`` when the request does not fit the model or its slots, and nothing
-    ///   has changed then; ``LinkError/workerFull(_:)`` when a limit is reached, and then a slot may have been cut
-    ///   where the request begins.
+    /// - Throws: ``LinkError/invalidRequest(_:)`` when the request does not fit the model or its slots; then nothing
+    ///   has changed. ``LinkError/workerFull(_:)`` when a limit is reached; then the slot may have been cut at the
+    ///   position where the request begins.
     public func answer(_ request: Request, connection: UInt64 = 0) throws(LinkError) -> Answer {
         let answers = answer(batch: [(connection, request)])
         return try answers[0].get()
     }
 
-    /// Answers requests of several connections, those that use the same weights by one product.
+    /// Answers requests of several connections; those that use the same weights are computed as one product.
     ///
-    /// - Parameter batch: At most one request of each connection, beside products of integers.
+    /// - Parameter batch: At most one request of each connection, except that there may be several `linearRing`
+    ///   requests.
     /// - Returns: For each request its own answer or error, as ``answer(_:connection:)`` gives it.
     public func answer(batch: [(connection: UInt64, request: Request)]) -> [Result<Answer, LinkError>] {
         let connections = batch.filter { $0.request.kind != .linearRing }.map(\.connection)
@@ -54,6 +55,8 @@ public final class Worker: Sendable {
         state.withLock { $0.memory.remove(connection: connection) }
     }
 
-    /// Counts since the worker was made; only who holds the connections knows their number.
+    /// Counts since the worker was made.
+    ///
+    /// The number of connections is missing, since only the server that holds them knows it.
     public var statistics: WorkerStatistics { state.withLock { $0.currentStatistics } }
 }

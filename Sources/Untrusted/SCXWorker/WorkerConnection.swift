@@ -4,10 +4,11 @@ import Synchronization
 
 /// One connection that is being served: its protocol, and the threads that read, compute and answer.
 ///
-/// The thread that has read a request computes its answer and sends it, so that a client with one request at a time waits
-/// for no hand-over between threads. Another thread reads meanwhile, and is started when there is none that could: one more
-/// than requests may be on their way. So the client never waits for room to send while it has an answer to read, one that
-/// hangs up is noticed, and one that asks for more than it may is turned away.
+/// The thread that has read a request also computes its answer and sends it. So a client that has one request at a
+/// time on its way never waits for another thread to be woken. Meanwhile another thread reads; it is started when all
+/// others are computing, so there is at most one thread more than requests may be on their way. Because somebody
+/// always reads, a client can send while an answer waits for it, the end of the connection is noticed at once, and a
+/// client that sends more requests than it may is refused.
 final class WorkerConnection: @unchecked Sendable {
     private let stream: MessageStream
     private let idle: Duration
@@ -15,14 +16,14 @@ final class WorkerConnection: @unchecked Sendable {
     private let record: (Message, TranscriptEntry.Direction) -> Void
     private let compute: (Request) -> Result<Answer, LinkError>
 
-    /// Held while a message is read, or sent.
+    /// Held while a message is read, and while one is sent.
     private let reading = NSLock()
     private let sending = NSLock()
     private let threads = DispatchGroup()
 
     private struct State {
         var link: WorkerProtocol
-        /// Threads that wait to read, or read.
+        /// How many threads read or wait to read.
         var readers = 1
         var threads = 1
         /// Why the connection has ended; set once.
@@ -71,10 +72,11 @@ final class WorkerConnection: @unchecked Sendable {
         }
     }
 
-    /// What the next message asks for, whose reader this thread is until ``finishReading()``; nil when the connection has
-    /// ended.
+    /// Reads the next message, and returns what it asks for; nil when the connection has ended.
     ///
-    /// The protocol takes the whole message, and a fault ends the connection, before another thread may read: it would
+    /// After that this thread still holds the reading lock, until ``finishReading()``. The protocol must process the
+    /// whole message, and a fault must end the connection, before another thread reads: otherwise that thread would
+    /// process the next message out of order, or take the middle of a malformed message for a head.
     /// take the next message out of turn otherwise, or the middle of a malformed one for a head.
     private func next() -> WorkerProtocol.Action? {
         reading.lock()
@@ -93,12 +95,13 @@ final class WorkerConnection: @unchecked Sendable {
         }
     }
 
-    /// Goes on waiting for a client that has been silent while it waits for an answer itself; nil when it has them all.
+    /// A new deadline for a client that is silent because it waits for an answer itself; nil when it has all its
+    /// answers.
     private func patience() -> Deadline? {
         state.withLock { $0.threads > $0.readers } ? Deadline(after: idle) : nil
     }
 
-    /// Leaves reading to another thread, which is started when all others compute.
+    /// Lets another thread read; one is started when all others compute.
     private func finishReading() {
         let isNeeded = state.withLock { state in
             state.readers -= 1
@@ -125,7 +128,7 @@ final class WorkerConnection: @unchecked Sendable {
         try stream.send(message)
     }
 
-    /// Ends the connection once, and tells the peer why where it may be there to hear it.
+    /// Ends the connection once, and tells the peer why, if it may still be there.
     private func end(_ error: LinkError) {
         let isFirst = state.withLock { state in
             guard state.end == nil else { return false }

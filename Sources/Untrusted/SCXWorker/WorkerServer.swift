@@ -2,21 +2,21 @@ public import SCXInference
 public import SCXLink
 import Synchronization
 
-/// Serves connections: each its own protocol and slots, all one model.
+/// Serves connections, each with its own protocol and slots, and all with one model.
 ///
-/// A connection's fault ends that connection, with an error that tells the peer why; the others go on.
+/// A fault of one connection ends that connection with an error that tells the peer why. The others are not affected.
 public final class WorkerServer: Sendable {
-    /// What a worker grants.
+    /// Limits that a worker sets for its clients.
     public struct Limits: Sendable {
-        /// Connections at once.
+        /// The most connections at once.
         public var connections = 64
-        /// Bytes of a request's tensor.
+        /// The most bytes of a request's tensor.
         public var tensorBytes = 256 << 20
-        /// A connection that asks nothing for so long is closed, and its slots are freed.
+        /// A connection on which no request comes for this long is closed, and its slots are freed.
         public var idle = Duration.seconds(600)
-        /// How long a message may take once it has begun, beside a second for each MiB.
+        /// How long a message may take from its first byte on, in addition to one second for each MiB.
         public var patience = Duration.seconds(10)
-        /// Requests of one connection that are read and computed at once; each has a thread while it is.
+        /// How many requests of one connection are read and computed at once; each takes a thread.
         public var window = 4
 
         public init() {}
@@ -29,12 +29,14 @@ public final class WorkerServer: Sendable {
     private let batcher: Batcher
     private let connections = Mutex<(next: UInt64, open: Int)>((1, 0))
 
+    /// Makes a server without connections.
+    ///
     /// - Parameters:
-    ///   - worker: Computes.
-    ///   - digest: The model's, which clients compare with theirs.
-    ///   - weights: How the weights are held, told to clients.
-    ///   - limits: What is granted.
-    ///   - recorder: Writes down every message.
+    ///   - worker: Computes the answers.
+    ///   - digest: The model's digest, which clients compare with theirs.
+    ///   - weights: How the weights are held, which clients are told.
+    ///   - limits: Limits for the clients.
+    ///   - recorder: Records every message; nil for no recording.
     public init(
         worker: Worker, digest: String, weights: WeightFormat, limits: Limits = .init(),
         recorder: Recorder? = nil
@@ -73,7 +75,7 @@ public final class WorkerServer: Sendable {
         }.serve()
     }
 
-    /// Hears what the peer says first, so that it waits for an answer, and tells it that there is no place.
+    /// Reads the peer's hello, so that the peer waits for an answer, and answers that there is no place for it.
     private func refuse(_ stream: MessageStream, _ link: inout WorkerProtocol, _ error: LinkError) {
         do throws(LinkError) {
             let message = try stream.receive(before: Deadline(after: .seconds(5))) { head throws(LinkError) in
@@ -82,7 +84,7 @@ public final class WorkerServer: Sendable {
             _ = try link.receive(message)
             try stream.send(link.failure(error))
         } catch {
-            // Gone already, or no client of ours: there is nobody to tell.
+            // The peer has gone already or is no client of this link, so there is nobody to tell.
         }
     }
 
@@ -94,7 +96,7 @@ public final class WorkerServer: Sendable {
         return .success(.statistics(statistics))
     }
 
-    /// A number for one more connection, or nil when there is no place.
+    /// Takes a place and a number for one more connection; nil when there is no place.
     private func open() -> UInt64? {
         connections.withLock { connections in
             guard connections.open < limits.connections else { return nil }

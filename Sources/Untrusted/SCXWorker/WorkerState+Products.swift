@@ -1,7 +1,7 @@
 import SCXInference
 import SCXLink
 
-/// Weights that requests of several sessions can be multiplied by at once.
+/// The weights of a product that requests of several sessions can share.
 enum SharedProduct: Equatable {
     case middle(Range<Int>)
     case linear(DecoderSite, exact: Bool)
@@ -11,7 +11,7 @@ enum SharedProduct: Equatable {
 }
 
 extension WorkerState {
-    /// The weights that a request shares with others of its kind; nil when it runs alone.
+    /// The weights that a request can share with others; nil when it has to be computed alone.
     func sharedProduct(_ request: Request) throws(LinkError) -> SharedProduct? {
         try checkShard(request)
         switch request.operation {
@@ -38,7 +38,9 @@ extension WorkerState {
         }
     }
 
-    /// - Throws: ``LinkError/invalidRequest(_:)`` when a worker that holds a shard is asked for what needs whole sites.
+    /// Refuses requests that need whole sites, when this worker holds a shard.
+    ///
+    /// - Throws: ``LinkError/invalidRequest(_:)``
     private func checkShard(_ request: Request) throws(LinkError) {
         switch request.operation {
         case .linearRing, .padProducts, .stats, .release: return
@@ -49,7 +51,7 @@ extension WorkerState {
         }
     }
 
-    /// The decoder's name for a site of a request.
+    /// The decoder's name for the site of a request.
     private func decoderSite(_ layer: Int, _ site: Site) throws(LinkError) -> DecoderSite {
         if site == .head {
             guard layer == 0 else { throw .invalidRequest("layer \(layer) of the head, which has none") }
@@ -59,7 +61,7 @@ extension WorkerState {
         return DecoderSite(site, layer: layer)
     }
 
-    /// A site that can be multiplied modulo 2³².
+    /// The decoder's name for a site, if it can be multiplied modulo 2³².
     func ringSite(_ layer: Int, _ site: Site) throws(LinkError) -> DecoderSite {
         guard model.isRing else {
             throw .invalidRequest("products of integers need a worker with int8 weights ('--weights int8')")
@@ -67,7 +69,7 @@ extension WorkerState {
         return try decoderSite(layer, site)
     }
 
-    /// Answers requests that share their weights.
+    /// Answers requests that share their weights by one product.
     mutating func answer(_ jobs: [Job], with product: SharedProduct) -> [Result<Answer, LinkError>] {
         statistics.batches += 1
         return switch product {
@@ -90,7 +92,7 @@ extension WorkerState {
         return batch.answers
     }
 
-    /// Expands a batch of pads and multiplies them.
+    /// Expands a batch of pads from its seed and multiplies them.
     mutating func padProducts(
         _ job: Job, _ site: DecoderSite, _ seed: PadSeed, first: Int, rows: Int
     ) throws(LinkError) -> Answer {
@@ -119,7 +121,7 @@ extension WorkerState {
         }
         let (inputs, outputs) = (model.inputs(of: site), model.outputs(of: site))
         let kept = 2 * configuration.keyValueHeadCount * configuration.headSize
-        // Where each request's keys and values are to stay.
+        // For each request, where its keys and values are to be kept.
         var slots: [(slot: WorkerSlot, layer: Int)?] = []
         var batch = RowBatch<Float>(jobs, channels: inputs) { job, rows throws(LinkError) in
             try check(answerRows: rows, channels: outputs)
@@ -131,7 +133,7 @@ extension WorkerState {
             let before = slot.unordered[layer]?.capacity ?? 0
             try memory.check(
                 adding: 4 * (rows * kept - before), slots: memory[key] == nil ? 1 : 0)
-            // Taken now, so that the next request of the batch finds it counted.
+            // Reserve the memory now, so that the next request of the batch sees it counted.
             slot.unordered[layer] = []
             slot.unordered[layer]?.reserveCapacity(rows * kept)
             memory.keep(slot, at: key)
@@ -149,7 +151,7 @@ extension WorkerState {
         return batch.answers
     }
 
-    /// The weights of a site in float32, copied when they are needed first.
+    /// The weights of a site in float32; the copy is made when it is first needed.
     private mutating func exactWeights(of site: DecoderSite) throws(KernelError) -> PackedMatrix {
         if let weights = exactWeights[site] { return weights }
         let weights = try model.exactWeights(of: site)
@@ -180,7 +182,8 @@ extension WorkerState {
         do {
             try model.run(blocks: blocks, on: &span, segments: segments, workspace: &workspace)
         } catch {
-            // Back to where the requests began, so that they can be sent again once there is memory.
+            // Cut the slots back to where the requests began, so that the requests can be sent again once there is
+            // memory.
             for segment in segments {
                 for layer in segment.cache.layers[blocks] where layer.count > segment.position {
                     layer.truncate(to: segment.position)
@@ -193,7 +196,7 @@ extension WorkerState {
         return batch.answers
     }
 
-    /// Cuts the caches of a request's segments at their positions and makes room for their rows.
+    /// Cuts the caches of a request's segments at their positions, and makes room for their rows.
     private mutating func caches(
         _ segments: [Segment], rows: Int, of connection: UInt64, for blocks: Range<Int>
     ) throws(LinkError) -> [CacheSegment] {
@@ -251,14 +254,14 @@ extension WorkerState {
             guard case .headTopK(let count) = job.request.operation, (1...vocabulary).contains(count) else {
                 throw .invalidRequest("more than the \(vocabulary) logits that there are, or none")
             }
-            // A token and its logit are twice as large as a logit.
+            // A token and its logit take twice the bytes of a logit.
             try check(answerRows: rows, channels: count == vocabulary ? count : 2 * count)
             counts.append(count)
         }
         var all = batch.members.map { _ in [Float]() }
         var largest = batch.members.map { _ in [[TokenLogit]]() }
         var member = 0
-        // Some rows at a time: all logits of a long prompt would take gigabytes.
+        // Computes some rows at a time, since all logits of a long prompt would take gigabytes.
         for first in stride(from: 0, to: batch.rows, by: 256) {
             let rows = first..<min(first + 256, batch.rows)
             let logits = model.logits(

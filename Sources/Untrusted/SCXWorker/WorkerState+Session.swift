@@ -1,18 +1,18 @@
 import SCXInference
 import SCXLink
 
-/// Requests that work on the keys and values of sessions.
+/// Requests that use the keys and values of sessions.
 extension WorkerState {
-    /// Floats of one position's keys, or values.
+    /// How many floats the keys of one position have, and its values.
     private var keyWidth: Int { configuration.keyValueHeadCount * configuration.headSize }
 
-    /// What a part of an attention works on.
+    /// What is needed to compute one part of an attention.
     private struct AttentionPlace {
         let part: AttentionPart
         let cache: LayerCache
-        /// The slot that the cache is of.
+        /// The slot to which the cache belongs; nil when nothing is kept.
         let slot: (slot: WorkerSlot, key: SlotKey)?
-        /// Its numbers in the request's row.
+        /// Which values of the request's row belong to the part.
         let values: Range<Int>
     }
 
@@ -34,18 +34,18 @@ extension WorkerState {
                 let attended = try model.attend(
                     tensor.values.span.extracting(place.values), queries: place.part.queries,
                     keys: place.part.keys, block: layer, cache: place.cache)
-                // One part is not copied.
+                // The values of a single part are not copied.
                 if answer.isEmpty { answer = attended } else { answer += attended }
             }
         } catch {
-            // Back to where the request began, so that it can be sent again once there is memory.
+            // Cut the caches back to where the request began, so that it can be sent again once there is memory.
             for place in places { place.cache.truncate(to: place.part.position) }
             throw .workerFull("\(error)")
         }
         return .tensor(EncodedTensor(resultOf: job.request, channels: answer.count, values: answer))
     }
 
-    /// Finds what the parts work on, and changes nothing.
+    /// Finds the caches and values of the parts, and changes nothing.
     private func attentionPlaces(
         _ connection: UInt64, _ tensor: EncodedTensor, _ layer: Int, _ parts: [AttentionPart]
     ) throws(LinkError) -> [AttentionPlace] {
@@ -70,7 +70,8 @@ extension WorkerState {
                     "\(part.queries) queries and \(part.keys) keys at position \(part.position), "
                         + "where \(cache.count) are held")
             }
-            // No overflow: both counts are at most the model's length, and the parts as many as a frame names.
+            // This cannot overflow: both counts are at most the model's length, and there are no more parts than a
+            // frame can name.
             let values = numbers..<numbers + part.queries * width + part.keys * 2 * keyWidth
             numbers = values.upperBound
             queries += part.queries
@@ -176,10 +177,10 @@ extension WorkerState {
         return .tensor(EncodedTensor(resultOf: job.request, channels: answer.count, values: answer))
     }
 
-    /// Keys that a tail gets memory for at once: growing copies.
+    /// For how many keys memory is added at once, since each growth copies the locked keys.
     private static var tailRoom: Int { 64 }
 
-    /// Finds the slots of the segments and how many numbers they will be answered, and changes nothing.
+    /// Finds the slots of the segments and how many numbers the answer has, and changes nothing.
     private func tailSlots(
         _ connection: UInt64, _ tensor: EncodedTensor, _ layer: Int, _ segments: [Segment]
     ) throws(LinkError) -> (slots: [(slot: WorkerSlot, key: SlotKey)], count: Int) {

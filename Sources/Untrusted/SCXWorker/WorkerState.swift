@@ -1,7 +1,7 @@
 import SCXInference
 import SCXLink
 
-/// What a worker changes when it answers, one batch of requests at a time.
+/// The state that a worker changes when it answers, one batch of requests at a time.
 struct WorkerState: ~Copyable {
     typealias Job = (connection: UInt64, request: Request)
 
@@ -9,7 +9,9 @@ struct WorkerState: ~Copyable {
     let answerBytes: Int
     var memory: SlotMemory
     var workspace = Workspace()
-    /// Float32 copies of weights that were once asked for exactly: never more than the model's own, and of no slot.
+    /// Float32 copies of weights that were asked for exactly.
+    ///
+    /// They are at most as many as the model's own and belong to no slot.
     var exactWeights: [DecoderSite: PackedMatrix] = [:]
     var statistics = WorkerStatistics()
 
@@ -59,7 +61,7 @@ struct WorkerState: ~Copyable {
         return answers
     }
 
-    /// Answers a request that shares no weights with another.
+    /// Answers a request that shares no weights with others.
     private mutating func answerAlone(_ job: Job) throws(LinkError) -> Answer {
         func key(_ slot: Slot) -> SlotKey { SlotKey(connection: job.connection, number: slot.number) }
         switch (job.request.operation, job.request.payload) {
@@ -83,14 +85,18 @@ struct WorkerState: ~Copyable {
         }
     }
 
-    /// - Throws: ``LinkError/invalidRequest(_:)`` unless the model has this layer.
+    /// Checks that the model has this layer.
+    ///
+    /// - Throws: ``LinkError/invalidRequest(_:)`` when it has not.
     func check(layer: Int) throws(LinkError) {
         guard (0..<configuration.blockCount).contains(layer) else {
             throw .invalidRequest("layer \(layer), the model has \(configuration.blockCount)")
         }
     }
 
-    /// - Throws: ``LinkError/invalidRequest(_:)`` when an answer of `rows` rows would be too large.
+    /// Checks the size of an answer of `rows` rows.
+    ///
+    /// - Throws: ``LinkError/invalidRequest(_:)`` when it would be too large.
     func check(answerRows rows: Int, channels: Int) throws(LinkError) {
         guard rows <= answerBytes / 4 / channels else {
             throw .invalidRequest("an answer of \(rows) x \(channels) numbers, at most \(answerBytes) bytes")
