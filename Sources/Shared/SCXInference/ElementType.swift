@@ -1,4 +1,4 @@
-/// The floating-point formats that weights are stored in on disk, by their names in safetensors.
+/// The floating-point formats in which weights are stored on disk, by their names in safetensors.
 public enum ElementType: String, CaseIterable, Sendable {
     case f32 = "F32"
     case f16 = "F16"

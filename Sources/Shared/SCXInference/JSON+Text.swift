@@ -1,7 +1,7 @@
 extension JSON {
-    /// The value as JSON text, members in their order.
+    /// The value as JSON text, with members in their order.
     ///
-    /// Not-a-number and infinities become `null`, which every reader takes.
+    /// NaN and infinities are written as `null`, which every reader accepts.
     public var text: String {
         var text = ""
         write(to: &text)

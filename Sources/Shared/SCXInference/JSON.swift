@@ -1,8 +1,9 @@
 /// A JSON value whose objects keep the order of their members.
 ///
-/// Model directories come from strangers, so the reader takes any bytes: it bounds the nesting, never recurses
-/// further than that, and reports where a fault lies. A tokenizer of 128,000 entries is read in a fraction of the
-/// time that Foundation's reader takes, and templates that print an object need its order, which Foundation drops.
+/// Model directories may come from strangers, so the reader accepts any bytes: it limits the nesting and thereby its
+/// recursion, and reports where a fault is. It reads a tokenizer of 128,000 entries in a fraction of the time that
+/// Foundation's reader takes. Chat templates that print an object need the order of its members, which Foundation
+/// does not keep.
 public enum JSON: Equatable, Sendable {
     case null
     case bool(Bool)
@@ -27,16 +28,17 @@ public enum JSON: Equatable, Sendable {
 /// Why some bytes are not JSON.
 public struct JSONError: Error, Equatable, Sendable, CustomStringConvertible {
     public let reason: String
-    /// Bytes before the fault.
+    /// How many bytes come before the fault.
     public let offset: Int
 
     public var description: String { "not valid JSON at byte \(offset): \(reason)" }
 }
 
 extension JSON {
-    /// The member's value, or nil when this is no object or has no such member.
+    /// The member's value, or nil when this is not an object or has no such member.
     ///
-    /// Searches in order, the last of equal names wins, as in Python: for objects of a few dozen members.
+    /// The search goes through the members in order, so it is meant for objects of a few dozen members. Of members
+    /// with the same name the last counts, as in Python.
     public subscript(name: String) -> JSON? {
         guard case .object(let members) = self else { return nil }
         return members.last { $0.name == name }?.value
@@ -46,7 +48,7 @@ extension JSON {
 
     public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
 
-    /// The value of an integer, or of a double without a fraction.
+    /// The value if it is an integer, or a double without a fraction.
     public var int: Int? {
         switch self {
         case .int(let value): value
@@ -73,12 +75,12 @@ extension JSON {
 extension JSON {
     /// Reads one JSON text (RFC 8259), with white space around it.
     ///
-    /// Python's `NaN`, `Infinity` and `-Infinity` are read too, since published configurations hold them. A lone
-    /// surrogate in an escape becomes U+FFFD.
+    /// Python's `NaN`, `Infinity` and `-Infinity` are accepted too, since published configurations contain them. A
+    /// lone surrogate in an escape becomes U+FFFD.
     ///
     /// - Parameters:
     ///   - bytes: UTF-8.
-    ///   - depth: Deepest nesting accepted.
+    ///   - depth: The deepest nesting that is accepted.
     /// - Throws: ``JSONError`` with the place of the first fault.
     public init(parsing bytes: Span<UInt8>, depth: Int = 128) throws(JSONError) {
         var reader = JSONReader(bytes: bytes)
@@ -220,7 +222,7 @@ private struct JSONReader: ~Escapable {
             at += 1
         }
         guard at < bytes.count else { throw fault("a string does not end") }
-        // Nearly all strings have no escape and are taken whole.
+        // Nearly all strings have no escape, and are then copied as a whole.
         if bytes[at] == UInt8(ascii: "\"") {
             defer { at += 1 }
             return try text(bytes.extracting(start..<at))

@@ -6,9 +6,10 @@
     import Darwin
 #endif
 
-/// A line on standard error that shows how far a long task is: redrawn on a terminal, every tenth in a log.
+/// A line on standard error that shows the progress of a long task: on a terminal it is redrawn, in a log a line is
+/// printed after every tenth.
 ///
-/// Tasks of under half a second show nothing.
+/// Tasks of less than half a second show nothing.
 public struct ProgressLine {
     private let label: String
     private let isTerminal = isatty(STDERR_FILENO) != 0
@@ -18,11 +19,11 @@ public struct ProgressLine {
 
     public init(_ label: String) { self.label = label }
 
-    /// Shows how far the task is.
+    /// Shows the progress of the task.
     ///
     /// - Parameters:
     ///   - fraction: How much is done, 0 to 1.
-    ///   - note: More to say, such as the time left; on a terminal it is renewed each second.
+    ///   - note: Further text, such as the time left; on a terminal it is renewed each second.
     public mutating func show(_ fraction: Double, note: String? = nil) {
         let percent = Int(100 * min(max(fraction, 0), 1))
         let now = ContinuousClock.now
@@ -34,7 +35,7 @@ public struct ProgressLine {
         put(isTerminal ? "\r\(text)\u{1B}[K" : "\(text)\n")
     }
 
-    /// Takes the line off a terminal again.
+    /// Removes the line from a terminal.
     public func finish() {
         if isTerminal, shown >= 0 { put("\r\u{1B}[K") }
     }

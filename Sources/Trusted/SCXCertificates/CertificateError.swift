@@ -1,4 +1,4 @@
-/// Why a key or certificate could not be made, read or kept, in one line that names the file.
+/// Why a key or certificate could not be made, read or stored, in one line that names the file.
 package struct CertificateError: Error, Equatable, Sendable, CustomStringConvertible {
     package let path: String
     package let reason: String

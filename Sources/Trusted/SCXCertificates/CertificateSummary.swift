@@ -14,7 +14,7 @@ package struct CertificateSummary: Equatable, Sendable, CustomStringConvertible 
     package let names: [String]
     package let start: Date
     package let end: Date
-    /// SHA-256 of the whole certificate, as `AB:CD:…`: what two people compare on the telephone.
+    /// SHA-256 of the whole certificate, as `AB:CD:…`, which two people can compare over the telephone.
     package let fingerprint: String
     /// The certificate itself.
     let der: [UInt8]

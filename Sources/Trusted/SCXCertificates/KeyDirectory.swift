@@ -10,7 +10,8 @@ import SwiftASN1
 
 /// A directory with one side's key and the certificates that it trusts.
 ///
-/// It holds `key.pem`, which only its owner can read, `cert.pem`, which is for others, and `trusted.pem`.
+/// It has `key.pem`, which only its owner can read; `cert.pem`, which is to be given to others; and `trusted.pem`,
+/// with the certificates of others.
 package struct KeyDirectory: Sendable {
     package let path: String
     package var key: String { "\(path)/key.pem" }
@@ -19,11 +20,11 @@ package struct KeyDirectory: Sendable {
 
     package init(_ path: String) { self.path = path }
 
-    /// Keeps a new pair, making the directory if need be.
+    /// Stores a new key pair; makes the directory if it is not there.
     ///
     /// - Parameters:
     ///   - pair: The key and its certificate.
-    ///   - replacing: Whether a key that is there may be overwritten; it cannot be had back.
+    ///   - replacing: Whether a key that is there may be overwritten, after which it is lost.
     /// - Throws: ``CertificateError``
     package func save(_ pair: KeyPair, replacing: Bool = false) throws(CertificateError) {
         guard unsafe mkdir(path, 0o700) == 0 || errno == EEXIST else {
@@ -41,7 +42,7 @@ package struct KeyDirectory: Sendable {
     /// Adds the certificates of a file to those that are trusted.
     ///
     /// - Parameter file: PEM.
-    /// - Returns: Those of the file, and whether each is new.
+    /// - Returns: The file's certificates, and for each whether it is new.
     /// - Throws: ``CertificateError``
     package func trust(
         _ file: String
@@ -65,7 +66,8 @@ package struct KeyDirectory: Sendable {
     ///
     /// - Parameter file: PEM.
     /// - Returns: At least one.
-    /// - Throws: ``CertificateError``, also for a file with a private key in it, which nobody should pass around.
+    /// - Throws: ``CertificateError``, also for a file that contains a private key, which nobody should give to
+    ///   others.
     package static func certificates(_ file: String) throws(CertificateError) -> [CertificateSummary] {
         let text = try read(file)
         guard !text.contains("PRIVATE KEY-----") else {
@@ -98,7 +100,7 @@ private func read(_ path: String) throws(CertificateError) -> String {
     throw CertificateError(path, "is too large for keys and certificates")
 }
 
-/// Writes a file that is whole under its name, or is not there.
+/// Writes a file so that it is complete under its name, or not there at all.
 private func write(
     _ text: String, to path: String, mode: mode_t, replacing: Bool
 ) throws(CertificateError) {
@@ -117,7 +119,7 @@ private func write(
         rest = rest.dropFirst(count)
     }
     guard fsync(file) == 0 else { throw systemError(path, "write it") }
-    // A link, unlike a rename, never replaces a file that has come to be meanwhile.
+    // A hard link, unlike a rename, never replaces a file that was made in the meantime.
     let named = replacing ? unsafe rename(temporary, path) : unsafe link(temporary, path)
     guard named == 0 else { throw systemError(path, "write it") }
 }

@@ -16,11 +16,11 @@ import X509
     import Darwin
 #endif
 
-/// A private key and the self-signed certificate that names it, both as PEM.
+/// A private key and its self-signed certificate, both as PEM.
 ///
-/// The key is ECDSA on P-256, which every TLS 1.3 program takes. Nothing prints or describes it.
+/// The key is ECDSA on P-256, which every TLS 1.3 program accepts. It is never printed or described.
 package struct KeyPair: Sendable {
-    /// What others get to trust.
+    /// The certificate, which others are given to trust.
     package let certificate: String
     let key: String
 
@@ -28,11 +28,11 @@ package struct KeyPair: Sendable {
     ///
     /// - Parameters:
     ///   - name: Whom the certificate names: 1 to 64 visible characters.
-    ///   - hosts: Host names and addresses that it is for, beside `name` where that is a host name.
+    ///   - hosts: Host names and addresses that the certificate is for, in addition to `name` if that is a host name.
     ///   - days: Days until it expires.
     /// - Throws: ``CertificateError``
     package init(name: String, hosts: [String] = [], days: Int) throws(CertificateError) {
-        // An hour's grace, for peers whose clock is behind.
+        // It is valid from an hour ago on, for peers whose clock is slow.
         let now = Date()
         try self.init(name: name, hosts: hosts, from: now - 3600, to: now + Double(days) * 86_400)
     }
@@ -48,7 +48,8 @@ package struct KeyPair: Sendable {
         }
         do {
             let key = P256.Signing.PrivateKey()
-            // TLS libraries look for a certificate by its subject: two of one name would stand in each other's way.
+            // TLS libraries look for a certificate by its subject, so two certificates must not have the same
+            // subject.
             let own = SHA256.hash(data: key.publicKey.derRepresentation).prefix(4)
             let subject = try DistinguishedName {
                 OrganizationalUnitName(
@@ -67,10 +68,10 @@ package struct KeyPair: Sendable {
         }
     }
 
-    /// Says that the certificate proves its owner on either end of TLS, and can vouch for no other certificate.
+    /// Says that the certificate identifies its owner at either end of TLS, and may not sign other certificates.
     ///
-    /// There is no key usage among them: with one, TLS libraries take a self-signed certificate as its own root only
-    /// if it may sign certificates, which this one shall not.
+    /// There is no key usage among the extensions: with one, TLS libraries would accept a self-signed certificate as
+    /// its own root only if it may sign certificates, which this one must not.
     private static func extensions(_ names: [GeneralName]) throws -> Certificate.Extensions {
         try Certificate.Extensions {
             Critical(BasicConstraints.notCertificateAuthority)

@@ -5,9 +5,9 @@ extension LayerCache {
     ///
     /// Attention computes in float32 over what is stored, in every format.
     public enum Format: String, CaseIterable, Sendable {
-        /// As they are, 4 bytes each.
+        /// As float32, 4 bytes each.
         case f32
-        /// Rounded to nearest, a relative error of at most 2⁻⁸; 2 bytes each.
+        /// As bfloat16, rounded to nearest, with a relative error of at most 2⁻⁸; 2 bytes each.
         case bf16
         /// IEEE halves, rounded to nearest: a relative error of at most 2⁻¹¹ from 2⁻¹⁴ on, an error of at most 2⁻²⁵ below;
         /// 2 bytes each. Finite elements beyond ±65,504 become that; infinities and NaN stay.
@@ -18,7 +18,7 @@ extension LayerCache {
         /// element that is not finite is NaN as a whole.
         case int8
 
-        /// Bytes that one token's keys and values take in one layer, scales and padding included.
+        /// How many bytes one token's keys and values take in one layer, including scales and padding.
         ///
         /// - Precondition: Both sizes are positive.
         public func tokenBytes(kvHeads: Int, headSize: Int) -> Int {
@@ -26,12 +26,12 @@ extension LayerCache {
             return kvHeads * cscx_page_head_bytes(c, headSize) / LayerCache.pageTokens
         }
 
-        /// Rounds keys or values as a cache does that stores them.
+        /// Rounds keys or values as a cache of this format does when it stores them.
         ///
         /// - Parameters:
         ///   - rows: `[any number, headSize]`, head by head.
         ///   - headSize: Channels of a head.
-        /// - Returns: What attention takes in their place, in the same order.
+        /// - Returns: The values with which attention then computes, in the same order.
         /// - Precondition: `rows` are whole heads.
         public func rounded(_ rows: ArraySlice<Float>, headSize: Int) -> [Float] {
             precondition(headSize > 0 && rows.count % headSize == 0, "LayerCache: not whole heads")

@@ -1,15 +1,15 @@
 import CSCXKernels
 
-/// The pages of a cache, which never move.
+/// The pages of a cache, which stay where they are in memory.
 ///
-/// Few are allocated one by one. Once 4 MiB are needed they come from the system in regions of 2 MiB or a little more, on
-/// huge pages where Linux has them: attention reads all of a long cache, and with system pages of 4 KiB spends a fifth of
-/// that time on finding where they are.
+/// A few pages are allocated one by one. Once 4 MiB are needed, pages come from the system in regions of 2 MiB or a
+/// little more, on huge pages where Linux has them. Attention reads the whole cache, and with a long cache on system
+/// pages of 4 KiB it spends a fifth of its time on address translation.
 @safe
 struct CachePages: ~Copyable {
     /// Pages that were allocated together.
     private struct Block {
-        /// The number of the first.
+        /// The number of the first page.
         let first: Int
         let bytes: Int
         /// Nil when the block is one page from cscx_page_create.
@@ -25,7 +25,7 @@ struct CachePages: ~Copyable {
     }
 
     private static let hugePage = 2 << 20
-    /// Bytes from which pages come in regions.
+    /// From this size of the cache on, pages are allocated in regions.
     private static let fewestBytes = 4 << 20
 
     let pageBytes: Int
@@ -33,22 +33,24 @@ struct CachePages: ~Copyable {
     private let regionBytes: Int
     private let wipes: Bool
 
-    // Each points at `pageBytes` bytes of a block.
+    // Each points to `pageBytes` bytes of a block.
     private var pages: [UnsafeRawPointer?] = unsafe []
     private var blocks: [Block] = []
-    /// Pages, from the first, that have something to wipe.
+    /// How many pages, from the first, were written to and have to be wiped.
     private var writtenPages = 0
 
-    /// Bytes held.
+    /// Bytes of all pages.
     private(set) var byteCount = 0
 
     var count: Int { unsafe pages.count }
 
+    /// Makes a cache without pages.
+    ///
     /// - Precondition: `pageBytes` is positive.
     init(pageBytes: Int, wipes: Bool) {
         self.pageBytes = pageBytes
         self.wipes = wipes
-        // As few huge pages as leave less than a sixteenth unused.
+        // Use as few huge pages for a region as leave less than a sixteenth of it unused.
         let sizes = (1...8).map { $0 * Self.hugePage }
         let fitting = sizes.first { $0 % pageBytes <= $0 / 16 && $0 >= pageBytes }
         regionBytes = fitting ?? pageBytes
@@ -62,7 +64,7 @@ struct CachePages: ~Copyable {
         }
     }
 
-    /// Bytes held once there is room for so many pages.
+    /// Bytes of all pages once there is room for this many.
     func byteCount(pages needed: Int) -> Int {
         guard needed > count else { return byteCount }
         let missing = needed - count
@@ -71,9 +73,9 @@ struct CachePages: ~Copyable {
                 ? (missing + regionPages - 1) / regionPages * regionBytes : missing * pageBytes)
     }
 
-    /// Makes room for so many pages in all.
+    /// Makes room for this many pages in all.
     ///
-    /// - Throws: ``KVCacheError/noMemory(bytes:)``; pages already there stay.
+    /// - Throws: ``KVCacheError/noMemory(bytes:)``; pages that were there already stay.
     mutating func reserve(_ needed: Int) throws(KVCacheError) {
         while count < needed {
             let first = count
@@ -94,7 +96,8 @@ struct CachePages: ~Copyable {
         }
     }
 
-    /// Lets go of the pages from `first` on: those that are wiped are wiped now, blocks of which none is left are freed.
+    /// Removes the pages from `first` on: wipes them now if pages are to be wiped, and frees blocks of which no page
+    /// is left.
     mutating func removePages(from first: Int) {
         if wipes, first < writtenPages {
             for page in first..<writtenPages { unsafe cscx_wipe(Self.mutable(pages[page]), pageBytes) }
@@ -108,20 +111,20 @@ struct CachePages: ~Copyable {
         }
     }
 
-    /// A page to write to.
+    /// The memory of a page, to write to.
     ///
-    /// - Precondition: It was reserved.
+    /// - Precondition: The page was reserved.
     mutating func write(_ page: Int) -> UnsafeMutableRawPointer? {
         writtenPages = max(writtenPages, page + 1)
         return unsafe Self.mutable(pages[page])
     }
 
-    /// A page to read.
+    /// The memory of a page, to read.
     ///
-    /// - Precondition: It was reserved.
+    /// - Precondition: The page was reserved.
     func read(_ page: Int) -> UnsafeRawPointer? { unsafe pages[page] }
 
-    /// Lends all of them to a kernel.
+    /// Passes pointers to all pages to a kernel.
     func withPointers<R>(_ body: (UnsafePointer<UnsafeRawPointer?>?) -> R) -> R {
         unsafe pages.withUnsafeBufferPointer { unsafe body($0.baseAddress) }
     }

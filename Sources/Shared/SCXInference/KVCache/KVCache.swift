@@ -7,8 +7,8 @@ public final class KVCache: Sendable {
     /// Makes empty caches for layers of one shape.
     ///
     /// - Parameters:
-    ///   - layers: How many.
-    ///   - kvHeads: Key-value heads of each.
+    ///   - layers: How many layers there are.
+    ///   - kvHeads: Key-value heads of each layer.
     ///   - headSize: Channels of a head.
     ///   - format: How elements are stored.
     ///   - wipes: Whether memory is overwritten before it is freed; see ``LayerCache/wipes``.
@@ -22,27 +22,29 @@ public final class KVCache: Sendable {
         }
     }
 
-    /// Tokens that every layer holds; during a forward pass the first layers are ahead.
+    /// The number of tokens that every layer holds.
+    ///
+    /// During a forward pass the first layers hold more than the others.
     public var count: Int { layers.reduce(Int.max) { min($0, $1.count) } }
 
-    /// Bytes of the pages held.
+    /// Bytes of all pages.
     public var byteCount: Int { layers.reduce(0) { $0 + $1.byteCount } }
 
-    /// Bytes of the pages held once there is room for `tokens` tokens.
+    /// Bytes of all pages once there is room for `tokens` tokens.
     public func byteCount(tokens: Int) -> Int { layers.reduce(0) { $0 + $1.byteCount(tokens: tokens) } }
 
     /// Makes room for `tokens` tokens in all, so that no layer can fail in the middle of a forward pass.
     ///
-    /// - Throws: ``KVCacheError/noMemory(bytes:)``; nothing already held is lost.
+    /// - Throws: ``KVCacheError/noMemory(bytes:)``; what the cache holds stays.
     public func reserve(_ tokens: Int) throws(KVCacheError) {
         for layer in layers { try layer.reserve(tokens) }
     }
 
-    /// Appends the same rows again and again, as a stand-in for tokens that nobody computed: for measurements.
+    /// Appends the same rows again and again in place of the rows of real tokens, for measurements.
     ///
     /// - Parameters:
-    ///   - tokens: How many every layer holds afterwards.
-    ///   - rows: `[some, 2, kvHeads · headSize]`: keys and values side by side.
+    ///   - tokens: How many tokens every layer holds afterwards.
+    ///   - rows: `[some, 2, kvHeads · headSize]`: for each token its keys, then its values.
     /// - Throws: ``KVCacheError/noMemory(bytes:)``
     /// - Precondition: There are whole rows.
     public func fill(_ tokens: Int, rows: [Float]) throws(KVCacheError) {
@@ -59,11 +61,11 @@ public final class KVCache: Sendable {
         }
     }
 
-    /// Forgets the tokens from `count` on, in the layers that have them.
+    /// Removes the tokens from `count` on, in the layers that have them.
     ///
-    /// After a forward pass that failed half-way this brings all layers back to one length.
+    /// After a forward pass that failed in the middle, this brings all layers back to one length.
     ///
-    /// - Precondition: No layer holds fewer than `count`.
+    /// - Precondition: No layer holds fewer than `count` tokens.
     public func truncate(to count: Int) {
         for layer in layers { layer.truncate(to: count) }
     }

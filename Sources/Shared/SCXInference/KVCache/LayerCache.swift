@@ -2,36 +2,39 @@ import CSCXKernels
 
 /// The keys and values of one layer for one sequence, in the order in which attention reads them.
 ///
-/// Rows live in pages of 64 tokens that never move, so growing copies nothing. `pages.h` has the layout of a page: a
-/// vector of keys is one channel of adjacent tokens, so scores need no horizontal sums.
+/// Rows are in pages of 64 tokens that stay where they are, so growing copies nothing. `pages.h` has the layout of a
+/// page: a vector of keys has one channel of adjacent tokens, so computing scores needs no horizontal sums.
 ///
-/// Keys enter after their rotary embedding. A sliding-window model keeps all tokens; attention passes over the pages
+/// Keys are appended after their rotary embedding. A sliding-window model keeps all tokens; attention skips the pages
 /// before the window.
 ///
-/// Not thread-safe: one session owns a cache, and neither appends nor truncates while attention reads it.
+/// Not thread-safe: one session owns a cache, and must neither append nor truncate while attention reads it.
 @safe
 public final class LayerCache: @unchecked Sendable {
-    /// Tokens of a page.
+    /// Tokens per page.
     static let pageTokens = Int(cscx_page_tokens)
 
     public let kvHeads: Int
     public let headSize: Int
     public let format: Format
-    /// Whether what was held is overwritten with zeros before its memory is freed, and so is the working memory of
-    /// attention that read it: for a side to whom keys and values are secret.
+    /// Whether the cache overwrites its contents with zeros before it frees memory, and attention does so with its
+    /// working memory.
     ///
-    /// Tokens that ``truncate(to:)`` forgets stay in the last page until others take their place or it is let go of.
+    /// It is for a side to which keys and values are secret.
+    ///
+    /// Tokens that ``truncate(to:)`` removed stay in the last page until other tokens overwrite them or the page is
+    /// removed.
     public let wipes: Bool
 
-    /// Tokens held.
+    /// The number of tokens in the cache.
     public private(set) var count = 0
 
     private var pages: CachePages
 
-    /// Bytes of the pages held.
+    /// Bytes of all pages.
     public var byteCount: Int { pages.byteCount }
 
-    /// Bytes of the pages held once there is room for `tokens` tokens.
+    /// Bytes of all pages once there is room for `tokens` tokens.
     public func byteCount(tokens: Int) -> Int { pages.byteCount(pages: Self.pages(tokens)) }
 
     private static func pages(_ tokens: Int) -> Int { (tokens + pageTokens - 1) / pageTokens }
@@ -55,22 +58,22 @@ public final class LayerCache: @unchecked Sendable {
 
     /// Makes room for `tokens` tokens in all, so that appending up to there cannot fail.
     ///
-    /// - Throws: ``KVCacheError/noMemory(bytes:)``; pages already there stay.
+    /// - Throws: ``KVCacheError/noMemory(bytes:)``; pages that were there already stay.
     public func reserve(_ tokens: Int) throws(KVCacheError) { try pages.reserve(Self.pages(tokens)) }
 
-    /// Adds the keys and values of `tokens` tokens.
+    /// Appends the keys and values of `tokens` tokens.
     ///
-    /// Row t has its keys, `[kvHeads, headSize]`, at `rows[keyOffset + t · stride]`, its values at
-    /// `rows[valueOffset + t · stride]`: parts of a fused q, k, v row, for instance.
+    /// The keys of token t, `[kvHeads, headSize]`, begin at `rows[keyOffset + t · stride]`, and its values at
+    /// `rows[valueOffset + t · stride]`. They may be parts of a fused q, k, v row, for instance.
     ///
     /// - Parameters:
-    ///   - rows: What holds both.
+    ///   - rows: Memory with keys and values.
     ///   - keyOffset: Where the keys of the first token begin.
     ///   - valueOffset: Where its values begin.
     ///   - stride: Floats from one token to the next.
     ///   - tokens: Number of tokens.
-    /// - Precondition: All rows lie within `rows`.
-    /// - Throws: ``KVCacheError/noMemory(bytes:)``; then nothing was added.
+    /// - Precondition: All rows are within `rows`.
+    /// - Throws: ``KVCacheError/noMemory(bytes:)``; then nothing was appended.
     public func append(
         _ rows: Span<Float>, keyOffset: Int, valueOffset: Int, stride: Int, tokens: Int
     ) throws(KVCacheError) {
@@ -87,7 +90,7 @@ public final class LayerCache: @unchecked Sendable {
             while done < tokens {
                 let slot = count % Self.pageTokens
                 let chunk = min(tokens - done, Self.pageTokens - slot)
-                // The page exists since `reserve`, the rows by the precondition.
+                // The page exists since `reserve` was called, and the rows by the precondition.
                 unsafe cscx_page_write(
                     pages.write(count / Self.pageTokens), format.c, kvHeads, headSize, slot, chunk,
                     start + keyOffset + done * stride, start + valueOffset + done * stride, stride)
@@ -97,7 +100,7 @@ public final class LayerCache: @unchecked Sendable {
         }
     }
 
-    /// Forgets the tokens from `count` on, and lets go of the pages that only they used.
+    /// Removes the tokens from `count` on, and the pages that only they used.
     ///
     /// - Precondition: `count` is not above the current count.
     public func truncate(to count: Int) {
@@ -106,9 +109,9 @@ public final class LayerCache: @unchecked Sendable {
         pages.removePages(from: Self.pages(count))
     }
 
-    /// The keys and values of a token as attention takes them: rounded, and with their scales.
+    /// The keys and values of a token with which attention computes: rounded, and multiplied by their scales.
     ///
-    /// - Precondition: The token is held.
+    /// - Precondition: The cache holds the token.
     /// - Returns: `[kvHeads, headSize]` of both.
     public func stored(_ token: Int) -> (keys: [Float], values: [Float]) {
         precondition((0..<count).contains(token), "LayerCache: no such token")
@@ -172,7 +175,7 @@ public final class LayerCache: @unchecked Sendable {
         return true
     }
 
-    /// Lends the pages to a kernel.
+    /// Passes pointers to the pages to a kernel.
     func withPages<R>(_ body: (UnsafePointer<UnsafeRawPointer?>?) -> R) -> R {
         unsafe pages.withPointers(body)
     }

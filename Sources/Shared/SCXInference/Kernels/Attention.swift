@@ -5,35 +5,37 @@ import CSCXKernels
 /// For query row t of head h, at position p = cache.count − tokens + t, with g = h / (heads / kvHeads):
 /// `out[t, h, :] = Σ_j w[j] · V[g, j, :]`, `w = softmax_j(scale · q[t, h, :] · K[g, j, :])` over max(0, p − window + 1) ≤ j ≤ p.
 ///
-/// Works through tiles of 48 query rows (all heads that share a key-value head together, so that a decode step reads
-/// its cache once) and pages of 64 tokens, with the online softmax of Milakov and Gimelshein 2018, "Online normalizer
-/// calculation for softmax" (<https://arxiv.org/abs/1805.02867>), algorithm 3: working memory does not grow with the
-/// context. A step with few jobs for its threads is split over chunks of 512 tokens and joined afterwards.
+/// It computes tiles of 48 query rows by pages of 64 tokens. All heads that share a key-value head are computed
+/// together, so that a decode step reads its cache once. It uses the online softmax of Milakov and Gimelshein 2018,
+/// "Online normalizer calculation for softmax" (<https://arxiv.org/abs/1805.02867>), algorithm 3, so working memory
+/// does not grow with the context. A step with few jobs for its threads is split into chunks of 512 tokens, whose
+/// results are joined afterwards.
 ///
-/// The bits of a row's result depend on its query and on the keys and values that it sees, not on the other rows of the
-/// call, on the pool, or on what the cache holds besides: a row in a chunk of a prompt, among speculated ones or alone
-/// gives the same. `attention_shared.h` says why.
+/// The bits of a row's result depend on its query and on the keys and values that it attends to. They do not depend
+/// on the other rows of the call, on the pool, or on what else the cache holds. So a row has the same result in a
+/// chunk of a prompt, among speculated rows or alone. `attention_shared.h` says why.
 ///
 /// - Parameters:
 ///   - q: Rows that hold the queries, after their rotary embedding.
 ///   - offset: Where the first query row, `[heads, headSize]`, begins in `q`.
 ///   - stride: Floats from one query row to the next.
-///   - tokens: Query rows. They are the cache's last tokens.
+///   - tokens: The number of query rows. They belong to the cache's last tokens.
 ///   - heads: Query heads, a multiple of the cache's key-value heads.
 ///   - cache: Keys and values.
 ///   - scale: Factor of the scores, usually 1 / √headSize.
-///   - window: Tokens that a query sees, its own included; nil for all.
-///   - causal: When false, every query sees every token of the cache, as in an encoder; then without `window`.
+///   - window: How many tokens a query attends to, including its own; nil for all.
+///   - causal: When false, every query attends to every token of the cache, as in an encoder; then without `window`.
 ///   - out: Receives `[tokens, heads, headSize]`, adjacent, from `outOffset` on.
 ///   - outOffset: Where the result begins in `out`.
 ///   - pool: Threads that share the tiles; nil runs all on the calling one.
 ///   - isa: Instruction set; tests pass each available one.
 /// - Precondition: Rows lie within `q` and `out`, the cache holds at least `tokens` tokens, the window is positive.
-/// - Complexity: 4 · heads · headSize flops per visible pair. A prefill is bound by arithmetic, a decode step by
-///   reading the cache.
-/// - Note: Float32 throughout, over what the cache stores: a token's score is multiplied by the scale of its keys, and its
-///   weight by that of its values, where the format has scales. Weights carry a relative error of about 2⁻²² · (1 + |score|), and instruction sets
-///   differ by summation order. Keys or values that are not finite make the rows that see them not finite, and no others.
+/// - Complexity: 4 · heads · headSize flops per pair of a query and a token that it attends to. A prefill is bound by
+///   arithmetic, a decode step by reading the cache.
+/// - Note: All arithmetic is float32, over what the cache stores. If the format has scales, a token's score is
+///   multiplied by the scale of its keys, and its weight by that of its values. Weights have a relative error of
+///   about 2⁻²² · (1 + |score|), and instruction sets differ by the order of their sums. Keys or values that are not
+///   finite make the rows that attend to them not finite, and no others.
 public func attention(
     _ q: Span<Float>, offset: Int = 0, stride: Int, tokens: Int, heads: Int, cache: LayerCache, scale: Float,
     window: Int? = nil, causal: Bool = true, into out: inout MutableSpan<Float>, at outOffset: Int = 0,
@@ -52,7 +54,7 @@ public func attention(
         unsafe out.withUnsafeMutableBufferPointer { out in
             guard let q = q.baseAddress, let out = out.baseAddress else { return }
             unsafe cache.withPages { pages in
-                // The C kernel checks nothing: the preconditions above are the whole proof.
+                // The C kernel checks nothing. The preconditions above alone ensure that it stays within its memory.
                 var call = unsafe cscx_attention(
                     q: q + offset, q_stride: stride, out: out + outOffset, out_stride: width, tokens: tokens,
                     heads: heads, kv_heads: cache.kvHeads, head_size: cache.headSize, pages: pages,
@@ -79,7 +81,7 @@ public func attention(
     }
 }
 
-/// Runs every job of a call, each with working memory of its own.
+/// Runs all jobs of a call, each with working memory of its own.
 private func runJobs(_ call: cscx_attention, _ pool: ThreadPool?, _ isa: InstructionSet) {
     let job = { (index: Int) in
         var call = unsafe call

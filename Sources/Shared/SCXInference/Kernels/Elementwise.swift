@@ -12,9 +12,10 @@ public func add(_ y: Span<Float>, into x: inout MutableSpan<Float>, on isa: Inst
     }
 }
 
-/// The exponential of every number: `out[i] = e^x[i]`.
+/// The exponential of each number: `out[i] = e^x[i]`.
 ///
-/// Within 2 units in the last place; 0 where the result is below 1.9e-38, infinity above float32's range, NaN for NaN.
+/// The error is at most 2 units in the last place. The result is 0 where it would be below 1.9e-38, infinity above
+/// float32's range, and NaN for NaN.
 ///
 /// - Precondition: The counts are equal.
 public func exp(_ x: Span<Float>, into out: inout MutableSpan<Float>, on isa: InstructionSet = .detected) {
@@ -26,15 +27,15 @@ public func exp(_ x: Span<Float>, into out: inout MutableSpan<Float>, on isa: In
     }
 }
 
-/// Shares rows among the threads of a pool where there is enough work to pay for it.
+/// Divides rows among the threads of a pool if there is enough work to be worth it.
 ///
 /// - Parameters:
 ///   - rows: Number of rows.
-///   - width: Floats touched per row.
-///   - pool: The threads; nil runs everything here.
-///   - body: Works on a range of rows, on any thread.
+///   - width: Floats that are read or written per row.
+///   - pool: The threads; nil runs everything on the calling one.
+///   - body: Computes a range of rows, on any thread.
 func forRows(_ rows: Int, of width: Int, pool: ThreadPool?, _ body: (_ rows: Range<Int>) -> Void) {
-    // 16,384 floats take about 5 µs, some times what a hand-over costs.
+    // 16,384 floats take about 5 µs, a few times what waking a thread costs.
     let blocks = min(rows, (pool?.threads ?? 1) * 4, rows * width / 16_384)
     guard let pool, pool.threads > 1, blocks > 1 else { return body(0..<rows) }
     pool.run(blocks) { block in body(rows * block / blocks..<rows * (block + 1) / blocks) }

@@ -2,23 +2,23 @@ import CSCXKernels
 
 /// The sum of the squares of numbers, in double precision: `Σ x[i]²`.
 ///
-/// The same bits on every processor: the squares are exact, and their order is fixed.
+/// The result has the same bits on every processor, since the squares are exact and are added in a fixed order.
 public func sumOfSquares(_ x: Span<Float>) -> Double {
     unsafe x.withUnsafeBufferPointer { x in unsafe cscx_sum_of_squares(x.baseAddress, x.count) }
 }
 
 /// Rounds numbers to integers and adds a pad: `q[i] = round(x[i] · scale)`, `z[i] = q[i] + pad[i] mod 2³²`.
 ///
-/// Ties go to even. The same bits on every processor, in a time that does not depend on the numbers.
+/// Ties go to even. The result has the same bits on every processor, and the time does not depend on the numbers.
 ///
 /// - Parameters:
-///   - x: The numbers, with `|x[i] · scale| < 2³¹`; of others `q` is any number.
+///   - x: The numbers, with `|x[i] · scale| < 2³¹`; for others `q` is any number.
 ///   - scale: Integers per unit.
-///   - pad: As many as `x`; used once.
+///   - pad: As many integers as `x` has numbers; they must be used once only.
 ///   - q: The integers, from `offset` on.
 ///   - z: The padded integers, from `offset` on.
 ///   - offset: Where the results begin.
-/// - Precondition: `pad` is as long as `x`, and the results fit.
+/// - Precondition: `pad` is as long as `x`, and `q` and `z` have room for the results.
 public func fixedEncode(
     _ x: Span<Float>, scale: Float, pad: Span<UInt32>, into q: inout MutableSpan<Int32>,
     _ z: inout MutableSpan<UInt32>, at offset: Int = 0
@@ -41,7 +41,7 @@ public func fixedEncode(
 
 /// Rounds numbers to integers, as ``fixedEncode(_:scale:pad:into:_:at:)`` does before it adds the pad.
 ///
-/// - Precondition: The results fit.
+/// - Precondition: `q` has room for the results.
 public func fixedEncode(
     _ x: Span<Float>, scale: Float, into q: inout MutableSpan<Int32>, at offset: Int = 0
 ) {
@@ -54,22 +54,22 @@ public func fixedEncode(
     }
 }
 
-/// Takes the pad's product off a result and makes numbers of it: `q[i] = y[i] - product[i] mod 2³²`, signed, and
-/// `out[i] = q[i] · (scale · columnScales[i]) + bias[i]`.
+/// Subtracts the pad's product from a result and converts it to numbers: `q[i] = y[i] - product[i] mod 2³²`, signed,
+/// and `out[i] = q[i] · (scale · columnScales[i]) + bias[i]`.
 ///
-/// Each operation is rounded to float32: the same bits on every processor, in a time that does not depend on the
-/// numbers.
+/// Each operation is rounded to float32. The result has the same bits on every processor, and the time does not
+/// depend on the numbers.
 ///
 /// - Parameters:
-///   - y: What a product of padded integers gave.
-///   - product: The same product of the pad alone, as many as `y`; empty when there was no pad.
-///   - columnScales: Scale of each result, as many as `y`; see ``PackedMatrix/rowScales``.
+///   - y: The product of padded integers.
+///   - product: The same product of the pad alone, as many integers as `y`; empty when there was no pad.
+///   - columnScales: The scale of each result, as many as `y`; see ``PackedMatrix/rowScales``.
 ///   - scale: Units per integer.
 ///   - bias: As many as `y`, or empty for none.
 ///   - q: The integers, from `offset` on.
 ///   - out: The numbers, from `offset` on.
 ///   - offset: Where the results begin.
-/// - Precondition: The counts are equal, and the results fit.
+/// - Precondition: The counts are equal, and `q` and `out` have room for the results.
 public func fixedDecode(
     _ y: Span<UInt32>, product: Span<UInt32>, columnScales: Span<Float>, scale: Float, bias: Span<Float>,
     into q: inout MutableSpan<Int32>, _ out: inout MutableSpan<Float>, at offset: Int = 0
@@ -113,14 +113,14 @@ public func ringSubtract(_ product: Span<UInt32>, from y: inout MutableSpan<UInt
     }
 }
 
-/// Stops unless `count` elements from `offset` on lie within `total`.
+/// Stops the process unless `count` elements from `offset` on are within `total`.
 private func checkRange(_ total: Int, offset: Int, count: Int, _ what: StaticString) {
     precondition(offset >= 0 && offset <= total && count <= total - offset, "\(what)")
 }
 
 /// Adds integers modulo 2³²: `z[i] += q[i]`.
 ///
-/// - Precondition: Both have one length.
+/// - Precondition: Both have the same length.
 public func ringAdd(_ q: Span<Int32>, into z: inout MutableSpan<UInt32>) {
     precondition(q.count == z.count, "ringAdd: counts differ")
     for i in q.indices { unsafe z[unchecked: i] &+= UInt32(bitPattern: q[unchecked: i]) }

@@ -4,7 +4,7 @@
     import Glibc
 #endif
 
-/// A kernel could not get the memory it was asked for.
+/// Why a kernel cannot work.
 public enum KernelError: Error, Equatable, CustomStringConvertible {
     case outOfMemory(bytes: Int)
     case tooLarge(rows: Int, columns: Int)
@@ -20,13 +20,13 @@ public enum KernelError: Error, Equatable, CustomStringConvertible {
     }
 }
 
-/// Zeroed memory straight from the system, on huge pages where Linux has them.
+/// Zeroed memory directly from the system, on huge pages where Linux has them.
 ///
-/// A matrix-vector product reads each page once per token: with pages of 4 KiB it would spend its time on
-/// address translation. Pages cost memory when they are first written, not before.
+/// A matrix-vector product reads each page once per token; with pages of 4 KiB it would spend its time on address
+/// translation. A page takes memory only when it is first written.
 @safe
 public struct HugePages: ~Copyable, @unchecked Sendable {
-    /// The memory; at least 64-byte aligned, 2 MiB where it is that long.
+    /// The memory, at least 64-byte aligned, and 2 MiB aligned if it is that long.
     public let bytes: UnsafeMutableRawBufferPointer
 
     private static let pageSize = 2 << 20
@@ -40,7 +40,7 @@ public struct HugePages: ~Copyable, @unchecked Sendable {
             unsafe bytes = UnsafeMutableRawBufferPointer(start: nil, count: 0)
             return
         }
-        // Enough to start at a whole huge page.
+        // Enough to be able to begin at the start of a huge page.
         let slack = count >= Self.pageSize ? Self.pageSize : 0
         let (total, overflow) = count.addingReportingOverflow(slack + Self.tailUnit)
         #if canImport(Darwin)
@@ -56,7 +56,7 @@ public struct HugePages: ~Copyable, @unchecked Sendable {
             unsafe Self.unmap(mapped + Self.used(count), total - Self.used(count))
             return
         }
-        // What lies around it goes back, or the system might fill its huge pages too.
+        // What was mapped before and after it is given back; otherwise the system might use huge pages for it too.
         let start = unsafe mapped.alignedUp(toMultipleOf: Self.pageSize)
         let head = unsafe start - mapped
         unsafe Self.unmap(mapped, head)
@@ -74,7 +74,7 @@ public struct HugePages: ~Copyable, @unchecked Sendable {
     /// A multiple of any system's page size.
     private static let tailUnit = 64 << 10
 
-    /// What stays mapped for `count` bytes.
+    /// How many bytes stay mapped for `count` bytes.
     private static func used(_ count: Int) -> Int { (count + tailUnit - 1) / tailUnit * tailUnit }
 
     private static func unmap(_ start: UnsafeMutableRawPointer, _ count: Int) {

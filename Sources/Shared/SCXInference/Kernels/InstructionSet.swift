@@ -9,7 +9,7 @@ public enum InstructionSet: UInt32, CaseIterable, Comparable, Sendable {
     /// The best set that this processor and its operating system support.
     public static let detected = InstructionSet(rawValue: cscx_detect_isa().rawValue) ?? .generic
 
-    /// The sets that can run here, worst first: what the tests go through.
+    /// The sets that can run here, from the slowest on; tests try each of them.
     public static var available: [InstructionSet] {
         #if arch(arm64)
             [.generic, .neon]

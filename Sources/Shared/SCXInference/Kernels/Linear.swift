@@ -1,12 +1,13 @@
 import CSCXKernels
 
-/// Applies a linear site: `y[t, r] = Σ_c x[t, c] · w[r, c] + bias[r]`.
+/// Multiplies rows by the weights of a linear site and adds its bias: `y[t, r] = Σ_c x[t, c] · w[r, c] + bias[r]`.
 ///
-/// The arithmetic follows the weights' format:
+/// The arithmetic depends on the weights' format:
 /// - `f32`: float32. `bf16`: float32, except that AVX512-BF16 rounds `x` to bfloat16.
-/// - `int8`, `int4`: `x` is rounded to signed bytes `qx`, with a scale `sx` per token and group of inputs (128 inputs
-///   when `w` has one scale per row, 32 in int4, else the group of `w`); then `y = Σ_g sx[g] · sw[g] · Σ qx · qw`,
-///   exact inside a group, float32 across groups. A token with a value that is not finite gives NaN.
+/// - `int8`, `int4`: `x` is rounded to signed bytes `qx`, with a scale `sx` for each token and group of inputs (128
+///   inputs when `w` has one scale per row, 32 in int4, else the group of `w`); then
+///   `y = Σ_g sx[g] · sw[g] · Σ qx · qw`, exact inside a group, float32 across groups. A token with a value that is
+///   not finite gives NaN.
 ///
 /// - Parameters:
 ///   - x: Activations, `[tokens, columns]`, row-major.
@@ -18,7 +19,7 @@ import CSCXKernels
 ///   - isa: Instruction set; tests pass each available one.
 /// - Precondition: The counts fit `(tokens, rows, columns)`.
 /// - Complexity: `tokens · rows · columns` multiply-adds. Up to a few tokens the time is that of reading the weights.
-/// - Note: Instruction sets differ in the last bits, since their sums run in different orders.
+/// - Note: Instruction sets differ in the last bits, since they add in different orders.
 public func linear(
     _ x: Span<Float>, _ w: PackedMatrix, bias: Span<Float>, into y: inout MutableSpan<Float>, tokens: Int,
     pool: ThreadPool, on isa: InstructionSet = .detected
@@ -35,7 +36,7 @@ public func linear(
         unsafe bias.withUnsafeBufferPointer { bias in
             unsafe y.withUnsafeMutableBufferPointer { y in
                 let biasStart = bias.isEmpty ? nil : bias.baseAddress
-                // The C kernel checks nothing: the preconditions above are the whole proof.
+                // The C kernel checks nothing. The preconditions above alone ensure that it stays within its memory.
                 let done = unsafe pool.withRunner { runner in
                     unsafe cscx_linear(
                         isa.c, &matrix, x.baseAddress, biasStart, y.baseAddress, tokens, runner)
@@ -46,7 +47,7 @@ public func linear(
     }
 }
 
-/// Applies a linear site without bias; see ``linear(_:_:bias:into:tokens:pool:on:)``.
+/// Multiplies rows by the weights of a linear site without bias; see ``linear(_:_:bias:into:tokens:pool:on:)``.
 public func linear(
     _ x: Span<Float>, _ w: PackedMatrix, into y: inout MutableSpan<Float>, tokens: Int, pool: ThreadPool,
     on isa: InstructionSet = .detected
@@ -55,7 +56,7 @@ public func linear(
 }
 
 extension ThreadPool {
-    /// Hands the pool to a C kernel that shares its own work, for the time of `body`.
+    /// Passes the pool to a C kernel that divides its own work, while `body` runs.
     func withRunner<Result>(_ body: (_ runner: cscx_runner) -> Result) -> Result {
         withExtendedLifetime(self) {
             unsafe body(

@@ -1,20 +1,22 @@
 import CSCXKernels
 import Synchronization
 
-/// What this machine can do at most, measured now.
+/// Measures the most that this machine can do at this moment.
 ///
-/// Memory bandwidth and clocks change from one second to the next on shared hosts, so a kernel's speed means
-/// something only beside a probe of the same moment. Each probe takes some tens of milliseconds.
+/// On shared hosts memory bandwidth and clock change from one second to the next, so a kernel's speed can only be
+/// judged beside a probe of the same moment. Each probe takes some tens of milliseconds.
 public enum MachineProbe {
-    /// Bytes per second that the pool's threads read from memory together: the roof of matrix-vector products.
+    /// Bytes per second that the pool's threads read from memory together: the upper limit for matrix-vector
+    /// products.
     ///
-    /// The best of a few passes over 128 MiB, more than the caches of most processors.
+    /// It is the best of a few passes over 128 MiB, which is more than the caches of most processors.
     ///
     /// - Throws: ``KernelError`` when there is no memory to read.
     public static func readBandwidth(pool: ThreadPool) throws(KernelError) -> Double {
         let share = (128 << 20) / pool.threads & ~4095
         let memory = try HugePages(count: share * pool.threads)
-        // Untouched memory is one shared page of zeros. It is also written by the thread that will likely read it.
+        // Memory that was never written is one shared page of zeros. It is also written by the thread that will
+        // likely read it.
         unsafe each(pool, memory.bytes.baseAddress) { start, index in
             unsafe (start + index * share).initializeMemory(as: UInt8.self, repeating: 1, count: share)
         }
@@ -26,19 +28,21 @@ public enum MachineProbe {
         return Double(share * pool.threads) / seconds
     }
 
-    /// Multiply-adds per second of the kernels' innermost instructions on all threads: the roof of matrix products.
+    /// Multiply-adds per second of the kernels' innermost instructions on all threads: the upper limit for matrix
+    /// products.
     public static func peak(
         format: WeightFormat, pool: ThreadPool, on isa: InstructionSet = .detected
     ) -> Double {
         peak(pool) { rounds in cscx_probe_peak(isa.c, format.c, rounds) }
     }
 
-    /// The same of products modulo 2³²: the roof of ``ringLinear(_:_:into:tokens:pool:on:)``.
+    /// The same for products modulo 2³²: the upper limit for ``ringLinear(_:_:into:tokens:pool:on:)``.
     public static func ringPeak(pool: ThreadPool, on isa: InstructionSet = .detected) -> Double {
         peak(pool) { rounds in cscx_probe_ring_peak(isa.c, rounds) }
     }
 
-    /// Multiply-adds per second of `body`, which does the arithmetic `rounds` times and returns their number.
+    /// Multiply-adds per second of `body`, which repeats the arithmetic `rounds` times and returns the number of
+    /// multiply-adds.
     private static func peak(_ pool: ThreadPool, _ body: (_ rounds: Int) -> Double) -> Double {
         let done = Mutex(0.0)
         func run(_ rounds: Int) {
@@ -48,7 +52,7 @@ public enum MachineProbe {
                 done.withLock { $0 += count }
             }
         }
-        // As many rounds as take about 10 ms.
+        // Find a number of rounds that takes about 10 ms.
         var rounds = 1_000
         while rounds < 1 << 40, bestOf(1, { run(rounds) }) < 0.005 { rounds *= 2 }
         let seconds = bestOf(3) { run(rounds) }

@@ -1,25 +1,26 @@
 import CSCXKernels
 
-/// Weights of one linear site, `[rows = output features, columns = input features]`, as the kernels read them.
+/// Weights of one linear site, `[rows = output features, columns = input features]`, in the order in which the
+/// kernels read them.
 ///
 /// Sixteen rows are interleaved so that 64 bytes hold the same few inputs of all of them; `linear.h` has the layout.
-/// Rows can be packed piecewise, so that sites with the same input (q, k and v) become one matrix.
+/// Rows can be packed piece by piece, so that sites with the same input (q, k and v) become one matrix.
 ///
 /// - Important: Pack all rows before the matrix is used; packing is not synchronised with products. Different rows
-///   may be packed from several threads unless they are among the same 16.
+///   may be packed by several threads unless they are among the same 16.
 @safe
 public final class PackedMatrix: Sendable {
     public let rows: Int
     public let columns: Int
     public let format: WeightFormat
 
-    /// Inputs that share a scale.
+    /// How many inputs share a scale.
     ///
-    /// In int4 32, 64 or 128; in int8 also all columns (the default); in the floating-point formats, which have
-    /// none, all columns.
+    /// In int4 that is 32, 64 or 128; in int8 also all columns, which is the default. In the floating-point formats,
+    /// which have no scales, it is all columns.
     public let groupSize: Int
 
-    /// Memory of the weights and scales, padding included.
+    /// Bytes of the weights and scales, including padding.
     public let byteCount: Int
 
     private let values: HugePages
@@ -30,14 +31,14 @@ public final class PackedMatrix: Sendable {
     /// - Parameters:
     ///   - rows: Output features.
     ///   - columns: Input features.
-    ///   - format: What the weights are held and multiplied in.
-    ///   - groupSize: Inputs per scale: 32, 64 or 128 in the integer formats. Without it int8 has one scale per
-    ///     row and int4 one for 32 inputs.
+    ///   - format: The format in which the weights are held and multiplied.
+    ///   - groupSize: Inputs per scale: 32, 64 or 128 in the integer formats. Without it int8 has one scale per row
+    ///     and int4 one for 32 inputs.
     /// - Throws: ``KernelError`` when there is no memory for it.
     /// - Precondition: The sizes are positive and `groupSize` is one of those allowed.
     public init(rows: Int, columns: Int, format: WeightFormat, groupSize: Int? = nil) throws(KernelError) {
         precondition(rows > 0 && columns > 0, "PackedMatrix: empty")
-        // Below this no size overflows.
+        // Up to these sizes no product of sizes overflows.
         guard rows <= 1 << 28 && columns <= 1 << 28 else { throw .tooLarge(rows: rows, columns: columns) }
         if let groupSize {
             let isGroup = (format == .int8 || format == .int4) && [32, 64, 128].contains(groupSize)
@@ -59,7 +60,7 @@ public final class PackedMatrix: Sendable {
         byteCount = valueBytes + scaleBytes
     }
 
-    /// The C kernels' word for ``groupSize``: 0 where there is one scale per row or none.
+    /// The value by which the C kernels are told ``groupSize``: 0 for one scale per row or none.
     private let group: Int
 
     var c: cscx_matrix {
@@ -68,14 +69,14 @@ public final class PackedMatrix: Sendable {
             scales: scales.bytes.baseAddress)
     }
 
-    /// Packs rows of a checkpoint, rounding or quantising them as the format asks.
+    /// Packs rows of a checkpoint, and rounds or quantises them as the format requires.
     ///
     /// Weights that are not finite make the results of their row NaN.
     ///
     /// - Parameters:
     ///   - source: `[count, columns]` elements, row-major, at any alignment.
     ///   - type: The elements' type.
-    ///   - firstRow: The row that the first becomes.
+    ///   - firstRow: The matrix's row to which the first row of `source` is packed.
     ///   - count: Rows.
     ///   - pool: Threads that share the work.
     /// - Precondition: The rows exist and `source` is exactly as long as they need.

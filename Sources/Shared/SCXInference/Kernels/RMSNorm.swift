@@ -3,16 +3,16 @@ import CSCXKernels
 /// Divides each row by its root mean square, then scales by `weight`:
 /// `x[t, g, c] = x[t, g, c] / √(mean_c(x[t, g, c]²) + ε) · weight[c]`.
 ///
-/// Zhang and Sennrich 2019, "Root Mean Square Layer Normalization", equation 4
-/// (<https://arxiv.org/abs/1910.07467>); Llama puts ε inside the root, as here. With `groups` above 1 it is the norm
-/// of each head that Qwen3 applies to queries and keys, in place in a fused row.
+/// Zhang and Sennrich 2019, "Root Mean Square Layer Normalization", equation 4 (<https://arxiv.org/abs/1910.07467>);
+/// as in Llama, ε is inside the root. With `groups` above 1 it is the norm that Qwen3 applies to each head of the
+/// queries and keys, in place in a fused row.
 ///
 /// - Parameters:
 ///   - x: Activations; row t's first group begins at `offset + t · stride`.
 ///   - offset: Where the first row begins.
 ///   - stride: Floats from one row to the next; nil when rows are adjacent.
 ///   - rows: Number of rows.
-///   - groups: Adjacent groups of `weight.count` channels in a row, each normalised by itself.
+///   - groups: Adjacent groups of `weight.count` channels in a row, each normalised on its own.
 ///   - weight: Gain, `[channels]`.
 ///   - epsilon: ε, added to the mean square; from the model's `rms_norm_eps`, typically 1e-5.
 ///   - pool: Threads that share many rows.
@@ -39,7 +39,7 @@ public func rmsNorm(
     }
 }
 
-/// The same from adjacent rows into others: `out[t, c] = x[t, c] / √(mean_c(x[t, c]²) + ε) · weight[c]`.
+/// Normalises adjacent rows into other memory: `out[t, c] = x[t, c] / √(mean_c(x[t, c]²) + ε) · weight[c]`.
 ///
 /// - Parameters:
 ///   - x: Activations, `[tokens, channels]`, row-major.
@@ -71,7 +71,8 @@ public func rmsNorm(
     }
 }
 
-/// Stops unless `rows` rows of `width` floats, `stride` apart from `offset` on, lie within `count` floats.
+/// Stops the process unless `rows` rows of `width` floats, `stride` apart from `offset` on, are within `count`
+/// floats.
 func checkRows(_ count: Int, offset: Int, stride: Int, rows: Int, width: Int, _ what: StaticString) {
     precondition(
         rows >= 0 && width > 0 && offset >= 0 && stride >= width

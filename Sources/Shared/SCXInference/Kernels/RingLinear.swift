@@ -2,8 +2,8 @@ import CSCXKernels
 
 /// Multiplies by a linear site's integers modulo 2³²: `y[t, r] = Σ_c z[t, c] · w[r, c] mod 2³²`, exact for every `z`.
 ///
-/// The scales of the rows are left out; see ``PackedMatrix/rowScales``. All instruction sets give the same numbers,
-/// and the time depends on the shapes alone.
+/// The result is not multiplied by the scales of the rows; see ``PackedMatrix/rowScales``. All instruction sets give
+/// the same numbers, and the time depends on the shapes alone.
 ///
 /// - Parameters:
 ///   - z: Factors, `[tokens, columns]`, row-major.
@@ -28,7 +28,7 @@ public func ringLinear(
     var matrix = unsafe w.c
     unsafe z.withUnsafeBufferPointer { z in
         unsafe y.withUnsafeMutableBufferPointer { y in
-            // The C kernel checks nothing: the preconditions above are the whole proof.
+            // The C kernel checks nothing. The preconditions above alone ensure that it stays within its memory.
             let done = unsafe pool.withRunner { runner in
                 unsafe cscx_ring_linear(isa.c, &matrix, z.baseAddress, y.baseAddress, tokens, runner)
             }
@@ -38,24 +38,24 @@ public func ringLinear(
 }
 
 extension PackedMatrix {
-    /// Whether the weights are signed bytes with one scale per row, as products modulo 2³² need them.
+    /// Whether the matrix is in ring form: signed bytes with one scale per row, as products modulo 2³² need them.
     public var isRing: Bool { format == .int8 && groupSize == columns }
 
-    /// The scale of each row: its integers times it are its weights.
+    /// The scale of each row: its weights are its integers times the scale.
     ///
-    /// A row of zeros has the scale 0, one with a weight that is not finite has NaN.
+    /// A row of zeros has the scale 0, and a row with a weight that is not finite has NaN.
     ///
     /// - Precondition: The matrix is in ring form.
     public var rowScales: [Float] {
         precondition(isRing, "PackedMatrix.rowScales: not int8 with one scale per row")
         let matrix = unsafe c
         return (0..<rows).map { row in
-            // There is one for every row, padding included.
+            // There is a scale for every row, including rows of padding.
             unsafe matrix.scales.assumingMemoryBound(to: Float.self)[row]
         }
     }
 
-    /// The squared length of each row's integers, `Σ_c w[r, c]²`.
+    /// The squared Euclidean norm of each row's integers, `Σ_c w[r, c]²`.
     ///
     /// - Precondition: The matrix is in ring form.
     public func rowNorms(pool: ThreadPool) -> [UInt64] {

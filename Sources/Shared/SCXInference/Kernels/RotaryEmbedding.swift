@@ -4,14 +4,14 @@
     import Darwin
 #endif
 
-/// How a model stretches its rotary embedding beyond the context it was trained with.
+/// How a model stretches its rotary embedding beyond the context with which it was trained.
 public enum RopeScaling: Equatable, Sendable {
     case none
-    /// All frequencies divided by `factor`.
+    /// All frequencies are divided by `factor`.
     case linear(factor: Double)
-    /// A base that grows with the sequence once it is longer than `originalLength` (NTK-aware).
+    /// The base grows with the sequence once it is longer than `originalLength` (NTK-aware).
     case dynamic(factor: Double, originalLength: Int)
-    /// Low frequencies divided by `factor`, high ones kept, a smooth passage between.
+    /// Low frequencies are divided by `factor`, high ones are kept, and there is a smooth transition between them.
     case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalLength: Int)
     case yarn(Yarn)
 
@@ -26,11 +26,11 @@ public enum RopeScaling: Equatable, Sendable {
         public var attentionFactor: Double?
         public var mscale: Double?
         public var mscaleAllDimensions: Double?
-        /// Rotations over the original length above which a frequency is kept.
+        /// Frequencies with more rotations than this over the original length are kept.
         public var betaFast: Double
-        /// Rotations below which it is divided by `factor`.
+        /// Frequencies with fewer rotations than this are divided by `factor`.
         public var betaSlow: Double
-        /// Whether the ends of the passage are rounded outwards to whole channels.
+        /// Whether the ends of the transition are rounded outwards to whole channels.
         public var truncate: Bool
 
         public init(
@@ -54,7 +54,7 @@ public enum RopeScaling: Equatable, Sendable {
 public struct RopeParameters: Equatable, Sendable {
     /// The base of the frequencies, θ; `rope_theta` in configurations.
     public var base: Double
-    /// Channels of each head that are rotated, from the first; the rest of the head stays as it is.
+    /// How many channels of each head are rotated, from the first on; the other channels stay as they are.
     public var rotaryDimension: Int
     public var scaling: RopeScaling
 
@@ -65,21 +65,21 @@ public struct RopeParameters: Equatable, Sendable {
     }
 }
 
-/// The rotary position embedding: pairs of channels turned by an angle that grows with the position.
+/// The rotary position embedding: pairs of channels are rotated by an angle that grows with the position.
 ///
-/// Su and others 2021, "RoFormer", equation 34 (<https://arxiv.org/abs/2104.09864>).
-/// Channel i of the rotary dimension is paired with channel i + dimension / 2 (the "rotate half" order in which
-/// Hugging Face checkpoints are stored). Frequencies are computed in float32 in the order of operations of
-/// `modeling_rope_utils.py` in transformers 5, since an error of one unit in the last place of a frequency is one of
-/// 1e-4 in the angle at position 2,000.
+/// Su and others 2021, "RoFormer", equation 34 (<https://arxiv.org/abs/2104.09864>). Channel i of the rotary
+/// dimension is paired with channel i + dimension / 2 (the "rotate half" order in which Hugging Face checkpoints are
+/// stored). Frequencies are computed in float32 in the order of operations of `modeling_rope_utils.py` in
+/// transformers 5, since an error of one unit in the last place of a frequency is one of 1e-4 in the angle at
+/// position 2,000.
 public struct RotaryEmbedding: Equatable, Sendable {
     public let parameters: RopeParameters
-    /// Factor of cosines and sines; 1 but for YaRN.
+    /// Factor of cosines and sines; it is 1 except for YaRN.
     public let attentionFactor: Float
-    // Of sequences within the trained length.
+    // The frequencies for sequences within the trained length.
     private let inverseFrequencies: [Float]
 
-    /// Works out the frequencies.
+    /// Computes the frequencies.
     ///
     /// - Precondition: The rotary dimension is positive and even.
     public init(_ parameters: RopeParameters) {
@@ -107,7 +107,7 @@ public struct RotaryEmbedding: Equatable, Sendable {
 
     /// The angle per position of each channel pair, for a forward pass over a sequence of `length` tokens.
     ///
-    /// The length counts the tokens before the pass too. Only dynamic scaling depends on it.
+    /// The length includes the tokens before the pass. Only dynamic scaling depends on it.
     public func inverseFrequencies(length: Int) -> [Float] {
         guard case .dynamic(let factor, let original) = parameters.scaling, length > original else {
             return inverseFrequencies
@@ -140,7 +140,7 @@ public struct RotaryEmbedding: Equatable, Sendable {
     }
 
     private static func yarn(_ yarn: RopeScaling.Yarn, base: Double, dimension: Int) -> [Float] {
-        // The channel pair that turns `rotations` times over the original length.
+        // The channel pair that makes `rotations` full rotations over the original length.
         func channel(_ rotations: Double) -> Double {
             Double(dimension) * log(Double(yarn.originalLength) / (rotations * 2 * .pi)) / (2 * log(base))
         }

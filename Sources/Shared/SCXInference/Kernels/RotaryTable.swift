@@ -8,10 +8,11 @@ import CSCXKernels
 
 /// Cosines and sines for the tokens of one forward pass, computed once and used by every layer.
 ///
-/// Several sequences share a pass: append the positions of each by themselves, in the order of the rows.
+/// When several sequences share a pass, append the positions of each sequence in a call of its own, in the order of
+/// the rows.
 public struct RotaryTable: Sendable {
     public let embedding: RotaryEmbedding
-    /// Rows that the table is for.
+    /// How many rows the table has.
     public private(set) var tokens = 0
     /// `[tokens, rotaryDimension / 2]`, with the attention factor multiplied in.
     public private(set) var cosines: [Float] = []
@@ -28,10 +29,11 @@ public struct RotaryTable: Sendable {
         append(positions: positions)
     }
 
-    /// Adds rows at these positions of one sequence.
+    /// Adds rows for these positions of one sequence.
     ///
     /// Dynamic scaling takes the highest position as the sequence's length, as transformers does. The angle is the
-    /// float32 product of position and frequency; its cosine and sine are correctly rounded but for rare last bits.
+    /// float32 product of position and frequency; its cosine and sine are correctly rounded except for rare last
+    /// bits.
     public mutating func append(positions: some Collection<Int>) {
         let frequencies = embedding.inverseFrequencies(length: (positions.max() ?? 0) + 1)
         let factor = embedding.attentionFactor

@@ -1,23 +1,23 @@
 import CSCXKernels
 
-/// Checks products of integers by sums modulo the prime p = 2⁶¹ - 1.
+/// Verifies products of integers by sums modulo the prime p = 2⁶¹ - 1.
 ///
-/// For any s, `Σ_r y[r] · s[r] = Σ_c x[c] · S[c]` where `y[r] = Σ_c w[r, c] · x[c]` without wrapping and
-/// `S[c] = Σ_r w[r, c] · s[r]`. With s drawn uniformly and kept from whoever computes y, a wrong y satisfies it with
-/// probability 1/p, since the differences are below p in size and one of them is not zero (Freivalds 1977,
-/// "Probabilistic machines can use less running time"). No branch or address depends on a number.
+/// For any s, `Σ_r y[r] · s[r] = Σ_c x[c] · S[c]` if `y[r] = Σ_c w[r, c] · x[c]` without wrapping and
+/// `S[c] = Σ_r w[r, c] · s[r]`. If s is drawn uniformly and kept secret from whoever computes y, a wrong y satisfies
+/// the equation with probability 1/p, since the differences are smaller than p and one of them is not zero (Freivalds
+/// 1977, "Probabilistic machines can use less running time"). No branch and no address depends on a number.
 public enum Sketch {
     /// The prime p = 2⁶¹ - 1.
     public static let modulus: UInt64 = 1 << 61 - 1
 
-    /// Any number modulo p, in 0 ..< p.
+    /// A number modulo p, in 0 ..< p.
     public static func reduce(_ a: UInt64) -> UInt64 {
         let folded = (a & modulus) + (a >> 61)
         let less = folded &- modulus
         return less &+ (modulus & (0 &- less >> 63))
     }
 
-    /// a + b modulo p.
+    /// The sum a + b modulo p.
     ///
     /// - Precondition: Both are below p.
     public static func add(_ a: UInt64, _ b: UInt64) -> UInt64 {
@@ -25,12 +25,12 @@ public enum Sketch {
         return reduce(a + b)
     }
 
-    /// a · b modulo p.
+    /// The product a · b modulo p.
     ///
     /// - Precondition: Both are below p.
     public static func multiply(_ a: UInt64, _ b: UInt64) -> UInt64 {
         precondition(a < modulus && b < modulus, "Sketch.multiply: not below p")
-        // a · b = high · 2⁶⁴ + low, and 2⁶¹ = 1.
+        // a · b = high · 2⁶⁴ + low, and 2⁶¹ = 1 modulo p.
         let (high, low) = a.multipliedFullWidth(by: b)
         return reduce((low & modulus) + (low >> 61 | high << 3))
     }

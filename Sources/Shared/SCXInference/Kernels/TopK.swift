@@ -2,8 +2,8 @@ import CSCXKernels
 
 /// The `k` largest of `logits` with their indices, largest first.
 ///
-/// Equal values rank by lower index; NaN is left out. One pass that passes over vectors without a number above the
-/// smallest one held, and a heap of `k` pairs for the rest.
+/// Of equal values the one with the lower index comes first; NaN is ignored. There is one pass over the logits, which
+/// skips vectors without a number above the smallest one in the heap, and a heap of `k` pairs for the rest.
 ///
 /// - Parameters:
 ///   - logits: The numbers.
@@ -11,7 +11,7 @@ import CSCXKernels
 ///   - isa: Instruction set; tests pass each available one.
 /// - Returns: `k` pairs, or fewer when `logits` has fewer numbers.
 /// - Precondition: `k` is not negative; fewer than 2³² logits.
-/// - Complexity: O(n + m log k), with m the numbers that enter the heap: about k · log(n / k) in random order.
+/// - Complexity: O(n + m log k), where m numbers enter the heap: about k · log(n / k) in random order.
 public func topK(
     _ logits: Span<Float>, _ k: Int, on isa: InstructionSet = .detected
 ) -> [(index: Int, value: Float)] {
@@ -31,7 +31,7 @@ public func topK(
     return (0..<held).map { (Int(indices[$0]), values[$0]) }
 }
 
-/// The index of the largest number, the lowest one of equals; nil when there is none but NaN.
+/// The index of the largest number, the lowest one if several are equal; nil when there is no number but NaN.
 ///
 /// - Precondition: Fewer than 2³² logits.
 public func argmax(_ logits: Span<Float>, on isa: InstructionSet = .detected) -> Int? {

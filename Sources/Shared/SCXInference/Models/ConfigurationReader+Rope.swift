@@ -3,7 +3,7 @@ extension RopeParameters {
     init(
         _ reader: ConfigurationReader, headSize: Int, maximumLength: Int
     ) throws(CheckpointError) {
-        // Where both are there, the reference takes the old one, unless it is empty.
+        // If both are there, the reference implementation takes the old one, unless it is empty.
         var field = "rope_scaling"
         if [nil, .object([])].contains(reader.value(field)) { field = "rope_parameters" }
         let object = reader.value(field) ?? .object([])
@@ -14,7 +14,7 @@ extension RopeParameters {
         }
         let scaled = ConfigurationReader(path: reader.path, json: object, prefix: field + ".")
 
-        // A base of 1 or less has no wavelengths to speak of, and YaRN divides by its logarithm.
+        // A base of 1 or less gives no useful wavelengths, and YaRN divides by its logarithm.
         let ownBase = try scaled.number("rope_theta", minimum: 1.000_1)
         let outerBase = try reader.number("rope_theta", minimum: 1.000_1)
         base = ownBase ?? outerBase ?? 10_000
@@ -40,7 +40,7 @@ extension RopeParameters {
             }
             return value
         }
-        // A length beside the rotation's parameters goes first, as in the reference.
+        // A length beside the parameters of the rotation takes precedence, as in the reference implementation.
         let name = "original_max_position_embeddings"
         let outerLength = try reader.size(name, limit: 1 << 30)
         let ownLength = try scaled.size(name, limit: 1 << 30)
@@ -48,7 +48,7 @@ extension RopeParameters {
         switch type {
         case "linear": scaling = .linear(factor: try required("factor"))
         case "dynamic":
-            // The reference stretches from max_position_embeddings on, whatever else is given.
+            // The reference implementation stretches from max_position_embeddings on, whatever else is given.
             guard rotaryDimension > 2 else {
                 throw reader.fault("head_dim", "is too small for dynamic scaling")
             }
@@ -61,7 +61,7 @@ extension RopeParameters {
                 factor: try required("factor"), lowFrequencyFactor: low, highFrequencyFactor: high,
                 originalLength: originalLength)
         default:
-            // Zero stands for the default, as in the reference.
+            // Zero stands for the default, as in the reference implementation.
             func optional(_ name: String) throws(CheckpointError) -> Double? {
                 let value = try scaled.number(name, minimum: 0)
                 return value == 0 ? nil : value

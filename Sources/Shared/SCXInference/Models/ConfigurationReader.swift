@@ -1,11 +1,12 @@
-/// Reads the fields of a JSON object, with the reference's defaults for absent ones and limits for present ones.
+/// Reads the fields of a JSON object: absent fields get the defaults of the reference implementation, present ones
+/// are checked against limits.
 ///
-/// A field that is null is read like one that is absent; where a null means "none" although there is a default,
-/// ``ifAbsent(_:_:)`` tells the two apart.
+/// A field that is null is read as if it were absent. Where null means "none" although there is a default,
+/// ``ifAbsent(_:_:)`` distinguishes the two.
 struct ConfigurationReader {
     let path: String
     let json: JSON
-    /// Precedes names in error messages: `rope_scaling.` and the like.
+    /// Text before names in error messages, such as `rope_scaling.`.
     var prefix = ""
 
     func fault(_ field: String, _ reason: String) -> CheckpointError {
@@ -21,7 +22,7 @@ struct ConfigurationReader {
         return value
     }
 
-    /// The default, unless the field is there, be it null.
+    /// The default if the field is absent; nil if it is there, even as null.
     func ifAbsent<T>(_ field: String, _ value: T?) -> T? { json[field] == nil ? value : nil }
 
     /// An integer in `1...limit`.
@@ -36,7 +37,7 @@ struct ConfigurationReader {
     func number(_ field: String, minimum: Double) throws(CheckpointError) -> Double? {
         guard let value = value(field) else { return nil }
         guard let number = value.double else { throw fault(field, "is not a number") }
-        // Compared as float32, in which the model computes: 1e300 is not finite, 1e-300 is zero.
+        // It is compared as float32, in which the model computes: there 1e300 is not finite, and 1e-300 is zero.
         guard Float(number).isFinite, number >= minimum, minimum <= 0 || Float(number) > 0 else {
             throw fault(field, "is \(number), which is not a sensible value")
         }
@@ -64,7 +65,7 @@ struct ConfigurationReader {
         return texts.compactMap(\.self)
     }
 
-    /// One token id or a list of them; negative ones, by which some configurations say "none", are left out.
+    /// One token id or a list of them; negative ones, by which some configurations mean "none", are left out.
     func tokens(_ field: String) throws(CheckpointError) -> [Int]? {
         guard let value = value(field) else { return nil }
         let values = value.array ?? [value]

@@ -1,9 +1,9 @@
-/// The forward pass in pieces, for callers that do the rest of it themselves.
+/// The forward pass in pieces, for callers that compute the other pieces themselves or elsewhere.
 ///
-/// Each function computes what ``Decoder/run(blocks:on:segments:workspace:)`` does at the same place, with the same
-/// kernels.
+/// Each function computes what ``Decoder/run(blocks:on:segments:workspace:)`` computes at the same place, with the
+/// same kernels.
 
-/// One of a decoder's fused products.
+/// One of a decoder's products with weights; matrices with a common input are one site.
 public enum DecoderSite: Hashable, Sendable {
     case queryKeyValue(block: Int)
     case output(block: Int)
@@ -20,7 +20,7 @@ public enum DecoderSite: Hashable, Sendable {
 }
 
 extension Decoder {
-    /// Channels of the rows that a site takes, loaded or not.
+    /// How many channels the input rows of a site have, whether the site is loaded or not.
     public func inputs(of site: DecoderSite) -> Int {
         switch site {
         case .queryKeyValue, .gateUp, .head: configuration.hiddenSize
@@ -29,7 +29,7 @@ extension Decoder {
         }
     }
 
-    /// Channels of the rows that it gives.
+    /// How many channels the output rows of a site have.
     public func outputs(of site: DecoderSite) -> Int {
         switch site {
         case .queryKeyValue:
@@ -40,7 +40,8 @@ extension Decoder {
         }
     }
 
-    /// A site's weights in float32, exactly as its products multiply by them; no copy when that is their format.
+    /// A site's weights in float32, with exactly the values by which its products multiply; not copied if they are in
+    /// float32 already.
     ///
     /// - Throws: ``KernelError`` when there is no memory for a copy.
     /// - Precondition: The site was loaded.
@@ -48,7 +49,7 @@ extension Decoder {
         try weights(site).weights.float32(pool: pool)
     }
 
-    /// A block's norm before its queries, keys and values.
+    /// Applies a block's norm before its queries, keys and values.
     ///
     /// - Parameters:
     ///   - hidden: `[tokens, hidden]`, row-major.
@@ -60,7 +61,7 @@ extension Decoder {
         rmsNorm(hidden, weight: weight.span, epsilon: configuration.normEpsilon, into: &out, pool: pool)
     }
 
-    /// A block's norm before its gate.
+    /// Applies a block's norm before its gate.
     ///
     /// - Precondition: As ``attentionNorm(_:block:into:)``.
     public func feedForwardNorm(_ hidden: Span<Float>, block: Int, into out: inout MutableSpan<Float>) {
@@ -68,7 +69,7 @@ extension Decoder {
         rmsNorm(hidden, weight: weight.span, epsilon: configuration.normEpsilon, into: &out, pool: pool)
     }
 
-    /// The norm after the last block.
+    /// Applies the norm after the last block.
     ///
     /// - Precondition: As ``attentionNorm(_:block:into:)``.
     public func finalNorm(_ hidden: Span<Float>, into out: inout MutableSpan<Float>) {
@@ -76,7 +77,7 @@ extension Decoder {
         rmsNorm(hidden, weight: weight.span, epsilon: configuration.normEpsilon, into: &out, pool: pool)
     }
 
-    /// The activation between gate and down: `silu(gate) · up`.
+    /// Applies the activation between gate and down: `silu(gate) · up`.
     ///
     /// - Parameters:
     ///   - gateUp: `[tokens, 2 · feedForward]`, row-major.
@@ -88,10 +89,11 @@ extension Decoder {
     /// Cosines and sines for these positions of one sequence.
     public func rotaryTable(positions: Range<Int>) -> RotaryTable { RotaryTable(rope, positions: positions) }
 
-    /// The norm of each query and key head where the family has one, then the rotation, in place.
+    /// Applies the norm of each query and key head, if the family has one, then the rotation, in place.
     ///
     /// - Parameters:
-    ///   - rows: One for each row of the table: its query heads, its key heads, its value heads, which stay as they are.
+    ///   - rows: One for each row of the table: its query heads, its key heads, and its value heads, which are not
+    ///     changed.
     ///   - block: Its number.
     ///   - queryHeads: Query heads in a row.
     ///   - table: From ``rotaryTable(positions:)``.
@@ -104,11 +106,11 @@ extension Decoder {
         rotate(block, &rows, queryHeads: queryHeads, table, pool: pool)
     }
 
-    /// The bare product of rows with a site's weights, and its bias: no norm before, no activation after.
+    /// Multiplies rows by a site's weights and adds its bias, without a norm before or an activation after.
     ///
     /// - Parameters:
     ///   - rows: `[tokens, inputs]`, row-major.
-    ///   - site: What they are multiplied by.
+    ///   - site: The site whose weights are used.
     ///   - exact: ``exactWeights(of:)`` of the site, to multiply in float32 whatever the weights' format.
     /// - Returns: `[tokens, outputs]`, row-major.
     /// - Precondition: The site was loaded and `rows` are whole rows.
@@ -124,7 +126,7 @@ extension Decoder {
         }
     }
 
-    /// The bare product of rows with a site's weights, and its bias, into memory of the caller's.
+    /// Multiplies rows by a site's weights and adds its bias, and writes the result to the caller's memory.
     ///
     /// - Precondition: As ``product(_:_:exact:)``, and `out` has room for exactly the result.
     public func product(_ rows: Span<Float>, _ site: DecoderSite, into out: inout MutableSpan<Float>) {
@@ -134,7 +136,7 @@ extension Decoder {
             pool: pool)
     }
 
-    /// What a block's feed-forward network, its norm included, adds to hidden states.
+    /// Computes what a block's feed-forward network, including its norm, adds to hidden states.
     ///
     /// - Parameters:
     ///   - hidden: `[tokens, hidden]`, row-major.
@@ -147,13 +149,13 @@ extension Decoder {
         return product(workspace.activated.span, .down(block: block))
     }
 
-    /// Causal attention of projected and rotated rows.
+    /// Computes causal attention of rows that were projected and rotated.
     ///
     /// - Parameters:
-    ///   - rows: `queries` rows of all query heads, then rows of keys and values side by side.
-    ///   - queries: How many; those of the last positions.
-    ///   - keys: Rows of keys and values, which are appended to `cache`.
-    ///   - block: Says how far a query sees.
+    ///   - rows: `queries` rows of all query heads, then rows of keys, each followed by its values.
+    ///   - queries: How many queries there are; they belong to the last positions.
+    ///   - keys: How many rows of keys and values there are; they are appended to `cache`.
+    ///   - block: The block, which determines the sliding window.
     ///   - cache: From ``makeLayerCache()``, with the keys and values of earlier positions.
     /// - Returns: `[queries, heads · headSize]`, row-major.
     /// - Precondition: `rows` has exactly these rows; there is a query, and a key for each.
@@ -175,13 +177,13 @@ extension Decoder {
         }
     }
 
-    /// Appends projected keys and values to a block's cache, as the positions that follow those that it holds.
+    /// Appends projected keys and values to a block's cache, for the positions that follow those in the cache.
     ///
     /// - Parameters:
-    ///   - rows: Keys and values side by side, in the order of their positions: the right part of the rows of
-    ///     ``DecoderSite/queryKeyValue(block:)``. The keys' norm and rotation happen in place.
+    ///   - rows: Keys, each followed by its values, in the order of their positions: the last columns of the rows of
+    ///     ``DecoderSite/queryKeyValue(block:)``. The keys' norm and rotation are applied in place.
     ///   - block: Its number.
-    ///   - cache: The block's.
+    ///   - cache: The block's cache.
     /// - Precondition: The block exists and `rows` are whole rows.
     /// - Throws: ``KVCacheError`` when the cache cannot grow; then it is as before.
     public func append(
@@ -194,12 +196,12 @@ extension Decoder {
         try cache.append(rows.span, keyOffset: 0, valueOffset: width, stride: 2 * width, tokens: tokens)
     }
 
-    /// The queries, keys and values of one hidden state, after the rotation.
+    /// Computes the queries, keys and values of one hidden state, after the rotation.
     ///
     /// - Parameters:
     ///   - hidden: `[hidden]`, the block's input.
     ///   - block: Its number.
-    ///   - position: In the sequence.
+    ///   - position: The state's position in the sequence.
     ///   - workspace: Scratch memory.
     /// - Returns: `[heads + 2 · keyValueHeads, headSize]`
     /// - Precondition: The block exists and `hidden` is one row.
@@ -216,7 +218,7 @@ extension Decoder {
         }
     }
 
-    /// The scores of one position's queries against keys, scaled, before the softmax.
+    /// Computes the scores of one position's queries against keys, scaled, before the softmax.
     ///
     /// - Parameters:
     ///   - queries: `[heads, headSize]`, after the rotation.
@@ -240,7 +242,7 @@ extension Decoder {
         unsafe queries.withUnsafeBufferPointer { queries in
             unsafe keys.withUnsafeBufferPointer { keys in
                 guard let queries = queries.baseAddress, let keys = keys.baseAddress else { return }
-                // Keys outside, so that each is read from memory once for all its query heads.
+                // Keys are in the outer loop, so that each is read from memory once for all its query heads.
                 for token in 0..<tokens {
                     for head in 0..<heads {
                         let key = unsafe keys + (token * kvHeads + head / perKey) * size
@@ -258,7 +260,7 @@ extension Decoder {
             kvHeads: configuration.keyValueHeadCount, headSize: configuration.headSize, format: cacheFormat)
     }
 
-    /// Keys as a cache of this model would hold them: `[tokens, keyValueHeads · headSize]`, rounded to its format.
+    /// Keys as a cache of this model would store them: `[tokens, keyValueHeads · headSize]`, rounded to its format.
     public func roundedAsCached(_ keys: ArraySlice<Float>) -> [Float] {
         cacheFormat.rounded(keys, headSize: configuration.headSize)
     }
@@ -281,22 +283,22 @@ extension Decoder {
     }
 }
 
-/// An array that `body` fills, without writing zeros first.
+/// Makes an array that `body` fills, without first writing zeros to it.
 func floats(_ count: Int, _ body: (inout MutableSpan<Float>) -> Void) -> [Float] { filled(count, body) }
 
-/// An array whose elements `body` writes, all of them.
+/// Makes an array all of whose elements `body` writes.
 func filled<Element: BitwiseCopyable>(
     _ count: Int, _ body: (inout MutableSpan<Element>) -> Void
 ) -> [Element] {
     unsafe [Element](unsafeUninitializedCapacity: count) { buffer, initialized in
-        // `body` writes all elements, which need no initialisation before.
+        // `body` writes all elements, so they need not be initialised before.
         var span = unsafe MutableSpan(_unsafeElements: UnsafeMutableBufferPointer(rebasing: buffer[..<count]))
         body(&span)
         initialized = count
     }
 }
 
-/// Σ a[i] · b[i], in sixteen partial sums.
+/// The dot product Σ a[i] · b[i], in sixteen partial sums.
 private func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Float {
     func four(_ pointer: UnsafePointer<Float>, _ i: Int) -> SIMD4<Float> {
         unsafe UnsafeRawPointer(pointer + i).loadUnaligned(as: SIMD4<Float>.self)

@@ -13,7 +13,8 @@ public enum LoadError: Error, CustomStringConvertible, Sendable {
 
 /// Which of a decoder's products are loaded.
 ///
-/// The vectors of the norms, which are small, always are. Using a product that was not loaded stops the process.
+/// The weights of the norms, which are small, are always loaded. Using a product that was not loaded stops the
+/// process.
 public struct DecoderParts: Sendable {
     /// Blocks whose queries, keys and values can be computed.
     public var queryKeyValue: Set<Int>
@@ -32,7 +33,7 @@ public struct DecoderParts: Sendable {
         self.head = head
     }
 
-    /// Everything that a model has.
+    /// All products of a model.
     public static func all(_ configuration: DecoderConfiguration) -> DecoderParts {
         let blocks = Set(0..<configuration.blockCount)
         return DecoderParts(queryKeyValue: blocks, output: blocks, feedForward: blocks, head: true)
@@ -42,15 +43,16 @@ public struct DecoderParts: Sendable {
 extension Decoder {
     /// Loads the weights of a checkpoint, packed for the kernels in the chosen precision.
     ///
-    /// Each tensor's pages are given back once it is packed, so that loading needs little more memory than the packed
-    /// weights.
+    /// Each tensor's pages are given back to the system once it is packed, so that loading needs little more memory
+    /// than the packed weights.
     ///
     /// - Parameters:
-    ///   - checkpoint: Where the weights lie.
+    ///   - checkpoint: The checkpoint with the weights.
     ///   - format: Precision of the matrices; norms and biases stay in float32.
     ///   - pool: Threads that pack now and compute later.
     ///   - parts: What to load; nil for the whole model.
-    ///   - shard: The part of each site's outputs to load: such a decoder has ``ringProduct(_:_:)`` and nothing else.
+    ///   - shard: The part of each site's outputs to load. A decoder with a shard can compute ``ringProduct(_:_:)``
+    ///     and nothing else.
     ///   - progress: Called with the fraction done, 0 to 1, after each block.
     /// - Throws: ``LoadError`` that names the file and the tensor.
     public convenience init(
@@ -60,7 +62,7 @@ extension Decoder {
         let configuration = checkpoint.configuration
         let parts = parts ?? .all(configuration)
         let loader = Loader(checkpoint: checkpoint, format: format, pool: pool, shard: shard)
-        // Before any work, so that a missing tensor is found in a moment and not at 90 %.
+        // Before any work, so that a missing tensor is found at once and not at 90 %.
         do { try checkpoint.validate() } catch { throw .checkpoint(error) }
         let steps = Double(configuration.blockCount + 1)
         var blocks: [Block] = []
@@ -81,12 +83,12 @@ extension Decoder {
     /// Loads one site of a checkpoint, without the rest of the model.
     ///
     /// - Parameters:
-    ///   - site: Which.
-    ///   - checkpoint: Where its tensors lie.
-    ///   - format: What the weights are held in.
+    ///   - site: The site.
+    ///   - checkpoint: The checkpoint with its tensors.
+    ///   - format: The format in which the weights are held.
     ///   - pool: Threads that pack.
     ///   - shard: The part of its outputs to load.
-    /// - Returns: The weights, and the whole site's bias; empty when it has none.
+    /// - Returns: The weights, and the whole site's bias, which is empty when it has none.
     /// - Throws: ``LoadError`` that names the file and the tensor.
     public static func loadSite(
         _ site: DecoderSite, of checkpoint: Checkpoint, format: WeightFormat, pool: ThreadPool,
@@ -136,7 +138,7 @@ private struct Loader {
         }
     }
 
-    /// A fused product of a block: matrices with a common input, one above the other.
+    /// Loads a fused product of a block: matrices with a common input, one above the other.
     private func site(_ index: Int, _ parts: [(weight: BlockTensor, bias: BlockTensor)]) throws(LoadError)
         -> Decoder.LinearSite
     {
@@ -184,7 +186,7 @@ private struct Loader {
         return Decoder.LinearSite(weights: weights, bias: bias)
     }
 
-    /// A vector of a block, empty when this model has none.
+    /// Loads a vector of a block; empty when this model has none.
     func vector(_ tensor: BlockTensor, _ index: Int) throws(LoadError) -> [Float] {
         guard let shape = configuration.shape(of: tensor) else { return [] }
         return try vector(tensor.name(block: index), shape[0])

@@ -1,4 +1,4 @@
-/// Products modulo 2³², which profile `sealed` asks for.
+/// Products modulo 2³², which profile `sealed` uses.
 extension Decoder {
     /// Whether all loaded weights are int8 with one scale for each output, as products modulo 2³² need them.
     public var isRing: Bool { format == .int8 }
@@ -26,14 +26,14 @@ extension Decoder {
     /// - Precondition: The site was loaded.
     public func bias(of site: DecoderSite) -> [Float] { weights(site).bias }
 
-    /// Channels of the rows that ``ringProduct(_:_:)`` gives: those of the shard that was loaded.
+    /// How many channels the rows of ``ringProduct(_:_:)`` have: those of the shard that was loaded.
     public func ringOutputs(of site: DecoderSite) -> Int { weights(site).weights.rows }
 
-    /// Multiplies rows by a site's int8 weights modulo 2³²: no scales, no bias.
+    /// Multiplies rows by a site's int8 weights modulo 2³², without scales and bias.
     ///
     /// - Parameters:
     ///   - rows: `[tokens, inputs]`, row-major.
-    ///   - site: What they are multiplied by.
+    ///   - site: The site whose weights are used.
     /// - Returns: `[tokens, ringOutputs]`, row-major.
     /// - Precondition: ``isRing``, the site was loaded, and `rows` are whole rows.
     public func ringProduct(_ rows: Span<UInt32>, _ site: DecoderSite) -> [UInt32] {
@@ -43,7 +43,7 @@ extension Decoder {
         }
     }
 
-    /// The same into memory of the caller's.
+    /// Multiplies rows by a site's int8 weights modulo 2³², and writes the result to the caller's memory.
     public func ringProduct(_ rows: Span<UInt32>, _ site: DecoderSite, into out: inout MutableSpan<UInt32>) {
         let weights = weights(site).weights
         ringLinear(rows, weights, into: &out, tokens: rows.count / weights.columns, pool: pool)

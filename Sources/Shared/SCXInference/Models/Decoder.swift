@@ -37,7 +37,7 @@ public final class Decoder: Sendable {
 
     public let configuration: DecoderConfiguration
     public let pool: ThreadPool
-    /// What the weights are held in.
+    /// The format in which the weights are held.
     public let format: WeightFormat
     /// The part of each site's outputs that was loaded.
     public let shard: Shard
@@ -47,7 +47,8 @@ public final class Decoder: Sendable {
     /// The weights `lm_head`, `[vocabulary, hidden]`; nil when they were not loaded.
     let head: LinearSite?
     let rope: RotaryEmbedding
-    /// bfloat16 unless the weights are float32, which asks for full precision.
+    /// The KV cache's format: float32 if the weights are float32, which means that full precision is wanted; else
+    /// bfloat16.
     let cacheFormat: LayerCache.Format
 
     init(
@@ -74,7 +75,7 @@ public final class Decoder: Sendable {
     /// Makes an empty cache for one session of this model.
     ///
     /// - Parameter wipes: Whether memory is overwritten before it is freed; see ``LayerCache/wipes``.
-    /// - Returns: Caches of all blocks.
+    /// - Returns: The caches of all blocks.
     public func makeCache(wipes: Bool = false) -> KVCache {
         KVCache(
             layers: configuration.blockCount, kvHeads: configuration.keyValueHeadCount,
@@ -104,7 +105,8 @@ extension Decoder {
     ///   - hidden: `[tokens, hidden]`, row-major: the rows of all segments, one after the other.
     ///   - segments: Which rows belong to which session; their keys and values are appended to its cache.
     ///   - workspace: Scratch memory.
-    /// - Throws: ``KVCacheError`` when a cache cannot grow; then `hidden` and the caches are half-way.
+    /// - Throws: ``KVCacheError`` when a cache cannot grow; then `hidden` and the caches are in the middle of the
+    ///   pass.
     /// - Precondition: The segments' rows add up to the rows of `hidden`, and every cache ends at its segment's
     ///   position.
     public func run(
@@ -127,7 +129,7 @@ extension Decoder {
         }
     }
 
-    /// Leaves in `work.update` what a block's attention adds to the residual stream.
+    /// Writes to `work.update` what a block's attention adds to the residual stream.
     private func attend(
         _ index: Int, _ hidden: Span<Float>, _ segments: [CacheSegment], _ table: RotaryTable,
         _ work: inout Workspace
@@ -137,13 +139,14 @@ extension Decoder {
         apply(.output(block: index), work.attended, &work.update)
     }
 
-    /// Leaves in `work.queryKeyValue` a block's queries, keys and values, as the product gives them.
+    /// Writes to `work.queryKeyValue` a block's queries, keys and values, as the product gives them.
     func project(_ index: Int, _ hidden: Span<Float>, _ work: inout Workspace) {
         norm(hidden, blocks[index].attentionNorm, &work.normed)
         apply(.queryKeyValue(block: index), work.normed, &work.queryKeyValue)
     }
 
-    /// Attention of projected rows, after the norm of their heads and the rotation, which happen in place.
+    /// Computes attention of projected rows, after the norm of their heads and the rotation, which are applied in
+    /// place.
     private func attend(
         _ index: Int, _ projected: inout RowBuffer, _ segments: [CacheSegment], _ table: RotaryTable,
         _ attended: inout RowBuffer
@@ -154,10 +157,10 @@ extension Decoder {
         try attend(&rows, block: index, segments: segments, table: table, into: &out, pool: pool)
     }
 
-    /// Attention of a block's queries, keys and values as the product gives them.
+    /// Computes attention of a block's queries, keys and values as the product gives them.
     ///
-    /// The heads' norm, where the family has one, and the rotation happen in place; keys and values are appended to the
-    /// caches.
+    /// The heads' norm, if the family has one, and the rotation are applied in place; keys and values are appended to
+    /// the caches.
     ///
     /// - Parameters:
     ///   - rows: `[tokens, (heads + 2 · keyValueHeads) · headSize]`: the rows of all segments, one after the other.
@@ -165,9 +168,9 @@ extension Decoder {
     ///   - segments: Which rows belong to which session.
     ///   - table: Cosines and sines of the rows' positions.
     ///   - out: Receives `[tokens, heads · headSize]`.
-    ///   - pool: Threads that share the work; nil for the calling one alone.
+    ///   - pool: Threads that share the work; nil computes on the calling thread alone.
     /// - Precondition: Shapes fit, and every cache ends at its segment's position.
-    /// - Throws: ``KVCacheError`` when a cache cannot grow; then some are ahead.
+    /// - Throws: ``KVCacheError`` when a cache cannot grow; then some caches have more tokens than the others.
     public func attend(
         _ rows: inout MutableSpan<Float>, block index: Int, segments: [CacheSegment], table: RotaryTable,
         into out: inout MutableSpan<Float>, pool: ThreadPool?
@@ -192,9 +195,9 @@ extension Decoder {
         }
     }
 
-    /// The norm of each query and key head where the family has one, then the rotation, in place.
+    /// Applies the norm of each query and key head, if the family has one, then the rotation, in place.
     ///
-    /// A row is its query heads, then its key heads, then its value heads, which stay as they are.
+    /// A row is its query heads, then its key heads, then its value heads, which are not changed.
     func rotate(
         _ index: Int, _ rows: inout MutableSpan<Float>, queryHeads: Int, _ table: RotaryTable,
         pool: ThreadPool?
@@ -210,25 +213,25 @@ extension Decoder {
                     weight: weight.span, epsilon: configuration.normEpsilon, pool: pool)
             }
         }
-        // Queries and keys lie side by side and turn alike.
+        // Queries and keys are adjacent and are rotated in the same way.
         table.rotate(
             &rows, offset: 0, stride: stride, heads: queryHeads + kvHeads, headSize: size, pool: pool)
     }
 
-    /// Leaves in `work.update` what a block's feed-forward network adds to the residual stream.
+    /// Writes to `work.update` what a block's feed-forward network adds to the residual stream.
     private func feedForward(_ index: Int, _ hidden: Span<Float>, _ work: inout Workspace) {
         gate(index, hidden, &work)
         apply(.down(block: index), work.activated, &work.update)
     }
 
-    /// Leaves in `work.activated` the channels that a block's gate lets through, the norm before it included.
+    /// Writes to `work.activated` the result of a block's activation, after its norm, gate and up.
     func gate(_ index: Int, _ hidden: Span<Float>, _ work: inout Workspace) {
         norm(hidden, blocks[index].feedForwardNorm, &work.normed)
         apply(.gateUp(block: index), work.normed, &work.gateUp)
         activate(work.gateUp, &work.activated)
     }
 
-    /// The logits of hidden states that left the last block: final norm, then head.
+    /// Computes the logits of hidden states after the last block: final norm, then head.
     ///
     /// - Parameters:
     ///   - hidden: `[tokens, hidden]`, row-major.

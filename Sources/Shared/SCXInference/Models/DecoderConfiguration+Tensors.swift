@@ -1,4 +1,4 @@
-/// The tensors of one block, by what checkpoints of all four families call them.
+/// The tensors of one block, by the names that checkpoints of all four families use.
 ///
 /// Matrices are stored `[outputs, inputs]`, row-major.
 public enum BlockTensor: String, CaseIterable, Sendable {
@@ -76,14 +76,14 @@ extension DecoderConfiguration {
         return plan
     }
 
-    /// Numbers in the model's tensors.
+    /// How many numbers the model's tensors have in all.
     public var parameterCount: Int {
         expectedTensors().reduce(0) { $0 + $1.shape.reduce(1, *) }
     }
 }
 
 extension DecoderConfiguration {
-    /// Channels of the widest row that a product of this model gives.
+    /// How many channels the widest row has that a product of this model gives.
     public var widestRow: Int {
         max(
             vocabularySize, hiddenSize, 2 * feedForwardSize,

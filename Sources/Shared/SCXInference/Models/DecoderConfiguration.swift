@@ -1,4 +1,4 @@
-/// The kinds of decoder that this program computes, by their `model_type`.
+/// The kinds of decoder that this program can compute, by their `model_type`.
 public enum ModelFamily: String, CaseIterable, Sendable {
     case llama, mistral, qwen2, qwen3
 
@@ -13,9 +13,9 @@ public enum ModelFamily: String, CaseIterable, Sendable {
     }
 }
 
-/// Everything about a decoder-only transformer that its forward pass has to know.
+/// Everything about a decoder-only transformer that its forward pass needs to know.
 ///
-/// Read from `config.json` as Hugging Face transformers 5 reads it, defaults for absent fields included.
+/// It is read from `config.json` as Hugging Face transformers 5 reads it, with the same defaults for absent fields.
 public struct DecoderConfiguration: Equatable, Sendable {
     public var family: ModelFamily
     public var vocabularySize: Int
@@ -31,15 +31,15 @@ public struct DecoderConfiguration: Equatable, Sendable {
     public var normEpsilon: Float
     public var activation: Activation
     public var rope: RopeParameters
-    /// Positions that the model was made for.
+    /// For how many positions the model was made.
     public var maximumLength: Int
-    /// The output head is the embedding table.
+    /// Whether the output head is the embedding table.
     public var tiedEmbeddings: Bool
     public var queryKeyValueBias = false
-    /// The attention's output projection has a bias.
+    /// Whether the attention's output projection has a bias.
     public var outputBias = false
     public var feedForwardBias = false
-    /// Queries and keys pass an RMS norm over each head, before the rotation.
+    /// Whether an RMS norm is applied to each head of queries and keys, before the rotation.
     public var queryKeyNorm = false
     /// For each block the number of last positions that a token attends to, its own included; nil for all.
     public var slidingWindows: [Int?]
@@ -72,20 +72,22 @@ extension DecoderConfiguration {
         }
     }
 
-    /// The reference's values for fields that a configuration lacks.
+    /// The values of the reference implementation for fields that a configuration lacks.
     struct Defaults {
         var vocabularySize: Int
         var feedForwardSize: Int
-        /// Nil: as many as heads.
+        /// Nil means as many as heads.
         var keyValueHeadCount: Int?
-        /// Nil: `hiddenSize / headCount`.
+        /// Nil means `hiddenSize / headCount`.
         var headSize: Int?
         var maximumLength: Int
         var beginOfSequence: Int?
         var endOfSequence: [Int] = []
     }
 
-    /// Reads what all families have; the others stay false, without windows.
+    /// Reads what all families have.
+    ///
+    /// The other properties stay false, and there are no windows.
     init(
         _ family: ModelFamily, _ reader: ConfigurationReader, _ defaults: Defaults
     ) throws(CheckpointError) {

@@ -1,7 +1,7 @@
 // Mistral; defaults of
 // https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models/mistral/configuration_mistral.py
 extension DecoderConfiguration {
-    /// All blocks look through one window, unless `sliding_window` is null; no biases.
+    /// All blocks have the same sliding window, unless `sliding_window` is null; there are no biases.
     static func mistral(_ reader: ConfigurationReader) throws(CheckpointError) -> Self {
         var configuration = try Self(
             .mistral, reader,

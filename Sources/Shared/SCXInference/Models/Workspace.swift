@@ -1,6 +1,7 @@
 /// Rows of float32 that keep their memory when they shrink, so that a step of generation allocates nothing.
 ///
-/// `@safe` because the pointer cannot leave it: access is by spans that the compiler ties to its lifetime.
+/// It is `@safe` because the pointer cannot leave it: access is by spans whose lifetime the compiler ties to this
+/// value's.
 @safe
 public struct RowBuffer: ~Copyable, @unchecked Sendable {
     private var storage: UnsafeMutableBufferPointer<Float>
@@ -9,7 +10,7 @@ public struct RowBuffer: ~Copyable, @unchecked Sendable {
 
     public init() { unsafe storage = .allocate(capacity: 0) }
 
-    /// Sets the number of elements; what they are is undefined until they are written.
+    /// Sets the number of elements; their values are undefined until they are written.
     public mutating func resize(to newCount: Int) {
         precondition(newCount >= 0, "RowBuffer: negative count")
         if unsafe newCount > storage.count {
@@ -38,13 +39,13 @@ public struct RowBuffer: ~Copyable, @unchecked Sendable {
     deinit { unsafe storage.deallocate() }
 }
 
-/// Scratch memory of a forward pass, kept from one to the next.
+/// Scratch memory of a forward pass, which is kept for the next one.
 public struct Workspace: ~Copyable, Sendable {
     /// After a norm, `[tokens, hidden]`.
     var normed = RowBuffer()
     /// Queries, keys and values of each token, `[tokens, (heads + 2 · keyValueHeads) · headSize]`.
     var queryKeyValue = RowBuffer()
-    /// What attention gives, `[tokens, heads · headSize]`.
+    /// The result of attention, `[tokens, heads · headSize]`.
     var attended = RowBuffer()
     /// What a site adds to the residual stream, `[tokens, hidden]`.
     var update = RowBuffer()

@@ -1,14 +1,15 @@
-/// A model directory of Hugging Face, opened and checked.
+/// A model directory in Hugging Face's layout, opened and checked.
 ///
-/// Reads `config.json`, `generation_config.json` where there is one, and the weights: `model.safetensors`, or the
-/// shards that `model.safetensors.index.json` lists. Weights stay in their files, mapped into memory.
+/// It reads `config.json`, `generation_config.json` if there is one, and the headers of the weights:
+/// `model.safetensors`, or the shards that `model.safetensors.index.json` lists. The weights stay in their files,
+/// which are mapped into memory.
 public final class Checkpoint: Sendable {
     public let directory: String
     public let configuration: DecoderConfiguration
     public let generation: GenerationDefaults
     private let configurationFile: MappedFile
     private let files: [SafeTensorsFile]
-    /// The index in `files` of the one that holds the tensor.
+    /// For each tensor the index in `files` of the file that holds it.
     private let locations: [String: Int]
 
     public init(directory: String) throws(CheckpointError) {
@@ -54,7 +55,8 @@ public final class Checkpoint: Sendable {
             guard let shard = member.value.string else {
                 throw .field(path: path, field: "weight_map." + member.name, reason: "is not a file name")
             }
-            // Names come from strangers: only files of this directory, never a path out of it.
+            // Names of shards may come from strangers: only files in this directory are allowed, never a path out of
+            // it.
             guard !shard.isEmpty, shard != ".", shard != "..",
                 !shard.utf8.contains(where: { $0 == 0x2F || $0 == 0 })
             else {
@@ -111,8 +113,8 @@ public final class Checkpoint: Sendable {
 
     /// The names of tensors that the model does not use, sorted.
     ///
-    /// Without the tables of rotary frequencies that old checkpoints hold, and without a head that repeats the
-    /// embedding: these are common and harmless.
+    /// Tables of rotary frequencies, which old checkpoints contain, and a head that repeats the embedding are left
+    /// out, since they are common and harmless.
     public func unexpectedTensors() -> [String] {
         var unexpected = Set(locations.keys)
         for plan in configuration.expectedTensors() { unexpected.remove(plan.name) }
@@ -122,12 +124,13 @@ public final class Checkpoint: Sendable {
         }.sorted()
     }
 
-    /// An identity of the model, 32 hexadecimal digits, equal for copies of one model in other shards.
+    /// An identity of the model, 32 hexadecimal digits, the same for copies of a model that are split into other
+    /// shards.
     ///
-    /// Both sides of a link compare it, so that nobody talks to a worker with another model by mistake. It covers the
-    /// bytes of `config.json`, every tensor's name, type and shape, and 256 bytes from the middle of each tensor;
-    /// that takes milliseconds and tells models and fine-tunes apart. It authenticates nothing: who wants to can
-    /// change weights elsewhere.
+    /// Both sides of a link compare it, so that nobody uses a worker with another model by mistake. It covers the
+    /// bytes of `config.json`, every tensor's name, type and shape, and 256 bytes from the middle of each tensor.
+    /// Computing it takes milliseconds, and it distinguishes models and fine-tuned versions of them. It does not
+    /// authenticate anything: somebody who wants to can change weights elsewhere.
     public func digest() -> String {
         var samples: [(name: String, type: String, shape: [Int], file: MappedFile, range: Range<Int>)] = []
         for (name, index) in locations {
@@ -137,7 +140,7 @@ public final class Checkpoint: Sendable {
             samples.append((name, entry.type, entry.shape, files[index].file, start..<start + count))
         }
         samples.sort { $0.name < $1.name }
-        // One after the other, hundreds of reads from a cold disk would take seconds.
+        // Prefetch them all, since hundreds of reads from a cold disk would take seconds one after the other.
         for sample in samples { sample.file.prefetch(sample.range) }
 
         var hash = FNV128()
@@ -151,7 +154,7 @@ public final class Checkpoint: Sendable {
     }
 }
 
-/// The hash FNV-1a with 128 bits (RFC 9923), for identities that nobody attacks.
+/// The hash FNV-1a with 128 bits (RFC 9923), for identities that need no protection from attacks.
 struct FNV128 {
     private(set) var value: UInt128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d
 

@@ -1,15 +1,15 @@
-/// Why a model directory cannot be used, in one line that names the file and what in it is wrong.
+/// Why a model directory cannot be used, in one line that names the file and says what in it is wrong.
 public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// The system refused an operation on a file or directory; `reason` is the system's word for it.
+    /// The system refused an operation on a file or directory; `reason` is the system's text for it.
     case file(path: String, action: String, reason: String)
     /// The directory lacks a file; `hint` says what to do.
     case missingFile(directory: String, name: String, hint: String)
     case notJSON(path: String, error: JSONError)
     /// A field of a JSON file is absent, of the wrong type or not a sensible value.
     case field(path: String, field: String, reason: String)
-    /// The model, or an option of it, is not one that this program computes.
+    /// The model, or an option of it, is one that this program cannot compute.
     case unsupported(path: String, what: String, supported: String)
-    /// The file is not safetensors, or not all of it.
+    /// The file is not safetensors, or is incomplete.
     case malformed(path: String, reason: String)
     case malformedTensor(path: String, tensor: String, reason: String)
     case missingTensor(path: String, tensor: String)

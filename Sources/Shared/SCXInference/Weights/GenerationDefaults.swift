@@ -1,6 +1,6 @@
 /// What `generation_config.json` says about sampling; nil where it says nothing.
 public struct GenerationDefaults: Equatable, Sendable {
-    /// Ids that end an answer: those of `generation_config.json`, else those of `config.json`.
+    /// Ids that end an answer: those of `generation_config.json` if it has some, else those of `config.json`.
     public var endOfSequence: [Int]
     public var beginOfSequence: Int?
     /// False for greedy decoding.
@@ -28,7 +28,7 @@ public struct GenerationDefaults: Equatable, Sendable {
         topP = try reader.number("top_p", minimum: 0)
         minP = try reader.number("min_p", minimum: 0)
         repetitionPenalty = try reader.number("repetition_penalty", minimum: 1e-6)
-        // Zero switches it off, as everywhere.
+        // Zero means that there is no limit, as in other programs.
         if let value = reader.value("top_k") {
             guard let k = value.int, k >= 0 else { throw reader.fault("top_k", "is not a number of tokens") }
             topK = k

@@ -6,10 +6,11 @@
     import Darwin
 #endif
 
-/// A regular file, mapped read-only into memory for as long as this object lives.
+/// A regular file, mapped read-only into memory as long as this object lives.
 ///
-/// The size is the one at opening. Should somebody truncate the file later, reading the lost part ends the process
-/// with SIGBUS; whoever may write to the model directory is trusted that far. Files that are replaced by renaming, as
+/// Its size is that at opening. If somebody truncates the file later, reading the lost part ends the process with
+/// SIGBUS; whoever may write to the model directory is trusted not to do that. Replacing a file by renaming another
+/// one, as download tools do, is safe.
 /// download tools do, are safe.
 @safe
 final class MappedFile: Sendable {
@@ -54,28 +55,29 @@ final class MappedFile: Sendable {
         return try unsafe body(UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
     }
 
-    /// Gives the memory of the pages that lie wholly in the range back to the system; they can be read again.
+    /// Gives the memory of the pages that are wholly in the range back to the system; they can be read again.
     func discard(_ range: Range<Int>) {
         advise(
             (range.lowerBound + Self.page - 1) / Self.page * Self.page,
             range.upperBound / Self.page * Self.page, MADV_DONTNEED)
     }
 
-    /// Has the system start reading the range from the disk, without waiting for it.
+    /// Makes the system begin to read the range from the disk, without waiting for it.
     func prefetch(_ range: Range<Int>) {
         advise(range.lowerBound / Self.page * Self.page, range.upperBound, MADV_WILLNEED)
     }
 
     private static let page = Int(sysconf(Int32(_SC_PAGESIZE)))
 
-    /// Tells the system about the pages from `start`, a multiple of their size; it may ignore that.
+    /// Gives the system advice about the pages from `start`, a multiple of their size; the system may ignore it.
     private func advise(_ start: Int, _ end: Int, _ advice: Int32) {
         precondition(start >= 0 && end <= byteCount, "MappedFile: range outside the file")
         guard start < end, let base = unsafe base else { return }
         unsafe madvise(base + start, end - start, advice)
     }
 
-    /// Reads the whole file as JSON, if it has at most `limit` bytes: the values take a multiple of its memory.
+    /// Reads the whole file as JSON, if it has at most `limit` bytes, since the values take several times that
+    /// memory.
     func json(limit: Int = 100_000_000) throws(CheckpointError) -> JSON {
         guard byteCount <= limit else {
             throw .file(path: path, action: "read it", reason: "larger than \(limit) bytes")
@@ -95,7 +97,7 @@ final class MappedFile: Sendable {
 }
 
 extension CheckpointError {
-    /// The failure of the system call just made, which set `errno`.
+    /// Makes an error of the system call that has just failed and set `errno`.
     static func system(_ path: String, _ action: String, code: Int32 = errno) -> CheckpointError {
         .file(path: path, action: action, reason: unsafe String(cString: strerror(code)))
     }

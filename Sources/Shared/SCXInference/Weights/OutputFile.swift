@@ -6,9 +6,10 @@
     import Darwin
 #endif
 
-/// A file that appears under its name only once it is complete.
+/// A file that gets its name only when it is complete.
 ///
-/// It is written under a temporary name beside it, then renamed; dropped unfinished, it leaves nothing behind.
+/// It is written under a temporary name in the same directory, then renamed. If it is dropped unfinished, nothing is
+/// left of it.
 struct OutputFile: ~Copyable {
     let path: String
     private let temporary: String
@@ -32,7 +33,8 @@ struct OutputFile: ~Copyable {
         let failure: Int32? = unsafe bytes.withUnsafeBytes { bytes in
             var written = 0
             while written < bytes.count {
-                // Linux writes at most 2³¹ bytes at a time; a signal may cut a call short.
+                // Linux writes at most 2³¹ bytes at a time, and a signal may make a call write less than it was asked
+                // to.
                 let count = unsafe write(
                     descriptor, bytes.baseAddress.map { unsafe $0 + written }, bytes.count - written)
                 if count < 0 {
@@ -46,9 +48,9 @@ struct OutputFile: ~Copyable {
         if let failure { throw .system(path, "write it", code: failure) }
     }
 
-    /// Gives the file its name, replacing what had it.
+    /// Gives the file its name; a file that had the name is replaced.
     ///
-    /// The system writes the data to the disk when it sees fit: a machine that loses power may lose the file.
+    /// The data is not forced to the disk: a machine that loses power may lose the file.
     consuming func finish() throws(CheckpointError) {
         guard unsafe rename(temporary, path) == 0 else { throw .system(path, "write it") }
     }

@@ -1,8 +1,8 @@
-/// A safetensors file, mapped into memory, its header checked.
+/// A safetensors file, mapped into memory, with a header that was checked.
 ///
-/// The format (<https://huggingface.co/docs/safetensors>): 8 bytes with the header's length, little-endian, a header in
-/// JSON, and the tensors' bytes one after the other. As the reference implementation does, this reader refuses
-/// headers above 100 MB, tensors that overlap, leave gaps or bytes at the end, and sizes that differ from the
+/// The format (<https://huggingface.co/docs/safetensors>): 8 bytes with the header's length, little-endian, a header
+/// in JSON, and the tensors' bytes one after the other. Like the reference implementation, this reader refuses
+/// headers above 100 MB, tensors that overlap or leave gaps or bytes at the end, and sizes that differ from the
 /// shape's. An unknown element type is an error only when that tensor is asked for.
 public struct SafeTensorsFile: Sendable {
     static let headerLimit = 100_000_000
@@ -116,7 +116,7 @@ public struct SafeTensorsFile: Sendable {
         return sizes
     }
 
-    /// Bits of one element, of the types of the format whose width is not in doubt.
+    /// Bits of one element, for the types of the format whose width is certain.
     private static let bitWidths = [
         "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "U16": 16, "I16": 16,
         "F16": 16,

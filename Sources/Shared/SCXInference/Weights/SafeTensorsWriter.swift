@@ -1,7 +1,7 @@
-/// Writes a safetensors file piece by piece, in little memory.
+/// Writes a safetensors file piece by piece, with little memory.
 ///
-/// The header comes first, so all names and shapes are given at the start; then the tensors' bytes are appended in
-/// that order. The file gets its name when it is complete.
+/// The header comes first, so all names and shapes must be given at the start; then the tensors' bytes are appended
+/// in that order. The file gets its name when it is complete.
 public struct SafeTensorsWriter: ~Copyable {
     /// A tensor to be written.
     public struct Tensor: Sendable {
@@ -21,11 +21,11 @@ public struct SafeTensorsWriter: ~Copyable {
     private let file: OutputFile
     private var missing: Int
 
-    /// Writes the header.
+    /// Begins a file by writing its header.
     ///
     /// - Parameters:
     ///   - path: The file to make or replace.
-    ///   - tensors: What follows, in this order.
+    ///   - tensors: The tensors that will follow, in this order.
     /// - Throws: ``CheckpointError/file(path:action:reason:)``.
     /// - Precondition: No name occurs twice.
     public init(_ path: String, tensors: [Tensor]) throws(CheckpointError) {
@@ -45,7 +45,7 @@ public struct SafeTensorsWriter: ~Copyable {
                     ]))
         }
         var header = Array(JSON.object(members).text.utf8)
-        // Spaces, so that tensors start at a multiple of 8.
+        // Pad with spaces, so that tensors start at a multiple of 8.
         while header.count % 8 != 0 { header.append(0x20) }
         let size = UInt64(header.count)
         header.insert(contentsOf: (0..<8).map { UInt8(truncatingIfNeeded: size >> (8 * $0)) }, at: 0)

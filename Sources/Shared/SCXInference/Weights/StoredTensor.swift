@@ -1,4 +1,4 @@
-/// A tensor as it lies in a checkpoint's file, row-major, read from the file's mapping on use.
+/// A tensor in a checkpoint's file, row-major, which is read from the mapped file when it is used.
 @safe
 public struct StoredTensor: Sendable {
     public let name: String
@@ -14,23 +14,24 @@ public struct StoredTensor: Sendable {
 
     /// Calls `body` with the tensor's bytes, little-endian.
     ///
-    /// They start at any address: older files do not align tensors, so load elements with `loadUnaligned` or copy.
+    /// They may start at any address, since older files do not align tensors; so load elements with `loadUnaligned`,
+    /// or copy them.
     public func withUnsafeBytes<R, E: Error>(
         _ body: (UnsafeRawBufferPointer) throws(E) -> R
     ) throws(E) -> R {
         try unsafe file.withUnsafeBytes(range, body)
     }
 
-    /// Gives the memory of the pages read so far back to the system.
+    /// Gives the memory of the pages that were read so far back to the system.
     ///
-    /// To be called once a tensor is packed, or loading would need memory for every weight twice. The tensor can be
+    /// Call it once a tensor is packed; otherwise loading would need memory for every weight twice. The tensor can be
     /// read again, from the system's page cache or the disk.
     public func discard() { file.discard(range) }
 
-    /// Has the system start reading the tensor from the disk, so that it is there when it is needed.
+    /// Makes the system begin to read the tensor from the disk, so that it is there when it is needed.
     public func prefetch() { file.prefetch(range) }
 
-    /// All elements as float32, exactly: for norms and biases.
+    /// All elements as float32, exactly; used for norms and biases.
     public func values() -> [Float] {
         unsafe withUnsafeBytes { bytes in
             unsafe [Float](unsafeUninitializedCapacity: byteCount / type.byteCount) { values, count in

@@ -2,18 +2,19 @@
 public enum SyntheticCheckpoint {
     /// Writes a whole model directory; the same arguments give the same bytes on every machine.
     ///
-    /// Matrices and biases are drawn with standard deviation 0.02, norms are 1. Weights above `shardLimit` bytes are
-    /// split into shards. `config.json` comes last, so that an interrupted run leaves no directory that looks whole.
+    /// Matrices and biases are drawn with standard deviation 0.02; norms are 1. Weights above `shardLimit` bytes are
+    /// split into shards. `config.json` is written last, so that a run that was interrupted leaves no directory that
+    /// looks complete.
     ///
     /// - Parameters:
     ///   - shape: The model's sizes.
     ///   - directory: Made if it is not there. Files of an earlier run are removed first; others stay.
-    ///   - seed: Chooses the weights.
+    ///   - seed: Determines the weights.
     ///   - type: How weights are stored.
     ///   - outliers: Channels with large activations; nil for none.
-    ///   - shardLimit: Most bytes of tensors in one file, unless one tensor alone has more.
+    ///   - shardLimit: The most bytes of tensors in one file, unless a single tensor has more.
     ///   - pool: Draws the numbers.
-    ///   - progress: Told the bytes written and the bytes in all.
+    ///   - progress: Called with the bytes written and the bytes in all.
     /// - Throws: ``CheckpointError/file(path:action:reason:)`` when the system refuses to write.
     public static func write(
         _ shape: SyntheticShape, to directory: String, seed: UInt64, type: ElementType = .bf16,
@@ -94,7 +95,8 @@ public enum SyntheticCheckpoint {
         return String(repeating: "0", count: max(0, 5 - digits.count)) + digits
     }
 
-    /// Elements drawn between two calls of the system: they fit the cache, and the allocator reuses their memory.
+    /// How many elements are drawn between two system calls: they fit the cache, and the allocator reuses their
+    /// memory.
     private static let batch = 1 << 20
 
     private static func write(
@@ -131,7 +133,7 @@ public enum SyntheticCheckpoint {
             return value * row * (columns.isEmpty ? 1 : columns[index % width])
         }
 
-        // Inlined, so that the loop holds the formula and no call.
+        // Inlined, so that the loop contains the formula and no call.
         @inline(__always)
         func append<T: BitwiseCopyable>(_ count: Int, _ element: (Int) -> T) throws(CheckpointError) {
             let values = unsafe [T](unsafeUninitializedCapacity: count) { buffer, initialized in
@@ -149,14 +151,14 @@ public enum SyntheticCheckpoint {
         }
     }
 
-    /// Element `index` of the tensor with that key: the sum of four uniform numbers, nearly normal.
+    /// Element `index` of the tensor with that key: the sum of four uniform numbers, which is nearly normal.
     ///
-    /// Only integers and one product are involved, so that all machines agree.
+    /// Only integers and one product are involved, so all machines give the same result.
     @inline(__always)
     private static func draw(_ key: UInt64, _ index: Int) -> Float {
         let bits = mix(key &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15)
         let sum = (bits & 0xFFFF) + (bits >> 16 & 0xFFFF) + (bits >> 32 & 0xFFFF) + (bits >> 48)
-        // A uniform number of 16 bits has variance (2³² − 1) / 12, hence the sum the deviation 37,837.2.
+        // A uniform number of 16 bits has variance (2³² − 1) / 12, so the sum has deviation 37,837.2.
         return Float(Int(sum) - 131_070) * (0.02 / 37_837.2)
     }
 

@@ -32,7 +32,7 @@ public struct SyntheticShape: Sendable {
         Self("tiny-qwen3", .qwen3, 512, 64, blocks: 4, heads: 4, 2, headSize: 32, 160, length: 512),
     ]
 
-    /// Sizes of the caller's own.
+    /// A shape of sizes that the caller chooses.
     public init(name: String, configuration: DecoderConfiguration) {
         self.name = name
         self.configuration = configuration
@@ -56,7 +56,7 @@ public struct SyntheticShape: Sendable {
             endOfSequence: [tokens.end])
     }
 
-    /// The configuration as the family's `config.json` spells it.
+    /// The content of the family's `config.json`.
     func configurationFile(type: ElementType) -> JSON {
         let c = configuration
         var members: [JSON.Member] = [

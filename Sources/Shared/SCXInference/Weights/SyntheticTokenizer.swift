@@ -1,14 +1,14 @@
-/// A byte-level BPE tokenizer of any size, made by rule: bytes, frequent words, then syllables and pairs of them.
+/// A byte-level BPE tokenizer of any size, made by rules: bytes, frequent words, then syllables and pairs of them.
 struct SyntheticTokenizer {
-    /// The special tokens of a family: their names, where they stand, and which begin and end a text.
+    /// The special tokens of a family: their names, their ids, and which of them begin and end a text.
     struct Special {
-        /// Ids from 0.
+        /// Their ids begin at 0.
         var first: [String] = []
-        /// The last ids of the vocabulary.
+        /// Their ids are the last of the vocabulary.
         var last: [String] = []
         var begin: Int?
         var end: Int
-        /// Ends a turn of a chat.
+        /// The id of the token that ends a turn of a chat.
         var endOfTurn: Int
 
         func name(_ id: Int, of vocabularySize: Int) -> String {
@@ -59,7 +59,7 @@ struct SyntheticTokenizer {
         merges.append((left, right))
     }
 
-    /// Adds a word with a space before it, letter by letter, as merging reaches it.
+    /// Adds a word with a space before it, letter by letter, as merging builds it.
     private mutating func addWord(_ word: some StringProtocol, _ wanted: Int) {
         var start = "Ġ"  // The alphabet's letter for a space.
         for letter in word {
@@ -95,14 +95,15 @@ struct SyntheticTokenizer {
         only way find use may water long little very after words called just where most know patient doctor
         """
 
-    /// The 256 bytes as printable characters, in the order of GPT-2: those that print, then the others.
+    /// The 256 bytes as printable characters, in the order of GPT-2: first the bytes that are printable, then the
+    /// others.
     private static let alphabet: [String] = {
         let printing = Array(33...126) + Array(161...172) + Array(174...255)
         let scalars = printing + (256..<256 + 256 - printing.count)
         return scalars.compactMap { Unicode.Scalar(UInt32($0)).map { String(Character($0)) } }
     }()
 
-    /// `tokenizer.json`.
+    /// The content of `tokenizer.json`.
     var file: JSON {
         let all = special.first + tokens + special.last
         var added: [JSON] = []
@@ -147,7 +148,7 @@ struct SyntheticTokenizer {
         ]
     }
 
-    /// `tokenizer_config.json`, with a chat template.
+    /// The content of `tokenizer_config.json`, with a chat template.
     func configurationFile(maximumLength: Int) -> JSON {
         let begin = special.begin.map { JSON.string(special.name($0, of: vocabularySize)) }
         return [
