@@ -11,7 +11,6 @@
 /// Its size is that at opening. If somebody truncates the file later, reading the lost part ends the process with
 /// SIGBUS; whoever may write to the model directory is trusted not to do that. Replacing a file by renaming another
 /// one, as download tools do, is safe.
-/// download tools do, are safe.
 @safe
 final class MappedFile: Sendable {
     let path: String
