@@ -1,4 +1,5 @@
-// Jobs and the merge of chunks; the baseline instance of the tile (SSE2 on x86-64, Advanced SIMD on arm64).
+// The jobs of a call of attention and the joining of chunks; also the baseline instance of the tile (SSE2 on x86-64,
+// Advanced SIMD on arm64).
 
 #if defined(__aarch64__)
 #define CSCX_ROWS 4  // 32 registers
@@ -15,7 +16,7 @@ static size_t tiles(const cscx_attention *call) {
     return (rows + cscx_attention_rows - 1) / cscx_attention_rows;
 }
 
-// The chunks from *begin to before *end are those that some query of the tokens `first` to `last` sees.
+// The chunks from *begin to before *end are those to which some query of the tokens `first` to `last` attends.
 static void chunks_of(const cscx_attention *call, size_t first, size_t last, size_t *begin, size_t *end) {
     size_t from, to, unused;
     cscx_attention_visible(call, first, &from, &unused);
@@ -34,7 +35,7 @@ size_t cscx_attention_jobs(const cscx_attention *call) {
     return tiles(call) * call->kv_heads * (call->split ? cscx_attention_chunks(call) : 1);
 }
 
-// Rows of the largest tile, up to whole register tiles: 12 is a multiple of each CSCX_ROWS.
+// Rows of the largest tile, rounded up to whole register tiles: 12 is a multiple of each CSCX_ROWS.
 static size_t row_capacity(const cscx_attention *call) {
     const size_t rows = call->tokens * (call->heads / call->kv_heads);
     return rows < cscx_attention_rows ? (rows + 11) / 12 * 12 : cscx_attention_rows;
@@ -47,13 +48,14 @@ size_t cscx_attention_partials(const cscx_attention *call) {
 size_t cscx_attention_scratch(cscx_isa isa, const cscx_attention *call) {
     const size_t padded = cscx_padded_head(call->head_size);
     const bool copies = call->format != cscx_kv_f32 && (isa == cscx_isa_generic || isa == cscx_isa_neon);
-    // Queries, scores, denominators by lane, the results of a chunk and of all; the baseline also copies a page.
+    // Queries, scores, denominators by lane, the results of one chunk and of all chunks; the baseline also copies a
+    // page.
     return row_capacity(call) * (call->head_size + cscx_page_tokens + 16 + 2 * cscx_attention_width(padded))
         + (copies ? cscx_page_tokens * (call->head_size + padded) : 0);
 }
 
-// Jobs go through the chunks of a tile, then the key-value heads, then the tiles from the last: the last tiles of a
-// causal call see the most tokens, and long jobs should not come last.
+// Jobs are numbered by the chunks of a tile, then the key-value heads, then the tiles from the last on: in a causal
+// call the last tiles attend to the most tokens, and long jobs should not come last.
 cscx_attention_tile cscx_attention_tile_of(const cscx_attention *call, size_t job) {
     const size_t jobs = call->split ? cscx_attention_chunks(call) : 1;
     const size_t index = tiles(call) - 1 - job / jobs / call->kv_heads;
@@ -113,7 +115,7 @@ void cscx_attention_merge(const cscx_attention *call) {
             const size_t row = tile.first_row + r;
             size_t begin, end;
             chunks_of(call, row / tile.group, row / tile.group, &begin, &end);
-            // The first chunk's place collects the others.
+            // The results of the other chunks are added to those of the first, in its place.
             float *const all = tile.partial + ((begin - base) * capacity + r) * width;
             for (size_t c = begin + 1; c < end; c++) {
                 cscx_attention_fold(all, all + (c - begin) * capacity * width, tile.padded, false);

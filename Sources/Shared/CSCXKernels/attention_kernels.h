@@ -1,6 +1,6 @@
-// One tile of attention with online softmax, for the vector width and the target of the including file.
+// Computes one tile of attention with online softmax, for the vector width and the target of the including file.
 //
-// attention_shared.h says which order of operations each path keeps.
+// attention_shared.h says which order of operations every path must keep.
 
 #include <float.h>
 #include <math.h>
@@ -8,13 +8,13 @@
 #include "attention_shared.h"
 #include "attention_tiles.h"
 
-// The slots of a page that a row sees: from `first` to before `last`. Both rise from row to row.
+// The slots of a page to which a row attends: from `first` to before `last`. Both rise from row to row.
 typedef struct slots {
     size_t first, last;
 } slots;
 
-// Adds the values of a page to the sums of a register tile. The slots that all its rows see go through the tile, those
-// before and after row by row.
+// Adds the values of a page to the sums of a register tile. The slots to which all its rows attend are computed as a
+// tile, those before and after them row by row.
 static void mix_seen(const float *p, stored values, float *out, size_t padded, const slots *seen, size_t rows) {
     const size_t width = cscx_attention_width(padded);
     const size_t from = seen[rows - 1].first, to = seen[0].last;
@@ -33,7 +33,7 @@ static void mix_seen(const float *p, stored values, float *out, size_t padded, c
     }
 }
 
-// As max_of, without its care for NaN, which would take longer than the weights of a page.
+// As max_of, but without the handling of NaN, which would take longer than computing the weights of a page.
 INLINE float top_of(vf v) {
     float lanes[CSCX_LANES];
     store(lanes, v);
@@ -43,8 +43,8 @@ INLINE float top_of(vf v) {
     return lanes[0];
 }
 
-// A weight times a scale; 0 where that would be subnormal, which some processors take a hundred times as long to
-// multiply by.
+// A weight times a scale; 0 where the product would be subnormal, since some processors take a hundred times as long
+// to multiply by subnormal numbers.
 INLINE vf scaled(vf weight, vf scale) {
     const vf product = weight * scale, none = 0.0f;
     return product < FLT_MIN ? none : product;
@@ -55,9 +55,9 @@ typedef struct scales {
     const float *keys, *values;
 } scales;
 
-// Turns the scores of the slots that a row sees into weights 2^(score - maximum), and brings the row's sums, maximum
-// and denominator (in lanes) to the new maximum. Scores are of unscaled keys, and the weights that are left are for
-// unscaled values.
+// Turns the scores of the slots to which a row attends into weights 2^(score - maximum), and scales the row's sums
+// and denominator (in lanes) to the new maximum. The scores are those of keys without their scales; the resulting
+// weights are to be multiplied with values without their scales.
 INLINE void weigh_row(float *scores, scales by, slots seen, float *sums, size_t padded, float *denominator) {
     const size_t from = seen.first / 16 * 16, to = (seen.last + 15) / 16 * 16;
     if (by.keys) {
@@ -95,15 +95,16 @@ typedef struct working {
     float *values;
 } working;
 
-// Whether a page's elements are copied as float32 first, where several register tiles would convert them each.
+// Whether a page's elements are first copied as float32, because otherwise several register tiles would each convert
+// them.
 //
-// Only with vectors of 4: AVX2 and AVX-512 convert while they read in less time than the copies take, however many rows
-// there are.
+// Only with vectors of 4: AVX2 and AVX-512 convert while they read in less time than the copies take, however many
+// rows there are.
 static bool widens(const cscx_attention *call, const cscx_attention_tile *tile) {
     return CSCX_LANES == 4 && call->format != cscx_kv_f32 && tile->rows > CSCX_ROWS;
 }
 
-// Adds a page to the results of its chunk.
+// Adds the tokens of a page to the results of its chunk.
 static void add_page(const cscx_attention *call, const cscx_attention_tile *tile, const working *w, size_t page) {
     const size_t head_size = call->head_size, padded = tile->padded, rows = tile->rows;
     const size_t base = page * cscx_page_tokens;
@@ -143,7 +144,7 @@ static void add_page(const cscx_attention *call, const cscx_attention_tile *tile
         values = (stored){w->values, w->values, cscx_kv_f32};
     }
     for (size_t t = begin / 16 * 16, next; t < end; t = next) {
-        // Many rows go through 16 tokens at a time, whose keys then stay in the first cache.
+        // Many rows are computed 16 tokens at a time, so that the keys of these stay in the first-level cache.
         next = rows > CSCX_ROWS ? t + 16 : (end + 15) / 16 * 16;
         for (size_t r = 0; r < rows; r += CSCX_ROWS) {
             const size_t left = rows - r < CSCX_ROWS ? rows - r : CSCX_ROWS;

@@ -54,9 +54,10 @@ INLINE void load16(stored from, size_t index, vf out[V]) {
     }
 }
 
-// Fetches into the second cache the part of the next page that lies where `count` elements from `index` on do.
+// Prefetches into the second-level cache the part of the next page that is at the place of `count` elements from
+// `index` on.
 //
-// Without it a decode step waits for memory: no processor foresees the streams of several blocks.
+// Without it a decode step waits for memory, because processors do not predict the streams of several blocks.
 INLINE void fetch(stored from, size_t index, size_t count) {
     const char *const start = (const char *)from.ahead + index * cscx_kv_size(from.format);
     for (size_t i = 0; i < count * cscx_kv_size(from.format); i += 64) { __builtin_prefetch(start + i, 0, 2); }

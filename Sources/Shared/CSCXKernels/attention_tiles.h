@@ -6,8 +6,9 @@
 #include "attention_load.h"
 #include "attention_shared.h"
 
-// Blocks of 16 tokens (or channels) that few rows take at a time, at most `most`: eight independent sums, or each would
-// wait for itself. AVX-512 has registers for sixteen, which reads fewer queries and weights.
+// How many blocks of 16 tokens (or channels) a few rows compute at a time, at most `most`: enough for eight independent
+// sums, because otherwise each instruction would wait for the one before. AVX-512 has registers for sixteen sums, with
+// which queries and weights are read less often.
 INLINE int blocks_at_once(int rows, int most) {
     const int sums = CSCX_LANES == 16 && rows <= 4 ? 16 : 8;
     const int blocks = sums / (rows * V);
@@ -87,7 +88,7 @@ INLINE void mix_channels(const float *p, stored values, size_t from, size_t to, 
     for (; c < padded; c += 16) { mix_rows(p, values, c * cscx_page_tokens, from, to, out + c, stride, rows, 1); }
 }
 
-// A register tile of `left` rows goes through the code for the next number of rows that there is code for.
+// Computes a register tile of `left` rows with the code for the next number of rows for which there is code.
 INLINE void score_tile(const float *q, stored keys, size_t head_size, float *scores, size_t from, size_t to,
                        size_t left) {
     if (left == 1) { return score_slots(q, keys, head_size, scores, from, to, 1); }

@@ -1,4 +1,5 @@
-// Compiled once, for the baseline of the processor family: on rows of a model these loops wait for the second cache.
+// Compiled once, for the baseline of the processor family: on rows of a model these loops wait for the second-level
+// cache anyway.
 #include "include/fixed.h"
 
 #include <stdbool.h>
@@ -17,7 +18,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 double cscx_sum_of_squares(const float *x, size_t count) {
-    // A square of 24 bits is exact in 53.
+    // The square of a number with 24 bits is exact in 53 bits.
     double sums[8] = {0};
     size_t i = 0;
     for (; i + 8 <= count; i += 8) {
@@ -53,7 +54,7 @@ INLINE void encode4(const float *x, float scale, const uint32_t *pad, int32_t *q
     memcpy(z, &sums, sizeof sums);
 }
 
-/// `encode4` for the last few.
+/// The same as `encode4`, for the last few numbers.
 static void encode_rest(const float *x, float scale, const uint32_t *pad, int32_t *q, uint32_t *z, size_t count) {
     float x4[4] = {0};
     uint32_t pad4[4] = {0}, z4[4];

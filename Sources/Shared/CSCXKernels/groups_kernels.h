@@ -10,7 +10,8 @@ enum { group_count = 64 };
 
 typedef uint8_t vb __attribute__((ext_vector_type(CSCX_LANES)));
 
-// The numbers of a group of 64 to its codes and back to `out`; false when a half cannot hold one of them.
+// Rounds the numbers of a group of 64 to codes, and writes the rounded numbers to `out`; false when a half cannot
+// hold one of them.
 INLINE bool quantize_group(const float *x, size_t bits, uint32_t *words, float *out) {
     vf low = load(x), high = low;
     vi outside = 0;
@@ -22,7 +23,8 @@ INLINE bool quantize_group(const float *x, size_t bits, uint32_t *words, float *
     }
     if (__builtin_reduce_or(outside)) { return false; }
 
-    // Rounded outwards, so that every number lies between two codes, and within half a step of one.
+    // The minimum and the step are rounded outwards, so that every number is between two codes, and within half a
+    // step of one.
     const float levels = bits == 8 ? 255 : 15;
     const uint16_t minimum = f16_below(__builtin_reduce_min(low));
     const float base = float_of_f16(minimum);
@@ -90,7 +92,7 @@ INLINE bool dequantize_groups_of(const uint32_t *words, size_t count, size_t bit
     return true;
 }
 
-// With constant bits, so that the compiler makes a loop for each.
+// `bits` is a constant in each call, so that the compiler makes a loop for each.
 static bool quantize_groups(const float *x, size_t count, size_t bits, uint32_t *words, float *out) {
     return bits == 8 ? quantize_groups_of(x, count, 8, words, out) : quantize_groups_of(x, count, 4, words, out);
 }

@@ -25,7 +25,7 @@ static void prepare(const cscx_product *p, size_t tile) {
     for (size_t t = 0; t < height; t++) {
         const float *const x = (const float *)p->x + (first + t) * columns;
         if (quantised(p->w->format)) {
-            // Groups of a piece at a time, interleaved by tokens.
+            // The groups of one piece at a time, interleaved by tokens.
             enum { piece = 1024 };
             int8_t q[piece];
             float scales[piece / 32];
@@ -55,7 +55,7 @@ static void prepare(const cscx_product *p, size_t tile) {
     }
 }
 
-/// Scales the sums of the panels from `panel` on where rows have scales, adds the bias, and writes y.
+/// Scales the sums of the panels from `panel` on if rows have scales, adds the bias, and writes y.
 static void finish(
     const cscx_product *p, const void *sums, size_t panel, size_t panels, size_t first, size_t tokens) {
     const float *const row_scales = p->w->group == 0 ? p->w->scales : NULL;
@@ -106,7 +106,7 @@ typedef struct packing {
 
 static void pack_one(void *context, size_t job) {
     const packing *const p = context;
-    // A job is what one panel has of the rows, so that no two jobs write to the same 64 bytes.
+    // A job is the part of the rows that is in one panel, so that no two jobs write to the same 64 bytes.
     const size_t panel = p->first / 16 + job;
     const size_t first = at_least(p->first, panel * 16), last = at_most(p->last, panel * 16 + 16);
     const size_t row_bytes = p->w->columns * (p->type == cscx_source_f32 ? 4 : 2);

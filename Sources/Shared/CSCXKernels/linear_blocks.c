@@ -1,11 +1,11 @@
-// The blocking that products of every arithmetic share.
+// How products are divided into blocks, which is the same for every arithmetic.
 #include "linear_blocks.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-// Sizes of the blocking. A panel's block stays in the first cache while the tiles of a chunk pass over it, and the
-// chunk's block in the second while the panels do.
+// Sizes of the blocks. A panel's block stays in the first-level cache while the tiles of a chunk are multiplied by
+// it, and a chunk's block stays in the second-level cache while it is multiplied by the panels.
 enum {
     chunk_tokens = 120,
     chunk_bytes = 256 << 10,   // a chunk of this size stays in the second cache with all its inputs
@@ -62,7 +62,7 @@ static void multiply(void *context, size_t job) {
     const size_t block = tile1 - tile0 == 1 ? p->columns : p->block;
     const size_t scale_groups = p->w->group ? divided_up(p->w->columns, p->w->group) : 0;
 
-    // Panels whose sums are kept while the blocks of inputs pass.
+    // How many panels have their sums kept while all blocks of inputs are multiplied.
     const size_t together = p->together[divided_up(p->tokens, p->tiles)];
     size_t kept = sums_count / (16 * tokens);
     if (tokens * p->columns * p->value_bytes <= chunk_bytes) { kept = together; }
@@ -102,12 +102,12 @@ static void multiply(void *context, size_t job) {
                         t.ahead = p->fetch;
                         t.ahead_step = 64;
                     } else {
-                        // Each tile fetches its part of the next block, so that memory and arithmetic overlap.
+                        // Each tile prefetches its part of the next block, so that memory and arithmetic overlap.
                         const size_t tiles = tile1 - tile0, bytes = t.columns * input_bytes;
                         t.ahead = (kept == together ? bytes : together * panel_bytes) + (tile - tile0) * bytes / tiles;
                         t.ahead_step = 64 / tiles;
                     }
-                    // A lower tile may take more panels at once than its neighbour.
+                    // A tile of fewer tokens may compute more panels at once than its neighbour.
                     const size_t width = step % at_once == 0 ? at_once : 1;
                     for (size_t done = 0; done < step; done += width) {
                         p->tile(format, &t, width, height);
@@ -122,7 +122,7 @@ static void multiply(void *context, size_t job) {
     }
 }
 
-/// Multiplies as many tokens as `p` says, with memory for their activations in place.
+/// Multiplies as many tokens as `p` says; there is memory for their activations.
 static void run(cscx_product *p, cscx_runner threads) {
     if (p->tokens >= 16) {
         threads.run(threads.context, p->tiles, prepare, p);
@@ -132,8 +132,8 @@ static void run(cscx_product *p, cscx_runner threads) {
     p->chunks = divided_up(p->tokens, chunk_tokens);
     p->tiles_per_job = divided_up(p->tiles, p->chunks);
     p->chunks = divided_up(p->tiles, p->tiles_per_job);
-    // Each job costs a hand-over, so jobs that only stream weights are few and long; others are several per
-    // thread, since a thread may be held up.
+    // Starting a job on another thread costs time, so jobs that only read weights are few and long. Other jobs are
+    // several per thread, since a thread may be delayed.
     const size_t jobs_per_thread = threads.threads == 1 ? 1 : p->tiles == 1 ? 3 : 6;
     const size_t ranges = divided_up(threads.threads * jobs_per_thread, p->chunks);
     const size_t panel_bytes = p->columns * (64 >> p->w->format);

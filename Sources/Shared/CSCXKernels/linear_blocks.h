@@ -7,7 +7,7 @@ static inline size_t at_most(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t at_least(size_t a, size_t b) { return a > b ? a : b; }
 static inline size_t divided_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
-/// A product of tokens with packed rows: its arithmetic, and how `cscx_multiply_blocks` cuts it.
+/// A product of tokens with packed rows: its arithmetic, and how `cscx_multiply_blocks` divides it.
 typedef struct cscx_product {
     const cscx_matrix *w;
     const void *x;      ///< float or uint32_t [tokens, columns]
@@ -40,7 +40,9 @@ typedef struct cscx_product {
 
 static inline size_t first_token(const cscx_product *p, size_t tile) { return tile * p->tokens / p->tiles; }
 
-/// Multiplies all tokens. Returns false, with y in part unwritten, when there is no memory for a token's activations.
+/// Multiplies all tokens.
+///
+/// Returns false when there is no memory for a token's activations; y is then only partly written.
 bool cscx_multiply_blocks(cscx_product *p, size_t tokens, cscx_runner threads);
 
 #endif

@@ -6,17 +6,20 @@
 #include "bits.h"
 #include "include/linear.h"
 
-// Loops over the registers of a tile must disappear.
+// Loops over the registers of a tile must be unrolled completely.
 #define UNROLL _Pragma("clang loop unroll(full)")
 
-/// Tokens of the highest tile of any instruction set.
+/// The most tokens of a tile in any instruction set.
 enum { max_height = 12 };
 
-/// A tile: a few tokens times one or more panels over a range of inputs. All pointers are at the range's first input.
+/// A tile: a few tokens times one or more panels over a range of inputs.
+///
+/// All pointers point at the range's first input.
 typedef struct cscx_tile {
     const uint8_t *weights;
     size_t weights_stride;  ///< Bytes from one panel to the next.
-    /// Weights to fetch meanwhile: `ahead` bytes on from the first panel's, `ahead_step` per 64 bytes multiplied.
+    /// Weights to prefetch meanwhile: `ahead` bytes after the first panel's, `ahead_step` bytes per 64 bytes that are
+    /// multiplied.
     size_t ahead, ahead_step;
     const uint16_t *scales;  ///< bfloat16 [group][16], or NULL when the rows are scaled at the end.
     size_t scales_stride;    ///< Elements from one panel to the next.
@@ -33,7 +36,7 @@ typedef struct cscx_tile {
     size_t sums_stride;      ///< Elements from one panel to the next.
 } cscx_tile;
 
-/// What an instruction set has to offer.
+/// The kernels of an instruction set.
 typedef struct cscx_linear_kernels {
     /// Adds the tile's products to its sums, for `panels` (1 or the table's entry) and `height` tokens.
     void (*tile)(cscx_format format, const cscx_tile *tile, size_t panels, size_t height);
@@ -68,7 +71,7 @@ static inline int8_t round_to_byte(float value) { return (int8_t)(uint8_t)bits_o
 
 /// Scales for signed bytes: the scale of a group whose largest magnitude has these bits, and its inverse.
 ///
-/// What is not finite gives NaN; what is too small for an inverse gives 0, as zeros do.
+/// A magnitude that is not finite gives NaN; one that is too small for an inverse gives 0, as zeros do.
 static inline float byte_scale(uint32_t largest_bits, float *inverse) {
     const float largest = float_of_bits(largest_bits);
     *inverse = 0;

@@ -3,7 +3,7 @@
 
 #include "linear_internal.h"
 
-// The same arithmetic on every processor, so that a checkpoint packs to the same bytes everywhere.
+// The arithmetic is the same on every processor, so that a checkpoint packs to the same bytes everywhere.
 #pragma STDC FP_CONTRACT OFF
 
 enum { pack_segment = 256 };  // columns at a time, a multiple of every group
@@ -33,13 +33,13 @@ __attribute__((always_inline)) static inline uint32_t largest_bits(const float *
     return largest;
 }
 
-/// The least bfloat16 that is not below a positive value: no weight may exceed 127 scales.
+/// The least bfloat16 that is not below a positive value; with a smaller scale a weight could exceed 127 scales.
 static inline uint16_t bf16_above(float value) {
     const uint32_t bits = bits_of_float(value);
     return (uint16_t)((bits + ((bits & 0x7fffffff) < 0x7f800000 ? 0xffff : 0)) >> 16);
 }
 
-/// Rounds a group to 0 … 15, value + 8, and returns the bfloat16 scale with the least squared error of a few.
+/// Rounds a group to 0 … 15, value + 8, and returns the bfloat16 scale with the least squared error among a few.
 __attribute__((always_inline)) static inline uint16_t quantise_int4(const float *x, size_t count, uint8_t *q) {
     memset(q, 8, count);
     const uint32_t largest = largest_bits(x, count);
@@ -50,7 +50,8 @@ __attribute__((always_inline)) static inline uint16_t quantise_int4(const float 
     for (size_t i = 0; i < count; i++) {
         if (x[i] == magnitude) { sign = 1; }
     }
-    // The code -8 has no opposite, so it serves the largest value; clipping that one a little often helps the others.
+    // There is no code 8 for -8, so -8 is used for the value with the largest magnitude. Clipping that value a little
+    // often makes the others more exact.
     static const float divisors[] = {-8.5f, -8, -7.5f, -7, 7, 7.5f};
     uint16_t best = 0;
     float best_error = float_of_bits(0x7f800000);
@@ -105,7 +106,7 @@ __attribute__((always_inline)) static inline void pack_panel(
         }
     }
 
-    // All rows of a segment of columns before the next, so that the interleaved lines stay in the cache.
+    // Pack all rows of a segment of columns before the next segment, so that the interleaved lines stay in the cache.
     for (size_t start = 0; start < w->columns; start += pack_segment) {
         const size_t count = w->columns - start < pack_segment ? w->columns - start : pack_segment;
         for (size_t row = first; row < last; row++) {

@@ -1,10 +1,10 @@
-// What the machine can do at most, so that a kernel's speed can be told as a fraction of it.
+// Measures the most that the machine can do, so that a kernel's speed can be given as a fraction of it.
 #include "linear_internal.h"
 
 typedef uint64_t words __attribute__((vector_size(16)));
 
 uint64_t cscx_probe_read(const void *data, size_t bytes) {
-    // Four streams, fetched ahead: a processor follows several better than one.
+    // Four streams, prefetched: a processor reads several streams faster than one.
     enum { streams = 4, ahead = 2048 };
     const size_t length = bytes / streams;
     words mixed[4] = {{0}};
@@ -26,7 +26,7 @@ double cscx_probe_peak(cscx_isa isa, cscx_format format, size_t rounds) {
         return cscx_probe_peak_avx512(format, isa == cscx_isa_avx512bf16, rounds);
     }
 #endif
-    // Elsewhere a tile on a block that stays in the first cache.
+    // On other processors, a tile on a block that stays in the first-level cache.
     (void)isa;
     static const uint8_t weights[64 * 64];
     static const float x[64 * 8], scales[8];

@@ -96,7 +96,7 @@ static inline float decode(cscx_kv_format format, const void *from, size_t index
     }
 }
 
-// A key's channels lie 16 elements apart.
+// The channels of a key are 16 elements apart.
 static inline void scatter(cscx_kv_format format, void *to, size_t index, const cells *from, size_t count) {
     for (size_t i = 0; i < count; i++) {
         switch (format) {

@@ -3,7 +3,7 @@
 
 #include "include/pages.h"
 
-// Where the parts of one key-value head begin, in bytes from the begin of its page; the scales are there in int8 alone.
+// Where the parts of one key-value head begin, in bytes from the beginning of its page; only int8 has scales.
 typedef struct cscx_page_parts {
     size_t keys, values, key_scales, value_scales;
 } cscx_page_parts;

@@ -7,14 +7,17 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-// How long an idle thread watches for the next job before it sleeps: about 500 µs.
+// How long an idle thread spins, watching for the next job, before it sleeps: about 500 µs.
 //
-// Between two looks it pauses, and after some it offers its core to whoever waits for one. So the other side of a link on
-// the same machine gets that core at once when it wakes up, and need not wait for an idle one to start.
+// Between two looks it pauses, and after a number of pauses it yields its core to any thread that is ready to run. So
+// when the other side of a link on the same machine wakes up, it gets that core at once and need not wait for an idle
+// core to start.
 enum { pauses_before_yield = 32, yields_before_sleep = 500 };
 
-// A ticket holds the job's generation (high half) and the next unclaimed index (low half). A thread that is late
-// for a job finds another generation, or the closed mark, and can claim nothing.
+// How threads claim indices of a job: the high half of `ticket` is the job's generation, its number, and the low half
+// is the next index that nobody has claimed. A thread claims an index by increasing the ticket with a
+// compare-and-swap. A thread that comes late, when its job is over, finds another generation or the value `closed`
+// and claims nothing.
 static const uint64_t closed = UINT32_MAX;
 
 struct cscx_pool {
@@ -49,12 +52,12 @@ static inline void wait_briefly(int turn) {
     if (turn % pauses_before_yield == pauses_before_yield - 1) { sched_yield(); } else { pause_briefly(); }
 }
 
-// Works on the job of `generation` until no index is left.
+// Computes indices of the job of `generation` until none is left.
 static void work(cscx_pool *pool, uint64_t generation) {
     inside = true;
     for (;;) {
         uint64_t ticket = atomic_load(&pool->ticket);
-        // Read before the claim: if the claim succeeds, the job has not changed since.
+        // The count is read before the claim: if the claim succeeds, the job has not changed since.
         const size_t count = atomic_load(&pool->count);
         void *const context = atomic_load(&pool->context);
         void (*const body)(void *, size_t) = atomic_load(&pool->body);
@@ -136,7 +139,7 @@ void cscx_pool_run(cscx_pool *pool, size_t count, void (*body)(void *context, si
         return;
     }
     pthread_mutex_lock(&pool->turn);
-    // Close the old ticket before the job changes under a late thread.
+    // Close the ticket of the last job before the job changes, since a late thread may still read it.
     const uint64_t generation = ((atomic_load(&pool->ticket) >> 32) + 1) & UINT32_MAX;
     atomic_store(&pool->ticket, generation << 32 | closed);
     atomic_store(&pool->finished, 0);
@@ -146,7 +149,7 @@ void cscx_pool_run(cscx_pool *pool, size_t count, void (*body)(void *context, si
     atomic_store(&pool->ticket, generation << 32);
     wake_sleepers(pool);
     work(pool, generation);
-    // A thread that the system took off its core may need ours.
+    // A thread that computes the last indices may have been taken off its core and need this one, so yield.
     for (int i = 0; atomic_load(&pool->finished) < count; i = (i + 1) % pauses_before_yield) { wait_briefly(i); }
     pthread_mutex_unlock(&pool->turn);
 }

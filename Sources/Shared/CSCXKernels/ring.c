@@ -1,4 +1,4 @@
-// Products modulo 2³²: the blocking of linear.c with other tiles.
+// Products modulo 2³²: divided into blocks as in linear.c, with other tiles.
 #include "ring_internal.h"
 
 #include "linear_blocks.h"
@@ -55,7 +55,7 @@ bool cscx_ring_linear(
 double cscx_probe_ring_peak(cscx_isa isa, size_t rounds) {
     const cscx_ring_kernels *const kernels = kernels_of(isa);
     if (kernels->peak) { return kernels->peak(rounds); }
-    // Elsewhere a tile on a block that stays in the first cache.
+    // On other processors, a tile on a block that stays in the first-level cache.
     static const uint8_t weights[64 * 16];
     static const uint32_t z[64 * 4];
     uint32_t out[16 * 4] = {0};
@@ -71,7 +71,7 @@ typedef struct norms {
     uint64_t *squares;
 } norms;
 
-/// The rows of one panel.
+/// Computes the norms of the rows of one panel.
 static void norms_of_panel(void *context, size_t panel) {
     const norms *const n = context;
     // A square is at most 2¹⁴, so 32 bits hold those of 2¹⁷ groups of four columns.

@@ -4,13 +4,15 @@
 #include "include/ring.h"
 #include "linear_internal.h"
 
-/// What an instruction set has to offer for products modulo 2³².
+/// The kernels of an instruction set for products modulo 2³².
 ///
-/// Four columns of a token become four words, `[column / 4][height][4]`. What the words are is the kernels' matter.
+/// Four columns of a token become four words, `[column / 4][height][4]`. What the words contain depends on the
+/// kernels.
 typedef struct cscx_ring_kernels {
     /// Adds the tile's products to its sums, for `panels` (1 or the table's entry) and `height` tokens.
     void (*tile)(cscx_format format, const cscx_tile *tile, size_t panels, size_t height);
-    /// Packs `quads` groups of four columns of one token, the words of a group `4 · height` from those of the last.
+    /// Packs `quads` groups of four columns of one token; the words of a group begin `4 · height` words after those
+    /// of the last.
     void (*split)(const uint32_t *z, size_t quads, size_t height, uint32_t *words);
     /// Runs the tile's innermost arithmetic `rounds` times, and returns the number of multiply-adds done. May be NULL.
     double (*peak)(size_t rounds);

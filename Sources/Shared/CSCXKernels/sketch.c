@@ -1,4 +1,4 @@
-// The choice between instances, and the sharing of a matrix's columns among threads.
+// Chooses between the instances, and divides a matrix's columns among threads.
 #include "sketch_internal.h"
 
 #include "linear_blocks.h"
@@ -23,7 +23,7 @@ typedef struct sketch {
     uint64_t *out;
 } sketch;
 
-/// A block of columns over all rows.
+/// Computes a block of columns over all rows.
 static void sketch_columns_of(void *context, size_t job) {
     const sketch *const k = context;
     const size_t padded = cscx_padded_columns(cscx_format_int8, k->w->columns), stride = padded * 16;

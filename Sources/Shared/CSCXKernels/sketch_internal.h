@@ -3,10 +3,10 @@
 
 #include "include/sketch.h"
 
-/// Columns that one call of a kernel sums up: their weights are 4 KiB of a panel.
+/// How many columns one call of a kernel computes: their weights are 4 KiB of a panel.
 enum { sketch_columns = 256 };
 
-/// What an instruction set has to offer.
+/// The kernels of an instruction set.
 typedef struct cscx_sketch_kernels {
     uint64_t (*dot)(const int32_t *q, const uint64_t *s, size_t count);
     /// out[c] += Σ w[r, c] · s[r] modulo p over the rows of `panels` panels, at most `sketch_panels` of them, for
@@ -32,7 +32,7 @@ static inline uint64_t reduced(uint64_t a) {
 /// A number of -2p to 2p modulo p.
 static inline uint64_t reduced_signed(int64_t a) { return reduced((uint64_t)a + 2 * prime); }
 
-/// a · 2^bits modulo p, for a in 0 ..< p: its 61 bits turned round.
+/// a · 2^bits modulo p, for a in 0 ..< p: its 61 bits rotated.
 static inline uint64_t shifted(uint64_t a, int bits) { return reduced((a << bits & prime) | a >> (61 - bits)); }
 
 #endif

@@ -1,7 +1,8 @@
 #ifndef CSCX_KERNELS_H
 #define CSCX_KERNELS_H
 
-// One header per operation; each kernel's Swift gate (SCXInference/Kernels) has the same name.
+// There is one header per operation. The Swift function that checks the arguments of a kernel and calls it is in the
+// file of the same name in SCXInference/Kernels.
 #include "attention.h"
 #include "elementwise.h"
 #include "fixed.h"

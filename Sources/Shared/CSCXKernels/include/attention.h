@@ -8,7 +8,7 @@
 #include "isa.h"
 #include "pages.h"
 
-/// One call of attention; the Swift gate documents the formula.
+/// One call of attention; the Swift function documents the formula.
 typedef struct cscx_attention {
     const float *q;             ///< The first query row: `[heads][head_size]`.
     size_t q_stride;            ///< Floats from one query row to the next.
@@ -30,22 +30,23 @@ typedef struct cscx_attention {
 } cscx_attention;
 
 enum {
-    /// Query rows (tokens times heads of one key-value head) of one job.
+    /// The most query rows (tokens times heads of one key-value head) of one job.
     cscx_attention_rows = 48,
-    /// Tokens of the cache that are summed on their own, counted from its first: a multiple of a page.
+    /// How many tokens of the cache are summed separately, counted from its first token: a multiple of a page.
     cscx_attention_chunk = 512,
 };
 
-/// Chunks of the cache that some query sees.
+/// How many chunks of the cache there are to which some query attends.
 size_t cscx_attention_chunks(const cscx_attention *call);
 
-/// Jobs of a call: one, or when split one for each chunk, for each tile of query rows of each key-value head.
+/// How many jobs a call has: for each tile of query rows of each key-value head one job, or when split one for each
+/// chunk.
 size_t cscx_attention_jobs(const cscx_attention *call);
 
-/// Floats that the jobs of a split call leave for `cscx_attention_merge`.
+/// How many floats the jobs of a split call write for `cscx_attention_merge`.
 size_t cscx_attention_partials(const cscx_attention *call);
 
-/// Floats of the working memory of one job.
+/// How many floats the working memory of one job has.
 size_t cscx_attention_scratch(cscx_isa isa, const cscx_attention *call);
 
 /// Runs job `job`; jobs may run at the same time, each with its own `scratch`, aligned to 64 bytes.

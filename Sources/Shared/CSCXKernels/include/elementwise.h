@@ -7,8 +7,8 @@
 
 #include "isa.h"
 
-// Row operations of a decoder. Formulas, shapes and preconditions are documented at the Swift gates; nothing is
-// checked here. Strides count floats. Unless said otherwise, input and output may be the same rows.
+// Row operations of a decoder. Formulas, shapes and preconditions are documented at the Swift functions that call
+// these; nothing is checked here. Strides count floats. Unless said otherwise, input and output may be the same rows.
 
 /// RMSNorm of `rows` rows of `groups` adjacent groups of `channels`; the mean is per group.
 void cscx_rms_norm(cscx_isa isa, const float *x, size_t x_stride, float *out, size_t out_stride, size_t rows,
@@ -37,17 +37,18 @@ float cscx_log_sum_exp(cscx_isa isa, const float *x, size_t count);
 void cscx_rotate(cscx_isa isa, float *x, size_t stride, size_t rows, size_t heads, size_t head_size, size_t half,
                  const float *cosines, const float *sines);
 
-/// The `k` largest of `count` numbers and their indices, largest first, ties by lower index, NaN left out.
+/// The `k` largest of `count` numbers and their indices, largest first; of equal numbers the one with the lower index
+/// comes first, and NaN is ignored.
 ///
-/// Returns how many there are: fewer than `k` when the input has fewer numbers.
+/// Returns how many there are, which is fewer than `k` when the input has fewer numbers.
 size_t cscx_top_k(cscx_isa isa, const float *x, size_t count, size_t k, float *values, uint32_t *indices);
 
 /// Rounds `count` numbers to codes of `bits` bits (4 or 8), in groups of 64; `out` receives the rounded numbers.
 ///
-/// Returns false, with `words` and `out` in part unwritten, when a number is none that a half can hold.
+/// Returns false when a half cannot hold one of the numbers; `words` and `out` are then only partly written.
 bool cscx_quantize_groups(cscx_isa isa, const float *x, size_t count, size_t bits, uint32_t *words, float *out);
 
-/// The numbers that groups stand for; false when a minimum or a step is not finite.
+/// Computes the numbers that groups represent; returns false when a minimum or a step is not finite.
 bool cscx_dequantize_groups(cscx_isa isa, const uint32_t *words, size_t count, size_t bits, float *out);
 
 #endif

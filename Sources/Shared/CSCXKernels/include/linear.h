@@ -7,7 +7,7 @@
 
 #include "isa.h"
 
-/// Threads that a kernel shares its work among.
+/// The threads among which a kernel divides its work.
 typedef struct cscx_runner {
     void *context;
     size_t threads;
@@ -15,7 +15,9 @@ typedef struct cscx_runner {
     void (*run)(void *context, size_t count, void (*body)(void *job, size_t index), void *job);
 } cscx_runner;
 
-/// How packed weights are held. The order matters: one input of a panel takes `64 >> format` bytes.
+/// How packed weights are held.
+///
+/// The order of the values matters: one input of a panel takes `64 >> format` bytes.
 typedef enum cscx_format {
     cscx_format_f32 = 0,
     cscx_format_bf16 = 1,
@@ -50,9 +52,11 @@ static inline size_t cscx_padded_columns(cscx_format format, size_t columns) {
     return (columns + unit - 1) / unit * unit;
 }
 
-/// Packs `count` rows, row-major in `source` at any alignment, as rows `first` and following. Quantises if need be.
+/// Packs `count` rows, row-major in `source` at any alignment, as rows `first` and following; quantises them if the
+/// format requires it.
 ///
-/// A row with a value that is not finite packs as NaN, in int4 and grouped int8 only the group that has it.
+/// A row with a value that is not finite is packed as NaN; in int4 and grouped int8 only the group with that value
+/// is.
 void cscx_pack(
     const cscx_matrix *w, const void *source, cscx_source type, size_t first, size_t count, cscx_runner threads);
 
@@ -61,19 +65,21 @@ void cscx_dequantize(const cscx_matrix *w, size_t row, float *out);
 
 /// y[t, r] = Σ_c x[t, c] · w[r, c] + bias[r], for x `[tokens, columns]` and y `[tokens, rows]`, row-major.
 ///
-/// int8 and int4 round x to signed bytes with one scale per token and group of inputs (128 when the weights have one
-/// scale per row, 32 in int4, else the weights' group), add up in integers inside a group, and in float32 across
-/// groups. A group with a value that is not finite makes the whole result of its token NaN.
+/// With int8 and int4 weights, x is rounded to signed bytes with one scale per token and group of inputs (128 when
+/// the weights have one scale per row, 32 in int4, else the weights' group). Sums are integers inside a group, and
+/// float32 across groups. A group with a value that is not finite makes the whole result of its token NaN.
 ///
-/// `bias` may be NULL. Returns false, with y in part unwritten, when there is no memory for a token's activations.
+/// `bias` may be NULL. Returns false when there is no memory for a token's activations; y is then only partly
+/// written.
 bool cscx_linear(
     cscx_isa isa, const cscx_matrix *w, const float *x, const float *bias, float *y, size_t tokens,
     cscx_runner threads);
 
-/// Reads `bytes` (a multiple of 256) at `data` (aligned to 64) once, for the bandwidth; returns a mix of what it read.
+/// Reads `bytes` (a multiple of 256) at `data` (aligned to 64) once, to measure the bandwidth; returns a mix of what
+/// it read.
 uint64_t cscx_probe_read(const void *data, size_t bytes);
 
-/// Runs the innermost arithmetic of `format` without reading memory; returns the number of multiply-adds done.
+/// Runs the innermost arithmetic of `format` without reading memory; returns the number of multiply-adds.
 double cscx_probe_peak(cscx_isa isa, cscx_format format, size_t rounds);
 
 #endif

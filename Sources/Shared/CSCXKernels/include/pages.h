@@ -9,9 +9,10 @@ typedef enum cscx_kv_format {
     cscx_kv_f32,   ///< As they are.
     cscx_kv_bf16,  ///< bfloat16; NaN stays NaN.
     cscx_kv_f16,   ///< IEEE half; what is finite and too large becomes ±65504, infinities and NaN stay.
-    /// Integers q from -127 to 127 with one float32 scale for each token and head, keys and values apart: q · scale
-    /// stands for the element, the scale is the largest magnitude of the head over 127, at least 2^-126. A head with an
-    /// element that is not finite has the scale NaN and zeros.
+    /// Integers q from -127 to 127 with one float32 scale for each token and head, separate for keys and values.
+    ///
+    /// An element is q · scale. The scale is the largest magnitude of the head over 127, at least 2^-126. A head with
+    /// an element that is not finite has the scale NaN and zeros.
     cscx_kv_int8,
 } cscx_kv_format;
 
@@ -41,21 +42,21 @@ void *cscx_page_create(size_t bytes);
 /// Frees a page.
 void cscx_page_free(void *page);
 
-/// Overwrites memory with zeros, also where nobody reads it again.
+/// Overwrites memory with zeros, even if nobody reads it again and the compiler could therefore leave this out.
 void cscx_wipe(void *start, size_t bytes);
 
-/// Writes `tokens` rows of one page, from slot `first`; first + tokens <= 64.
+/// Writes `tokens` rows of one page, from slot `first` on; first + tokens <= 64.
 ///
-/// Row t has its keys, `[kv_heads][head_size]`, at `keys + t * stride`, its values likewise. The bytes do not depend on
-/// the processor.
+/// Row t has its keys, `[kv_heads][head_size]`, at `keys + t * stride`, and its values likewise. The bytes do not
+/// depend on the processor.
 void cscx_page_write(void *page, cscx_kv_format format, size_t kv_heads, size_t head_size, size_t first, size_t tokens,
                      const float *keys, const float *values, size_t stride);
 
-/// Reads one token of a page back: `[kv_heads][head_size]` keys and as many values, as attention takes them.
+/// Reads one token of a page: `[kv_heads][head_size]` keys and as many values, with the values that attention uses.
 void cscx_page_read(const void *page, cscx_kv_format format, size_t kv_heads, size_t head_size, size_t slot,
                     float *keys, float *values);
 
-/// What one head's keys or values become when they are stored and read back; in place, if `to` is `from`.
+/// Writes to `to` what one head's keys or values become when they are stored and read back; `to` may be `from`.
 void cscx_kv_round(cscx_kv_format format, size_t head_size, const float *from, float *to);
 
 #endif

@@ -6,8 +6,8 @@
 
 #include "linear.h"
 
-// Sums modulo the prime p = 2⁶¹ - 1, to check products of integers: Σ_r y[r] · s[r] = Σ_c x[c] · (Σ_r w[r, c] · s[r]).
-// The results are in 0 ..< p and the same on every processor; no branch or address depends on a number.
+// Sums modulo the prime p = 2⁶¹ - 1, which verify products of integers: Σ_r y[r] · s[r] = Σ_c x[c] · (Σ_r w[r, c] ·
+// s[r]). The results are in 0 ..< p and the same on every processor; no branch or address depends on a number.
 
 /// Σ q[i] · s[i] modulo p, for any signed q and any s.
 uint64_t cscx_sketch_dot(cscx_isa isa, const int32_t *q, const uint64_t *s, size_t count);

@@ -8,7 +8,7 @@
 #define AVX2 __attribute__((target("avx2,fma,f16c")))
 #define TILE static inline __attribute__((always_inline, target("avx2,fma,f16c"))) void
 
-/// Fetches the weights that follow when those at `line` (in units of 64 bytes) are multiplied.
+/// Prefetches the weights that come after those at `line` (in units of 64 bytes), while these are multiplied.
 #define FETCH_AHEAD(panel, line) \
     _mm_prefetch( \
         (const char *)t->weights + (panel) * t->weights_stride + t->ahead + (line) * t->ahead_step, _MM_HINT_T0)
