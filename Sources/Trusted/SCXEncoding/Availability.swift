@@ -1,38 +1,42 @@
 import Foundation
 
-/// Which of several workers or sources can be asked now, and who brings the lost ones back.
+/// Which of several workers or sources of pads can be asked now, and the attempts to reach lost ones again.
 ///
-/// One that is lost is connected to again on a thread of its own, so that nobody waits for it while another can be asked.
-/// When all are lost, ``usable(besides:)`` waits for as long as the first attempt to bring one of them back lasts. After that
-/// callers are told at once that there is none, until one is back.
+/// One that is lost is connected to again on a thread of its own, so that nobody waits for it while another can be
+/// asked. When all are lost, ``usable(besides:)`` waits until the first attempt to reach one of them again is over.
+/// After that it returns at once, with none, until one can be reached again.
 package final class Availability: @unchecked Sendable {
     private enum Condition {
         case ready
-        /// It answers, but not to be relied on: asked when nobody else is there.
+        /// It answers, but is not relied on: it is asked only when no other can be.
         case suspended(until: ContinuousClock.Instant)
-        /// Its connection is gone; `isAwaited` during the first attempt to make it anew.
+        /// Its connection is gone.
+        ///
+        /// `isAwaited` is true during the first attempt to connect again.
         case lost(isAwaited: Bool)
     }
 
-    // All below is guarded by it.
+    // This lock guards everything below.
     private let lock = NSCondition()
     private var conditions: [Condition]
     private var suspensions: [Int]
     private var isClosed = false
 
-    /// How long one is suspended at first; doubled each time, up to 5 minutes.
+    /// How long the first suspension lasts; each further one is twice as long, up to 5 minutes.
     private static let firstSuspension = Duration.seconds(2)
     private static let longestSuspension = Duration.seconds(300)
-    /// Pause after an attempt to bring one back; doubled each time.
+    /// Pauses in seconds between attempts to connect again; each is twice the last.
     private static let pauses = (first: 0.5, longest: 60.0)
 
-    /// - Parameter count: Of those that can be asked; all are ready.
+    /// Makes a list of which all are ready.
+    ///
+    /// - Parameter count: How many there are.
     package init(count: Int) {
         conditions = Array(repeating: .ready, count: count)
         suspensions = Array(repeating: 0, count: count)
     }
 
-    /// Those that are ready, whatever the others do; those whose suspension is over among them.
+    /// Those that are ready, including those whose suspension is over.
     package var ready: [Int] { lock.withLock { readyNow } }
 
     private var readyNow: [Int] {
@@ -46,10 +50,11 @@ package final class Availability: @unchecked Sendable {
         }
     }
 
-    /// Those that are to be asked: all that are ready; else the suspended one that is ready next; else it waits.
+    /// Those to ask: all that are ready; if none is, the suspended one whose suspension ends first; if all are lost,
+    /// it waits.
     ///
-    /// - Parameter excluded: Are not asked, whatever their condition.
-    /// - Returns: None when all are lost, and the first attempts to bring them back have failed.
+    /// - Parameter excluded: Those that must not be asked, whatever their state.
+    /// - Returns: Empty when all are lost and the first attempts to reach them again have failed.
     package func usable(besides excluded: Set<Int> = []) -> [Int] {
         lock.withLock {
             while !isClosed {
@@ -73,10 +78,10 @@ package final class Availability: @unchecked Sendable {
         }
     }
 
-    /// Asks one no more for a while that grows each time.
+    /// Suspends one for a time that grows with each suspension.
     ///
     /// - Parameter index: Its number.
-    /// - Returns: How long.
+    /// - Returns: How long it is suspended.
     @discardableResult
     package func suspend(_ index: Int) -> Duration {
         lock.withLock {
@@ -89,12 +94,12 @@ package final class Availability: @unchecked Sendable {
         }
     }
 
-    /// Asks one no more until it was brought back.
+    /// Marks one as lost until it can be reached again.
     ///
     /// - Parameters:
     ///   - index: Its number.
-    ///   - repair: Called on another thread until it returns true, with pauses that grow.
-    /// - Returns: False when it was lost before.
+    ///   - repair: Called on another thread, with growing pauses, until it returns true.
+    /// - Returns: False when it was lost already.
     @discardableResult
     package func lose(_ index: Int, repair: @escaping @Sendable () -> Bool) -> Bool {
         let isNew = lock.withLock { () -> Bool in
@@ -126,7 +131,7 @@ package final class Availability: @unchecked Sendable {
         }
     }
 
-    /// Ends attempts to bring somebody back, and waits for one.
+    /// Ends the attempts to reach others again, and makes those return who wait for one.
     package func close() {
         lock.withLock {
             isClosed = true

@@ -1,6 +1,6 @@
 package import SCXLink
 
-/// The heads of a block's attention.
+/// The numbers and the size of the heads of a block's attention.
 package struct HeadShape: Equatable, Sendable {
     package let heads: Int
     package let keyValueHeads: Int
@@ -14,24 +14,26 @@ package struct HeadShape: Equatable, Sendable {
         self.headSize = headSize
     }
 
-    /// Channels of a token's queries, and of what attention gives.
+    /// Channels of a token's queries, and of a row of attention's result.
     package var queryWidth: Int { heads * headSize }
     /// Channels of a token's keys, and of its values.
     package var keyWidth: Int { keyValueHeads * headSize }
 }
 
-/// Rows of queries, or of keys and values, within wider rows.
+/// Rows of queries, or of keys and values, that are parts of wider rows.
 package struct HeadRows: ~Escapable {
     let values: Span<Float>
     let offset: Int
     let stride: Int
     package let count: Int
 
+    /// Describes rows that are in `values`.
+    ///
     /// - Parameters:
-    ///   - values: What holds them.
+    ///   - values: Memory that contains the rows.
     ///   - offset: Where the first row begins.
     ///   - stride: Floats from one row to the next.
-    ///   - count: Rows.
+    ///   - count: How many rows there are.
     @_lifetime(copy values)
     package init(_ values: Span<Float>, offset: Int, stride: Int, count: Int) {
         self.values = values
@@ -40,7 +42,7 @@ package struct HeadRows: ~Escapable {
         self.count = count
     }
 
-    /// All but the first rows.
+    /// All rows except the first ones.
     @_lifetime(copy self)
     package func dropping(_ first: Int) -> HeadRows {
         HeadRows(values, offset: offset + first * stride, stride: stride, count: count - first)
@@ -55,7 +57,8 @@ package struct HeadRows: ~Escapable {
 
 /// The secret of one attention exchange: a permutation of the channels inside each head.
 ///
-/// Consumed by ``encode(queries:keyValues:compression:)``; the answer is opened by what is left of it, once.
+/// ``encode(queries:keyValues:compression:)`` consumes it. The part that opens the answer goes into the
+/// ``AttentionExchange``, and can be used once.
 package struct OneTimeChannelKey: ~Copyable, Sendable {
     private let order: ChannelOrder
 
@@ -66,10 +69,10 @@ package struct OneTimeChannelKey: ~Copyable, Sendable {
     /// Encodes what the worker needs for the attention of some queries: Qπ, Kπ, Vπ′.
     ///
     /// - Parameters:
-    ///   - queries: After the rotation.
-    ///   - keyValues: All keys and values that they see, side by side.
-    ///   - compression: How keys and values are rounded; nil not at all.
-    /// - Returns: What travels, with what opens the answer.
+    ///   - queries: The queries, after the rotation.
+    ///   - keyValues: All keys to which they attend, each followed by its values.
+    ///   - compression: How keys and values are rounded; nil for not at all.
+    /// - Returns: The tensor to send, and what opens its answer.
     package consuming func encode(
         queries: HeadRows, keyValues: HeadRows, compression: KeyValueCompression? = nil
     ) -> AttentionExchange {
@@ -79,7 +82,7 @@ package struct OneTimeChannelKey: ~Copyable, Sendable {
     }
 }
 
-/// An attention exchange on its way, with the half of the key that opens its answer once.
+/// An attention request and the part of its key that opens the answer, once.
 package struct AttentionExchange: ~Copyable, Sendable {
     package let tensor: EncodedTensor
     private let queries: Int
@@ -95,7 +98,7 @@ package struct AttentionExchange: ~Copyable, Sendable {
         self.scaling = scaling
     }
 
-    /// Opens the worker's answer.
+    /// Decodes the worker's answer.
     ///
     /// - Returns: `[queries, heads · headSize]`
     /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
@@ -106,7 +109,7 @@ package struct AttentionExchange: ~Copyable, Sendable {
         return attended
     }
 
-    /// Opens its part of an answer to several exchanges that travelled as one.
+    /// Decodes the next part of an answer to several exchanges that were sent as one request.
     package consuming func open(_ answer: inout AnswerParts) throws(LinkError) -> Plaintext {
         var attended = try order.open(&answer, queries: queries)
         scaling?.restore(&attended)
@@ -118,7 +121,7 @@ package struct AttentionExchange: ~Copyable, Sendable {
 package struct KeyValueCompression: Sendable {
     package let precision: TensorPrecision
     package let scaling: ChannelScaling
-    /// The last tokens, which a query heeds most, are not rounded.
+    /// How many of the last tokens are not rounded, because a query attends to them most.
     package let exactTokens: Int
 
     package init(precision: TensorPrecision, scaling: ChannelScaling, exactTokens: Int) {
@@ -130,8 +133,9 @@ package struct KeyValueCompression: Sendable {
 
 /// Permutations of channels for a whole session: NOT one-time.
 ///
-/// The paper's relaxed variant: the worker keeps encoded keys and values, and only those of new tokens travel. All
-/// that it ever receives of the session is then under the same permutations, and a known token tells them.
+/// This is the paper's relaxed variant: the worker keeps encoded keys and values, and only those of new tokens are
+/// sent. So all that it ever receives of the session has the same permutations, and a single known token gives them
+/// away.
 package struct SessionChannelKey: ~Copyable, Sendable {
     private let order: ChannelOrder
 
@@ -139,12 +143,12 @@ package struct SessionChannelKey: ~Copyable, Sendable {
         order = ChannelOrder(shape, random: &random)
     }
 
-    /// Encodes queries with the keys and values of the same tokens.
+    /// Encodes queries together with the keys and values of the same tokens.
     package borrowing func encodeReusing(queries: HeadRows, keyValues: HeadRows) -> EncodedTensor {
         order.encode(queries: queries, keyValues: keyValues, nil)
     }
 
-    /// Opens the answer to the queries, which is the next part.
+    /// Decodes the next part of an answer, which is the result of the queries.
     package borrowing func openReusing(
         _ answer: inout AnswerParts, queries: Int
     ) throws(LinkError) -> Plaintext {
@@ -154,13 +158,14 @@ package struct SessionChannelKey: ~Copyable, Sendable {
 
 /// Permutations of the channels inside each head.
 ///
-/// Each key-value head has two, drawn by themselves: one for its keys and for the queries that meet them, one for its
-/// values. Scores q · k stay what they are; an answer's channels come in the order of the values.
+/// Each key-value head has two, drawn independently: one for its keys and for the queries that are multiplied by
+/// them, and one for its values. The scores q · k do not change; the channels of an answer are in the order of the
+/// values.
 struct ChannelOrder: ~Copyable, Sendable {
     let shape: HeadShape
-    /// For each channel of an encoded row of queries the channel of the plain row.
+    /// For each channel of an encoded row of queries, the channel of the plain row that goes there.
     private let queries: SecretBuffer<UInt32>
-    /// The same for keys and values side by side.
+    /// The same for keys followed by values.
     private let keyValues: SecretBuffer<UInt32>
 
     init(_ shape: HeadShape, random: inout SecureRandom) {
@@ -183,13 +188,14 @@ struct ChannelOrder: ~Copyable, Sendable {
         self.keyValues = keyValues
     }
 
-    /// One row: the queries, then keys and values of each token.
+    /// Makes one row: the queries, then the keys and values of each token.
     borrowing func encode(
         queries rows: HeadRows, keyValues tokens: HeadRows, _ compression: KeyValueCompression?
     ) -> EncodedTensor {
         let (queryWidth, pairWidth) = (shape.queryWidth, 2 * shape.keyWidth)
         let prefix = rows.count * queryWidth
-        // Rounded keys and values come last. All queries see all tokens then, so their order does not matter.
+        // Keys and values that are rounded come last. Every query attends to all tokens when there is rounding, so
+        // the tokens' order does not matter.
         let exact = min(compression?.exactTokens ?? 0, tokens.count)
         var values = encodedRows(1, prefix + tokens.count * pairWidth) { out in
             gather(rows, queries.span, into: &out, at: 0)
@@ -207,7 +213,7 @@ struct ChannelOrder: ~Copyable, Sendable {
             exactPrefix: prefix + exact * pairWidth)
     }
 
-    /// Scales encoded rows: each channel by what belongs to the channel that it was.
+    /// Scales encoded rows: each channel by the factor of the plain channel from which it came.
     private borrowing func scale(_ values: inout [Float], queries count: Int, by scaling: ChannelScaling) {
         let (queryWidth, pairWidth) = (shape.queryWidth, 2 * shape.keyWidth)
         let (size, group) = (shape.headSize, shape.heads / shape.keyValueHeads)
@@ -218,7 +224,7 @@ struct ChannelOrder: ~Copyable, Sendable {
         var shift = shifts.mutableSpan
         var inverse = inverses.mutableSpan
         for c in 0..<queryWidth {
-            // The key channel that this query channel meets.
+            // The key channel by which this query channel is multiplied.
             let plain = Int(queries.span[c])
             factor[c] = scaling.deviation(plain / size / group * size + plain % size)
         }
@@ -235,7 +241,7 @@ struct ChannelOrder: ~Copyable, Sendable {
         }
     }
 
-    /// Undoes the order of the values in what attention gives.
+    /// Undoes the order of the values in attention's result.
     borrowing func open(_ answer: inout AnswerParts, queries count: Int) throws(LinkError) -> Plaintext {
         let width = shape.queryWidth
         let part = try answer.take(count * width, "attention of \(count) queries")
@@ -244,7 +250,7 @@ struct ChannelOrder: ~Copyable, Sendable {
         let values = part.span
         let (size, group) = (shape.headSize, shape.heads / shape.keyValueHeads)
         for head in 0..<shape.heads {
-            // The order of this head's values, which lie behind all keys.
+            // The order of this head's values, which comes after the orders of all keys.
             let part = (shape.keyValueHeads + head / group) * size
             for row in 0..<count {
                 let start = row * width + head * size
@@ -259,7 +265,7 @@ struct ChannelOrder: ~Copyable, Sendable {
 
 /// Writes rows with their channels in another order: `out[start + row · width + c] = rows[row, order[c]]`.
 ///
-/// - Precondition: The rows lie within their values and have the channels that `order` names; `out` has room.
+/// - Precondition: The rows are within their memory and have the channels that `order` names; `out` has room.
 private func gather(
     _ rows: HeadRows, _ order: Span<UInt32>, into out: inout MutableSpan<Float>, at start: Int
 ) {

@@ -1,13 +1,14 @@
-/// Shifts and scales that make the channels of keys and values alike before they are rounded to a few bits.
+/// Shifts and scales by which the channels of keys and values get equal ranges before they are rounded to a few bits.
 ///
-/// Attention does not change: with keys (k − μ) / s and queries q · s every score of a query changes by the same
-/// −q · μ, which the softmax drops; with values (v − μ) / s the answer is a · s + μ, since its weights add up to 1.
-/// Rounding then costs each channel its own share, not the share of the largest channel.
+/// Attention's result can be recovered. With keys (k − μ) / s and queries q · s, every score of a query changes by
+/// the same −q · μ, which the softmax ignores. With values (v − μ) / s attention gives (a − μ) / s in place of its
+/// result a, since the weights add up to 1, and ``restore(_:)`` computes a from that. Each channel then has a rounding
+/// error in proportion to its own range, and not to that of the largest channel.
 package final class ChannelScaling: Sendable {
     let shape: HeadShape
-    /// Tokens that it was measured on.
+    /// How many tokens it was measured on.
     package let count: Int
-    // Of keys and values side by side.
+    // Means and deviations of keys, followed by those of values.
     private let means: SecretBuffer<Float>
     private let deviations: SecretBuffer<Float>
 
@@ -32,7 +33,7 @@ package final class ChannelScaling: Sendable {
                     let difference = rows[token * width + c] - mean[c]
                     sum += difference * difference
                 }
-                // A channel that has been constant so far may not stay so.
+                // A channel that was constant so far may vary later, so its scale must not be zero.
                 let found = (sum * share).squareRoot()
                 deviation[c] = found > 0 ? found : 1
             }
@@ -41,11 +42,11 @@ package final class ChannelScaling: Sendable {
         self.deviations = deviations
     }
 
-    /// Of a channel of keys and values side by side.
+    /// The mean of a channel; channels of values are counted after those of keys.
     func mean(_ channel: Int) -> Float { means.withFirst(means.count) { $0[channel] } }
     func deviation(_ channel: Int) -> Float { deviations.withFirst(deviations.count) { $0[channel] } }
 
-    /// Undoes the scaling of the values in what attention gives.
+    /// Undoes the scaling of the values in attention's result.
     func restore(_ attended: inout Plaintext) {
         let (size, group) = (shape.headSize, shape.heads / shape.keyValueHeads)
         let (width, rows) = (shape.queryWidth, attended.rows)

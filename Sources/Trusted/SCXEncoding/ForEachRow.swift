@@ -1,15 +1,15 @@
 import SCXInference
 
-/// Calls `body` for every row of two buffers, on several threads where there are many rows.
+/// Calls `body` for every row of two buffers, on several threads if there are many rows.
 ///
 /// - Parameters:
-///   - rows: Of both.
-///   - first: `[rows, firstWidth]`; a call gets its row alone.
-///   - firstWidth: Elements of a row of it.
+///   - rows: How many rows both buffers have.
+///   - first: `[rows, firstWidth]`; a call gets its own row only.
+///   - firstWidth: Elements of a row of `first`.
 ///   - second: `[rows, secondWidth]`
-///   - secondWidth: Elements of a row of it.
-///   - pool: Threads that share the rows; nil, or few rows, for the calling thread alone.
-///   - body: Gets a row's number and its part of both.
+///   - secondWidth: Elements of a row of `second`.
+///   - pool: Threads that share the rows. With nil, or with few rows, all runs on the calling thread.
+///   - body: Gets a row's number and its part of both buffers.
 /// - Precondition: The buffers have these rows.
 func forEachRow<First, Second>(
     _ rows: Int, _ first: inout MutableSpan<First>, width firstWidth: Int,

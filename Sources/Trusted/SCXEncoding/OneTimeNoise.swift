@@ -1,6 +1,6 @@
-/// Laplace noise for rows, with its product with the weights that the rows will meet: α and αW.
+/// Laplace noise α for rows, and αW, its product with the weights by which the rows will be multiplied.
 ///
-/// Consumed by the key that carries it.
+/// The key that uses the noise consumes it.
 package struct OneTimeNoise: ~Copyable, Sendable {
     package let scale: Float
     /// α, `[rows, inputs]`.
@@ -11,12 +11,12 @@ package struct OneTimeNoise: ~Copyable, Sendable {
     /// Draws noise.
     ///
     /// - Parameters:
-    ///   - rows: How many.
+    ///   - rows: How many rows.
     ///   - inputs: Channels of a row.
     ///   - outputs: Channels of its product.
-    ///   - scale: Of the distribution; the standard deviation is √2 times it.
+    ///   - scale: Scale of the distribution; the standard deviation is √2 times it.
     ///   - random: The generator of keys.
-    ///   - multiply: Writes αW.
+    ///   - multiply: Computes αW.
     package init(
         rows: Int, inputs: Int, outputs: Int, scale: Float, random: inout SecureRandom,
         multiply: (Span<Float>, inout MutableSpan<Float>) -> Void
@@ -30,7 +30,7 @@ package struct OneTimeNoise: ~Copyable, Sendable {
         self.init(scale: scale, values: values, product: product)
     }
 
-    /// Adds α to rows that lie at `places`.
+    /// Adds α to the rows of `out` whose numbers are in `places`.
     borrowing func add(to out: inout MutableSpan<Float>, rows: Int, channels: Int, at places: Span<UInt32>) {
         precondition(values.rows == rows && values.channels == channels, "OneTimeNoise: for other rows")
         let noise = values.span
@@ -40,7 +40,7 @@ package struct OneTimeNoise: ~Copyable, Sendable {
         }
     }
 
-    /// Takes αW from the products of rows that α was added to.
+    /// Subtracts αW from the products of rows to which α was added.
     borrowing func subtractProduct(from out: inout MutableSpan<Float>, rows: Int, channels: Int) {
         precondition(product.rows == rows && product.channels == channels, "OneTimeNoise: other products")
         let product = product.span
@@ -54,7 +54,7 @@ package struct OneTimeNoise: ~Copyable, Sendable {
     }
 }
 
-/// Noise drawn ahead, handed out row by row, each row once.
+/// Noise that was drawn ahead of need and is handed out row by row, each row once.
 ///
 /// Not thread-safe.
 package final class NoiseStock {
@@ -62,7 +62,7 @@ package final class NoiseStock {
     private let inputs: Int
     private let outputs: Int
     private var batches: [Batch] = []
-    /// Rows that are left.
+    /// How many rows are left.
     package private(set) var count = 0
 
     private final class Batch {
@@ -82,7 +82,7 @@ package final class NoiseStock {
         self.outputs = outputs
     }
 
-    /// Adds noise to what is in stock.
+    /// Adds noise to the stock.
     package func add(_ noise: consuming OneTimeNoise) {
         precondition(
             noise.values.channels == inputs && noise.product.channels == outputs && noise.scale == scale,
@@ -91,9 +91,9 @@ package final class NoiseStock {
         batches.append(Batch(noise))
     }
 
-    /// Takes rows out, and erases them here.
+    /// Takes rows from the stock, and erases them there.
     ///
-    /// - Precondition: As many are in stock.
+    /// - Precondition: The stock has as many rows.
     package func take(_ rows: Int) -> OneTimeNoise {
         precondition(rows <= count, "NoiseStock: not enough rows")
         count -= rows

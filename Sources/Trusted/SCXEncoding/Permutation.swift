@@ -1,7 +1,7 @@
-/// A secret order.
+/// A secret order of elements.
 ///
-/// Element i travels at place `places[i]`. Drawn by Fisher and Yates' shuffle with unbiased numbers, so each of the
-/// orders is equally likely.
+/// Element i is sent at place `places[i]`. The order is drawn by Fisher and Yates' shuffle with unbiased numbers, so
+/// all orders are equally likely.
 package struct Permutation: ~Copyable, Sendable {
     private var buffer: SecretBuffer<UInt32>
 
@@ -19,7 +19,7 @@ package struct Permutation: ~Copyable, Sendable {
 
     package var count: Int { buffer.count }
 
-    /// Where each element travels.
+    /// For each element, the place at which it is sent.
     var places: Span<UInt32> {
         @_lifetime(borrow self) get { buffer.span }
     }

@@ -1,9 +1,9 @@
 package import SCXLink
 
-/// Activations of a session in clear: never copied, never printed, and zeroed when done.
+/// Activations of a session in clear: never copied, never printed, and zeroed when they are no longer needed.
 ///
-/// Being noncopyable, it cannot be interpolated into a text, put into an array, or captured by an escaping closure;
-/// `Tests/Forbidden` holds the programs that try.
+/// Because the type is noncopyable, a value cannot be interpolated into a text, put into an array, or captured by an
+/// escaping closure. `Tests/Forbidden` has programs that try this and must not compile.
 package struct Plaintext: ~Copyable, Sendable {
     package let rows: Int
     package let channels: Int
@@ -21,12 +21,12 @@ package struct Plaintext: ~Copyable, Sendable {
         @_lifetime(borrow self) get { buffer.span }
     }
 
-    /// `[rows, channels]`, row-major, to be written.
+    /// `[rows, channels]`, row-major, for writing.
     package var values: MutableSpan<Float> {
         @_lifetime(&self) mutating get { buffer.mutableSpan }
     }
 
-    /// Writes one row.
+    /// Calls `body` to write one row.
     ///
     /// - Precondition: There is such a row, and `body` gets its `[channels]` elements.
     package mutating func withRow(_ index: Int, _ body: (inout MutableSpan<Float>) -> Void) {
@@ -42,7 +42,7 @@ package struct Plaintext: ~Copyable, Sendable {
 
     /// Adds other rows to these, element by element.
     ///
-    /// - Precondition: Both have one shape.
+    /// - Precondition: Both have the same shape.
     package mutating func add(_ other: borrowing Plaintext) {
         precondition(rows == other.rows && channels == other.channels, "Plaintext: other rows")
         var values = buffer.mutableSpan
@@ -50,9 +50,9 @@ package struct Plaintext: ~Copyable, Sendable {
         for i in values.indices { unsafe values[unchecked: i] += unsafe update[unchecked: i] }
     }
 
-    /// Writes rows over those from `first` on.
+    /// Overwrites the rows from `first` on.
     ///
-    /// - Precondition: They have as many channels, and there are as many rows.
+    /// - Precondition: `other` has as many channels, and these rows exist.
     package mutating func set(rowsFrom first: Int, to other: borrowing Plaintext) {
         precondition(
             other.channels == channels && first >= 0 && other.rows <= rows - first, "Plaintext: other rows")
@@ -63,7 +63,7 @@ package struct Plaintext: ~Copyable, Sendable {
         }
     }
 
-    /// Copies of some rows, in this order.
+    /// Copies some of the rows, in the order of their indices.
     ///
     /// - Precondition: There are such rows.
     package borrowing func selecting(_ indices: some Collection<Int>) -> Plaintext {
@@ -76,9 +76,9 @@ package struct Plaintext: ~Copyable, Sendable {
         return selected
     }
 
-    /// Writes one row.
+    /// Overwrites one row.
     ///
-    /// - Precondition: There is such a row, and `other` is one of as many channels.
+    /// - Precondition: There is such a row, and `other` has one row of as many channels.
     package mutating func set(_ index: Int, to other: borrowing Plaintext) {
         let channels = channels
         precondition(other.rows == 1 && other.channels == channels, "Plaintext: not such a row")
@@ -86,7 +86,7 @@ package struct Plaintext: ~Copyable, Sendable {
         copyRow(0, of: other.span, to: index, of: &values, channels: channels)
     }
 
-    /// Takes an answer that nothing was done to.
+    /// Takes an answer that is not encoded.
     package init(receivedInClear tensor: EncodedTensor) {
         let (rows, channels) = (tensor.rows, tensor.channels)
         self.init(rows: rows, channels: channels)
@@ -95,12 +95,12 @@ package struct Plaintext: ~Copyable, Sendable {
         for row in 0..<rows { copyRow(row, of: source, to: row, of: &span, channels: channels) }
     }
 
-    /// Gives the rows away in clear: the encoding of profile `plain`, which hides nothing.
+    /// Hands out the rows in clear: the encoding of profile `plain`, which hides nothing.
     package consuming func sendInClear() -> EncodedTensor { EncodedTensor(inClear: self) }
 }
 
 extension EncodedTensor {
-    /// Rows that the worker may see as they are: where a profile says that it hides nothing at this place.
+    /// Makes a tensor of rows that the worker may see as they are, because the profile hides nothing at this place.
     package init(inClear rows: borrowing Plaintext) {
         let values = unsafe rows.span.withUnsafeBufferPointer { unsafe Array($0) }
         self.init(encodedRows: rows.rows, channels: rows.channels, values: values)

@@ -1,10 +1,10 @@
-/// The keys and values of one protected block, which the trusted side holds: `[tokens, keys | values]`.
+/// The keys and values of one protected block, which stay on the trusted side: `[tokens, keys | values]`.
 ///
 /// Not thread-safe: one session owns it.
 package final class ProtectedCache {
     /// Channels of one token's keys, or of its values.
     package let width: Int
-    /// Tokens held.
+    /// How many tokens it has.
     package private(set) var count = 0
     private var storage: SecretBuffer<Float>
 
@@ -17,26 +17,26 @@ package final class ProtectedCache {
         storage = SecretBuffer(repeating: 0, count: 0)
     }
 
-    /// Lends `[count, keys | values]`, row-major.
+    /// Calls `body` with `[count, keys | values]`, row-major.
     package func withRows<Result: ~Copyable, Failure: Error>(
         _ body: (Span<Float>) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         try storage.withFirst(count * 2 * width, body)
     }
 
-    /// Size of what is held, in bytes.
+    /// Bytes of all keys and values.
     package var byteCount: Int { count * 2 * width * MemoryLayout<Float>.stride }
 
-    /// Copies what is held to a place of a buffer.
+    /// Copies the keys and values to a place of a buffer.
     ///
-    /// - Precondition: ``byteCount`` bytes have room there.
+    /// - Precondition: The buffer has room for ``byteCount`` bytes there.
     package func store(in bytes: inout SecretBuffer<UInt8>, at offset: Int) {
         storage.withFirst(count * 2 * width) { bytes.store($0, at: offset) }
     }
 
-    /// Fills an empty cache with what ``store(in:at:)`` copied.
+    /// Fills an empty cache with the bytes that ``store(in:at:)`` copied.
     ///
-    /// - Precondition: The bytes of so many tokens are there.
+    /// - Precondition: The buffer has the bytes of as many tokens there.
     package func load(_ tokens: Int, from bytes: borrowing SecretBuffer<UInt8>, at offset: Int) {
         precondition(count == 0, "ProtectedCache: not empty")
         storage = SecretBuffer(repeating: 0, count: tokens * 2 * width)
@@ -45,9 +45,9 @@ package final class ProtectedCache {
         count = tokens
     }
 
-    /// Adds the keys and values of tokens: the last `2 · width` channels of each row.
+    /// Appends the keys and values of tokens: the last `2 · width` channels of each row.
     ///
-    /// - Precondition: Rows have as many channels.
+    /// - Precondition: Rows have at least that many channels.
     package func append(_ rows: borrowing Plaintext) {
         precondition(rows.channels >= 2 * width, "ProtectedCache: rows without keys and values")
         let needed = (count + rows.rows) * 2 * width
@@ -67,9 +67,9 @@ package final class ProtectedCache {
         count += rows.rows
     }
 
-    /// Forgets the tokens from `count` on.
+    /// Removes the tokens from `count` on.
     ///
-    /// - Precondition: As many are held.
+    /// - Precondition: There are at least `count` tokens.
     package func truncate(to count: Int) {
         precondition((0...self.count).contains(count), "ProtectedCache: cannot truncate to a larger count")
         var target = storage.mutableSpan

@@ -1,4 +1,4 @@
-/// Hexadecimal digits that nobody can guess, 16 for each word, never all zero.
+/// Makes random hexadecimal digits that nobody can guess, 16 for each word, never all zero.
 package func randomDigits(words: Int) -> String {
     var random = SystemRandomNumberGenerator()
     return (0..<words).map { _ in

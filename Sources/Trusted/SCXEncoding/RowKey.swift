@@ -1,9 +1,9 @@
 package import SCXLink
 
-/// The secret of one exchange whose rows the worker treats alike: π(X ⊕ R) + α.
+/// The secret of one exchange in which the worker treats all rows alike: π(X ⊕ R) + α.
 ///
-/// The rows X travel in a secret order π among redundant rows R, with noise α where there is any. Encoding consumes
-/// the key, and opening the answer consumes what is left of it: a second use does not compile.
+/// The rows X are sent in a secret order π among redundant rows R, with noise α added if there is any. Encoding
+/// consumes the key, and opening the answer consumes the rest of it, so a second use does not compile.
 package struct OneTimeRowKey: ~Copyable, Sendable {
     private let places: Permutation
     private let redundant: Plaintext
@@ -12,9 +12,9 @@ package struct OneTimeRowKey: ~Copyable, Sendable {
     /// Draws a key.
     ///
     /// - Parameters:
-    ///   - rows: Rows that it will hide.
-    ///   - redundant: Rows to hide them among.
-    ///   - noise: For as many rows, or nil for none. Redundant rows get noise of the same scale.
+    ///   - rows: How many rows it will hide.
+    ///   - redundant: The rows among which they are hidden.
+    ///   - noise: Noise for the `rows` rows; nil for none. Redundant rows then get noise of the same scale.
     ///   - random: The generator of keys.
     package init(
         rows: Int, redundant: consuming Plaintext, noise: consuming OneTimeNoise?, random: inout SecureRandom
@@ -25,7 +25,7 @@ package struct OneTimeRowKey: ~Copyable, Sendable {
         self.noise = noise
     }
 
-    /// Adds noise of the same scale to redundant rows.
+    /// Adds noise of the same scale to the redundant rows.
     private static func cover(
         _ rows: inout Plaintext, _ noise: borrowing OneTimeNoise?, random: inout SecureRandom
     ) {
@@ -38,7 +38,7 @@ package struct OneTimeRowKey: ~Copyable, Sendable {
         }
     }
 
-    /// Encodes rows for their journey.
+    /// Encodes rows.
     ///
     /// - Precondition: The key was drawn for as many rows, of as many channels.
     package consuming func encode(_ x: borrowing Plaintext) -> RowExchange {
@@ -46,7 +46,7 @@ package struct OneTimeRowKey: ~Copyable, Sendable {
         return RowExchange(tensor: tensor, rows: x.rows, places: places, noise: noise)
     }
 
-    /// The rows as they travel.
+    /// The rows in their secret order, among the redundant ones.
     private borrowing func scattered(_ x: borrowing Plaintext) -> [Float] {
         let (rows, channels) = (x.rows, x.channels)
         precondition(places.count == rows + redundant.rows, "OneTimeRowKey: drawn for other rows")
@@ -67,7 +67,7 @@ package struct OneTimeRowKey: ~Copyable, Sendable {
     }
 }
 
-/// An exchange on its way: what travels, and the half of the key that opens its answer once.
+/// A request and the part of its key that opens the answer, once.
 package struct RowExchange: ~Copyable, Sendable {
     package let tensor: EncodedTensor
     private let rows: Int
@@ -83,29 +83,29 @@ package struct RowExchange: ~Copyable, Sendable {
         self.noise = noise
     }
 
-    /// Opens the worker's answer: undoes the order, drops the redundant rows, subtracts what the noise has added.
+    /// Decodes the worker's answer: undoes the order, drops the redundant rows, and subtracts the noise's product.
     ///
     /// - Parameters:
-    ///   - answer: The worker's.
-    ///   - channels: Of its rows.
+    ///   - answer: The worker's answer.
+    ///   - channels: Channels of its rows.
     /// - Returns: `[rows, channels]`
     /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
     package consuming func open(_ answer: Answer, channels: Int) throws(LinkError) -> Plaintext {
         try openRows(answer, channels)
     }
 
-    /// Opens the answer, and keeps the order so that it can be shared with the worker later.
+    /// Decodes the answer, and keeps the order so that it can be given to the worker later.
     package consuming func openToShare(_ answer: Answer, channels: Int) throws(LinkError) -> OpenedRows {
         let plain = try openRows(answer, channels)
         return OpenedRows(rows: plain, order: SharedOrder(rows: rows, places: places))
     }
 
-    /// Opens an answer that lists the largest logits of each row.
+    /// Decodes an answer that lists the largest logits of each row.
     ///
     /// - Parameters:
-    ///   - answer: The worker's.
-    ///   - vocabulary: Entries of a row.
-    ///   - wanted: Which of the rows to open.
+    ///   - answer: The worker's answer.
+    ///   - vocabulary: Entries of the vocabulary.
+    ///   - wanted: Which of the rows to decode.
     /// - Returns: `[wanted, vocabulary]`; logits that the answer does not list are −∞.
     /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
     package consuming func openLogits(_ answer: Answer, vocabulary: Int, wanted: Range<Int>) throws(LinkError)
@@ -154,10 +154,10 @@ package struct RowExchange: ~Copyable, Sendable {
     }
 }
 
-/// Rows, and the order in which the worker holds what it kept of them.
+/// Decoded rows, and the order in which the worker keeps what it computed for them.
 package struct OpenedRows: ~Copyable, Sendable {
     private let rows: Plaintext
-    /// Taken out by who shares it.
+    /// The order; whoever gives it to the worker takes it from here.
     package var order: SharedOrder?
 
     fileprivate init(rows: consuming Plaintext, order: consuming SharedOrder) {
@@ -168,9 +168,10 @@ package struct OpenedRows: ~Copyable, Sendable {
     package consuming func takeRows() -> Plaintext { rows }
 }
 
-/// An order that is no secret for ever: key sharing gives it to the worker.
+/// An order that does not stay secret: key sharing gives it to the worker.
 ///
-/// Section 4.3 of the paper: from it the worker knows which of its rows are whose, and which are redundant.
+/// Section 4.3 of the paper: from the order the worker knows which of its rows belongs to which position, and which
+/// are redundant.
 package struct SharedOrder: ~Copyable, Sendable {
     private let rows: Int
     private let places: Permutation
@@ -180,23 +181,23 @@ package struct SharedOrder: ~Copyable, Sendable {
         self.places = places
     }
 
-    /// The message that gives it away.
+    /// Makes the request that gives the order to the worker.
     ///
     /// - Parameters:
-    ///   - slot: Where the worker holds the rows.
-    ///   - layer: Whose rows they are.
-    ///   - position: Of the first row in its session.
-    /// - Returns: The request; its answer says nothing.
+    ///   - slot: The slot in which the worker keeps the rows.
+    ///   - layer: The rows' layer.
+    ///   - position: The position of the first row in its session.
+    /// - Returns: The request; its answer has no content.
     package consuming func share(slot: Slot, layer: Int, position: Int) -> Request {
         let order = (0..<rows).map { places.places[$0] }
         return Request(.unlock(slot: slot, layer: layer, position: position), permutation: order)
     }
 }
 
-/// An array of `[rows, channels]` that `body` writes whole.
+/// Makes an array of `[rows, channels]` all of whose elements `body` writes.
 func encodedRows(_ rows: Int, _ channels: Int, _ body: (inout MutableSpan<Float>) -> Void) -> [Float] {
     unsafe [Float](unsafeUninitializedCapacity: rows * channels) { buffer, count in
-        // `body` writes every element, and floats need no initialisation before.
+        // `body` writes every element, so the floats need not be initialised before.
         var span = unsafe MutableSpan(_unsafeElements: buffer.extracting(..<(rows * channels)))
         body(&span)
         count = rows * channels

@@ -1,34 +1,34 @@
 package import SCXInference
 
-/// What the rows of one place of a model look like, so that redundant rows can be drawn that look the same.
+/// What the rows at one place of a model look like, so that redundant rows can be drawn that look similar.
 ///
-/// A drawn row is μ + Σ_k z_k f_k with z standard normal, scaled to a norm that a real row had: f are deviations of
-/// real rows from their mean μ, scaled so that each channel has the variance of the real rows'. So the drawn rows
-/// agree with real ones in the mean and the variance of each channel, in the covariances that the deviations span, and in
-/// their norms; they agree with no single row.
+/// A drawn row is μ + Σ_k z_k f_k with z standard normal, scaled to a norm that a real row had. The f are deviations
+/// of real rows from their mean μ, scaled so that each channel has the variance of the real rows. So drawn rows agree
+/// with real ones in the mean and the variance of each channel, in the covariances that the deviations span, and in
+/// their norms; they do not equal any single real row.
 package struct RowStatistics: Sendable {
-    /// Deviations that a drawn row is made of.
+    /// How many deviations a drawn row is a sum of.
     package static let factorCount = 24
-    /// Rows that a measurement needs at least.
+    /// The fewest rows that a measurement needs.
     package static let fewestRows = 2 * factorCount
-    /// Quantiles of their norms.
+    /// How many quantiles of the norms are stored.
     package static let normCount = 33
 
     package let channels: Int
     package let mean: [Float]
     /// The deviations, `[factorCount, channels]`.
     package let factors: [Float]
-    /// Quantiles of the rows' norms, rising.
+    /// Quantiles of the rows' norms, in rising order.
     package let norms: [Float]
     private let matrix: PackedMatrix
 
     /// Measures rows.
     ///
-    /// Rows whose norm is beyond three times the median are left out: a text has one such row, its first.
+    /// Rows whose norm is more than three times the median are left out; a text has one such row, its first.
     ///
     /// - Parameters:
     ///   - rows: `[count, channels]`, row-major, at least ``fewestRows``.
-    ///   - channels: Of a row.
+    ///   - channels: Channels of a row.
     /// - Throws: ``KernelError`` when there is no memory.
     package init(measuring rows: Span<Float>, channels: Int) throws(KernelError) {
         let count = rows.count / channels
@@ -51,7 +51,7 @@ package struct RowStatistics: Sendable {
                 variance[c] += deviation * deviation
             }
         }
-        // Deviations of rows from the whole of the text.
+        // Take the deviations of rows from all parts of the text.
         let number = min(Self.factorCount, kept.count)
         var factors = [Float](repeating: 0, count: Self.factorCount * channels)
         for k in 0..<number {
@@ -69,7 +69,7 @@ package struct RowStatistics: Sendable {
         try self.init(mean: mean, factors: factors, norms: norms)
     }
 
-    /// Takes statistics that were measured earlier.
+    /// Makes statistics of values that were measured earlier.
     ///
     /// - Precondition: `factors` is `[factorCount, mean.count]`, and there are ``normCount`` norms.
     /// - Throws: ``KernelError`` when there is no memory.
@@ -81,7 +81,7 @@ package struct RowStatistics: Sendable {
         self.mean = mean
         self.factors = factors
         self.norms = norms
-        // [channels, factors], as the kernel wants them.
+        // [channels, factors], the order that the kernel needs.
         let (channels, number) = (mean.count, Self.factorCount)
         let transposed = (0..<channels * number).map { factors[$0 % number * channels + $0 / number] }
         matrix = try PackedMatrix(rows: channels, columns: number, format: .f32)

@@ -1,32 +1,34 @@
 import Crypto
 import Foundation
 
-/// The parts of a sealed file: at most 1 MiB each, `nonce | sealed bytes | tag`, by AES-256 in Galois/Counter Mode.
+/// The parts of an encrypted file: at most 1 MiB each, `nonce | encrypted bytes | tag`, by AES-256 in Galois/Counter
+/// Mode.
 ///
-/// Each part is sealed together with a context that says what it is and where it belongs, so that it opens in no other
-/// place and in no other file. Neither side needs a second copy of more than one part.
+/// Each part is authenticated together with a context that says what it is and where it belongs, so that it can be
+/// decrypted at no other place and in no other file. Reading and writing need memory for a second copy of one part
+/// only.
 enum SealedParts {
     static let size = 1 << 20
-    /// Bytes that a part has more than what is sealed in it.
+    /// How many bytes a part is longer than its content.
     static let overhead = 28
 
-    /// At least one, so that nothing also has a tag.
+    /// How many parts there are: at least one, so that empty content has a tag too.
     static func count(_ bytes: Int) -> Int { max(1, (bytes + size - 1) / size) }
 
-    /// Size of all parts together.
+    /// The size of all parts together.
     static func sealedSize(_ bytes: Int) -> Int { bytes + count(bytes) * overhead }
 
     private static func range(_ part: Int, of bytes: Int) -> Range<Int> {
         part * size..<min((part + 1) * size, bytes)
     }
 
-    /// Seals bytes and appends the parts to a file.
+    /// Encrypts bytes and appends the parts to a file.
     ///
     /// - Parameters:
-    ///   - bytes: What to seal.
-    ///   - file: Where to.
-    ///   - key: For this file alone; a new random nonce is drawn for each part.
-    ///   - context: What each part is sealed together with.
+    ///   - bytes: The content.
+    ///   - file: The file.
+    ///   - key: A key for this file alone; a new random nonce is drawn for each part.
+    ///   - context: Returns the data that is authenticated together with a part.
     /// - Throws: ``VaultError`` when the disk takes no more.
     static func append(
         _ bytes: UnsafeRawBufferPointer, to file: borrowing VaultFile, key: SymmetricKey,
@@ -43,14 +45,14 @@ enum SealedParts {
         }
     }
 
-    /// Opens the next parts of a file.
+    /// Decrypts the next parts of a file.
     ///
     /// - Parameters:
-    ///   - bytes: Receives all that was sealed, which must have had this size.
-    ///   - file: Where from.
-    ///   - key: As it was sealed with.
-    ///   - context: As it was sealed together with.
-    /// - Returns: Whether everything is as it was sealed; if not, what is in `bytes` may not be used.
+    ///   - bytes: Receives the content, which must have had this size.
+    ///   - file: The file.
+    ///   - key: The key with which it was encrypted.
+    ///   - context: Returns the data that was authenticated together with a part.
+    /// - Returns: Whether everything is as it was written; if not, the contents of `bytes` must not be used.
     static func read(
         into bytes: UnsafeMutableRawBufferPointer, from file: borrowing VaultFile, key: SymmetricKey,
         context: (_ part: Int) -> [UInt8]
@@ -74,11 +76,11 @@ enum SealedParts {
     }
 }
 
-/// A key of 256 bits in a file of its own, which nobody but its owner can read.
+/// A key of 256 bits in a file of its own, which only its owner can read.
 enum KeyFile {
     static let size = 32
 
-    /// The key; nil when there is none.
+    /// Reads the key; nil when there is none.
     static func read(_ path: String) throws(VaultError) -> SymmetricKey? {
         guard let file = try VaultFile.reading(path) else { return nil }
         guard file.size == size else {
@@ -91,7 +93,7 @@ enum KeyFile {
         return unsafe bytes.span.withUnsafeBytes { unsafe SymmetricKey(data: $0) }
     }
 
-    /// Makes a key from the system's generator, unless there has come to be one.
+    /// Makes a key from the system's generator, unless there is one by now.
     static func make(_ path: String) throws(VaultError) {
         let name = "\(path).partial"
         VaultFile.remove(name)

@@ -6,7 +6,8 @@
 
 /// Memory for secrets: never copied, and overwritten with zeros before it is freed.
 ///
-/// `@safe` because the pointer cannot leave it: access is by spans that the compiler ties to its lifetime.
+/// It is `@safe` because the pointer cannot leave it: access is by spans whose lifetime the compiler ties to this
+/// value's.
 @safe
 package struct SecretBuffer<Element: BitwiseCopyable & Sendable>: ~Copyable, @unchecked Sendable {
     private let storage: UnsafeMutableBufferPointer<Element>
@@ -16,7 +17,7 @@ package struct SecretBuffer<Element: BitwiseCopyable & Sendable>: ~Copyable, @un
         unsafe storage.initialize(repeating: value)
     }
 
-    /// A copy of values that lie elsewhere.
+    /// Copies values from other memory.
     package init(copying values: Span<Element>) {
         unsafe storage = .allocate(capacity: values.count)
         unsafe values.withUnsafeBufferPointer { unsafe _ = storage.initialize(fromContentsOf: $0) }
@@ -31,7 +32,7 @@ package struct SecretBuffer<Element: BitwiseCopyable & Sendable>: ~Copyable, @un
         }
     }
 
-    /// Lends the first elements.
+    /// Calls `body` with the first elements.
     package borrowing func withFirst<Result: ~Copyable, Failure: Error>(
         _ count: Int, _ body: (Span<Element>) throws(Failure) -> Result
     ) throws(Failure) -> Result {
@@ -53,7 +54,7 @@ package struct SecretBuffer<Element: BitwiseCopyable & Sendable>: ~Copyable, @un
     }
 }
 
-/// Overwrites memory with zeros, also where the compiler knows that nobody reads it again.
+/// Overwrites memory with zeros, even if the compiler knows that nobody reads it again.
 func zeroize(_ start: UnsafeMutableRawPointer, byteCount: Int) {
     #if canImport(Darwin)
         unsafe _ = memset_s(start, byteCount, 0, byteCount)
@@ -63,14 +64,14 @@ func zeroize(_ start: UnsafeMutableRawPointer, byteCount: Int) {
 }
 
 extension SecretBuffer where Element == UInt8 {
-    /// Copies the bytes of values to a place.
+    /// Copies the bytes of values to an offset of this buffer.
     ///
     /// - Precondition: There is room.
     package mutating func store<Value: BitwiseCopyable>(_ values: Span<Value>, at offset: Int) {
         unsafe values.withUnsafeBytes { unsafe write($0, at: offset) }
     }
 
-    /// Copies bytes to a place.
+    /// Copies bytes to an offset of this buffer.
     ///
     /// - Precondition: There is room.
     mutating func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) {
@@ -81,7 +82,7 @@ extension SecretBuffer where Element == UInt8 {
         }
     }
 
-    /// Copies bytes from a place to all of the values.
+    /// Copies bytes from an offset of this buffer to all of the values.
     ///
     /// - Precondition: There are as many bytes.
     package borrowing func load<Value: BitwiseCopyable>(_ values: inout MutableSpan<Value>, from offset: Int)
@@ -96,7 +97,7 @@ extension SecretBuffer where Element == UInt8 {
     }
 }
 
-/// Overwrites tokens, where nobody else holds the same list, and lets go of them.
+/// Overwrites a list of tokens, unless somebody else holds the same list, and empties it.
 package func erase(_ tokens: inout [Int32]) {
     unsafe tokens.withUnsafeMutableBytes { bytes in
         if let start = bytes.baseAddress { unsafe zeroize(start, byteCount: bytes.count) }

@@ -3,22 +3,22 @@ import Foundation
 
 /// The generator of all keys: the key stream of ChaCha20, seeded by the system.
 ///
-/// Each refill encrypts zeros under a key that is used for nothing else; the first 32 bytes of the stream become the
-/// next key, and bytes are erased as they are handed out. Who reads this memory later cannot compute what was drawn
-/// before (Bernstein 2017, "Fast-key-erasure random-number generators").
+/// Each refill encrypts zeros under a key that is used for nothing else. The first 32 bytes of the stream become the
+/// next key, and bytes are erased when they are handed out. So somebody who reads this memory later cannot compute
+/// what was drawn before (Bernstein 2017, "Fast-key-erasure random-number generators").
 ///
-/// Noncopyable, since a copy would hand out the same numbers twice. A key takes nothing else, so a seeded test
-/// generator cannot reach one.
+/// It is noncopyable, since a copy would hand out the same numbers twice. Keys accept no other generator, so a seeded
+/// generator of a test cannot be used for one.
 package struct SecureRandom: ~Copyable, Sendable {
     private static let keyBytes = 32
     private var key: SymmetricKey
-    /// Words not yet handed out lie from `next` on.
+    /// The words that were not handed out yet, from `next` on.
     private var words: SecretBuffer<UInt32>
     private var next: Int
 
     /// Makes a generator with a key from the system.
     ///
-    /// - Parameter bufferBytes: Bytes drawn at once; a multiple of 4.
+    /// - Parameter bufferBytes: How many bytes are drawn at once; a multiple of 4.
     package init(bufferBytes: Int = 1 << 14) {
         precondition(bufferBytes > 0 && bufferBytes % 4 == 0, "SecureRandom: size of the buffer")
         key = SymmetricKey(size: .bits256)
@@ -26,7 +26,7 @@ package struct SecureRandom: ~Copyable, Sendable {
         next = words.count
     }
 
-    /// 32 uniform bits.
+    /// Draws 32 uniform bits.
     package mutating func word() -> UInt32 {
         if next == words.count { refill() }
         let index = next
@@ -37,7 +37,8 @@ package struct SecureRandom: ~Copyable, Sendable {
         return word
     }
 
-    /// A uniform number below `bound`, without bias: Lemire 2019, "Fast Random Integer Generation in an Interval".
+    /// Draws a uniform number below `bound`, without bias: Lemire 2019, "Fast Random Integer Generation in an
+    /// Interval".
     ///
     /// - Precondition: `bound` is positive.
     package mutating func number(below bound: UInt32) -> UInt32 {
@@ -50,19 +51,20 @@ package struct SecureRandom: ~Copyable, Sendable {
         return UInt32(product >> 32)
     }
 
-    /// A uniform number strictly between 0 and 1.
+    /// Draws a uniform number strictly between 0 and 1.
     package mutating func unit() -> Double { (Double(word()) + 0.5) * 0x1p-32 }
 
-    /// A Laplace variable of mean 0: density `e^(−|x| / scale) / (2 · scale)`.
+    /// Draws a Laplace variable of mean 0: density `e^(−|x| / scale) / (2 · scale)`.
     ///
-    /// One word: its lowest bit is the sign, the others the magnitude's probability, so no draw lies beyond 22 scales.
+    /// It uses one word: the lowest bit is the sign, the others give the magnitude's probability. So no drawn value
+    /// is beyond 22 scales.
     package mutating func laplace(scale: Float) -> Float {
         let bits = word()
         let magnitude = -log((Float(bits >> 1) + 0.5) * 0x1p-31) * scale
         return bits & 1 == 0 ? magnitude : -magnitude
     }
 
-    /// Two independent variables of the standard normal distribution, by Box and Muller.
+    /// Draws two independent variables of the standard normal distribution, by Box and Muller.
     package mutating func normalPair() -> (Float, Float) {
         let radius = (-2 * log(unit())).squareRoot()
         let angle = 2 * Double.pi * unit()
@@ -71,9 +73,9 @@ package struct SecureRandom: ~Copyable, Sendable {
 
     private mutating func refill() {
         let count = words.count * 4
-        // The key is new in each refill, so the nonce can be always the same.
+        // The key is new in each refill, so the nonce can always be the same.
         guard let nonce = try? ChaChaPoly.Nonce(data: [UInt8](repeating: 0, count: 12)),
-            // The box goes at once, so that the stream below is the only copy.
+            // The box is freed at once, so that the stream below is the only copy.
             var stream = try? ChaChaPoly.seal(Data(count: Self.keyBytes + count), using: key, nonce: nonce)
                 .ciphertext
         else { preconditionFailure("SecureRandom: the cipher failed") }

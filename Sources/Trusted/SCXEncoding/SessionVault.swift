@@ -2,45 +2,47 @@ import Crypto
 import Foundation
 import Synchronization
 
-/// Sessions that wait on disk, sealed by AES-256 in Galois/Counter Mode.
+/// Idle sessions on disk, encrypted with AES-256 in Galois/Counter Mode.
 ///
-/// A file is of one session and is readable with its namespace's key alone, which HKDF-SHA256 makes of the master key;
-/// a namespace is an API key's name. The master key lies in a file that is read anew each time: once that file is
-/// deleted, nobody can read what was sealed before, this program included. What is sealed belongs to a connection to a
-/// worker, which ends with the process, so a new vault begins with sweeping what an earlier one left.
+/// Each file has one session. It can be decrypted only with the key of its namespace, which is derived from the
+/// master key by HKDF-SHA256; a namespace is the name of an API key. The master key is in a file that is read anew
+/// each time. Once that file is deleted, nobody can decrypt the sessions, not even this program. A session belongs to
+/// a connection to a worker, which ends with the process, so a new vault begins by removing what an earlier one left.
 ///
-/// A file is a header, then parts of at most 1 MiB, each `nonce | sealed bytes | tag`. A part is sealed together with
-/// its number, the size of all, the session's name and the namespace, so that neither parts nor files can be cut,
-/// exchanged or renamed.
+/// A file is a header, then parts of at most 1 MiB, each `nonce | encrypted bytes | tag`. A part is authenticated
+/// together with its number, the size of all, the session's name and the namespace, so that cutting, exchanging or
+/// renaming parts or files is noticed.
 package final class SessionVault: Sendable {
-    /// How much there may be.
+    /// How much may be stored.
     package struct Limits: Equatable, Sendable {
-        /// Of all files; the oldest make room.
+        /// Bytes of all files.
+        ///
+        /// When there would be more, the oldest are removed.
         package var bytes = 16 << 30
         package var age = Duration.seconds(86_400)
 
         package init() {}
     }
 
-    /// Names a session: random, so that the name of its file says nothing.
+    /// The name of a session: random, so that the name of its file says nothing.
     package struct ID: Hashable, Sendable {
         fileprivate let name: String
 
         package init() { name = randomDigits(words: 2) }
     }
 
-    /// What there is of a session.
+    /// The result of opening a session.
     package enum Opened: ~Copyable, Sendable {
         case found(SecretBuffer<UInt8>)
-        /// Never sealed, removed, or swept.
+        /// It was never stored, or it was removed.
         case missing
-        /// The file, or its key, is not the one that was; the file is removed.
+        /// The file, or its key, is not the one that was used; the file is removed.
         case unreadable
     }
 
     private struct Entry {
         let namespace: String
-        /// Bytes that were sealed.
+        /// How many bytes were encrypted.
         let count: Int
         let sealed = ContinuousClock.now
     }
@@ -55,9 +57,9 @@ package final class SessionVault: Sendable {
     /// Opens a vault without sessions.
     ///
     /// - Parameters:
-    ///   - directory: Made if need be; for its owner and this process alone.
-    ///   - keyFile: Holds the master key, made if need be; nil for `key` in the directory.
-    ///   - limits: How much there may be.
+    ///   - directory: Made if it is not there; for its owner and this process alone.
+    ///   - keyFile: The file with the master key, made if it is not there; nil for `key` in the directory.
+    ///   - limits: How much may be stored.
     /// - Throws: ``VaultError``, also when others can read the directory or the key.
     package init(directory: String, keyFile: String? = nil, limits: Limits = .init()) throws(VaultError) {
         self.directory = try VaultDirectory.opening(directory)
@@ -67,24 +69,24 @@ package final class SessionVault: Sendable {
         if try KeyFile.read(self.keyFile) == nil { try KeyFile.make(self.keyFile) }
     }
 
-    /// Size of all files.
+    /// The size of all files together.
     package var byteCount: Int {
         entries.withLock { $0.values.reduce(0) { $0 + Self.fileSize($1.count) } }
     }
 
-    /// Seals a session.
+    /// Encrypts a session and stores it.
     ///
     /// - Parameters:
-    ///   - bytes: What to seal.
+    ///   - bytes: The session.
     ///   - id: Its name.
-    ///   - namespace: Whose it is.
-    /// - Throws: ``VaultError``; nothing is there then.
+    ///   - namespace: The name of the API key to which it belongs.
+    /// - Throws: ``VaultError``; then nothing is stored.
     package func seal(_ bytes: borrowing SecretBuffer<UInt8>, id: ID, namespace: String) throws(VaultError) {
         let master: SymmetricKey
         if let key = try KeyFile.read(keyFile) {
             master = key
         } else {
-            // What was sealed under the key that is gone is of no use to anyone.
+            // The master key is gone, so nobody can decrypt what was stored under it.
             entries.withLock { $0 = [:] }
             sweepFiles()
             try KeyFile.make(keyFile)
@@ -108,7 +110,7 @@ package final class SessionVault: Sendable {
         }
     }
 
-    /// Opens what was sealed; it stays there.
+    /// Decrypts a session; it stays stored.
     package func open(id: ID, namespace: String) -> Opened {
         guard let entry = entries.withLock({ $0[id] }) else { return .missing }
         if let bytes = read(id, namespace, entry.count) { return .found(bytes) }
@@ -116,19 +118,19 @@ package final class SessionVault: Sendable {
         return .unreadable
     }
 
-    /// Forgets a session.
+    /// Removes a session.
     package func remove(_ id: ID) {
         entries.withLock { $0[id] = nil }
         VaultFile.remove(path(id))
         VaultFile.remove(partial(id))
     }
 
-    /// Forgets all sessions of a namespace.
+    /// Removes all sessions of a namespace.
     package func removeAll(namespace: String) {
         for id in entries.withLock({ $0.filter { $0.value.namespace == namespace }.keys }) { remove(id) }
     }
 
-    /// Forgets sessions that are too old.
+    /// Removes sessions that are too old.
     package func sweep() {
         let limit = ContinuousClock.now - limits.age
         for id in entries.withLock({ $0.filter { $0.value.sealed < limit }.keys }) { remove(id) }
@@ -143,7 +145,7 @@ package final class SessionVault: Sendable {
 
     private static func fileSize(_ count: Int) -> Int { header.count + SealedParts.sealedSize(count) }
 
-    /// Makes room for a session, and writes it down.
+    /// Makes room for a session, and enters it in the list.
     private func reserve(_ id: ID, _ entry: Entry) throws(VaultError) {
         let size = Self.fileSize(entry.count)
         guard size <= limits.bytes else {
@@ -179,7 +181,7 @@ package final class SessionVault: Sendable {
         try file.synchronize()
     }
 
-    /// Reads a file to its end; nil when anything about it is not as it was sealed.
+    /// Reads and decrypts a file; nil when anything about it is not as it was written.
     private func read(_ id: ID, _ namespace: String, _ count: Int) -> SecretBuffer<UInt8>? {
         guard let master = try? KeyFile.read(keyFile), let file = try? VaultFile.reading(path(id)),
             file.size == Self.fileSize(count)
@@ -200,7 +202,7 @@ package final class SessionVault: Sendable {
         return bytes
     }
 
-    /// What a part is sealed together with.
+    /// The data that is authenticated together with a part.
     private static func context(_ part: Int, _ count: Int, _ id: ID, _ namespace: String) -> [UInt8] {
         var context = header + id.name.utf8
         for number in [part, count] {
@@ -211,7 +213,7 @@ package final class SessionVault: Sendable {
 
     // MARK: Keys
 
-    /// The key of one session's file.
+    /// Derives the key of one session's file.
     private func key(of namespace: String, _ id: ID, _ master: SymmetricKey) -> SymmetricKey {
         HKDF<SHA256>.deriveKey(
             inputKeyMaterial: master, salt: Array(id.name.utf8),

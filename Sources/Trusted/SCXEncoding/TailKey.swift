@@ -2,8 +2,8 @@ package import SCXLink
 
 /// The secret order in which the worker holds the keys of one of the last blocks: π(K ⊕ R).
 ///
-/// Serves a session from one key sharing to the next, NOT one exchange: the scores of every generated token come in
-/// this order.
+/// A session uses it from one key sharing to the next, NOT for one exchange only: the scores of every generated token
+/// come in this order.
 package struct TailKey: ~Copyable, Sendable {
     private let shape: HeadShape
     private let places: Permutation
@@ -13,8 +13,8 @@ package struct TailKey: ~Copyable, Sendable {
     ///
     /// - Parameters:
     ///   - shape: The block's heads.
-    ///   - tokens: Keys that it will hide.
-    ///   - redundant: Keys to hide them among.
+    ///   - tokens: How many keys it will hide.
+    ///   - redundant: How many redundant keys they are hidden among.
     ///   - random: The generator of keys.
     package init(_ shape: HeadShape, tokens: Int, redundant: Int, random: inout SecureRandom) {
         self.shape = shape
@@ -22,7 +22,7 @@ package struct TailKey: ~Copyable, Sendable {
         places = Permutation(count: tokens + redundant, random: &random)
     }
 
-    /// The keys as the worker will hold them.
+    /// Encodes the keys in the order in which the worker will hold them.
     ///
     /// - Parameters:
     ///   - cache: Keys after the rotation, of as many tokens as the key was drawn for.
@@ -36,7 +36,8 @@ package struct TailKey: ~Copyable, Sendable {
         let rows = encodedRows(places.count, width) { out in
             cache.withRows { pairs in
                 for token in 0..<tokens {
-                    // The keys of a token's pair: every second row of that width.
+                    // The cache has a row of keys and then a row of values for each token, so keys are every second
+                    // row of that width.
                     copyRow(2 * token, of: pairs, to: Int(places.places[token]), of: &out, channels: width)
                 }
             }
@@ -48,11 +49,11 @@ package struct TailKey: ~Copyable, Sendable {
         return EncodedTensor(encodedRows: places.count, channels: width, values: rows)
     }
 
-    /// Opens the scores of one generated token, which are the next part of an answer.
+    /// Decodes the scores of one generated token, which are the next part of an answer.
     ///
     /// - Parameters:
     ///   - answer: For each token its keys, its values, then the scores.
-    ///   - generated: Tokens whose keys the worker has locked by itself since, the scores' own included.
+    ///   - generated: How many keys the worker has appended since the keys were locked, including that of this token.
     /// - Returns: Keys and values of the token, and its scores in the order of the positions.
     /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
     package borrowing func open(
@@ -79,10 +80,10 @@ package struct TailKey: ~Copyable, Sendable {
     }
 }
 
-/// What the worker computes of a generated token in one of the last blocks.
+/// What the worker computes for a generated token in one of the last blocks.
 package struct TailScores: ~Copyable, Sendable {
-    /// The token's own keys and values, side by side.
+    /// The token's own keys, followed by its values.
     package let keyValues: Plaintext
-    /// `[heads, tokens]`: scaled, before the softmax, in the order of the positions, its own last.
+    /// `[heads, tokens]`: scaled, before the softmax, in the order of the positions, with the token's own last.
     package var scores: Plaintext
 }

@@ -8,41 +8,41 @@ import Foundation
     import Darwin
 #endif
 
-/// Why a vault or a bank of pads cannot be used, or did not take what it was given.
+/// Why a vault or a bank of pads cannot be used, or why something could not be stored in it.
 ///
-/// Carries paths and sizes, never contents.
+/// It contains paths and sizes, and never contents.
 package struct VaultError: Error, Equatable, Sendable, CustomStringConvertible {
     package let path: String
     package let problem: String
 
     init(_ path: String, _ problem: String) { (self.path, self.problem) = (path, problem) }
 
-    /// With what the system says of the last call.
+    /// Makes an error with the system's text for the last call.
     init(_ path: String, cannot action: String) {
         self.init(path, "cannot \(action): \(Self.reason(errno))")
     }
 
-    /// What the system says of an error.
+    /// The system's text for an error.
     static func reason(_ code: Int32) -> String { unsafe String(cString: strerror(code)) }
 
     private static let busy = "is used by another process"
 
     static func busy(_ path: String) -> VaultError { VaultError(path, busy) }
 
-    /// Whether another process has it, so that this one may do without.
+    /// Whether another process uses it, so that this one may work without it.
     package var isBusy: Bool { problem == Self.busy }
 
     package var description: String { "\(path): \(problem)" }
 }
 
-/// An open file that nobody but its owner can read; closed when done.
+/// An open file that only its owner can read; it is closed when this value is destroyed.
 struct VaultFile: ~Copyable {
     let path: String
-    /// In bytes, when it was opened.
+    /// The size in bytes when the file was opened.
     let size: Int
     private let descriptor: Int32
 
-    /// Makes a file that was not there.
+    /// Makes a file that must not exist yet.
     static func creating(_ path: String) throws(VaultError) -> VaultFile {
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw VaultError(path, cannot: "make this file") }
@@ -52,7 +52,7 @@ struct VaultFile: ~Copyable {
     /// Opens a file.
     ///
     /// - Returns: Nil when there is none.
-    /// - Throws: ``VaultError`` when it cannot be read, or others than its owner can read it.
+    /// - Throws: ``VaultError`` when it cannot be read, or when others than its owner can read it.
     static func reading(_ path: String) throws(VaultError) -> VaultFile? { try opening(path, O_RDONLY) }
 
     private static func opening(_ path: String, _ access: Int32) throws(VaultError) -> VaultFile? {
@@ -72,7 +72,7 @@ struct VaultFile: ~Copyable {
         return file
     }
 
-    /// Opens a file that is there to read it and to append to it.
+    /// Opens an existing file to read it and to append to it.
     static func appending(_ path: String) throws(VaultError) -> VaultFile? {
         try opening(path, O_RDWR | O_APPEND)
     }
@@ -103,12 +103,12 @@ struct VaultFile: ~Copyable {
         if let failure { throw failure }
     }
 
-    /// Cuts the file.
+    /// Shortens the file.
     borrowing func truncate(to size: Int) throws(VaultError) {
         guard ftruncate(descriptor, off_t(size)) == 0 else { throw VaultError(path, cannot: "cut it") }
     }
 
-    /// What tells the file from a copy of it on the same disk.
+    /// A number that distinguishes the file from a copy of it on the same disk.
     borrowing func identity() throws(VaultError) -> UInt64 {
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else { throw VaultError(path, cannot: "read it") }
@@ -129,17 +129,17 @@ struct VaultFile: ~Copyable {
         return true
     }
 
-    /// Returns when what was written is on the disk.
+    /// Returns when everything that was written is on the disk (fsync).
     borrowing func synchronize() throws(VaultError) {
         guard fsync(descriptor) == 0 else { throw VaultError(path, cannot: "write it") }
     }
 
-    /// Gives a file another name, replacing what has it.
+    /// Gives a file another name; a file that has that name is replaced.
     static func move(_ path: String, to name: String) throws(VaultError) {
         guard unsafe rename(path, name) == 0 else { throw VaultError(name, cannot: "name it") }
     }
 
-    /// Gives a file another name, unless something has it.
+    /// Gives a file another name, unless a file has that name.
     static func moveKeeping(_ path: String, to name: String) throws(VaultError) {
         guard unsafe link(path, name) == 0 || errno == EEXIST else {
             throw VaultError(name, cannot: "name it")
@@ -149,24 +149,24 @@ struct VaultFile: ~Copyable {
 
     static func remove(_ path: String) { unsafe _ = unlink(path) }
 
-    /// Removes a file, unless it is gone.
+    /// Removes a file; it is no error when the file is gone already.
     static func removeSurely(_ path: String) throws(VaultError) {
         guard unsafe unlink(path) == 0 || errno == ENOENT else { throw VaultError(path, cannot: "remove it") }
     }
 }
 
-/// A directory that nobody but its owner can enter, held by one process at a time unless it is shared.
+/// A directory that only its owner can enter; only one process at a time can have it open, unless it is shared.
 struct VaultDirectory: ~Copyable {
     let path: String
     private let descriptor: Int32
 
-    /// Opens a directory, making it if need be.
+    /// Opens a directory, or makes it if it is not there.
     ///
     /// - Parameters:
-    ///   - path: Of the directory; those above it are there.
-    ///   - isShared: Whether others may have it, too.
-    /// - Returns: The directory, held until it is let go of.
-    /// - Throws: ``VaultError``, also when another process has it.
+    ///   - path: The directory's path; those above it must exist.
+    ///   - isShared: Whether other processes may have it open, too.
+    /// - Returns: The directory, which is locked until this value is destroyed.
+    /// - Throws: ``VaultError``, also when another process has it open.
     static func opening(_ path: String, isShared: Bool = false) throws(VaultError) -> VaultDirectory {
         guard unsafe mkdir(path, 0o700) == 0 || errno == EEXIST else {
             throw VaultError(path, cannot: "make this directory")
@@ -187,7 +187,7 @@ struct VaultDirectory: ~Copyable {
         else {
             throw VaultError(path, "is not its user's alone; chmod 700 changes that")
         }
-        // The system lets go of it when the process ends, however it ends.
+        // The system releases the lock when the process ends, however it ends.
         guard !isShared else { return }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             throw .busy(path)
@@ -195,17 +195,18 @@ struct VaultDirectory: ~Copyable {
     }
 
     deinit {
-        // A process that is just being started may have a copy of the descriptor for a moment.
+        // A process that is just being started may have a copy of the descriptor for a moment, so the lock is
+        // released explicitly.
         _ = flock(descriptor, LOCK_UN)
         close(descriptor)
     }
 
-    /// Returns when the names of files are on the disk.
+    /// Returns when the names of the directory's files are on the disk (fsync).
     borrowing func synchronize() throws(VaultError) {
         guard fsync(descriptor) == 0 else { throw VaultError(path, cannot: "write this directory") }
     }
 
-    /// Removes the files whose names end in one of these.
+    /// Removes the files whose names have one of these endings.
     borrowing func removeFiles(endingIn endings: [String]) {
         for name in Self.names(in: path) ?? [] where endings.contains(where: name.hasSuffix) {
             VaultFile.remove("\(path)/\(name)")

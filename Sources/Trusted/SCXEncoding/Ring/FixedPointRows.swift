@@ -1,19 +1,21 @@
 package import SCXInference
 
-/// Rows of activations as integers, each row with an exponent of its own: x ≈ x̂ · 2^−a.
+/// Rows of activations as integers, where each row has an exponent a of its own: x ≈ x̂ · 2^−a.
 package struct FixedPointRows: ~Copyable, Sendable {
     package let rows: Int
     package let channels: Int
     /// The integers, `[rows, channels]`.
     private let integers: SecretBuffer<Int32>
-    /// `[rows]`: 2^−a; NaN for a row with a value that is not finite, whose integers are 0.
+    /// `[rows]`: 2^−a.
+    ///
+    /// For a row with a value that is not finite it is NaN, and the row's integers are 0.
     private let scales: SecretBuffer<Float>
 
-    /// Rounds rows for a site.
+    /// Rounds rows to integers for a site.
     ///
     /// - Parameters:
     ///   - values: Rows of the site's inputs.
-    ///   - site: Whose bound the exponents keep.
+    ///   - site: The site; its bound determines the exponents.
     ///   - pool: Threads that share the rows; nil for the calling one alone.
     package init(_ values: borrowing Plaintext, for site: RingSite, pool: ThreadPool?) {
         precondition(values.channels == site.inputs, "FixedPointRows: not the site's inputs")
@@ -44,16 +46,16 @@ package struct FixedPointRows: ~Copyable, Sendable {
         @_lifetime(borrow self) get { integers.span }
     }
 
-    /// `[rows]`: what the integers of each row are multiplied by.
+    /// `[rows]`: the factor of each row's integers.
     var rowScales: Span<Float> {
         @_lifetime(borrow self) get { scales.span }
     }
 
-    /// The results of a product in clear: `y · 2^−a · s_j + b_j`, without a check.
+    /// Converts a product to results in clear, `y · 2^−a · s_j + b_j`, without a check.
     ///
     /// - Parameters:
     ///   - product: `[rows, outputs]`, the integers x̂ Ŵ.
-    ///   - site: Which product it is.
+    ///   - site: The site whose product it is.
     ///   - pool: Threads that share the rows.
     /// - Returns: `[rows, outputs]`
     package borrowing func values(
@@ -75,12 +77,12 @@ package struct FixedPointRows: ~Copyable, Sendable {
         return result
     }
 
-    /// The product that the worker computes in profile `sealed`, done here without pads.
+    /// Computes here, without pads, what profile `sealed` computes with a worker.
     ///
     /// - Parameters:
-    ///   - site: Which product.
+    ///   - site: The site by whose integers the rows are multiplied.
     ///   - pool: Threads that share the rows.
-    ///   - multiply: Gives `[rows, outputs]` modulo 2³² for `[rows, inputs]`.
+    ///   - multiply: Computes `[rows, outputs]` modulo 2³² from `[rows, inputs]`.
     /// - Returns: `[rows, outputs]`
     /// - Throws: What `multiply` throws.
     package borrowing func multiplied<Failure: Error>(

@@ -3,25 +3,27 @@ import SCXInference
 package import SCXLink
 import Synchronization
 
-/// The prepared pads of a model: for each site those of the rows to come.
+/// The prepared pads of a model: for each site the pads of the rows to come.
 ///
-/// A pad is handed out once. In memory that is a counter in each batch; the seeds are drawn afresh for each batch, so what a
-/// process that ends leaves unused is never used by another. A bank that is dry takes the next pads as fast as its source
-/// gives them.
+/// The bank hands out each pad once. In memory a counter in each batch ensures that. The seeds are drawn anew for
+/// each batch, so pads that a process has not used when it ends are never used by another process. When the bank has
+/// no pads, callers wait until a source has made some.
 ///
-/// With a ``PadStore`` it takes pads from memory first, then from the store, and multiplies when that is empty. The store
-/// burns a batch before the bank has it, so what is in memory when the process ends is lost; for that reason little is
-/// loaded ahead.
+/// With a ``PadStore`` the bank takes pads from memory first, then from the store, and has a source multiply more
+/// when the store is empty. The store burns a batch (marks it as used) before the bank gets it, so pads that are in
+/// memory when the process ends are lost. For that reason the bank loads only a few ahead of need.
 package final class PadBank: Sendable {
-    /// How much is prepared.
+    /// How many pads are prepared.
     package struct Limits: Equatable, Sendable {
-        /// Bytes of products in memory at most.
+        /// The most bytes of products in memory.
         package var bytes = 1 << 30
-        /// Rows of a batch: more of them read each weight for more pads.
+        /// Rows of a batch.
+        ///
+        /// With more rows, each weight that is read is used for more pads.
         package var batchRows = 128
-        /// Rows of each site to keep prepared.
+        /// How many rows of each site are kept prepared.
         package var rows = 256
-        /// Rows of each site to keep in memory while a store has more of them.
+        /// How many rows of each site are kept in memory while a store has more of them.
         package var loadedRows = 32
 
         package init() {}
@@ -29,13 +31,14 @@ package final class PadBank: Sendable {
 
     /// Where pads came from, counted in rows of all sites.
     package struct Use: Equatable, Sendable {
-        /// Multiplied here, in this run or an earlier one.
+        /// Rows that the trusted side multiplied, in this run or an earlier one.
         package var direct = 0
-        /// Multiplied by a peer.
+        /// Rows that a peer multiplied.
         package var peer = 0
-        /// Of these, loaded from the store.
+        /// How many of all these were loaded from the store.
         package var loaded = 0
-        /// Of all, taken after they were prepared and not while somebody waited; all that came from the store.
+        /// How many of all these were ready when they were needed, so that nobody waited for a source; all that came
+        /// from the store are among them.
         package var banked = 0
         /// How long rows waited for pads.
         package var stalledSeconds = 0.0
@@ -45,7 +48,7 @@ package final class PadBank: Sendable {
 
     private struct Shelf {
         let site: RingSite
-        /// Oldest first; the first has rows left.
+        /// The oldest batch first; the first has rows left.
         var batches: [PadBatch] = []
         var rows: Int { batches.reduce(0) { $0 + $1.left } }
     }
@@ -55,11 +58,11 @@ package final class PadBank: Sendable {
         var bytes = 0
         var use = Use()
         var isClosed = false
-        /// Who multiplied pads: the sources, then others that the store names.
+        /// Who multiplied pads: the sources, then others that batches of the store name.
         var makers: [PadMaker]
-        /// Makers that gave a wrong product: they are asked no more.
+        /// Makers that gave a wrong product, which are not asked any more.
         var distrusted: Set<Int> = []
-        /// Makers of stored pads that are main workers now, and of whom that was told.
+        /// Makers of stored pads that are main workers now, and for which a warning was given.
         var refused: Set<PadMaker> = []
 
         var distrustedMakers: Set<PadMaker> { Set(distrusted.map { makers[$0] }) }
@@ -78,14 +81,16 @@ package final class PadBank: Sendable {
     /// Signalled when pads were taken.
     private let taken = DispatchSemaphore(value: 0)
 
+    /// Makes a bank without pads.
+    ///
     /// - Parameters:
-    ///   - sites: Of the model, in the order of a forward pass.
-    ///   - sources: Where products come from: the first that gives them.
-    ///   - store: Asked before the sources.
-    ///   - limits: How much is prepared.
-    ///   - warn: Told when a source is left out, and when one that was lost is back.
-    ///   - mainWorker: The main worker that a maker of stored pads is, who would have both the pads and the padded rows;
-    ///     nil for one that is none.
+    ///   - sites: The model's sites, in the order of a forward pass.
+    ///   - sources: Who computes products; they are asked in this order, and the first answer is taken.
+    ///   - store: Pads on disk, which are used before the sources are asked.
+    ///   - limits: How many pads are prepared.
+    ///   - warn: Called with a line when a source is left out, and when one that was lost is back.
+    ///   - mainWorker: Returns the name of the main worker that is the same as a maker of stored pads, which would
+    ///     know both the pads and the padded rows; nil when the maker is not a main worker.
     package init(
         sites: [RingSite], sources: [any PadSource], store: PadStore? = nil, limits: Limits = .init(),
         warn: @escaping @Sendable (String) -> Void = { _ in },
@@ -104,8 +109,8 @@ package final class PadBank: Sendable {
         self.state = Mutex(state)
     }
 
-    /// The names of those who multiplied pads, or may be asked to: the sources of a kind, and makers of the batches that
-    /// were loaded.
+    /// The names of those who multiplied pads or may be asked to: the sources of a kind, and the makers of batches
+    /// that were loaded.
     package func makerNames(of kind: PadSourceKind) -> [String] {
         var names: [String] = []
         for maker in state.withLock({ $0.makers }) where maker.kind == kind && !names.contains(maker.name) {
@@ -116,16 +121,18 @@ package final class PadBank: Sendable {
 
     package var use: Use { state.withLock { $0.use } }
 
-    /// Rows that are prepared for every site but the head, whose rows are fewer.
+    /// How many rows are prepared for every site except the head, which needs fewer.
     package var preparedRows: Int {
         state.withLock { state in
             state.shelves.filter { $0.key != .head }.values.map(\.rows).min() ?? 0
         }
     }
 
-    /// Hands out pads for rows of a site; waits for its sources when it is dry, also while all are lost and may come back.
+    /// Hands out pads for rows of a site.
     ///
-    /// - Throws: ``LinkError`` when the bank is dry and its sources fail; what was prepared stays.
+    /// When the bank has none it waits for a source, also while all sources are lost and may come back.
+    ///
+    /// - Throws: ``LinkError`` when the bank has no pads and its sources fail; pads that were prepared stay.
     package func take(_ rows: Int, for site: RingSite) throws(LinkError) -> PadRows {
         precondition(rows > 0, "PadBank: no rows")
         var places = takePrepared(rows, site)
@@ -147,7 +154,8 @@ package final class PadBank: Sendable {
         return PadRows(site, places)
     }
 
-    /// A dry bank makes at least so many rows at once: reading the weights for one costs nearly as much.
+    /// When the bank has no pads, it makes at least this many rows at once, since reading the weights for one row
+    /// costs nearly as much.
     private static let fewestRows = 32
 
     private func takePrepared(_ rows: Int, _ site: RingSite, countsAsBanked: Bool = true) -> [PadRows.Place] {
@@ -168,11 +176,12 @@ package final class PadBank: Sendable {
         }
     }
 
-    /// Loads the next batch of the store, unless there have come to be so many rows in memory.
+    /// Loads the next batch of the store, unless there are `enough` rows in memory by now.
     ///
-    /// - Returns: False when there is none.
+    /// - Returns: False when the store has none.
     private func load(_ site: RingSite, unlessRows enough: Int) -> Bool {
-        // Who waits and the thread in the background would each load one, and a process that ends loses both.
+        // Otherwise a caller that waits and the background thread would each load a batch, and a process that ends
+        // would lose both.
         loading.withLock { _ in
             if state.withLock({ $0.shelves[site.site]?.rows ?? 0 }) >= enough { return true }
             guard let batch = nextStored(site) else { return false }
@@ -198,7 +207,7 @@ package final class PadBank: Sendable {
             products: pads.products)
     }
 
-    /// Whether a maker of stored pads is a main worker, of which is told once.
+    /// Whether a maker of stored pads is a main worker; warns about each once.
     private func isMainWorker(_ maker: PadMaker) -> Bool {
         guard let name = mainWorker(maker) else { return false }
         if state.withLock({ $0.refused.insert(maker).inserted }) {
@@ -209,7 +218,7 @@ package final class PadBank: Sendable {
         return true
     }
 
-    /// Makes a batch with a seed of its own, from the first of some sources that gives it.
+    /// Makes a batch with a seed of its own, from the first of the given sources that succeeds.
     private func prepare(_ site: RingSite, rows: Int, of numbers: [Int]) throws(LinkError) -> PadBatch {
         let pads = try sources.firstProducts(site, rows: rows, of: numbers) { number, error in
             lose(number, error)
@@ -247,7 +256,7 @@ package final class PadBank: Sendable {
         }
     }
 
-    /// Leaves out a source that gave a wrong product, and throws away what it prepared.
+    /// Leaves out a source that gave a wrong product, and drops the pads that it prepared.
     package func distrust(source: Int) {
         let name = state.withLock { state -> String? in
             guard state.distrusted.insert(source).inserted else { return nil }
@@ -258,9 +267,9 @@ package final class PadBank: Sendable {
         if let name { warn("\(name) gave a wrong product of pads and is asked no more") }
     }
 
-    /// Loads or prepares the next batch in the background: of the site that has the fewest rows.
+    /// Loads or prepares, in the background, the next batch of the site that has the fewest rows.
     ///
-    /// - Returns: False when nothing is to be prepared now.
+    /// - Returns: False when nothing has to be prepared now.
     package func prepareNext() throws(LinkError) -> Bool {
         let stored = sites.map { store?.nextBatch(of: $0)?.bytes }
         let next = state.withLock { state -> (site: RingSite, isStored: Bool)? in
@@ -279,7 +288,7 @@ package final class PadBank: Sendable {
         }
         guard let next else { return false }
         if next.isStored {
-            // False when all of the site's files were refused, of which the store has told.
+            // This is false when all of the site's files were refused; the store has warned about them.
             _ = load(next.site, unlessRows: limits.loadedRows)
         } else {
             let distrusted = state.withLock { $0.distrusted }
@@ -289,10 +298,10 @@ package final class PadBank: Sendable {
         return true
     }
 
-    /// Waits until pads were taken, a second at most.
+    /// Waits until pads were taken, at most a second.
     func waitForRoom() { _ = taken.wait(timeout: .now() + 1) }
 
-    /// Ends what is prepared in the background.
+    /// Ends the preparation of pads in the background.
     package func close() {
         state.withLock { $0.isClosed = true }
         availability.close()
@@ -302,7 +311,7 @@ package final class PadBank: Sendable {
 }
 
 extension SecureRandom {
-    /// A seed that was never used.
+    /// Draws a seed that was never used.
     package mutating func padSeed() -> PadSeed {
         var bytes: [UInt8] = []
         for _ in 0..<PadSeed.byteCount / 4 {

@@ -1,25 +1,27 @@
 import SCXLink
 
-/// Prepared pads of one site: a seed, and the products of consecutive rows that it expands to.
+/// Prepared pads of one site: a seed, and the products of the pads of consecutive rows.
 ///
-/// Its rows are handed out once each, from the first on, by the ``PadBank`` that holds it.
+/// The ``PadBank`` that owns the batch hands out each row once, from the first on.
 final class PadBatch: @unchecked Sendable {
     private let seed: PadSeed
-    /// The number among the seed's rows of the first of these.
+    /// The number, among all rows of the seed, of the batch's first row.
     private let first: Int
     let site: RingSite
-    /// The number in the bank of who multiplied them.
+    /// Who multiplied the pads, by number in the bank.
     let source: Int
-    /// Whether it lay on disk.
+    /// Whether it was loaded from disk.
     let isStored: Bool
     let count: Int
     /// ρŴ modulo 2³², `[count, outputs]`.
     ///
-    /// As secret as the results that it is subtracted from.
+    /// It is as secret as the results from which it is subtracted.
     private let products: SecretBuffer<UInt32>
-    /// Rows handed out so far; the bank's lock guards it.
+    /// How many rows were handed out so far; the bank's lock guards this.
     private var taken: Int
 
+    /// Makes a batch.
+    ///
     /// - Precondition: The products are whole rows of the site's outputs.
     init(
         seed: PadSeed, first: Int = 0, site: RingSite, source: Int, isStored: Bool = false,
@@ -36,14 +38,14 @@ final class PadBatch: @unchecked Sendable {
         taken = 0
     }
 
-    /// Rows not handed out.
+    /// How many rows were not handed out yet.
     var left: Int { count - taken }
 
     var byteCount: Int { products.count * 4 }
 
-    /// Hands out the next rows: never the same one twice.
+    /// Hands out the next rows; no row is handed out twice.
     ///
-    /// - Returns: As many as there are, at most `limit`.
+    /// - Returns: As many rows as are left, at most `limit`.
     func take(_ limit: Int) -> Range<Int> {
         let first = taken
         taken = min(count, taken + limit)
@@ -55,7 +57,7 @@ final class PadBatch: @unchecked Sendable {
         seed.expand(row: UInt64(first + row), into: &words)
     }
 
-    /// Lends the product of one row's pad, `[outputs]`.
+    /// Calls `body` with the product of one row's pad, `[outputs]`.
     func withProduct<Result>(_ row: Int, _ body: (Span<UInt32>) -> Result) -> Result {
         products.withFirst(products.count) {
             body($0.extracting(row * site.outputs..<(row + 1) * site.outputs))

@@ -1,16 +1,16 @@
 import SCXLink
 
-/// Fills a store until each site has pads for so many tokens, the head included.
+/// Fills a store until each site, including the head, has pads for a number of tokens.
 ///
-/// What is there counts, so a fill that was interrupted goes on where it was.
+/// Pads that the store has already count, so a fill that was interrupted continues where it was.
 package struct PadFill {
-    /// How far a fill is.
+    /// The progress of a fill.
     package struct Progress: Equatable, Sendable {
-        /// Rows of all sites that were added by this fill.
+        /// Rows of all sites that this fill has added so far.
         package let rows: Int
-        /// Rows that it adds in all.
+        /// Rows that it will have added in the end.
         package let totalRows: Int
-        /// Bytes of the store.
+        /// Bytes that the store has now.
         package let bytes: Int
     }
 
@@ -18,15 +18,17 @@ package struct PadFill {
     private let sites: [RingSite]
     private let sources: [any PadSource]
 
-    /// Rows that are multiplied at once: each weight is read once for them.
+    /// How many rows are multiplied at once; each weight is read once for all of them.
     package var batchRows = 256
-    /// Rows of a file, which is loaded and burnt as a whole.
+    /// How many rows a file has; a file is loaded and burnt as a whole.
     package var fileRows = 32
 
+    /// Describes a fill.
+    ///
     /// - Parameters:
-    ///   - store: To be filled.
-    ///   - sites: Of the model, in the order of a forward pass.
-    ///   - sources: Where products come from: the first that gives them.
+    ///   - store: The store to fill.
+    ///   - sites: The model's sites, in the order of a forward pass.
+    ///   - sources: Who computes products; they are asked in this order, and the first answer is taken.
     package init(_ store: PadStore, sites: [RingSite], sources: [any PadSource]) {
         precondition(!sources.isEmpty && !sites.isEmpty, "PadFill: no source")
         self.store = store
@@ -34,7 +36,8 @@ package struct PadFill {
         self.sources = sources
     }
 
-    /// Rows of a file such that one file of each site fits a quarter of a bank's memory, a power of two from 1 to 64.
+    /// The number of rows of a file, a power of two from 1 to 64, with which one file of each site fits into a
+    /// quarter of a bank's memory.
     package static func fileRows(_ sites: [RingSite], memory: Int) -> Int {
         let token = bytesPerToken(sites)
         var rows = 64
@@ -42,22 +45,22 @@ package struct PadFill {
         return rows
     }
 
-    /// Bytes of products that a token takes.
+    /// How many bytes of products a token takes.
     package static func bytesPerToken(_ sites: [RingSite]) -> Int { sites.reduce(0) { $0 + 4 * $1.outputs } }
 
     /// Fills the store.
     ///
     /// - Parameters:
-    ///   - tokens: How many each site has pads for in the end.
-    ///   - progress: Told after each batch; if it returns false, the fill ends.
-    /// - Throws: ``LinkError`` when no source gives products, ``VaultError`` when the disk takes no more; what is there
-    ///   stays.
+    ///   - tokens: For how many tokens each site has pads in the end.
+    ///   - progress: Called after each batch; the fill ends if it returns false.
+    /// - Throws: ``LinkError`` when no source gives products, ``VaultError`` when the disk takes no more; pads that
+    ///   were added stay.
     package func run(tokens: Int, progress: (Progress) -> Bool = { _ in true }) throws {
         let start = sites.map { max(0, tokens - store.rows(of: $0.site)) }
         let total = start.reduce(0, +)
         var missing = start
         var added = 0
-        // The site that lacks most comes first, so that an interrupted fill leaves whole tokens.
+        // Fill the site that lacks most first, so that a fill that is interrupted leaves pads for whole tokens.
         while let most = missing.indices.max(by: {
             missing[$0] < missing[$1] || (missing[$0] == missing[$1] && $0 > $1)
         }),

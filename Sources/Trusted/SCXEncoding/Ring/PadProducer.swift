@@ -7,17 +7,17 @@ import SCXLink
     import Darwin
 #endif
 
-/// Fills a bank in the background, on a thread of low priority that ends with the bank.
+/// Fills a bank in the background, on a thread of low priority that ends together with the bank.
 package enum PadProducer {
     /// Starts the thread.
     ///
     /// - Parameters:
-    ///   - bank: To be filled to its limits, and again when pads were taken.
-    ///   - warn: Told, once each time, when the source begins to fail.
+    ///   - bank: The bank to fill to its limits, and to refill when pads were taken.
+    ///   - warn: Called with a line each time that the sources begin to fail.
     package static func start(_ bank: PadBank, warn: @escaping @Sendable (String) -> Void = { _ in }) {
         let thread = Thread { [weak bank] in
             #if os(Linux)
-                // Of this thread alone, and of those that it starts.
+                // This lowers the priority of this thread and of threads that it starts, and of no others.
                 _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)
             #endif
             var isFailing = false

@@ -1,9 +1,9 @@
 package import SCXInference
 package import SCXLink
 
-/// One-time pads for some rows of one site, with the products that take them off again.
+/// One-time pads for some rows of one site, and the products that remove them from the answer.
 ///
-/// Noncopyable, and consumed by ``encode(_:totalRows:pool:)``: a pad that was used cannot be used again.
+/// The type is noncopyable and ``encode(_:dummies:pool:)`` consumes it, so pads that were used cannot be used again.
 package struct PadRows: ~Copyable, Sendable {
     package let site: RingSite
     package var count: Int { places.count }
@@ -19,13 +19,13 @@ package struct PadRows: ~Copyable, Sendable {
         self.places = places
     }
 
-    /// Adds a pad to each row, modulo 2³²: z = x̂ + ρ, uniform whatever x̂ is.
+    /// Adds a pad to each row, modulo 2³²: z = x̂ + ρ, which is uniform whatever x̂ is.
     ///
     /// - Parameters:
-    ///   - rows: As many as there are pads.
-    ///   - dummies: Rows behind them, of random numbers alone, which hide how many there are.
+    ///   - rows: As many rows as there are pads.
+    ///   - dummies: Rows of random numbers that are appended to hide how many real rows there are.
     ///   - pool: Threads that share the work.
-    /// - Returns: What to send, with what opens the answer to it.
+    /// - Returns: The rows to send, and what opens their answer.
     package consuming func encode(
         _ rows: borrowing FixedPointRows, dummies: DummyRows? = nil, pool: ThreadPool?
     ) -> PaddedRows {
@@ -54,10 +54,10 @@ package struct PadRows: ~Copyable, Sendable {
     }
 }
 
-/// Rows of random numbers that nobody opens: they hide how many rows are real.
+/// Rows of random numbers whose answers are ignored: they hide how many rows are real.
 package struct DummyRows: Sendable {
     let seed: PadSeed
-    /// Rows of the seed that were never used.
+    /// Numbers of rows of the seed that were never used.
     let numbers: Range<UInt64>
 
     package init(seed: PadSeed, numbers: Range<UInt64>) {
@@ -68,7 +68,7 @@ package struct DummyRows: Sendable {
 
 /// Padded rows, and what opens the answer to them.
 package struct PaddedRows: ~Copyable, Sendable {
-    /// What the worker gets.
+    /// The tensor that the worker gets.
     package let tensor: RingTensor
     private let site: RingSite
     private let places: [PadRows.Place]
@@ -79,14 +79,14 @@ package struct PaddedRows: ~Copyable, Sendable {
         self.places = places
     }
 
-    /// Takes the pads off an answer, verifies each row, and gives the results in clear.
+    /// Subtracts the pads' products from an answer, verifies each row, and returns the results in clear.
     ///
     /// - Parameters:
-    ///   - answer: `[rows, outputs]` or more rows, those of dummies.
-    ///   - rows: What was encoded.
-    ///   - expected: Of the rows, from ``FixedPointRows/expectedSketches(_:pool:)``.
+    ///   - answer: `[rows, outputs]`, and more rows if there were dummies.
+    ///   - rows: The rows that were encoded.
+    ///   - expected: The expected sums of these rows, from ``FixedPointRows/expectedSketches(_:pool:)``.
     ///   - pool: Threads that share the work.
-    /// - Returns: `[rows, outputs]` in clear, or which row is not the product: then nothing of the answer may be used.
+    /// - Returns: `[rows, outputs]` in clear, or the row that is wrong; then nothing of the answer may be used.
     package consuming func open(
         _ answer: RingTensor, _ rows: borrowing FixedPointRows, expected: borrowing ExpectedSketches,
         pool: ThreadPool?
@@ -96,7 +96,7 @@ package struct PaddedRows: ~Copyable, Sendable {
             answer.rows == tensor.rows && answer.channels == outputs, "PaddedRows: an answer of another shape"
         )
         var result = Plaintext(rows: places.count, channels: outputs)
-        // 0 where a row is what it should be.
+        // For each row 0 if it passes the check.
         var differences = SecretBuffer<UInt64>(repeating: 0, count: places.count)
         var out = result.values
         var wrong = differences.mutableSpan
@@ -114,7 +114,7 @@ package struct PaddedRows: ~Copyable, Sendable {
             }
             wrong[0] = sketch.found(integers.span) ^ sketches[row]
         }
-        // All rows are looked at, wherever the first wrong one is.
+        // All rows are looked at, so that the time does not depend on which row is the first wrong one.
         var found: Int?
         for row in (0..<places.count).reversed() where differences.span[row] != 0 { found = row }
         guard let found else { return .verified(result) }
@@ -127,18 +127,18 @@ package struct PaddedRows: ~Copyable, Sendable {
     }
 }
 
-/// What opening an answer gives.
+/// The result of opening an answer.
 package enum OpenedProduct: ~Copyable {
-    /// Results in clear that the check has passed.
+    /// Results in clear, all of which have passed the check.
     case verified(Plaintext)
     case wrong(WrongRow)
 }
 
-/// A row whose check failed: either the worker's product of it is wrong, or the pad's.
+/// A row whose check failed: either the worker's product of it is wrong, or the product of its pad.
 package struct WrongRow: Sendable {
     /// Its number in the request.
     package let index: Int
-    /// The number of the source that its pad's product came from.
+    /// The number of the source that computed its pad's product.
     package let source: Int
     /// What the worker got, `[inputs]`, and what it answered, `[outputs]`.
     package let padded: [UInt32]
@@ -146,9 +146,9 @@ package struct WrongRow: Sendable {
 }
 
 extension FixedPointRows {
-    /// What y · S must be for each row of the answer, x̂ · S̃.
+    /// Computes the value x̂ · S̃ that y · S must have for each row of the answer.
     ///
-    /// Computed while the worker multiplies.
+    /// It is computed while the worker multiplies.
     package borrowing func expectedSketches(_ site: RingSite, pool: ThreadPool?) -> ExpectedSketches {
         let secret = site.sketch
         var sketches = SecretBuffer<UInt64>(repeating: 0, count: rows)
@@ -164,9 +164,10 @@ extension FixedPointRows {
     }
 }
 
-/// What the products of rows must amount to under a site's secret as it was when they were computed.
+/// The values that the checks of a request's rows must give, under the site's secret at the time when they were
+/// computed.
 package struct ExpectedSketches: ~Copyable, Sendable {
     fileprivate let sketch: SiteSketch
-    /// One for each row.
+    /// One value for each row.
     fileprivate let values: SecretBuffer<UInt64>
 }

@@ -1,26 +1,26 @@
 package import SCXInference
 package import SCXLink
 
-/// Where products of pads come from.
+/// Computes the products of pads with the weights.
 package protocol PadSource: Sendable {
-    /// As in reports.
+    /// The kind by which it is counted in reports.
     var kind: PadSourceKind { get }
-    /// As people know it: an address, for a peer.
+    /// The name that people are shown; for a peer its address.
     var name: String { get }
-    /// SHA-256 of the public key that it is known by; nil for none.
+    /// SHA-256 of the public key that it proved to hold; nil when there is none.
     var key: [UInt8]? { get }
 
     /// Expands a seed to the pads of a site and multiplies them.
     ///
     /// - Parameters:
-    ///   - site: Whose inputs the pads are for.
-    ///   - seed: Drawn for this batch alone.
-    ///   - rows: How many.
+    ///   - site: The site for whose inputs the pads are.
+    ///   - seed: A seed that was drawn for this batch alone.
+    ///   - rows: How many rows of pads.
     /// - Returns: `[rows, outputs]`, modulo 2³², row-major.
-    /// - Throws: ``LinkError`` when the source cannot be reached or answers something else.
+    /// - Throws: ``LinkError`` when the source cannot be reached or answers in another form.
     func products(_ site: RingSite, seed: PadSeed, rows: Int) throws(LinkError) -> SecretBuffer<UInt32>
 
-    /// Sees to it that it can be asked again; may wait for it.
+    /// Makes sure that the source can be asked again; may wait for it.
     func connect() throws(LinkError)
 }
 
@@ -34,7 +34,7 @@ package enum PadSourceKind: String, CaseIterable, Sendable {
     case direct, peer
 }
 
-/// What a source gave.
+/// Products that a source has computed, with their seed.
 struct PreparedPads: ~Copyable {
     let seed: PadSeed
     /// The source's number.
@@ -43,13 +43,13 @@ struct PreparedPads: ~Copyable {
 }
 
 extension [any PadSource] {
-    /// Products of pads with a seed of their own, from the first source that gives them.
+    /// Gets products of pads with a seed of their own, from the first source that succeeds.
     ///
     /// - Parameters:
-    ///   - site: Whose pads.
-    ///   - rows: How many.
-    ///   - numbers: Of the sources that are asked, in their order; nil for all.
-    ///   - onFailure: Told of each that fails.
+    ///   - site: The site for whose inputs the pads are.
+    ///   - rows: How many rows of pads.
+    ///   - numbers: The numbers of the sources to ask, in this order; nil for all.
+    ///   - onFailure: Called for each source that fails.
     /// - Returns: The products, with the seed and the source's number.
     /// - Throws: The last failure.
     func firstProducts(
@@ -73,13 +73,15 @@ extension [any PadSource] {
     }
 }
 
-/// The source `direct`: this side multiplies the pads itself, in batches that read each weight once.
+/// The source `direct`: the trusted side multiplies the pads itself, in batches that read each weight once.
 ///
-/// It is as many multiply-adds as the inference, so it is for a machine with many cores or idle hours.
+/// This takes as many multiply-adds as the inference, so it is for a machine with many cores or idle hours.
 package final class DirectPads: PadSource {
     private let model: Decoder
 
-    /// - Parameter model: All sites in ring form.
+    /// Makes a source that multiplies with a model's weights.
+    ///
+    /// - Parameter model: A model with all sites in ring form.
     package init(_ model: Decoder) {
         precondition(model.isRing, "DirectPads: weights that are not int8")
         self.model = model
@@ -113,10 +115,12 @@ package final class PeerPads: PadSource {
     package let name: String
     private let findKey: @Sendable () -> [UInt8]?
 
+    /// Makes a source of a link to a peer.
+    ///
     /// - Parameters:
-    ///   - link: The way to a peer that is no main worker.
-    ///   - name: What it is called.
-    ///   - key: SHA-256 of the public key that the link's newest connection led to; nil without TLS.
+    ///   - link: The link to the peer, which must not be a main worker.
+    ///   - name: The name that people are shown.
+    ///   - key: Returns the SHA-256 of the public key to which the link's newest connection led; nil without TLS.
     package init(
         _ link: any WorkerLink, name: String, key: @escaping @Sendable () -> [UInt8]? = { nil }
     ) {
@@ -129,7 +133,7 @@ package final class PeerPads: PadSource {
 
     package func connect() throws(LinkError) { try link.connect() }
 
-    /// What the peer at an address is called.
+    /// The name of the peer at an address.
     package static func name(of address: String) -> String { "peer \(address)" }
 
     package var kind: PadSourceKind { .peer }

@@ -4,7 +4,7 @@ package import SCXInference
 package import SCXLink
 import Synchronization
 
-/// Prepared pads that wait on disk: a directory with one file for each batch, for its owner and one process alone.
+/// Prepared pads on disk: a directory with one file for each batch, for its owner and one process alone.
 ///
 /// | file | what it is |
 /// | --- | --- |
@@ -12,38 +12,39 @@ import Synchronization
 /// | `burnt` | the ledger: which batches were used (``PadLedger``) |
 /// | `NUMBER-SITE.pads` | a seed and the products of its rows, sealed (``PadFile``) |
 ///
-/// A file is written under another name, brought to the disk, and only then named; a crash leaves whole files.
+/// A file is written under another name and forced to the disk (fsync), and only then gets its name; so a crash
+/// leaves only whole files.
 ///
-/// **One time.** Before ``take(_:by:)`` gives out a batch, the batch is burnt: its file is removed, its number is
-/// appended to the ledger, and both are on the disk. A crash at any moment can lose pads, and none is ever given out
-/// twice. A file whose number is burnt, since it was put back from a backup or copied, is refused and removed.
-/// Numbers strictly rise and are never given again; each site's are burnt in their order, so a batch that was passed over
-/// since it could not be read is burnt with the next one.
+/// **One time.** Before ``take(_:by:)`` hands out a batch, it burns the batch: it removes the file, appends the
+/// batch's number to the ledger, and forces both to the disk. A crash at any moment can lose pads, but no pad is ever
+/// handed out twice. A file whose number is burnt, because it was restored from a backup or copied, is refused and
+/// removed. Numbers strictly rise and are never used for a second batch. Each site's batches are burnt in the order
+/// of their numbers, so a batch that was skipped because it could not be read is burnt together with the next one.
 ///
-/// **What is refused**, with one line that names the file, and leaves all else as it was: a file that is cut or changed
-/// or has another's name, of another model, bank, key or version. A ledger that is changed, older than a file, or
-/// itself a copy is refused together with the whole directory.
+/// **What is refused.** A file that is cut or changed, has another file's name, or is of another model, bank, key or
+/// version is refused with one line that names it; everything else stays in use. A ledger that is changed, older than
+/// a file, or itself a copy is refused together with the whole directory.
 ///
-/// **What cannot be detected**: the directory put back as a whole as it was, with its ledger, on the same disk. A snapshot
-/// of a virtual machine or of a disk does that when it is restored, and so does starting one snapshot twice. Pads that were
-/// used in between would be used again, and whoever sees both requests learns the difference of two rows. Whoever
-/// restores a snapshot removes the directory before anything uses it; one who takes snapshots as a habit keeps
-/// the directory on a disk that they do not cover, or does without a bank.
+/// **What cannot be detected** is that the whole directory is back as it was earlier, with its ledger, on the same
+/// disk. That happens when a snapshot of a virtual machine or of a disk is restored, and when one snapshot is started
+/// twice. Pads that were used in between would be used again, and whoever sees both requests would learn the
+/// difference of two rows. After restoring a snapshot, remove the directory before anything uses it. If snapshots are
+/// taken regularly, keep the directory on a disk that they leave out, or use no bank.
 package final class PadStore: Sendable {
     static let fileEnding = ".pads"
     private static let partial = ".partial"
 
-    /// What is done to the disk, each before it is done.
+    /// Steps on the disk; an observer is told of each before it is done.
     package enum Step: Hashable, Sendable {
-        /// Of a file that is not yet named, or of its name.
+        /// Of a file that has not got its name yet, or the step that names it.
         case create(String), write(String), synchronize(String), name(String)
         case remove(String)
         case record, synchronizeDirectory
     }
 
-    /// Is told each step, and can make it fail with an error code of the system; 0 lets it be.
+    /// Is called before each step, and can make it fail by returning an error code of the system; 0 lets it happen.
     ///
-    /// It cannot leave one out.
+    /// It cannot make a step be skipped.
     package typealias Observer = @Sendable (Step) -> Int32
 
     private struct Entry {
@@ -54,17 +55,19 @@ package final class PadStore: Sendable {
     }
 
     private struct Index {
-        /// Of each site, the lowest number first.
+        /// The entries of each site, the lowest number first.
         var entries: [DecoderSite: [Entry]] = [:]
         /// The number of the next batch.
         var next: UInt64
-        /// Records of the ledger.
+        /// How many records the ledger has.
         var burnt: Int
     }
 
     private struct State: ~Copyable {
         var ledger: PadLedger
-        /// Nothing is given out when a batch could not be burnt: what the disk holds is not known any more.
+        /// Set when a batch could not be burnt.
+        ///
+        /// Nothing is handed out any more then, because it is not known what is on the disk.
         var isBroken = false
     }
 
@@ -81,13 +84,13 @@ package final class PadStore: Sendable {
     /// Opens a bank, or makes one.
     ///
     /// - Parameters:
-    ///   - path: The directory; those above it are there.
-    ///   - digest: The model's.
-    ///   - blocks: Blocks of the model.
-    ///   - makes: Whether to make a bank where there is none.
-    ///   - observer: Sees what is done to the disk.
-    ///   - warn: Told of each file that is refused, and when nothing can be given out any more.
-    /// - Throws: ``VaultError``, also when another process has the directory (``VaultError/isBusy``).
+    ///   - path: The directory; those above it must exist.
+    ///   - digest: The model's digest.
+    ///   - blocks: How many blocks the model has.
+    ///   - makes: Whether to make a bank if there is none.
+    ///   - observer: Is told of each step on the disk.
+    ///   - warn: Called with a line for each file that is refused, and when nothing can be handed out any more.
+    /// - Throws: ``VaultError``, also when another process uses the directory (``VaultError/isBusy``).
     package convenience init(
         directory path: String, digest: String, blocks: Int, makes: Bool = true,
         observer: @escaping Observer = { _ in 0 },
@@ -96,7 +99,7 @@ package final class PadStore: Sendable {
         try self.init(path, digest, blocks, makes, nil, observer, warn)
     }
 
-    /// The same with a key of the caller's, of which nothing is kept on the disk.
+    /// Opens or makes a bank whose key the caller brings, so that the key is not stored on the disk.
     ///
     /// - Precondition: The key has 32 bytes.
     package convenience init(
@@ -139,7 +142,7 @@ package final class PadStore: Sendable {
         var index = Index(next: ledger.highest + 1, burnt: ledger.count)
         for name in names.sorted() where name.hasSuffix(Self.fileEnding) {
             let file = "\(path)/\(name)"
-            // No new batch gets the name of one that is refused.
+            // A new batch must not get the name of a file that is refused.
             if let number = UInt64(name.prefix { $0.isNumber }), number < 1 << 60 {
                 index.next = max(index.next, number + 1)
             }
@@ -161,7 +164,7 @@ package final class PadStore: Sendable {
         state = Mutex(State(ledger: ledger))
     }
 
-    /// Whether somebody made a bank at a path.
+    /// Whether there is a bank at a path.
     package static func exists(_ path: String) -> Bool {
         VaultDirectory.names(in: path)?.contains(ledgerName) ?? false
     }
@@ -183,7 +186,7 @@ package final class PadStore: Sendable {
         return key
     }
 
-    /// Opens the ledger, or makes one where there is no pad.
+    /// Opens the ledger, or makes one if there are no files of pads.
     private static func openLedger(
         _ path: String, _ names: [String], _ digest: [UInt8], _ blocks: Int, _ key: SymmetricKey
     ) throws(VaultError) -> PadLedger {
@@ -202,7 +205,7 @@ package final class PadStore: Sendable {
         return ledger
     }
 
-    /// Reads what a file says of itself in clear; nothing when the file is gone.
+    /// Reads a file's header, which is in clear; nil when the file is gone.
     static func look(
         _ path: String, _ name: String, _ digest: [UInt8], _ bank: [UInt8]
     ) -> Result<PadFileHeader?, PadFileProblem> {
@@ -219,35 +222,35 @@ package final class PadStore: Sendable {
         }
     }
 
-    /// Rows of a site that are left.
+    /// How many rows of a site are left.
     package func rows(of site: DecoderSite) -> Int {
         index.withLock { $0.entries[site]?.reduce(0) { $0 + $1.rows } ?? 0 }
     }
 
-    /// Rows and bytes of memory of the next batch of a site; nil when there is none.
+    /// How many rows the next batch of a site has, and how many bytes of memory it takes; nil when there is none.
     func nextBatch(of site: RingSite) -> (rows: Int, bytes: Int)? {
         index.withLock { $0.entries[site.site]?.first }.map { ($0.rows, 4 * $0.rows * site.outputs) }
     }
 
-    /// Size of all files of pads.
+    /// The size of all files of pads together.
     package var byteCount: Int {
         index.withLock { $0.entries.values.reduce(0) { $0 + $1.reduce(0) { $0 + $1.bytes } } }
     }
 
-    /// Batches that were burnt since the bank was made.
+    /// How many batches were burnt since the bank was made.
     package var burntCount: Int { index.withLock { $0.burnt } }
 
     // MARK: In
 
-    /// Seals pads into a file of their own; when this returns, it is on the disk.
+    /// Seals pads into a file of their own; when this returns, the file is on the disk.
     ///
     /// - Parameters:
     ///   - products: `[rows, outputs]`, of consecutive rows of the seed.
-    ///   - seed: Drawn for this site and never used.
-    ///   - first: The number among the seed's rows of the first.
-    ///   - site: Which site they are for.
+    ///   - seed: A seed that was drawn for this site and never used.
+    ///   - first: The number, among the seed's rows, of the first row.
+    ///   - site: The site for which the pads are.
     ///   - maker: Who multiplied them.
-    /// - Throws: ``VaultError``; what was there before stays.
+    /// - Throws: ``VaultError``; files that were there before stay.
     package func add(
         _ products: Span<UInt32>, seed: PadSeed, first: Int, site: RingSite, maker: PadMaker
     ) throws(VaultError) {
@@ -284,7 +287,7 @@ package final class PadStore: Sendable {
         }
         let entry = Entry(number: number, rows: header.rows, bytes: header.fileSize, path: target)
         index.withLock { index in
-            // Another thread may have been faster with a later one.
+            // Another thread may have added a later batch first.
             var entries = index.entries[site.site] ?? []
             entries.insert(entry, at: entries.firstIndex { $0.number > number } ?? entries.count)
             index.entries[site.site] = entries
@@ -298,14 +301,14 @@ package final class PadStore: Sendable {
 
     // MARK: Out
 
-    /// Reads the oldest batch of a site and burns it; then its rows may be used, once.
+    /// Reads the oldest batch of a site and burns it; after that its rows may be used, once.
     ///
     /// - Parameters:
-    ///   - site: Whose pads.
-    ///   - isWanted: Asked for the maker of each batch; one that it declines is passed over.
-    /// - Returns: Nil when there is none that can be used; of what is refused the bank's owner was told.
+    ///   - site: The site for which the pads are.
+    ///   - isWanted: Called with the maker of each batch; if it returns false, the batch is skipped.
+    /// - Returns: Nil when there is no batch that can be used; a line was given for each that was refused.
     package func take(_ site: RingSite, by isWanted: (PadMaker) -> Bool = { _ in true }) -> StoredPads? {
-        // One at a time, so that numbers rise in the ledger.
+        // One call at a time, so that numbers rise in the ledger.
         state.withLock { state -> StoredPads? in
             while !state.isBroken, let entry = removeFirst(of: site.site) {
                 do throws(PadFileProblem) {
@@ -325,7 +328,7 @@ package final class PadStore: Sendable {
         }
     }
 
-    /// Gives out nothing any more.
+    /// Hands out nothing any more.
     private func fail(_ state: inout State) {
         state.isBroken = true
         index.withLock { $0.entries = [:] }
@@ -375,9 +378,9 @@ package final class PadStore: Sendable {
         return pads
     }
 
-    /// When this returns, nobody can read the batch again, and everybody can tell that it was used.
+    /// Burns a batch: when this returns, nobody can read it again, and the ledger says that it was used.
     private func burn(_ entry: Entry, _ site: DecoderSite, _ ledger: inout PadLedger) throws(VaultError) {
-        // The file goes first: on a full disk that makes room for the record.
+        // The file is removed first, since on a full disk that makes room for the record.
         try observe(.remove(entry.path))
         try VaultFile.removeSurely(entry.path)
         try observe(.record)

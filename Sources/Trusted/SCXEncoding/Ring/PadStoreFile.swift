@@ -3,14 +3,14 @@ import Foundation
 import SCXInference
 package import SCXLink
 
-/// Pads that lie in a store, or come from one.
+/// Pads to be put into a store, or taken from one.
 package struct StoredPads: ~Copyable, Sendable {
     package let seed: PadSeed
-    /// The number among the seed's rows of the first of these.
+    /// The number, among the seed's rows, of the first of these.
     package let first: Int
     /// Who multiplied them.
     package let maker: PadMaker
-    /// Of the seed's rows from ``first`` on, `[rows, outputs]`.
+    /// The products of the seed's rows from ``first`` on, `[rows, outputs]`.
     package let products: SecretBuffer<UInt32>
 }
 
@@ -23,11 +23,11 @@ package struct PadMaker: Hashable, Sendable {
 
     package init(_ source: any PadSource) { (kind, name, key) = (source.kind, source.name, source.key) }
 
-    /// At most so many bytes of the name are kept.
+    /// The most bytes of the name that are stored.
     private static let longestName = 200
     private static let keySize = 32
 
-    /// A number that says what follows, then the key where there is one, then the name.
+    /// A byte that says what follows, then the key if there is one, then the name.
     fileprivate var bytes: [UInt8] {
         let kept = kind == .peer && key?.count == Self.keySize ? key ?? [] : []
         return [kind == .direct ? 0 : kept.isEmpty ? 1 : 2] + kept + name.utf8.prefix(Self.longestName)
@@ -49,7 +49,7 @@ package struct PadMaker: Hashable, Sendable {
     }
 }
 
-/// What a file of pads begins with, in clear; every part of the file is sealed together with all of it.
+/// The header of a file of pads, which is in clear; every part of the file is authenticated together with it.
 struct PadFileHeader: Equatable, Sendable {
     static let version: UInt8 = 1
     static let size = 136
@@ -59,19 +59,21 @@ struct PadFileHeader: Equatable, Sendable {
     var rows: Int
     var inputs: Int
     var outputs: Int
-    /// Bytes of the seed and the maker.
+    /// How many bytes the seed and the maker take.
     var prefaceSize: Int
     /// The batch's number, which no other batch of this bank ever has.
     var number: UInt64
-    /// The first row's number in the seed.
+    /// The number, among the seed's rows, of the first row.
     var first: UInt64
-    /// Batches that the ledger had when this one was written: a ledger that has fewer is an older one.
+    /// How many batches the ledger had when this file was written.
+    ///
+    /// A ledger that has fewer is an older copy.
     var burntBefore: UInt64
-    /// The model's, 32 characters.
+    /// The model's digest, 32 characters.
     var digest: [UInt8]
-    /// The bank's, drawn when its ledger was made.
+    /// The bank's name, drawn at random when its ledger was made.
     var bank: [UInt8]
-    /// What this file's key is derived with.
+    /// The salt with which this file's key is derived.
     var salt: [UInt8]
 
     var productSize: Int { 4 * rows * outputs }
@@ -109,7 +111,7 @@ struct PadFileHeader: Equatable, Sendable {
                 digest: Array(bytes[56..<88]), bank: Array(bytes[88..<104]), salt: Array(bytes[104..<136])))
     }
 
-    /// The name that the file has.
+    /// The name that the file must have.
     var name: String { Self.name(number, site) }
 
     private static func name(_ number: UInt64, _ site: DecoderSite) -> String {
@@ -119,7 +121,7 @@ struct PadFileHeader: Equatable, Sendable {
     }
 }
 
-/// Why a file of pads is refused, as it follows its path.
+/// Why a file of pads is refused; the text follows the file's path.
 struct PadFileProblem: Error, ExpressibleByStringInterpolation, CustomStringConvertible {
     let description: String
 
@@ -127,7 +129,7 @@ struct PadFileProblem: Error, ExpressibleByStringInterpolation, CustomStringConv
 }
 
 extension DecoderSite {
-    /// As files have it.
+    /// The site's numbers in files.
     var code: (kind: UInt32, block: UInt32) {
         switch self {
         case .queryKeyValue(let block): (0, UInt32(block))
@@ -151,7 +153,7 @@ extension DecoderSite {
         }
     }
 
-    /// As people read it.
+    /// The site's name in file names and for people.
     package var label: String {
         switch self {
         case .queryKeyValue(let block): "\(block).query-key-value"
@@ -163,7 +165,7 @@ extension DecoderSite {
     }
 }
 
-/// Files of pads: written once, read once.
+/// Reads and writes files of pads, each of which is written once and read once.
 enum PadFile {
     private enum Section: UInt64 {
         case preface, products
@@ -175,12 +177,12 @@ enum PadFile {
             outputByteCount: KeyFile.size)
     }
 
-    /// What a part is sealed together with.
+    /// The data that is authenticated together with a part.
     private static func context(_ header: [UInt8], _ section: Section, _ part: Int) -> [UInt8] {
         header + littleEndian(section.rawValue) + littleEndian(UInt64(part))
     }
 
-    /// Bytes of the seed and the maker.
+    /// How many bytes the seed and the maker take.
     static func prefaceSize(_ maker: PadMaker) -> Int { PadSeed.byteCount + maker.bytes.count }
 
     /// Writes a whole file, and returns when it is on the disk.
@@ -207,7 +209,7 @@ enum PadFile {
         }
     }
 
-    /// Reads the header of an open file, and checks that the file is as long as it says.
+    /// Reads the header of an open file, and checks that the file is as long as the header says.
     static func header(_ file: borrowing VaultFile) -> Result<PadFileHeader, PadFileProblem> {
         var bytes = [UInt8](repeating: 0, count: PadFileHeader.size)
         guard unsafe bytes.withUnsafeMutableBytes({ unsafe file.fill($0) }) else {
@@ -225,12 +227,12 @@ enum PadFile {
     /// Reads what follows the header.
     ///
     /// - Parameters:
-    ///   - header: As it was read.
+    ///   - header: The header that was read.
     ///   - master: The bank's key.
-    ///   - file: Read up to the end of its header.
-    ///   - isWanted: Asked once the maker is known; if it says no, the rest is not read.
-    /// - Returns: Nil when they are not wanted.
-    /// - Throws: ``PadFileProblem`` when anything is not as it was sealed.
+    ///   - file: The file, read up to the end of its header.
+    ///   - isWanted: Called once the maker is known; if it returns false, the rest is not read.
+    /// - Returns: Nil when the pads are not wanted.
+    /// - Throws: ``PadFileProblem`` when anything is not as it was written.
     static func read(
         _ header: PadFileHeader, key master: SymmetricKey, from file: borrowing VaultFile,
         isWanted: (PadMaker) -> Bool

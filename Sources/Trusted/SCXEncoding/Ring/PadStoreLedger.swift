@@ -2,15 +2,18 @@ import Crypto
 import Foundation
 import SCXInference
 
-/// Which batches of a bank were burnt: one record each, appended and on the disk before a pad of the batch is used.
+/// Which batches of a bank were burnt: one record each, which is appended and forced to the disk before a pad of the
+/// batch is used.
 ///
-/// The numbers of a site's batches strictly rise, so what has its site's last number or a lower one is burnt.
+/// The numbers of a site's batches strictly rise, so every batch whose number is at most the last one of its site is
+/// burnt.
 ///
-/// A record is `number | site | tag`; tags are HMAC-SHA256 of the record and the tag before, so that no record can be
-/// changed, left out or moved. The last one may be torn by a crash: its batch was not used then. The file begins with the
-/// bank's random name, the model's digest and the file's own identity on the disk, which a copy does not have.
+/// A record is `number | site | tag`. A tag is the HMAC-SHA256 of the record and the tag before it, so that records
+/// cannot be changed, left out or moved without being noticed. The last record may be incomplete after a crash; its
+/// batch was not used then. The file begins with the bank's random name, the model's digest and the file's own
+/// identity on the disk, which a copy does not have.
 struct PadLedger: ~Copyable, Sendable {
-    /// What a ledger begins with.
+    /// The beginning of a ledger.
     struct Header: Sendable {
         let blocks: Int
         let digest: [UInt8]
@@ -36,9 +39,9 @@ struct PadLedger: ~Copyable, Sendable {
     private let key: SymmetricKey
     private var contents: Contents
 
-    /// What records say.
+    /// What the records say.
     struct Contents: Sendable {
-        /// Records.
+        /// How many records there are.
         fileprivate(set) var count = 0
         /// The last number of each site.
         fileprivate(set) var last: [DecoderSite: UInt64] = [:]
@@ -97,7 +100,7 @@ struct PadLedger: ~Copyable, Sendable {
 
     private static let remedy = "remove the directory and fill it anew"
 
-    /// What a ledger says, for a look at a bank that another process may have; its tags are not checked.
+    /// Reads a ledger of a bank that another process may be using; the tags are not checked.
     static func look(_ path: String) throws(VaultError) -> (header: Header, contents: Contents)? {
         guard let file = try VaultFile.reading(path) else { return nil }
         let bytes = try read(file)
@@ -106,7 +109,7 @@ struct PadLedger: ~Copyable, Sendable {
         return (try header(bytes, path), contents)
     }
 
-    /// Records that a batch is burnt; when this returns, it is on the disk.
+    /// Records that a batch is burnt; when this returns, the record is on the disk.
     ///
     /// - Throws: ``VaultError``; then no other record may be appended.
     mutating func burn(_ number: UInt64, _ site: DecoderSite) throws(VaultError) {
@@ -117,7 +120,8 @@ struct PadLedger: ~Copyable, Sendable {
         do throws(VaultError) {
             try file.append(Data(record + tag))
         } catch {
-            // A record that is there in part would be taken for a torn one; without it the next start has less to say.
+            // Remove a record that was written in part; if that fails, the next start takes it for one that a crash
+            // has cut.
             try? file.truncate(to: size)
             throw error
         }
@@ -170,9 +174,9 @@ struct PadLedger: ~Copyable, Sendable {
             identity: fromLittleEndian(bytes[16..<24]))
     }
 
-    /// Reads the records.
+    /// Reads and checks the records.
     ///
-    /// - Returns: Where the last whole one ends.
+    /// - Returns: Where the last whole record ends.
     private static func check(
         _ bytes: [UInt8], _ path: String, _ contents: inout Contents, tag: (([UInt8]) -> [UInt8])?
     ) throws(VaultError) -> Int {
@@ -181,7 +185,7 @@ struct PadLedger: ~Copyable, Sendable {
             let record = Array(bytes[start..<start + 16])
             let found = Array(bytes[start + 16..<start + recordSize])
             let isLast = start + 2 * recordSize > bytes.count
-            // A crash can leave a record of zeros at the end: the size was on the disk before the bytes.
+            // After a crash the last record may be all zeros, when the file's size was on the disk before its bytes.
             if isLast, bytes[start..<start + recordSize].allSatisfy({ $0 == 0 }) { return start }
             let number: UInt64 = fromLittleEndian(record[0..<8])
             let code: (UInt32, UInt32) = (fromLittleEndian(record[8..<12]), fromLittleEndian(record[12..<16]))

@@ -1,23 +1,23 @@
 import SCXInference
 
-/// What lies in a bank, seen from outside: another process may have it, and nothing is changed or unsealed.
+/// The contents of a bank, read without changing or decrypting anything, even while another process uses it.
 package struct PadStoreStatus: Equatable, Sendable {
     package let path: String
-    /// The model's.
+    /// The model's digest.
     package let digest: String
-    /// Rows of each site that are left, in the order of a forward pass.
+    /// How many rows of each site are left, in the order of a forward pass.
     package let rows: [Int]
-    /// Files of pads.
+    /// How many files of pads there are.
     package let batches: Int
     package let bytes: Int
     package let burntBatches: Int
-    /// What is wrong with files that will be refused, one line each.
+    /// What is wrong with files that would be refused, one line each.
     package let problems: [String]
 
-    /// Tokens that every site has pads for.
+    /// For how many tokens every site has pads.
     package var tokens: Int { rows.min() ?? 0 }
 
-    /// Looks at a directory.
+    /// Reads the contents of a directory.
     ///
     /// - Throws: ``VaultError`` when there is no bank, or its ledger cannot be read.
     package init(directory path: String) throws(VaultError) {

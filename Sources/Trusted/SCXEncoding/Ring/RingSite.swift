@@ -3,23 +3,23 @@ import Synchronization
 
 /// A linear site as profile `sealed` multiplies by it: `W ≈ Ŵ · diag(scales)` with integers Ŵ from −127 to 127.
 ///
-/// All of it but the ``sketch`` is public, since the weights are. The trusted side makes it once from the checkpoint, or
-/// reads what a ``SiteStore`` kept, and needs the weights themselves no more.
+/// Everything here except the ``sketch`` is public, since the weights are. The trusted side computes it once from the
+/// checkpoint, or reads what a ``SiteStore`` has kept, and after that it does not need the weights any more.
 package final class RingSite: Sendable {
     package let site: DecoderSite
-    /// Channels of its rows, and of its results.
+    /// Channels of the rows that are multiplied; ``outputs`` are those of the results.
     package let inputs: Int
     package let outputs: Int
-    /// `[outputs]`: what a column's integers are multiplied by.
+    /// `[outputs]`: the factor of each column's integers.
     let scales: [Float]
-    /// `[outputs]`, or empty.
+    /// The bias, `[outputs]`, or empty.
     let bias: [Float]
-    /// max_j ‖ŵ_j‖₂ over the columns of Ŵ, at least 1.
+    /// The largest Euclidean norm of a column of Ŵ, max_j ‖ŵ_j‖₂, at least 1.
     let largestNorm: Double
     private let current: Mutex<SiteSketch>
     private let drawn = Atomic<Int>(0)
 
-    /// The secret that its products are verified with, until it is drawn anew.
+    /// The secret by which the site's products are verified, until it is drawn anew.
     var sketch: SiteSketch { current.withLock { $0 } }
 
     /// How often the secret was drawn anew.
@@ -28,10 +28,10 @@ package final class RingSite: Sendable {
     /// Makes the site from its packed weights, and draws its secret.
     ///
     /// - Parameters:
-    ///   - site: Which one it is.
+    ///   - site: The site's name in the decoder.
     ///   - weights: `[outputs, inputs]` in ring form.
     ///   - bias: `[outputs]`, or empty.
-    ///   - random: Where the secret comes from.
+    ///   - random: The generator from which the secret is drawn.
     ///   - pool: Threads that compute the sketch.
     package init(
         _ site: DecoderSite, weights: PackedMatrix, bias: [Float], random: inout SecureRandom,
@@ -46,7 +46,7 @@ package final class RingSite: Sendable {
         precondition(inputs <= Self.mostInputs, "RingSite: too many inputs for the bound on exponents")
     }
 
-    /// A site that was kept.
+    /// Makes a site of values that were stored.
     init(
         _ shape: SiteShape, scales: [Float], bias: [Float], largestNorm: Double, sketch: SiteSketch
     ) {
@@ -59,12 +59,12 @@ package final class RingSite: Sendable {
 
     private static let mostInputs = 1 << 24
 
-    /// Draws the secret anew, after a product was refused: what is verified from now on is independent of what a liar has
+    /// Draws the secret anew after a product was refused, so that later checks do not depend on what a liar may have
     /// learned.
     ///
     /// - Parameters:
-    ///   - weights: The site's.
-    ///   - random: Where the secret comes from.
+    ///   - weights: The site's weights.
+    ///   - random: The generator from which the secret is drawn.
     ///   - pool: Threads that compute the sketch.
     package func renewSketch(_ weights: PackedMatrix, random: inout SecureRandom, pool: ThreadPool) {
         precondition(
@@ -74,20 +74,21 @@ package final class RingSite: Sendable {
         drawn.add(1, ordering: .relaxed)
     }
 
-    /// Whether it was made of these weights; of others that differ anywhere it is with probability 2⁻⁶⁰ at most.
+    /// Whether the site was made of these weights; if they differ anywhere, it still returns true with probability
+    /// 2⁻⁶⁰ at most.
     package func isMade(of weights: PackedMatrix, pool: ThreadPool) -> Bool {
         guard weights.columns == inputs, weights.rows == outputs else { return false }
-        // Bit by bit, since a row with a weight that is not finite has NaN.
+        // The bits are compared, since the scale is NaN for a row with a weight that is not finite.
         let isScaled = weights.rowScales.elementsEqual(scales) { $0.bitPattern == $1.bitPattern }
         return isScaled && sketch.isMade(of: weights, pool: pool)
     }
 
     /// The largest exponent a with ‖round(x · 2^a)‖₂ · max_j ‖ŵ_j‖₂ < 2³¹, so that no product can wrap.
     ///
-    /// Rounding moves each of the d integers by at most 1/2, so ‖x̂‖₂ ≤ 2^a · ‖x‖₂ + √d / 2. With
-    /// 2^a · ‖x‖₂ ≤ (2³¹ − 1) / N − √d / 2, where N is the largest norm, ‖x̂‖₂ · N ≤ 2³¹ − 1; by Cauchy and Schwarz
-    /// |x̂ · ŵ_j| ≤ ‖x̂‖₂ · ‖ŵ_j‖₂ then fits a signed 32-bit number, and since N ≥ 1 so does each |x̂_i|. The factor
-    /// 1 + 2⁻³⁰ covers the rounding of the sum of squares in double precision.
+    /// Rounding changes each of the d integers by at most 1/2, so ‖x̂‖₂ ≤ 2^a · ‖x‖₂ + √d / 2. With 2^a · ‖x‖₂ ≤ (2³¹
+    /// − 1) / N − √d / 2, where N is the largest norm, ‖x̂‖₂ · N ≤ 2³¹ − 1. By the Cauchy–Schwarz inequality |x̂ ·
+    /// ŵ_j| ≤ ‖x̂‖₂ · ‖ŵ_j‖₂ then fits a signed 32-bit number, and since N ≥ 1 so does each |x̂_i|. The factor 1 +
+    /// 2⁻³⁰ covers the rounding of the sum of squares in double precision.
     ///
     /// - Parameter squares: Σ x², finite.
     /// - Returns: From −126 to 126, where 2^a and 2^−a are normal numbers.

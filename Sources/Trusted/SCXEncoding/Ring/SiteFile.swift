@@ -2,7 +2,7 @@ import Crypto
 import Foundation
 package import SCXInference
 
-/// The sizes of a site, which its model's configuration tells.
+/// The sizes of a site, as its model's configuration gives them.
 package struct SiteShape: Hashable, Sendable {
     package let site: DecoderSite
     package let inputs: Int
@@ -26,10 +26,10 @@ package struct SiteShape: Hashable, Sendable {
         return (8, bias, secret, image, image + 8 * inputs)
     }
 
-    /// Bytes of a sealed site.
+    /// How many bytes a site takes in the file.
     fileprivate var sealedSize: Int { SealedParts.sealedSize(offsets.end) }
 
-    /// Where a site's parts belong.
+    /// The data that is authenticated together with a part: to which file, site and place it belongs.
     fileprivate func context(_ head: [UInt8], _ part: Int) -> [UInt8] {
         let (kind, block) = site.code
         return head + littleEndian(kind) + littleEndian(block) + littleEndian(UInt64(inputs))
@@ -37,10 +37,10 @@ package struct SiteShape: Hashable, Sendable {
     }
 }
 
-/// Files of sites: a head in clear, then each site's scales, bias, norm, S and S̃, sealed.
+/// Files of sites: a header in clear, then for each site the scales, bias, norm, S and S̃, encrypted.
 ///
-/// The head is `scxsite`, the version, the model's digest, a salt, and a tag of these under the key, which tells another
-/// key from damage.
+/// The header is `scxsite`, the version, the model's digest, a salt, and a tag of these under the key. The tag
+/// distinguishes a file under another key from a damaged one.
 enum SiteFile {
     static let version: UInt8 = 1
     static let headSize = 8 + 32 + 32 + tagSize
@@ -49,9 +49,9 @@ enum SiteFile {
 
     /// Why a file is not used.
     enum Problem: Error {
-        /// It is made anew.
+        /// The file is damaged, so it is made anew.
         case damaged(String)
-        /// Its owner decides.
+        /// The file's owner has to decide what to do with it.
         case refused(String)
     }
 

@@ -1,11 +1,12 @@
 import SCXInference
 
-/// A secret vector S over the field of p = 2⁶¹ − 1, and S̃ = Ŵ S, with which products of one site are verified.
+/// A secret vector S over the field of p = 2⁶¹ − 1 elements, and S̃ = Ŵ S, by which products of one site are
+/// verified.
 ///
-/// A product y = x̂ Ŵ of integers satisfies y · S = x̂ · S̃. A worker that does not know S and returns another y passes
-/// with probability 1 / p < 2⁻⁶⁰, since (y − x̂ Ŵ) · S is then a uniform element of the field (Freivalds 1977). It learns of S
-/// only whether a product was refused, so each try adds one such chance. The comparison is of integers, so a product that
-/// wrapped is refused as well.
+/// A product y = x̂ Ŵ of integers satisfies y · S = x̂ · S̃. If a worker that does not know S returns another y, it
+/// passes with probability 1 / p < 2⁻⁶⁰, since (y − x̂ Ŵ) · S is then a uniform element of the field (Freivalds
+/// 1977). All that it learns about S is whether a product was refused, so each try adds one such chance. Integers are
+/// compared, and not their remainders modulo 2³², so a product that wrapped is refused as well.
 final class SiteSketch: Sendable {
     /// S, `[outputs]`.
     private let secret: SecretBuffer<UInt64>
@@ -21,13 +22,13 @@ final class SiteSketch: Sendable {
         self.secret = secret
     }
 
-    /// One that was kept.
+    /// Makes a sketch of vectors that were stored.
     init(secret: consuming SecretBuffer<UInt64>, image: consuming SecretBuffer<UInt64>) {
         self.secret = secret
         self.image = image
     }
 
-    /// Ŵ S.
+    /// Computes Ŵ S.
     private static func image(
         of secret: Span<UInt64>, _ weights: PackedMatrix, _ pool: ThreadPool
     ) -> SecretBuffer<UInt64> {
@@ -37,7 +38,8 @@ final class SiteSketch: Sendable {
         return image
     }
 
-    /// Whether S̃ is that of these weights: of others it is with probability 1 / p at most.
+    /// Whether S̃ is the product of these weights; for other weights it still returns true with probability 1 / p at
+    /// most.
     ///
     /// - Precondition: The weights have the site's shape.
     func isMade(of weights: PackedMatrix, pool: ThreadPool) -> Bool {
@@ -49,7 +51,7 @@ final class SiteSketch: Sendable {
         }
     }
 
-    /// Lends S and S̃, to be kept.
+    /// Calls `body` with S and S̃, to be stored.
     func withParts<Result, Failure: Error>(
         _ body: (_ secret: Span<UInt64>, _ image: Span<UInt64>) throws(Failure) -> Result
     ) throws(Failure) -> Result {
@@ -58,19 +60,19 @@ final class SiteSketch: Sendable {
         }
     }
 
-    /// x̂ · S̃ for one row.
+    /// The value x̂ · S̃ of one row, which y · S must equal.
     func expected(_ integers: Span<Int32>) -> UInt64 {
         image.withFirst(image.count) { Sketch.dot(integers, $0) }
     }
 
-    /// y · S for one row.
+    /// The value y · S of one row.
     func found(_ product: Span<Int32>) -> UInt64 {
         secret.withFirst(secret.count) { Sketch.dot(product, $0) }
     }
 }
 
 extension SecureRandom {
-    /// A uniform number below 2⁶¹ − 1.
+    /// Draws a uniform number below 2⁶¹ − 1.
     fileprivate mutating func fieldElement() -> UInt64 {
         while true {
             let bits = (UInt64(word()) << 32 | UInt64(word())) >> 3

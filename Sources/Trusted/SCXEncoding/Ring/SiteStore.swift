@@ -1,28 +1,29 @@
 import Crypto
 import Foundation
 
-/// A model's sites as they are kept between starts: a directory for its owner alone, with one file for each model.
+/// A model's sites, stored between starts: a directory for its owner alone, with one file for each model.
 ///
 /// | file | what it is |
 /// | --- | --- |
 /// | `site.key` | a key of 256 bits, made with the directory |
 /// | `DIGEST.sites` | scales, biases and norms, which are public, and the secrets S and S̃, all sealed (``SiteFile``) |
 ///
-/// Making a site takes reading all of its weights; what is kept is some bytes for each input and output. A file is written
-/// under another name, brought to the disk, and only then named. Several processes may read it; one writes at a time.
+/// Making a site requires reading all of its weights; what is stored is a few bytes for each input and output. A file
+/// is written under another name and forced to the disk, and only then gets its name. Several processes may read it;
+/// one writes at a time.
 ///
-/// **The secret S over restarts.** Whoever multiplies learns of S only that a product was refused, and each refusal rules
-/// out one of 2⁶⁰ possible S. After a refusal the file is removed before anything else is done, and S of that site is drawn
-/// anew for this process. The file is not written again by this process, nor by another one that runs: each knows only
-/// the refusals of its own workers. A file is only ever written with S that were just drawn, by a start that found none, so
-/// no S that a liar has tried is verified with after that, in this process and in those that start later. The start after a
-/// refusal reads the weights once more.
+/// **The secret S over several starts.** All that workers and peers learn about S is that a product was refused, and
+/// each refusal rules out one of 2⁶⁰ possible values. After a refusal the file is removed before anything else is
+/// done, and S of that site is drawn anew for this process. Neither this process nor another running one writes the file
+/// again, since each knows only the refusals of its own workers. A file is only written with S that were just drawn, by a
+/// start that found no file. So no product is verified with an S that a liar has tried, neither in this process nor in
+/// those that start later. The start after a refusal reads the weights once more.
 package final class SiteStore: Sendable {
     static let fileEnding = ".sites"
     private static let partial = ".partial"
     private static let keyName = "site.key"
 
-    /// The model's file.
+    /// The path of the model's file.
     package let path: String
     private let directory: String
     private let digest: [UInt8]
@@ -32,10 +33,10 @@ package final class SiteStore: Sendable {
     /// Opens a directory, or makes it.
     ///
     /// - Parameters:
-    ///   - directory: Its path; those above it are there.
-    ///   - digest: The model's.
-    ///   - warn: Told when a file is made anew, or cannot be written.
-    /// - Throws: ``VaultError`` when others can enter the directory, its key is gone or cannot be read, or another
+    ///   - directory: Its path; the directories above it must exist.
+    ///   - digest: The model's digest.
+    ///   - warn: Called with a line when a file is made anew, or cannot be written.
+    /// - Throws: ``VaultError`` when others can enter the directory, its key is missing or cannot be read, or another
     ///   process is making it.
     package init(
         directory: String, digest: String, warn: @escaping @Sendable (String) -> Void
@@ -67,9 +68,10 @@ package final class SiteStore: Sendable {
 
     /// Reads the model's sites.
     ///
-    /// - Parameter shapes: As the model has them, in the order of a forward pass.
-    /// - Returns: Nil when there are none that can be used, of which the owner was told: they are to be made and saved.
-    /// - Throws: ``VaultError`` when the file is of another key.
+    /// - Parameter shapes: The shapes of the model's sites, in the order of a forward pass.
+    /// - Returns: Nil when there are none that can be used, about which a line was given; they then have to be made
+    ///   and saved.
+    /// - Throws: ``VaultError`` when the file was written under another key.
     package func load(_ shapes: [SiteShape]) throws(VaultError) -> [RingSite]? {
         let file: VaultFile
         do throws(VaultError) {
@@ -93,9 +95,11 @@ package final class SiteStore: Sendable {
         }
     }
 
-    /// Writes the model's sites, in place of what is there; whoever opens the model meanwhile finds the old or the new.
+    /// Writes the model's sites in place of the stored ones.
     ///
-    /// - Parameter sites: All of the model, in the order of a forward pass.
+    /// A process that opens the model meanwhile finds either the old file or the new one.
+    ///
+    /// - Parameter sites: All sites of the model, in the order of a forward pass.
     package func save(_ sites: [RingSite]) {
         let name = path + Self.partial
         do throws(VaultError) {
@@ -112,7 +116,7 @@ package final class SiteStore: Sendable {
         }
     }
 
-    /// Removes the model's file; when this returns, nobody reads it again.
+    /// Removes the model's file; when this returns, nobody can read it any more.
     package func remove() {
         do throws(VaultError) {
             try VaultFile.removeSurely(path)
