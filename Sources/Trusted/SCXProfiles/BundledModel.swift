@@ -6,12 +6,12 @@
     import Darwin
 #endif
 
-/// The model that comes with the package.
+/// The demonstration model that comes with the package.
 package enum BundledModel {
     package static let name = "ward-3m"
 
-    /// Where it lies: in `Models` beside the program or in the folders above it, which covers an installed copy and a
-    /// build folder; nil where it is not.
+    /// The model's directory: in `Models` beside the program or in a folder above it, which finds it for an installed
+    /// copy and in a build folder; nil if it is not there.
     package static var path: String? {
         var folder = executableFolder()
         while !folder.isEmpty {

@@ -1,9 +1,9 @@
 package import SCXEncoding
 package import SCXLink
 
-/// What a segment's tokens are computed for.
+/// What the caller of a forward pass wants to know of a segment's tokens.
 package enum SegmentOutput: Equatable, Sendable {
-    /// Only for those that follow.
+    /// Nothing; the tokens are only needed by those that follow.
     case nothing
     /// The logits after the last token: `[vocabulary]`.
     case lastLogits
@@ -13,7 +13,7 @@ package enum SegmentOutput: Equatable, Sendable {
     case hiddenSum
 }
 
-/// One session's tokens in a forward pass.
+/// Consecutive tokens of one session in a forward pass.
 package struct BatchSegment: Equatable, Sendable {
     package let slot: Slot
     /// Position of the first token: the number of tokens of this session that were computed before.
@@ -29,47 +29,50 @@ package struct BatchSegment: Equatable, Sendable {
     }
 }
 
-/// How a profile computes: the exchanges that carry tokens to logits.
+/// How a profile computes: the exchanges with a worker that lead from tokens to logits.
 ///
 /// Not thread-safe: one engine owns it.
 package protocol ForwardPass: AnyObject {
     /// Computes the tokens of all segments.
     ///
-    /// - Returns: For each segment what it asks for, row-major.
+    /// - Returns: For each segment what its ``BatchSegment/output`` asks for, row-major.
     func compute(_ segments: [BatchSegment]) throws(LinkError) -> [[Float]]
 
-    /// Begins tokens that cannot come in several segments, to be computed block by block between other work.
+    /// Begins a segment whose tokens must be computed together; the caller computes it block by block, between other
+    /// work.
     ///
-    /// - Returns: Nil when the segment is one that ``compute(_:)`` takes with others.
+    /// - Returns: Nil when ``compute(_:)`` can compute the segment together with others.
     func begin(_ segment: BatchSegment) throws(LinkError) -> (any PromptRun)?
 
-    /// Forgets a session here and on the worker.
+    /// Forgets a session on the trusted side and on the worker.
     func end(_ slot: Slot) throws(LinkError)
 
-    /// Takes what is held here of a session out of memory; the worker keeps its part.
+    /// Takes what the trusted side holds of a session out of memory; the worker keeps its part.
     ///
     /// - Parameters:
-    ///   - slot: Of a session that no run computes.
-    ///   - header: Bytes to leave free in front, for the caller.
-    /// - Returns: What ``restore(_:_:from:)`` takes; nil when nothing is held, or what is held must stay.
-    /// - Throws: ``LinkError``; the session is lost then.
+    ///   - slot: The slot of a session that no run is computing.
+    ///   - header: How many bytes to leave free at the beginning, for the caller.
+    /// - Returns: The bytes that ``restore(_:_:from:)`` takes; nil when the trusted side holds nothing, or when it
+    ///   must stay in memory.
+    /// - Throws: ``LinkError``; then the session is lost.
     func store(_ slot: Slot, after header: Int) throws(LinkError) -> SecretBuffer<UInt8>?
 
-    /// Takes back what was stored.
+    /// Restores what was stored.
     ///
     /// - Parameters:
-    ///   - slot: Of the session.
+    ///   - slot: The session's slot.
     ///   - bytes: From ``store(_:after:)``.
-    ///   - header: Bytes in front that are the caller's.
-    /// - Returns: False when it is of no use, since the worker's part is lost or the bytes are of something else.
+    ///   - header: How many bytes at the beginning are the caller's.
+    /// - Returns: False when the session cannot go on, because the worker's part is lost or the bytes are of
+    ///   something else.
     func restore(_ slot: Slot, _ bytes: borrowing SecretBuffer<UInt8>, from header: Int) -> Bool
 
     var traffic: Traffic { get }
 
-    /// Whether a prompt may come in several segments.
+    /// Whether a prompt may be divided into several segments.
     var splitsPrompts: Bool { get }
 
-    /// What profile `sealed` tells of its pads and products; nil in the others.
+    /// Reports on the pads and products of profile `sealed`; nil in the other profiles.
     var sealedReport: SealedReport? { get }
 }
 
@@ -88,14 +91,14 @@ extension ForwardPass {
     }
 }
 
-/// Tokens on their way through the blocks.
+/// A segment whose tokens are computed together, block by block.
 package protocol PromptRun: AnyObject {
-    /// The part of the work that is done, from 0 to 1.
+    /// How much of the work is done, from 0 to 1.
     var progress: Double { get }
 
     /// Computes the next block.
     ///
-    /// - Returns: What the segment asks for, once the last block is computed; nil before.
-    /// - Throws: ``LinkError``; the run is of no use then.
+    /// - Returns: What the segment asks for, once the last block is computed; nil before that.
+    /// - Throws: ``LinkError``; then the run cannot go on.
     func advance() throws(LinkError) -> [Float]?
 }

@@ -1,7 +1,7 @@
 /// What a profile shows to a worker and what it hides, in words for people.
 ///
-/// This is the one place that says it: `scx serve` prints these words, `/health`, `/v1/models` and the page show them, and
-/// a test holds the table of README.md to them.
+/// This is the only place with these words: `scx serve` prints them, `/health`, `/v1/models` and the page show them,
+/// and a test checks that the table of README.md has them.
 package struct ProfileFacts: Equatable, Sendable {
     package let name: String
     /// What the worker gets.
@@ -9,19 +9,21 @@ package struct ProfileFacts: Equatable, Sendable {
     package let hides: String
     package let leaks: String
 
+    /// Makes the facts of a profile.
+    ///
     /// - Parameters:
-    ///   - name: As `--profile` has it.
+    ///   - name: The profile's name in `--profile`.
     ///   - sees: What the worker gets.
-    ///   - hides: From the worker.
-    ///   - leaks: To the worker.
+    ///   - hides: What is hidden from the worker.
+    ///   - leaks: What the worker learns.
     package init(name: String, sees: String, hides: String, leaks: String) {
         (self.name, self.sees, self.hides, self.leaks) = (name, sees, hides, leaks)
     }
 
-    /// All of it in one line.
+    /// All facts in one line.
     package var line: String { "the worker sees \(sees); hidden: \(hides); leaked: \(leaks)" }
 
-    /// Of all profiles, in the order in which people read them.
+    /// The facts of all profiles, in the order in which people are shown them.
     package static let all = [
         ProfileFacts(
             name: "sealed",
@@ -37,10 +39,10 @@ package struct ProfileFacts: Equatable, Sendable {
             hides: "everything", leaks: "nothing"),
     ]
 
-    /// A table of lines for a terminal.
+    /// Formats a table for a terminal.
     ///
-    /// - Parameter profiles: Its rows.
-    /// - Returns: The heading, then a line for each.
+    /// - Parameter profiles: The profiles, one for each row.
+    /// - Returns: The heading, then a line for each profile.
     package static func table(_ profiles: [ProfileFacts]) -> [String] {
         let heading = ["profile", "the worker sees", "hides", "leaks"]
         let rows = [heading] + profiles.map { [$0.name, $0.sees, $0.hides, $0.leaks] }

@@ -1,10 +1,11 @@
 package import SCXEncoding
 package import SCXInference
 
-/// What the trusted side computes at both ends of a model: embedding before the blocks, final norm after them.
+/// What the trusted side computes at both ends of a model: the embedding before the blocks, the final norm after
+/// them.
 ///
-/// The table is read from the checkpoint's file row by row. It stays on the trusted side, since a token's row tells the
-/// token.
+/// The embedding table is read from the checkpoint's file row by row. It stays on the trusted side, since a token's
+/// row identifies the token.
 package struct TokenEmbedding: Sendable {
     private let table: StoredTensor
     private let finalNorm: [Float]
@@ -12,6 +13,8 @@ package struct TokenEmbedding: Sendable {
     package let vocabularySize: Int
     package let channels: Int
 
+    /// Opens the table and the final norm of a checkpoint.
+    ///
     /// - Throws: ``CheckpointError`` when a tensor is missing or has another shape than the configuration says.
     package init(_ checkpoint: Checkpoint) throws(CheckpointError) {
         let configuration = checkpoint.configuration
@@ -36,7 +39,7 @@ package struct TokenEmbedding: Sendable {
 
     /// The sum of hidden states after the final norm.
     ///
-    /// - Parameter hidden: `[rows, channels]`, as they left the last block.
+    /// - Parameter hidden: `[rows, channels]`, after the last block.
     /// - Returns: `[channels]`
     package func normedSum(_ hidden: Span<Float>) -> [Float] {
         var normed = Plaintext(rows: hidden.count / channels, channels: channels)

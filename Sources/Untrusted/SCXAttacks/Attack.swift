@@ -1,27 +1,27 @@
 import SCXInference
 
-/// A way to get prompts and answers back from what a worker saw.
+/// A way to recover prompts and answers from what a worker saw.
 ///
-/// It has the transcript, the public model and what everybody knows of the text, and nothing else: this module cannot
-/// name a key.
+/// An attack gets the transcript, the public model and what everybody knows of the text, and nothing else: this
+/// module cannot name a key.
 public protocol Attack: Sendable {
-    /// As it is chosen on the command line.
+    /// The name by which it is chosen on the command line.
     var name: String { get }
 
     /// Attacks one session.
     ///
-    /// - Throws: ``AttackError/nothingToAttack(_:)`` when the session lacks what it works on.
+    /// - Throws: ``AttackError/nothingToAttack(_:)`` when the session has nothing of the kind that the attack uses.
     func run(on target: Target) throws(AttackError) -> Findings
 }
 
-/// What an attack works on.
+/// What an attack is given.
 public struct Target: Sendable {
     public let model: PublicModel
     public let views: Views
     public var session: Session
-    /// Tokens that everybody knows: the begin of the text, the marks of the chat template.
+    /// Tokens that everybody knows, by position: the beginning of the text, and the marks of the chat template.
     public var known: [Int: Int32]
-    /// Sessions of the attacker's own, whose tokens it knows all.
+    /// Sessions of the attacker's own, all of whose tokens it knows.
     public var own: [(session: Session, tokens: [Int32])] = []
 
     public init(model: PublicModel, views: Views, session: Session, known: [Int: Int32] = [:]) {
@@ -39,29 +39,30 @@ public struct Target: Sendable {
 
 /// What an attack found.
 public struct Findings: Sendable {
-    /// For a position its tokens, the most likely first.
+    /// For a position the tokens that may be there, the most likely first.
     public var positions: [Int: [Int32]] = [:]
-    /// For each row whose position stayed unknown its tokens, the most likely first; redundant rows included.
+    /// For each row whose position is unknown the tokens that it may be, the most likely first; redundant rows are
+    /// included.
     public var bag: [[Int32]] = []
-    /// Numbers that are no tokens: tests, counts, advantages.
+    /// Results that are not tokens: test statistics, counts, advantages.
     public var measures: [Measure] = []
-    /// Numbers that are no tokens and that only the trusted side knows for sure: lengths.
+    /// Guesses of numbers that only the trusted side knows for certain, such as lengths.
     public var guesses: [NumberGuess] = []
     public var candidatesTried = 0
     public var seconds = 0.0
 
     public init() {}
 
-    /// The most likely token of each position, in order; nil where nothing is known.
+    /// The most likely token of each position, in order; nil where none was found.
     public func text(length: Int) -> [Int32?] { (0..<max(0, length)).map { positions[$0]?.first } }
 
     /// The most likely tokens whose position is unknown.
     public var tokens: [Int32] { bag.compactMap(\.first) }
 }
 
-/// A number that the trusted side keeps and an attack guesses.
+/// An attack's guess of a number that only the trusted side knows.
 public struct NumberGuess: Equatable, Sendable {
-    /// What an attack guesses a number of.
+    /// What the number is.
     public enum Name: String, CaseIterable, Sendable {
         case sessions
         case promptTokens = "prompt tokens"
@@ -73,7 +74,7 @@ public struct NumberGuess: Equatable, Sendable {
 
     public let name: Name
     public let best: Double
-    /// Where it must be, as far as the transcript tells; nil where that is not known.
+    /// The range in which the number must be, according to the transcript; nil when that is not known.
     public let range: ClosedRange<Int>?
 
     public init(_ name: Name, _ best: Double, in range: ClosedRange<Int>? = nil) {
@@ -85,19 +86,19 @@ public struct NumberGuess: Equatable, Sendable {
 public struct Measure: Equatable, Sendable {
     public let name: String
     public let value: Double
-    /// What it would be by chance alone, with 95 % of cases between; nil where there is no such thing.
+    /// The range in which the number is by chance in 95 % of cases; nil when there is no such range.
     public let chance: ClosedRange<Double>?
 
     public init(_ name: String, _ value: Double, chance: ClosedRange<Double>? = nil) {
         (self.name, self.value, self.chance) = (name, value, chance)
     }
 
-    /// Whether it lies where chance would put it.
+    /// Whether the number is in the range of chance.
     public var isChance: Bool { chance?.contains(value) ?? false }
 }
 
 extension Attack {
-    /// Runs the attack and takes the time.
+    /// Runs the attack and measures its time.
     public func execute(on target: Target) throws(AttackError) -> Findings {
         let start = ContinuousClock.now
         var findings = try run(on: target)
@@ -108,7 +109,7 @@ extension Attack {
 }
 
 extension Findings {
-    /// Takes the tokens of rows whose positions are known.
+    /// Adds the tokens that were found for rows whose positions are known.
     mutating func add(_ matches: [[RowIndex.Match]], positions: some Collection<Int>) {
         for (position, row) in zip(positions, matches) {
             self.positions[position] = row.map { Int32($0.row) }

@@ -1,15 +1,15 @@
 public import SCXInference
 public import SCXLink
 
-/// Why an attack, or the reading of what it works on, came to no result.
+/// Why an attack, or the reading of its input, has no result.
 ///
-/// Texts name messages, shapes and files, one line each.
+/// Its texts name messages, shapes and files, in one line each.
 public enum AttackError: Error, Sendable, CustomStringConvertible {
     case transcript(TranscriptError)
-    /// A message, counted from 1 in the transcript, does not fit the model or those around it.
+    /// A message, counted from 1 in the transcript, does not fit the model or the messages around it.
     case message(Int, reason: String)
     case model(LoadError)
-    /// The transcript has nothing of the kind that the attack works on.
+    /// The transcript has nothing of the kind that the attack uses.
     case nothingToAttack(String)
     case memory(String)
 

@@ -1,6 +1,6 @@
-/// All attacks by their names.
+/// The list of all attacks.
 public enum Attacks {
-    /// Attacks on the layers of a model of this depth.
+    /// All attacks on a model with this many blocks.
     public static func all(blocks: Int) -> [any Attack] {
         let matching: [any Attack] = VocabularyMatching.View.allCases.map { VocabularyMatching($0) }
         return [

@@ -2,14 +2,17 @@ import SCXEncoding
 package import SCXInference
 import SCXLink
 
-/// The products of profile `fixed-point`: the arithmetic of `sealed` done here, without pads and without a worker.
+/// The products of profile `fixed-point`: the arithmetic of `sealed`, computed on the trusted side without pads and
+/// without a worker.
 ///
-/// It hides everything and asks nobody, at the price of doing all the work: the reference that `sealed` must equal bit by
-/// bit.
+/// It hides everything, since it asks nobody, at the price of doing all the work. It is the reference that `sealed`
+/// must equal bit by bit.
 final class FixedPointProducts: SiteProducts {
     private let weights: Decoder
 
-    /// - Parameter weights: All sites in ring form.
+    /// Makes products with a model's weights.
+    ///
+    /// - Parameter weights: A model with all sites in ring form.
     init(_ weights: Decoder) { self.weights = weights }
 
     var traffic: Traffic { Traffic() }
@@ -41,12 +44,12 @@ final class FixedPointProducts: SiteProducts {
 }
 
 extension RingForwardPass {
-    /// Profile `fixed-point`.
+    /// Makes the forward pass of profile `fixed-point`.
     ///
     /// - Parameters:
     ///   - model: The model's sites.
     ///   - weights: All of its weights in ring form.
-    ///   - options: How the cache is held.
+    ///   - options: How the KV cache is held.
     package convenience init(fixedPoint model: RingModel, weights: Decoder, options: RingOptions = .init()) {
         self.init(model, products: FixedPointProducts(weights), options: options)
     }

@@ -1,32 +1,32 @@
 package import SCXLink
 import Synchronization
 
-/// Keeps the owners of main workers and those of peers apart: whoever is both reads everything.
+/// Refuses connections by which one owner would be both a main worker and a peer, and so could read everything.
 ///
-/// A main worker has padded rows, a peer the pads. Each connection of either kind is checked here when it is made, also
-/// when one that broke is made anew, against all that the other kind showed so far:
+/// A main worker has padded rows, a peer the pads. Each connection of either kind is checked here when it is made,
+/// also when one that broke is made again. It is compared with all that the other kind has shown so far:
 ///
 /// | what is compared | with what |
 /// | --- | --- |
 /// | the public key that the other side proved in the TLS handshake | all keys ever seen, since recordings last |
-/// | the process that serves it, where that runs on this machine | all processes ever seen |
+/// | the process that serves it, if it runs on this machine | all processes ever seen |
 /// | the socket that a path leads to, the numeric address and port | those of the newest connections |
 ///
-/// What it cannot know is who owns two keys, or two machines.
+/// It cannot know whether two keys, or two machines, have one owner.
 package final class OwnerSeparation: Sendable {
-    /// What somebody does for this side.
+    /// What the other side of a connection does for the trusted side.
     package enum Role: Hashable, Sendable {
         case worker, peer
 
         fileprivate var other: Role { self == .worker ? .peer : .worker }
     }
 
-    /// What those of one role showed.
+    /// What those of one role have shown.
     private struct Seen {
-        /// The name of who showed it, by key and by process.
+        /// Who has shown a key, by name, and likewise for processes.
         var keys: [[UInt8]: String] = [:]
         var processes: [LocalProcess: String] = [:]
-        /// The end of each one's newest connection.
+        /// For each name the remote end of its newest connection.
         var newest: [String: RemoteEnd] = [:]
     }
 
@@ -34,13 +34,14 @@ package final class OwnerSeparation: Sendable {
 
     package init() {}
 
-    /// Makes connections only to those who are nobody of the other role.
+    /// Wraps a way to connect so that it refuses a connection to somebody who has the other role.
     ///
     /// - Parameters:
-    ///   - role: What they are to do.
-    ///   - name: Their address, as people give it.
+    ///   - role: What the other side is to do.
+    ///   - name: Its address, as people give it.
     ///   - connect: Makes a connection.
-    /// - Returns: The same, which closes a connection that is refused and throws ``LinkError/incompatible(_:)``.
+    /// - Returns: A function that also makes connections, but closes one that is refused and throws
+    ///   ``LinkError/incompatible(_:)``.
     package func guarding(
         _ role: Role, name: String, _ connect: @escaping RemoteLink.Connect
     ) -> RemoteLink.Connect {
@@ -54,13 +55,14 @@ package final class OwnerSeparation: Sendable {
         }
     }
 
-    /// Takes note of who a connection has led to.
+    /// Records where a connection leads, unless that is refused.
     ///
     /// - Parameters:
-    ///   - end: Who is at its other end.
+    ///   - end: Who is at the connection's other end.
     ///   - role: What that one is to do.
     ///   - name: Its address, as people give it.
-    /// - Throws: ``LinkError/incompatible(_:)`` when one of the other role is the same; nothing is noted then.
+    /// - Throws: ``LinkError/incompatible(_:)`` when somebody of the other role is the same; then nothing is
+    ///   recorded.
     package func admit(_ end: RemoteEnd, _ role: Role, name: String) throws(LinkError) {
         try seen.withLock { seen throws(LinkError) in
             if let (other, reason) = Self.conflict(end, seen[role.other] ?? Seen()) {
@@ -78,12 +80,12 @@ package final class OwnerSeparation: Sendable {
         }
     }
 
-    /// The name of who of a role has shown a key; nil for nobody.
+    /// The name of the one with this role who has shown a key; nil when nobody has.
     package func name(of role: Role, withKey key: [UInt8]) -> String? {
         seen.withLock { $0[role]?.keys[key] }
     }
 
-    /// Who of the others is the same, and by what that shows.
+    /// Who of the other role is the same, and by what value that is known.
     private static func conflict(_ end: RemoteEnd, _ others: Seen) -> (name: String, reason: String)? {
         if let key = end.key, let name = others.keys[key] { return (name, "both show the same TLS key") }
         for (name, other) in others.newest.sorted(by: { $0.key < $1.key }) {

@@ -7,28 +7,30 @@ import Synchronization
     import Darwin
 #endif
 
-/// A worker in another process, reached over a byte stream that may break.
+/// A link to a worker in another process, over a byte stream that may break.
 ///
-/// A broken connection is given up at once, and all requests that are on their way fail; the next one connects anew,
-/// with patience. What the worker held of any session is lost then, and it is for the engine to build it again.
+/// When a connection breaks, it is given up at once and all requests that are on their way fail. The next request
+/// connects again and may wait for the worker. What the worker held of any session is then lost, and the engine has
+/// to compute the sessions again.
 ///
-/// May be used from any thread. While one connects, others learn at once that their answers are lost, and what crossed.
+/// It may be used from any thread. While one thread connects, the others learn at once that their answers are lost,
+/// and can read the counts of what has crossed.
 package final class RemoteLink: WorkerLink {
-    /// Makes a connection, or says why there is none now.
+    /// Makes a connection, or throws why there is none now.
     package typealias Connect = @Sendable (_ deadline: Deadline) throws(LinkError) -> any ByteStream
 
-    /// How long to wait.
+    /// How long to wait for the worker.
     package struct Patience: Sendable {
-        /// For a worker to be there, over all attempts.
+        /// How long to try to connect, over all attempts.
         package var connect = Duration.seconds(30)
-        /// For the answer to one request to begin.
+        /// How long the answer to one request may take to begin.
         package var answer = Duration.seconds(300)
-        /// Between two attempts to connect, at most.
+        /// The longest pause between two attempts to connect.
         package var pause = Duration.seconds(1)
 
         package init() {}
 
-        /// For a process on this machine, which needs its time to load a model and is there at once then.
+        /// For a process on this machine, which takes its time to load a model and is there at once after that.
         package static var ownProcess: Patience {
             var patience = Patience()
             patience.connect = .seconds(600)
@@ -42,9 +44,9 @@ package final class RemoteLink: WorkerLink {
         var stream: MessageStream
         var link: ClientProtocol
         let hello: Hello
-        /// Requests on their way, for the counts of what crossed.
+        /// The requests on their way, which are needed to count what crosses.
         var sent: [UInt64: Asked] = [:]
-        /// Answers that came before somebody waited for them.
+        /// Answers that were read before somebody waited for them.
         var answers: [UInt64: Early] = [:]
     }
 
@@ -60,9 +62,9 @@ package final class RemoteLink: WorkerLink {
 
     private struct State {
         var connection: Connection?
-        /// Of the next connection.
+        /// The number of the next connection.
         var number = 0
-        /// As the last connection's worker said.
+        /// The limit that the last connection's worker named.
         var largestTensor = Hello.usualLargestTensor
     }
 
@@ -74,11 +76,13 @@ package final class RemoteLink: WorkerLink {
     /// Held while a connection is made.
     private let connecting = Mutex(())
     private let counted = Mutex(Traffic())
-    /// The stream of the exchange on its way, to be closed from another thread.
+    /// The stream of the newest connection, so that another thread can close it.
     private let current = Mutex<(any ByteStream)?>(nil)
 
+    /// Makes a link that is not connected yet.
+    ///
     /// - Parameters:
-    ///   - digest: Of the model, which the worker's must equal.
+    ///   - digest: The model's digest, which must equal the worker's.
     ///   - widestRow: Elements of the longest row that an answer can have.
     ///   - patience: How long to wait.
     ///   - connect: Makes a connection.
@@ -98,9 +102,9 @@ package final class RemoteLink: WorkerLink {
 
     package var largestTensor: Int { state.withLock { $0.largestTensor } }
 
-    /// Connects now, so that a worker that cannot be used is known before anything is asked.
+    /// Connects now, so that a worker that cannot be used is noticed before anything is asked.
     ///
-    /// - Parameter duration: How long to try; nil for as long as patience allows.
+    /// - Parameter duration: How long to try; nil for as long as ``Patience`` allows.
     /// - Throws: ``LinkError`` that says why there is no worker.
     package func open(within duration: Duration? = nil) throws(LinkError) {
         try connecting.withLock { _ throws(LinkError) in
@@ -119,7 +123,7 @@ package final class RemoteLink: WorkerLink {
 
     package func connect() throws(LinkError) { try open() }
 
-    /// What the worker said of itself; connects when there is no connection.
+    /// What the worker said of itself in its hello; connects if there is no connection.
     package func hello() throws(LinkError) -> Hello {
         try withConnection { connection in connection.hello }
     }
@@ -143,14 +147,15 @@ package final class RemoteLink: WorkerLink {
         }
     }
 
-    /// Lends the connection, made anew where there is none; after an error it is lost.
+    /// Calls `body` with the connection, which is made first if there is none; after an error the connection is given
+    /// up.
     private func withConnection<Result: Sendable>(
         _ body: (inout Connection) throws(LinkError) -> Result
     ) throws(LinkError) -> Result {
         while true {
             try open()
             let result = try state.withLock { state throws(LinkError) -> Result? in
-                // Another thread may have lost it in between.
+                // Another thread may have lost the connection meanwhile.
                 guard var connection = state.connection else { return nil }
                 state.connection = nil
                 do throws(LinkError) {
@@ -168,7 +173,7 @@ package final class RemoteLink: WorkerLink {
 
     package func receive(_ sent: SentRequest) throws(LinkError) -> Answer {
         guard let waiting = sent.waiting else { return try sent.answer() }
-        // Nobody else may hold it, and an answer that nobody waits for is not kept.
+        // `sent` must exist until here, since an answer for which nobody waits is dropped.
         defer { withExtendedLifetime(sent) {} }
         return try state.withLock { state throws(LinkError) in
             guard var connection = state.connection, connection.number == waiting.connection else {
@@ -191,9 +196,9 @@ package final class RemoteLink: WorkerLink {
         }
     }
 
-    /// Reads one answer, to whichever request it is; what the worker refuses is an answer, too.
+    /// Reads one answer, to whichever request it is; a refusal by the worker is an answer, too.
     ///
-    /// - Throws: What ends the connection.
+    /// - Throws: The error that ends the connection.
     private func receiveNext(_ connection: inout Connection) throws(LinkError) {
         var link = connection.link
         let reply = try connection.stream.receive(before: Deadline(after: patience.answer)) {
@@ -207,28 +212,28 @@ package final class RemoteLink: WorkerLink {
             if let asked { counted.withLock { $0.add(asked.request, answer) } }
             result = .success(answer)
         } catch {
-            // The worker may have refused this request alone.
+            // The worker may have refused only this request.
             guard link.isOpen else { throw error }
             result = .failure(error)
         }
         connection.link = link
-        // Some that were asked are never asked for, as when the other part of a batch has failed.
+        // Drop answers for which nobody will ask, as when another part of the same batch has failed.
         connection.answers = connection.answers.filter { $0.value.interest != nil }
         if let interest = asked?.interest {
             connection.answers[number] = Early(result: result, interest: interest)
         }
     }
 
-    /// Ends the connection, also under an exchange on another thread, which then fails.
+    /// Ends the connection; an exchange that another thread has on it then fails.
     package func close() { current.withLock { $0?.close() } }
 
-    /// Tries to connect for so long, with pauses that double from 20 ms on.
+    /// Tries to connect for this long, with pauses that double from 20 ms on.
     private func reconnect(within duration: Duration, number: Int) throws(LinkError) -> Connection {
         let deadline = Deadline(after: duration)
         var pause = Duration.milliseconds(20)
         while true {
             do throws(LinkError) { return try greet(makeConnection(deadline), deadline, number) } catch {
-                // Another model or version stays what it is; a missing or full worker may come.
+                // Another model or version will not change, but a worker that is missing or full may be there later.
                 switch error {
                 case .incompatible, .unreachable: throw error
                 default: break
@@ -263,7 +268,7 @@ package final class RemoteLink: WorkerLink {
     }
 }
 
-/// Sleeps on this thread: the engine's thread is its own, and blocks for whole exchanges anyway.
+/// Sleeps on this thread, which is the engine's own and blocks for whole exchanges anyway.
 func sleep(_ duration: Duration) {
     let (seconds, attoseconds) = duration.components
     var time = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))

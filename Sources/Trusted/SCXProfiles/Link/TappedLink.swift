@@ -1,18 +1,18 @@
 package import SCXLink
 import Synchronization
 
-/// An exchange as the worker had it.
+/// A request and its answer, as the worker had them.
 ///
-/// What it holds is as secret as the text where the profile hides nothing.
+/// They are as secret as the text where the profile hides nothing.
 package struct CapturedExchange: Sendable {
     package let request: Request
     package let answer: Answer
-    /// When it began, since the tap was made.
+    /// When the exchange began, counted from when the tap was made.
     package let start: Duration
     package let duration: Duration
 }
 
-/// Keeps what crosses a link while it is open there, up to a limit.
+/// Collects the exchanges that cross a ``TappedLink``, up to a limit.
 package final class LinkTap: Sendable {
     private struct State {
         var exchanges: [CapturedExchange] = []
@@ -24,12 +24,15 @@ package final class LinkTap: Sendable {
     private let limit: Int
     private let state = Mutex(State())
 
-    /// - Parameter limit: Bytes of tensors at most; recording ends before the exchange that would go beyond.
+    /// Makes a tap.
+    ///
+    /// - Parameter limit: The most bytes of tensors. Recording ends before the first exchange with which there would
+    ///   be more.
     package init(limit: Int = 64 << 20) { self.limit = limit }
 
     package var exchanges: [CapturedExchange] { state.withLock { $0.exchanges } }
 
-    /// False when the limit was met: later exchanges are missing.
+    /// False when the limit was reached, so that later exchanges are missing.
     package var isComplete: Bool { state.withLock { $0.isComplete } }
 
     fileprivate func take(_ request: Request, _ answer: Answer, since start: ContinuousClock.Instant) {
@@ -48,9 +51,9 @@ package final class LinkTap: Sendable {
     }
 }
 
-/// A link that lets a tap see what crosses it.
+/// A link that can show to a tap what crosses it.
 ///
-/// The tap sees every session's rows: whoever wants those of one request opens it while no other is computed.
+/// The tap gets the rows of all sessions. To get those of one request, open it while no other request is computed.
 package final class TappedLink: WorkerLink {
     private let inner: any WorkerLink
     private let tap = Mutex<LinkTap?>(nil)
@@ -61,7 +64,7 @@ package final class TappedLink: WorkerLink {
 
     package var largestTensor: Int { inner.largestTensor }
 
-    /// Shows exchanges to a tap from now on, instead of to another; to none when it is nil.
+    /// Shows all further exchanges to this tap and no longer to an earlier one; nil shows them to none.
     package func open(_ tap: LinkTap?) { self.tap.withLock { $0 = tap } }
 
     package func exchange(_ request: Request) throws(LinkError) -> Answer {
@@ -72,7 +75,7 @@ package final class TappedLink: WorkerLink {
         return answer
     }
 
-    /// What a tap sees is exchanged at once, so that its times are those of one exchange.
+    /// While there is a tap, a request is exchanged at once, so that the times are those of one exchange.
     package func send(_ request: Request) throws(LinkError) -> SentRequest {
         guard tap.withLock({ $0 }) == nil else {
             return SentRequest(answered: .success(try exchange(request)))

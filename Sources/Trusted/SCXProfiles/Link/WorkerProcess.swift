@@ -4,22 +4,22 @@ package import SCXLink
 import Synchronization
 
 extension RemoteLink {
-    /// A way to a worker of this program's own: `scx-worker` beside this program.
+    /// Makes a link to a worker process that this program starts: the `scx-worker` beside this program.
     ///
     /// - Parameters:
     ///   - checkpoint: The model that it serves.
-    ///   - arguments: More for the worker, beside model and socket.
+    ///   - arguments: Further arguments for the worker, besides model and socket.
     /// - Throws: ``LinkError/unreachable(_:)`` when its private directory cannot be made.
     package convenience init(ownWorkerFor checkpoint: Checkpoint, arguments: [String]) throws(LinkError) {
         self.init(to: try WorkerProcess(servingFrom: checkpoint, arguments: arguments), checkpoint)
     }
 
-    /// A way to a worker of this program's own that others may use too.
+    /// Makes a link to a worker process of this program that other links may use too.
     ///
     /// - Parameters:
     ///   - worker: The process.
     ///   - checkpoint: The model that it serves.
-    ///   - owners: Where it is noted as a main worker.
+    ///   - owners: Where it is recorded as a main worker.
     package convenience init(
         to worker: WorkerProcess, _ checkpoint: Checkpoint, owners: OwnerSeparation = OwnerSeparation()
     ) {
@@ -32,7 +32,7 @@ extension RemoteLink {
 }
 
 extension WorkerProcess {
-    /// The worker beside this program, for a model.
+    /// Describes the process of the `scx-worker` beside this program, for a model.
     package convenience init(servingFrom checkpoint: Checkpoint, arguments: [String]) throws(LinkError) {
         try self.init(
             program: "\(executableFolder())/scx-worker",
@@ -40,7 +40,7 @@ extension WorkerProcess {
     }
 }
 
-/// The folder of this program.
+/// The folder of this program's executable.
 package func executableFolder() -> String {
     guard let path = unsafe realpath("/proc/self/exe", nil) else { return "" }
     defer { unsafe free(path) }
@@ -48,14 +48,14 @@ package func executableFolder() -> String {
     return name.lastIndex(of: "/").map { String(name[..<$0]) } ?? ""
 }
 
-/// A worker of this program's own: a process on a private socket, which ends with this one.
+/// A worker process that this program starts on a private socket, and that ends when this program ends.
 ///
-/// The process reads its standard input, a pipe that only this process holds: when this process ends, however that
-/// comes about, the pipe closes and the worker ends too. A worker that has died is started again by ``start()``.
+/// The worker reads its standard input, a pipe whose other end only this process holds. When this process ends, in
+/// whatever way, the pipe closes and the worker ends too. A worker that has died is started again by ``start()``.
 package final class WorkerProcess: Sendable {
     private let program: String
     private let arguments: [String]
-    /// Holds the socket; only the owner can enter it.
+    /// The directory of the socket, which only its owner can enter.
     private let directory: String
     private let running = Mutex<Running?>(nil)
 
@@ -65,12 +65,12 @@ package final class WorkerProcess: Sendable {
         var hasServed = false
     }
 
-    /// What people call it.
+    /// The name that people are shown.
     package static let name = "own process"
 
     package var socket: String { "\(directory)/worker.sock" }
 
-    /// Makes the private directory; starts nothing yet.
+    /// Makes the private directory; does not start the worker yet.
     ///
     /// - Parameters:
     ///   - program: The path of `scx-worker`.
@@ -87,7 +87,7 @@ package final class WorkerProcess: Sendable {
         directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// Connects to the worker, after starting it where it does not run.
+    /// Connects to the worker; starts it first if it does not run.
     ///
     /// - Throws: ``LinkError/disconnected(_:)`` while it loads its model, ``LinkError/unreachable(_:)`` when it
     ///   cannot be started or has ended before it could serve.
@@ -102,7 +102,8 @@ package final class WorkerProcess: Sendable {
         try running.withLock { running throws(LinkError) in
             if let running {
                 if running.process.isRunning { return }
-                // One that ended by itself, for a missing file say, would do so again. One that was killed may not.
+                // A worker that ended by itself, for example because a file is missing, would end again. One that was
+                // killed may not.
                 guard running.hasServed || running.process.terminationReason == .uncaughtSignal else {
                     throw .unreachable("\(program) ended before it could serve")
                 }

@@ -2,11 +2,11 @@ import SCXEncoding
 package import SCXInference
 package import SCXLink
 
-/// Profile `plain`: two exchanges, nothing hidden.
+/// Profile `plain`: two exchanges a step, and nothing is hidden.
 ///
-/// The worker runs all blocks on the embedded tokens and keeps the cache; a second exchange gives the logits of the
-/// rows that need them. It is what an ordinary server computes, split at the trust boundary, and so the baseline of
-/// every overhead.
+/// The worker runs all blocks on the embedded tokens and keeps the KV cache; a second exchange computes the logits of
+/// the rows that need them. This is what an ordinary server computes, divided at the trust boundary, and therefore
+/// the baseline of every overhead.
 package final class PlainForwardPass: ForwardPass {
     private let embedding: TokenEmbedding
     private let blocks: Range<Int>
@@ -55,7 +55,7 @@ package final class PlainForwardPass: ForwardPass {
 
     package func end(_ slot: Slot) throws(LinkError) { _ = try link.exchange(Request(.release(slot: slot))) }
 
-    /// The rows of a segment whose logits are asked for.
+    /// The rows of a segment whose logits are wanted.
     private static func logitRows(of segment: BatchSegment, at rows: Range<Int>) -> Range<Int> {
         switch segment.output {
         case .nothing, .hiddenSum: rows.upperBound..<rows.upperBound

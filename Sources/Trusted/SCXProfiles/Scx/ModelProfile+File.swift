@@ -2,13 +2,14 @@ import Foundation
 import SCXEncoding
 package import SCXInference
 
-/// A profile as a safetensors file: mean, factors and norms of each place, and the scale of the noise.
+/// Reads and writes a model's profile as a safetensors file: mean, factors and norms of each place, and the scale of
+/// the noise.
 extension ModelProfile {
     private static let noiseName = "noise.scale"
 
-    /// Where the profile of a model is kept for this user.
+    /// Where this user's profile of a model is stored.
     ///
-    /// - Parameter digest: The model's.
+    /// - Parameter digest: The model's digest.
     /// - Returns: A file in the user's cache; it need not exist.
     package static func path(digest: String) -> String {
         let environment = ProcessInfo.processInfo.environment
@@ -18,14 +19,15 @@ extension ModelProfile {
         return "\(cache)/scx/\(name).profile.safetensors"
     }
 
-    /// The profile of a model: from this user's cache, or measured now and kept there.
+    /// The profile of a model, from this user's cache; if it is not there, the model is measured now and the profile
+    /// stored.
     ///
     /// - Parameters:
     ///   - checkpoint: The model.
-    ///   - encode: Turns a text to the model's tokens; nil for a model without a tokenizer.
+    ///   - encode: Converts a text to the model's tokens; nil for a model without a tokenizer.
     ///   - pool: Threads that measure.
-    ///   - progress: Shown while it is measured.
-    ///   - warn: Told why a file cannot be read or written, which is no reason to fail.
+    ///   - progress: Shows the progress of measuring.
+    ///   - warn: Called with a line when a file cannot be read or written, which is no reason to fail.
     /// - Returns: The profile.
     /// - Throws: When the model cannot be measured, as ``init(measuring:tokens:pool:progress:)``.
     package static func cached(
@@ -41,7 +43,7 @@ extension ModelProfile {
         return try measured(checkpoint, encode: encode, pool: pool, progress: progress, warn: warn)
     }
 
-    /// Measures a model, and keeps the profile in this user's cache; see ``cached(_:encode:pool:progress:warn:)``.
+    /// Measures a model, and stores the profile in this user's cache; see ``cached(_:encode:pool:progress:warn:)``.
     package static func measured(
         _ checkpoint: Checkpoint, encode: ((_ text: String) -> [Int32])?, pool: ThreadPool,
         progress: ProgressLine, warn: (_ message: String) -> Void
@@ -59,7 +61,7 @@ extension ModelProfile {
         return profile
     }
 
-    /// Writes the profile, and makes its folder when it is not there.
+    /// Writes the profile; makes the file's folder if it is not there.
     ///
     /// - Throws: ``CheckpointError`` that names the file.
     package func write(to path: String) throws {

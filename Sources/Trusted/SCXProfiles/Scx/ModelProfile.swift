@@ -1,15 +1,17 @@
 package import SCXEncoding
 package import SCXInference
 
-/// What profile `scx` has to know of a model: how the rows at each place look, and how much noise hides a token.
+/// What profile `scx` needs to know of a model: what the rows at each place look like, and how much noise hides a
+/// token.
 ///
-/// Measured on a public text by the trusted side alone, so that a worker has no say in it, and kept in a file.
+/// The trusted side alone measures it on a public text, so that a worker cannot influence it, and stores it in a
+/// file.
 package struct ModelProfile: Sendable {
-    /// Where rows travel.
+    /// A place in the model at which rows are sent.
     package enum Place: Hashable, Sendable {
         /// After the norm, before queries, keys and values.
         case attentionInput(Int)
-        /// What attention gives, before its projection.
+        /// The result of attention, before its output projection.
         case outputInput(Int)
         /// Hidden states before a feed-forward network.
         case feedForwardInput(Int)
@@ -26,7 +28,7 @@ package struct ModelProfile: Sendable {
                 + [.headInput]
         }
 
-        /// Its name in the profile's file.
+        /// The place's name in the profile's file.
         var name: String {
             switch self {
             case .attentionInput(let block): "blocks.\(block).attention"
@@ -39,7 +41,7 @@ package struct ModelProfile: Sendable {
     }
 
     let places: [Place: RowStatistics]
-    /// The smallest scale at which the matched filter of ``NoiseCalibration`` is at chance.
+    /// The smallest scale of noise at which the filters of ``NoiseCalibration`` find no more tokens than guessing.
     package let noiseScale: Float
 
     /// What rows at a place look like.
@@ -50,17 +52,17 @@ package struct ModelProfile: Sendable {
 }
 
 extension ModelProfile {
-    /// Tokens of the text that is measured.
+    /// How many tokens of the text are measured.
     private static let sampleLength = 256
 
     /// Measures a model.
     ///
-    /// Blocks are loaded one at a time, so this needs little memory beside that of the activations.
+    /// Blocks are loaded one at a time, so this needs little memory besides that of the activations.
     ///
     /// - Parameters:
     ///   - checkpoint: The model.
-    ///   - tokens: Of a public text: at least ``RowStatistics/fewestRows``; more than 256 are not used.
-    ///   - noiseScale: Taken as it is; nil to find it by ``NoiseCalibration``.
+    ///   - tokens: Tokens of a public text: at least ``RowStatistics/fewestRows``; more than 256 are not used.
+    ///   - noiseScale: The scale of the noise; nil to find it by ``NoiseCalibration``.
     ///   - pool: Threads that compute.
     ///   - progress: Called with the fraction done, 0 to 1.
     /// - Throws: ``LoadError``, ``CheckpointError``, ``KernelError`` or ``KVCacheError``.
@@ -99,7 +101,7 @@ extension ModelProfile {
             model.rotate(
                 &span, block: block, queryHeads: configuration.headCount,
                 table: model.rotaryTable(positions: 0..<tokens.count))
-            // As an attention request has them: all queries, then keys and values of each token.
+            // In the order of an attention request: all queries, then the keys and values of each token.
             let stride = width + 2 * keyWidth
             var rows: [Float] = []
             var keys: [Float] = []
@@ -142,14 +144,14 @@ extension ModelProfile {
         into the drawer with the letters, and went down to the water to count the boats.
         """
 
-    /// Tokens for models without one: spread over the vocabulary, always the same.
+    /// Tokens for models without a tokenizer: spread over the vocabulary, and always the same.
     package static func sampleTokens(vocabulary: Int) -> [Int32] {
         (1...sampleLength).map { Int32($0 * 7919 % vocabulary) }
     }
 }
 
 extension Plaintext {
-    /// Adds an update of the same shape.
+    /// Adds an update of the same shape to these rows.
     fileprivate mutating func add(_ update: [Float]) {
         var span = values
         precondition(span.count == update.count, "Plaintext: another shape")

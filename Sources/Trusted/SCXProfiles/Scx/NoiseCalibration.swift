@@ -2,18 +2,19 @@ import Foundation
 import SCXEncoding
 package import SCXInference
 
-/// How much Laplace noise hides which token a row is.
+/// Measures how much Laplace noise hides which token a row belongs to.
 ///
-/// The worker knows the vocabulary, so it knows every row x_t that the first block can receive, and compares the noised
-/// row y with each: the attack that noise has to withstand. For weak signals the best filter is Σ sign(y) · x_t, for
-/// strong ones the nearest row by Euclid; the best few of both are compared by the exact likelihood, −|y − x_t|₁ / s.
+/// The worker knows the vocabulary, so it knows every row x_t that the first block can receive, and can compare the
+/// noised row y with each of them; this is the attack that the noise must withstand. For weak signals the best filter
+/// is Σ sign(y) · x_t, for strong ones the nearest row by Euclidean distance. The best few of both are compared by
+/// the exact likelihood, −|y − x_t|₁ / s.
 package struct NoiseCalibration {
-    /// Tokens that are tried at one scale: 256 at least, up to 2,048 with small models.
+    /// How many tokens are tried at one scale: at least 256, up to 2,048 with small models.
     package let trials: Int
     private static let finalists = 32
 
     private let rows: PackedMatrix
-    /// The same, `[vocabulary, hidden]`.
+    /// The rows of all tokens in float32, `[vocabulary, hidden]`.
     private let exact: [Float]
     private let minusHalfSquares: [Float]
     private let pool: ThreadPool
@@ -22,22 +23,23 @@ package struct NoiseCalibration {
     /// Mean magnitude of a channel.
     package let meanMagnitude: Float
 
-    /// What a scale does.
+    /// What noise of a scale does.
     package struct Measurement: Sendable {
         package let scale: Float
-        /// Tokens that the filter names right, of ``NoiseCalibration/trials``.
+        /// How many of the ``NoiseCalibration/trials`` tokens the filters name correctly.
         package let hits: Int
         /// Mean rank of the right token, 0 for first to 1 for last; 0.5 is chance.
         package let meanRank: Double
-        /// L1 distance of two tokens' rows over the scale: ε of the whole vector, in the mean and at most.
+        /// The L1 distance of two tokens' rows over the scale: ε of the whole vector, as the mean over pairs of
+        /// tokens; `maximumEpsilon` is the largest.
         package let meanEpsilon: Double
         package let maximumEpsilon: Double
 
-        /// No more hits than guessing explains, with a chance of error below 1 %.
+        /// Whether guessing explains that many hits, with a probability of error below 1 %.
         package let isAtChance: Bool
     }
 
-    /// Computes the rows of all tokens as the first block receives them.
+    /// Computes the rows of all tokens that the first block receives.
     ///
     /// - Throws: ``LoadError`` or ``KernelError``.
     package init(_ checkpoint: Checkpoint, pool: ThreadPool) throws {
@@ -75,7 +77,7 @@ package struct NoiseCalibration {
         meanMagnitude = Float(sum / Double(vocabulary * hidden))
     }
 
-    /// Tries the filters on noised rows of tokens drawn at random.
+    /// Applies the filters to noised rows of tokens drawn at random.
     package func measure(_ scale: Float) -> Measurement {
         var random = SecureRandom()
         let (hits, meanRank) = attack(scale, &random, withRanks: true)
@@ -85,7 +87,7 @@ package struct NoiseCalibration {
             maximumEpsilon: epsilon.maximum / Double(scale), isAtChance: isChance(hits))
     }
 
-    /// Names the tokens of noised rows: how many right, and the mean rank of the right one.
+    /// Names the tokens of noised rows; returns how many are right, and the mean rank of the right ones.
     private func attack(
         _ scale: Float, _ random: inout SecureRandom, withRanks: Bool
     ) -> (hits: Int, meanRank: Double) {
@@ -102,7 +104,7 @@ package struct NoiseCalibration {
                 }
             }
             let signs = noised.map { Float($0 < 0 ? -1 : 1) }
-            // |y - x|² in the order of y · x - |x|² / 2, the larger the nearer.
+            // Ordering by |y - x|² is ordering by y · x - |x|² / 2, where the largest is the nearest.
             let scores = [filter(signs, bias: []), filter(noised, bias: minusHalfSquares)]
             for (i, token) in batch.enumerated() {
                 let range = i * vocabulary..<(i + 1) * vocabulary
@@ -114,7 +116,7 @@ package struct NoiseCalibration {
                     guard withRanks else { continue }
                     var better = 0
                     for t in row.indices where row[t] > row[token] { better += 1 }
-                    // The better of both filters counts.
+                    // The better rank of the two filters counts.
                     rank = min(rank, better)
                 }
                 let row = noised[i * hidden..<(i + 1) * hidden]
@@ -125,11 +127,11 @@ package struct NoiseCalibration {
         return (hits, rankSum / Double(tokens.count))
     }
 
-    /// What float32 loses when noise of a scale is added before a product and taken away after it.
+    /// How much float32 loses when noise of a scale is added before a product and its product subtracted afterwards.
     ///
     /// - Parameters:
-    ///   - scale: Of the noise.
-    ///   - weights: Of the first block's queries, keys and values, in float32.
+    ///   - scale: Scale of the noise.
+    ///   - weights: The weights of the first block's queries, keys and values, in float32.
     /// - Returns: The root mean square of the error over that of the product.
     package func numericError(_ scale: Float, weights: PackedMatrix) -> Double {
         precondition(weights.columns == hidden, "NoiseCalibration: weights of another model")
@@ -159,10 +161,10 @@ package struct NoiseCalibration {
         return (error / size).squareRoot()
     }
 
-    /// The smallest scale, to a factor of √2, at which the filters are at chance.
+    /// The smallest scale, to a factor of √2, at which the filters find no more tokens than guessing.
     package func smallestScaleAtChance() -> Float {
         var random = SecureRandom()
-        // Twice, so that one lucky draw does not end the search.
+        // It is tried twice, so that one lucky draw does not end the search.
         func isAtChance(_ scale: Float) -> Bool {
             isChance(attack(scale, &random, withRanks: false).hits)
                 && isChance(attack(scale, &random, withRanks: false).hits)
@@ -173,7 +175,7 @@ package struct NoiseCalibration {
         return isAtChance(between) ? between : scale
     }
 
-    /// Whether guessing has as many hits in 1 of 100 tries at least: within a quantile of Poisson's distribution.
+    /// Whether guessing has at least as many hits in 1 of 100 tries, by a quantile of Poisson's distribution.
     private func isChance(_ hits: Int) -> Bool {
         let mean = Double(trials) / Double(vocabulary)
         var term = exp(-mean), sum = term, most = 0
@@ -200,7 +202,7 @@ package struct NoiseCalibration {
         return sum
     }
 
-    /// L1 distances of pairs of tokens drawn at random.
+    /// L1 distances of the rows of pairs of tokens drawn at random.
     private func sensitivity(_ random: inout SecureRandom) -> (mean: Double, maximum: Double) {
         var sum = 0.0, maximum = 0.0
         let pairs = 2_000

@@ -4,19 +4,19 @@ import SCXInference
 
 /// Noise for the rows of one site, with its product, drawn ahead of the requests that need it.
 ///
-/// A thread of its own keeps some in stock, so that a generated token finds its noise ready; a prompt that needs more
-/// than there is draws the rest itself. Each row is used once.
+/// A thread of its own keeps a stock of noise, so that a generated token need not wait for it. A prompt that needs
+/// more than there is draws the rest itself. Each row of noise is used once.
 final class NoiseSource {
     private let shelf: Shelf
     private var random = SecureRandom()
     private let pool: ThreadPool
 
-    /// Starts to draw.
+    /// Starts the thread.
     ///
     /// - Parameters:
-    ///   - weights: What noised rows are multiplied by.
-    ///   - scale: Of the noise.
-    ///   - pool: Threads that draw what the stock lacks.
+    ///   - weights: The weights by which noised rows are multiplied.
+    ///   - scale: Scale of the noise.
+    ///   - pool: Threads that draw noise for requests for which the stock is too small.
     init(weights: PackedMatrix, scale: Float, pool: ThreadPool) {
         self.pool = pool
         shelf = Shelf(weights: weights, scale: scale)
@@ -25,16 +25,16 @@ final class NoiseSource {
 
     deinit { shelf.stop() }
 
-    /// Noise for some rows.
+    /// Takes noise for some rows.
     func take(_ rows: Int) -> OneTimeNoise {
         if let noise = shelf.take(rows) { return noise }
         return shelf.draw(rows, random: &random, pool: pool)
     }
 }
 
-/// What the thread and its owner share.
+/// The stock, which the thread and its owner share.
 private final class Shelf: @unchecked Sendable {
-    /// Rows drawn at once, and rows kept.
+    /// Rows that are drawn at once; the next constant is the number of rows in stock.
     private static let batch = 32
     private static let capacity = 256
 
@@ -80,7 +80,7 @@ private final class Shelf: @unchecked Sendable {
         }
     }
 
-    /// Draws until it is stopped.
+    /// Draws noise until the source is stopped.
     private func fill() {
         var random = SecureRandom()
         let pool = ThreadPool(threads: 1)

@@ -2,9 +2,9 @@ import SCXEncoding
 import SCXInference
 import SCXLink
 
-/// Stages 2 and 3: key sharing, then one token at a time.
+/// Stages 2 and 3 of profile `scx`: key sharing, then one token at a time.
 extension ScxForwardPass {
-    /// Gives the worker the order of the rows in the middle, so that it can use their keys and values.
+    /// Gives the worker the order of the rows of the middle blocks, so that it can use their keys and values.
     func shareKeys(_ session: ScxSession) throws(LinkError) {
         for unshared in session.unshared {
             guard let order = unshared.order.take() else { continue }
@@ -13,7 +13,7 @@ extension ScxForwardPass {
         session.unshared = []
     }
 
-    /// Has the worker hold the keys of the last blocks, each in a new secret order.
+    /// Gives the worker the keys of the last blocks to hold, each in a new secret order.
     private func lockTail(_ session: ScxSession) throws(LinkError) {
         for (index, block) in session.last.enumerated() where block.key == nil {
             let layer = middle.upperBound + index
@@ -56,21 +56,21 @@ extension ScxForwardPass {
         return layers.logits(hidden.span, workspace: &workspace)
     }
 
-    /// Runs the blocks in the middle on hidden states, which the worker sees in clear.
+    /// Has the worker run the middle blocks on hidden states, which it gets in clear.
     func runMiddle(_ hidden: borrowing Plaintext, _ segments: [Segment]) throws(LinkError) -> Plaintext {
         let answer = try link.exchange(
             Request(.middle(blocks: middle, segments: segments), EncodedTensor(inClear: hidden)))
         return try plain(answer, rows: hidden.rows, channels: hidden.channels)
     }
 
-    /// The heads of a first block, for one token of each session.
+    /// Computes a first block's attention, for one token of each session.
     private func attendFirst(
         _ sessions: [ScxSession], _ block: Int, _ hidden: borrowing Plaintext
     ) throws(LinkError) -> Plaintext {
         var normed = Plaintext(rows: hidden.rows, channels: hidden.channels)
         var span = normed.values
         layers.attentionNorm(hidden.span, block: block, into: &span)
-        // The rows are of different sessions, one of each, so their order hides nothing: noise alone does.
+        // The rows belong to different sessions, one to each, so their order hides nothing; only the noise does.
         let key = OneTimeRowKey(
             rows: hidden.rows, redundant: Plaintext(rows: 0, channels: hidden.channels),
             noise: noise[block].take(hidden.rows), random: &random)
@@ -102,18 +102,20 @@ extension ScxForwardPass {
         return attended
     }
 
-    /// Bytes of the sessions' keys and values in one exchange, which a worker takes with its usual limit; those of one
-    /// session may be more.
+    /// How many bytes of several sessions' keys and values are sent in one exchange, which is within a worker's usual
+    /// limit.
+    ///
+    /// Those of a single session may be more.
     private static var attentionBytes: Int { 1 << 26 }
 
-    /// Adds a token to a first block's cache and encodes its attention.
+    /// Appends a token to a first block's cache and encodes its attention.
     private func prepare(
         _ session: ScxSession, _ block: Int, _ projected: borrowing Plaintext
     ) -> PendingAttention {
         let state = session.first[block]
         state.cache.append(projected)
         if state.key != nil { return reusing(state, session, projected) }
-        // The tokens that the query sees.
+        // The first of the tokens to which the query attends.
         let first = configuration.slidingWindows[block].map { max(0, state.cache.count - $0) } ?? 0
         let exchange = encode(
             OneTimeChannelKey(shape, random: &random), projected, state.cache, from: first,
@@ -122,7 +124,7 @@ extension ScxForwardPass {
             AttentionPart(queries: 1, keys: state.cache.count - first), exchange, state)
     }
 
-    /// The heads of sessions whose attention travels as one exchange, each session in its row.
+    /// Computes the attention of sessions in one exchange, with a row for each session.
     private func attend(
         _ pending: [PendingAttention], _ block: Int, into attended: inout Plaintext, from row: Int
     ) throws(LinkError) {
@@ -131,7 +133,8 @@ extension ScxForwardPass {
         try answer.finish()
     }
 
-    /// The heads of a last block: scores from the worker, softmax and values here.
+    /// Computes a last block's attention: the scores come from the worker, the softmax and the values are computed
+    /// here.
     private func attendLast(
         _ sessions: [ScxSession], _ segments: [Segment], _ index: Int, _ hidden: borrowing Plaintext
     ) throws(LinkError) -> Plaintext {
@@ -155,7 +158,7 @@ extension ScxForwardPass {
         return attended
     }
 
-    /// Values weighed by the softmax of scores: what attention gives for one token.
+    /// The sum of values weighted by the softmax of scores: attention's result for one token.
     private func weigh(_ tail: consuming TailScores, _ cache: ProtectedCache, window: Int?) -> Plaintext {
         var tail = tail
         let tokens = cache.count
@@ -183,7 +186,7 @@ extension ScxForwardPass {
         return attended
     }
 
-    /// A product that the trusted side computes itself.
+    /// Computes a product on the trusted side.
     private func product(_ rows: borrowing Plaintext, _ site: DecoderSite) -> Plaintext {
         var result = Plaintext(rows: rows.rows, channels: layers.outputs(of: site))
         var out = result.values
@@ -196,7 +199,7 @@ extension ScxForwardPass {
         return try plain(answer, rows: rows.rows, channels: rows.channels)
     }
 
-    /// An answer that nothing was done to.
+    /// Reads an answer that is not encoded.
     private func plain(_ answer: Answer, rows: Int, channels: Int) throws(LinkError) -> Plaintext {
         guard case .tensor(let tensor) = answer, tensor.rows == rows, tensor.channels == channels else {
             throw .unexpectedAnswer("expected \(rows) rows of \(channels) channels")

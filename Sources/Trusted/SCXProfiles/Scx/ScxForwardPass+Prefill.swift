@@ -2,9 +2,9 @@ import SCXEncoding
 import SCXInference
 import SCXLink
 
-/// The exchanges of stage 1, which ``ScxPromptRun`` puts in order.
+/// The exchanges of stage 1, which ``ScxPromptRun`` makes in order.
 extension ScxForwardPass {
-    /// What a block's heads give for the rows: norm, product, rotation and attention.
+    /// Computes a block's attention for the rows, including its norm, the product before it, and the rotation.
     func attend(
         _ session: ScxSession, _ block: Int, _ hidden: borrowing Plaintext, _ table: RotaryTable,
         isFirst: Bool
@@ -25,7 +25,7 @@ extension ScxForwardPass {
         if block < middle.lowerBound, session.first[block].key != nil {
             return try attendReusing(session.first[block], session, block, projected)
         }
-        // Rows that no cache holds are the first of their session, and see only each other.
+        // Rows without a cache are the first of their session, and attend only to each other.
         let earlier = (owned?.count ?? rows) - rows
         var attended = Plaintext(rows: rows, channels: shape.queryWidth)
         var first = 0
@@ -51,18 +51,20 @@ extension ScxForwardPass {
         return attended
     }
 
-    /// How many queries fit one request beside the keys and values that they see, `earlier` of which come before them.
+    /// How many queries fit into one request together with the keys and values to which they attend, of which
+    /// `earlier` come before them.
     ///
-    /// At least one: when even that is too large the link says so.
+    /// It is at least one; if even that is too large, the link reports it.
     private func mostQueries(after earlier: Int) -> Int {
         let pair = 2 * shape.keyWidth
         let floats = link.largestTensor / MemoryLayout<Float>.stride - earlier * pair
         return max(1, floats / (shape.queryWidth + pair))
     }
 
-    /// Encodes queries with the keys and values of a cache: those that the last of the queries sees, from a token on.
+    /// Encodes queries with the keys and values of a cache, from the given token up to the last one to which a query
+    /// attends.
     ///
-    /// The queries are of the last tokens of the cache; `queries` chooses among them, and is all where it is nil.
+    /// The queries are those of the cache's last tokens; `queries` selects some of them, and nil means all.
     func encode(
         _ key: consuming OneTimeChannelKey, _ projected: borrowing Plaintext, _ cache: ProtectedCache,
         queries chosen: Range<Int>? = nil, from first: Int = 0, _ compression: KeyValueCompression? = nil
@@ -81,7 +83,7 @@ extension ScxForwardPass {
         }
     }
 
-    /// Attention under the session's key: only the new keys and values travel.
+    /// Computes attention with the session's key, for which only the new keys and values are sent.
     func attendReusing(
         _ state: ScxSession.FirstBlock, _ session: ScxSession, _ block: Int, _ projected: borrowing Plaintext
     ) throws(LinkError) -> Plaintext {
@@ -92,7 +94,7 @@ extension ScxForwardPass {
         return attended
     }
 
-    /// Encodes rows, the last of the cache, under the session's key.
+    /// Encodes rows, which are the last of the cache, with the session's key.
     func reusing(
         _ state: ScxSession.FirstBlock, _ session: ScxSession, _ projected: borrowing Plaintext
     ) -> PendingAttention {
@@ -109,7 +111,7 @@ extension ScxForwardPass {
         }
     }
 
-    /// Sends the attention of several sessions as one exchange.
+    /// Exchanges the attention of several sessions in one request.
     func exchange(_ pending: [PendingAttention], _ block: Int) throws(LinkError) -> AnswerParts {
         try AnswerParts(
             link.exchange(
@@ -118,9 +120,9 @@ extension ScxForwardPass {
                     EncodedTensor(joining: pending.map(\.tensor)))))
     }
 
-    /// Queries, keys and values of the rows, before the rotation.
+    /// Computes the queries, keys and values of the rows, before the rotation.
     ///
-    /// The worker keeps the keys and values of the blocks in the middle, for key sharing.
+    /// The worker keeps the keys and values of the middle blocks, for key sharing.
     private func project(
         _ session: ScxSession, _ block: Int, _ hidden: borrowing Plaintext, isFirst: Bool
     ) throws(LinkError) -> Plaintext {
@@ -145,7 +147,7 @@ extension ScxForwardPass {
         return opened.takeRows()
     }
 
-    /// What the heads' results add to hidden states.
+    /// Computes what attention's result adds to hidden states.
     func output(_ rows: borrowing Plaintext, _ block: Int) throws(LinkError) -> Plaintext {
         let exchange = rowKey(rows.rows, .outputInput(block)).encode(rows)
         let answer = try link.exchange(
@@ -153,7 +155,7 @@ extension ScxForwardPass {
         return try exchange.open(answer, channels: configuration.hiddenSize)
     }
 
-    /// A new key for rows of this place.
+    /// Draws a new key for rows of this place.
     func rowKey(
         _ rows: Int, _ place: ModelProfile.Place, noise: consuming OneTimeNoise? = nil
     ) -> OneTimeRowKey {
@@ -162,10 +164,11 @@ extension ScxForwardPass {
         return OneTimeRowKey(rows: rows, redundant: redundant, noise: noise, random: &random)
     }
 
-    /// What a segment asks for, from its hidden states as they left the last block.
+    /// Computes what a segment asks for, from its hidden states after the last block.
     ///
-    /// For the last row alone the worker computes those of all rows, since it is not to know which row is the last. Of
-    /// each it answers with all logits where these are few in all, with the largest otherwise.
+    /// If only the logits of the last row are wanted, the worker still computes those of all rows, since it must not
+    /// learn which row is the last. It answers all logits of each row if these are few in total, and the largest of
+    /// each row otherwise.
     func result(of hidden: borrowing Plaintext, _ output: SegmentOutput) throws(LinkError) -> [Float] {
         let vocabulary = embedding.vocabularySize
         switch output {
@@ -180,7 +183,7 @@ extension ScxForwardPass {
             return try exchange.openLogits(
                 answer, vocabulary: vocabulary, wanted: hidden.rows - 1..<hidden.rows)
         case .allLogits:
-            // All logits of many rows are more than one answer holds.
+            // All logits of many rows are more than one answer may hold.
             var logits: [Float] = []
             let part = max(1, 4 * Self.mostLogits / vocabulary)
             for first in stride(from: 0, to: hidden.rows, by: part) {
@@ -193,9 +196,10 @@ extension ScxForwardPass {
         }
     }
 
-    /// Logits of one answer up to which all are asked for: 64 MiB of them.
+    /// Up to this many logits in one answer, all are asked for; they take 64 MiB.
     private static var mostLogits: Int { 1 << 24 }
-    /// Otherwise so many in all, but not fewer than these of a row: the first token after the prompt is drawn from them.
+    /// Otherwise this many are asked for in total, but at least a minimum for each row, because the first token after
+    /// the prompt is drawn from them.
     private static var mostCandidates: Int { 1 << 22 }
     private static var fewestCandidates: Int { 256 }
 }

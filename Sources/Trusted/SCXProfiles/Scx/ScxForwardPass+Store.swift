@@ -1,14 +1,15 @@
 package import SCXEncoding
 package import SCXLink
 
-/// What is held of an idle session leaves memory: `epoch | count | caches of the first blocks | of the last`.
+/// Stores what the trusted side holds of an idle session:
+/// `epoch | count | caches of the first blocks | caches of the last blocks`.
 extension ScxForwardPass {
     package func store(_ slot: Slot, after header: Int) throws(LinkError) -> SecretBuffer<UInt8>? {
-        // The key of a session's attentions must never be in a file.
+        // The session key of attentions must never be written to a file.
         guard options.reuse == .oneTime, let session = sessions[slot], session.count > 0 else { return nil }
         let caches = session.caches
         guard caches.allSatisfy({ $0.count == session.count }) else { return nil }
-        // Then nothing but caches is left: the orders of the last blocks are drawn anew when they are needed.
+        // After sharing, only caches are left; the orders of the last blocks are drawn anew when they are needed.
         do throws(LinkError) { try shareKeys(session) } catch {
             forget([slot], error)
             throw error
@@ -48,6 +49,6 @@ extension ScxForwardPass {
         return true
     }
 
-    /// `epoch` and `count`.
+    /// How many bytes `epoch` and `count` take.
     private static var storedHeader: Int { 2 * MemoryLayout<UInt64>.stride }
 }

@@ -5,34 +5,34 @@ package import SCXLink
 /// Profile `scx`: stateless KV-cache encoding.
 ///
 /// Yuan et al. 2025, "SCX: Stateless KV-Cache Encoding for Cloud-Scale Confidential Transformer Serving", SIGCOMM,
-/// <https://doi.org/10.1145/3718958.3750509>. `docs/profile-scx.md` has every message with its equation. Three stages:
-/// ``ScxPromptRun`` computes a prompt in `4 · blocks + 1` exchanges whose rows or channels are permuted,
-/// ``shareKeys(_:)`` gives the worker the order of the blocks in the middle, ``generate(_:)`` computes a token with
-/// `3 · first + 1 + 2 · last` exchanges, of which one runs all blocks in the middle.
+/// <https://doi.org/10.1145/3718958.3750509>. `docs/profile-scx.md` has every message with its equation. There are
+/// three stages: ``ScxPromptRun`` computes a prompt in `4 · blocks + 1` exchanges whose rows or channels are
+/// permuted; ``shareKeys(_:)`` gives the worker the order of the rows of the middle blocks; ``generate(_:)`` computes
+/// a token in `3 · first + 1 + 2 · last` exchanges, one of which runs all middle blocks.
 ///
-/// It hides what the paper tested, and not more: `docs/threat-model.md` has what breaks it.
+/// It hides what the paper tested and no more: `docs/threat-model.md` says which attacks break it.
 package final class ScxForwardPass: ForwardPass {
     let embedding: TokenEmbedding
-    /// The norms and the few products that the trusted side computes itself.
+    /// The norms, and the few products that the trusted side computes itself.
     let layers: Decoder
     let profile: ModelProfile
     let options: ScxOptions
     let link: any WorkerLink
     let shape: HeadShape
-    /// Noise for the first blocks.
+    /// A source of noise for each of the first blocks.
     let noise: [NoiseSource]
     var random = SecureRandom()
     var workspace = Workspace()
     var sessions: [Slot: ScxSession] = [:]
-    /// Raised when the worker is lost: what was stored before then fits no worker any more.
+    /// Raised when the worker is lost, since what was stored before then no longer fits what the worker holds.
     private(set) var epoch: UInt64 = 0
 
     var configuration: DecoderConfiguration { layers.configuration }
     var blockCount: Int { configuration.blockCount }
-    /// The blocks that the worker runs by itself in generation.
+    /// The blocks that the worker runs in clear in generation.
     var middle: Range<Int> { options.firstBlocks..<blockCount - options.lastBlocks }
 
-    /// The products that ``init(embedding:layers:profile:options:link:)`` needs.
+    /// The products that ``init(embedding:layers:profile:options:link:)`` needs to be loaded.
     private static func parts(_ configuration: DecoderConfiguration, _ options: ScxOptions) -> DecoderParts {
         let first = Set(0..<options.firstBlocks)
         let last = Set(configuration.blockCount - options.lastBlocks..<configuration.blockCount)
@@ -42,11 +42,11 @@ package final class ScxForwardPass: ForwardPass {
     /// Makes a forward pass without sessions.
     ///
     /// - Parameters:
-    ///   - embedding: The model's.
-    ///   - layers: With ``parts(_:_:)``, in the precision of the worker's weights.
-    ///   - profile: Of the model.
-    ///   - options: Fit for the model.
-    ///   - link: The way to the worker.
+    ///   - embedding: The model's embedding.
+    ///   - layers: The decoder with ``parts(_:_:)`` loaded, in the precision of the worker's weights.
+    ///   - profile: The model's profile.
+    ///   - options: Options that fit the model.
+    ///   - link: The link to the worker.
     /// - Throws: ``KernelError`` when there is no memory.
     package init(
         embedding: TokenEmbedding, layers: Decoder, profile: ModelProfile, options: ScxOptions,
@@ -79,9 +79,9 @@ package final class ScxForwardPass: ForwardPass {
     ///   - checkpoint: The model.
     ///   - format: Precision of the worker's weights.
     ///   - pool: Threads that compute here.
-    ///   - profile: Of the model.
-    ///   - options: Fit for the model.
-    ///   - link: The way to the worker.
+    ///   - profile: The model's profile.
+    ///   - options: Options that fit the model.
+    ///   - link: The link to the worker.
     /// - Throws: ``LoadError``, ``CheckpointError`` or ``KernelError``.
     package convenience init(
         _ checkpoint: Checkpoint, format: WeightFormat, pool: ThreadPool, profile: ModelProfile,
@@ -96,7 +96,7 @@ package final class ScxForwardPass: ForwardPass {
 
     package var traffic: Traffic { link.traffic }
 
-    /// The rows of a prompt are hidden among each other, so they come all at once.
+    /// False, since the rows of a prompt are hidden among each other and have to be computed together.
     package var splitsPrompts: Bool { false }
 
     package func compute(_ segments: [BatchSegment]) throws(LinkError) -> [[Float]] {
@@ -135,14 +135,15 @@ package final class ScxForwardPass: ForwardPass {
         }
     }
 
-    /// The run of a segment that is a prompt's; nil for a token that is generated with those of other sessions.
+    /// Makes the run of a segment that is a prompt; nil for a single token, which is generated together with those of
+    /// other sessions.
     private func makeRun(_ segment: BatchSegment) throws(LinkError) -> ScxPromptRun? {
         let isGenerated =
             segment.position > 0 && segment.tokens.count == 1 && segment.output != .hiddenSum
         return isGenerated ? nil : try ScxPromptRun(self, session(for: segment), segment)
     }
 
-    /// Drops what is held of sessions after a failure: what the worker holds of them is no longer known.
+    /// Drops what is held of sessions after a failure, since it is no longer known what the worker holds of them.
     func forget(_ slots: [Slot], _ error: LinkError) {
         for slot in slots { sessions[slot] = nil }
         guard error.losesWorker else { return }
@@ -158,7 +159,7 @@ package final class ScxForwardPass: ForwardPass {
         }
     }
 
-    /// The session of a segment, cut where the segment begins.
+    /// The session of a segment, cut at the position where the segment begins.
     private func session(for segment: BatchSegment) throws(LinkError) -> ScxSession {
         if segment.position == 0 {
             let session = makeSession(segment.slot)
@@ -166,7 +167,7 @@ package final class ScxForwardPass: ForwardPass {
             return session
         }
         guard let session = sessions[segment.slot], session.count >= segment.position else {
-            // The engine computes a session that is lost from its first token.
+            // The engine computes a session that is lost again, from its first token.
             throw .disconnected("its session began on another connection")
         }
         if session.count > segment.position {

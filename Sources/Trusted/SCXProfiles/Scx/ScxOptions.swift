@@ -1,6 +1,6 @@
 package import SCXLink
 
-/// What profile `scx` can be told.
+/// The options of profile `scx`.
 package struct ScxOptions: Equatable, Sendable {
     /// Blocks at the beginning whose keys and values stay on the trusted side, at least 1 (`ls` in the paper).
     package var firstBlocks = 1
@@ -10,21 +10,21 @@ package struct ScxOptions: Equatable, Sendable {
     /// Scale of the Laplace noise; nil for the model's own, from its profile.
     package var noiseScale: Float?
     package var reuse = Reuse.oneTime
-    /// What keys and values are rounded to that travel for each generated token.
+    /// The precision to which the keys and values that are sent for each generated token are rounded.
     package var compression = TensorPrecision.float32
 
     package init() {}
 
-    /// How many redundant rows travel with those of a prompt.
+    /// How many redundant rows are sent with those of a prompt.
     package enum Redundancy: Equatable, Sendable {
-        /// 100 with prompts of less than 100 tokens, none with others.
+        /// 100 for prompts of less than 100 tokens, none for others.
         case auto
         case none
-        /// This many for each row.
+        /// This many for each real row.
         case ratio(Double)
         case fixed(Int)
 
-        /// Redundant rows for so many real ones.
+        /// How many redundant rows there are for `count` real ones.
         package func rows(for count: Int) -> Int {
             switch self {
             case .auto: count < 100 ? 100 : 0
@@ -35,15 +35,15 @@ package struct ScxOptions: Equatable, Sendable {
         }
     }
 
-    /// How long a permutation of channels lives.
+    /// For how long a permutation of channels is used.
     package enum Reuse: String, CaseIterable, Sendable {
-        /// One attention of the first blocks: all their keys and values travel for each token.
+        /// For one attention of the first blocks: all their keys and values are sent again for each token.
         case oneTime
-        /// A session: the worker keeps them encoded, and only those of new tokens travel.
+        /// For a session: the worker keeps the encoded keys and values, and only those of new tokens are sent.
         case session
     }
 
-    /// Says what is wrong with the options for a model of so many blocks; nil when nothing is.
+    /// Says what is wrong with the options for a model of this many blocks; nil when nothing is.
     package func problem(blockCount: Int) -> String? {
         if firstBlocks < 1 || lastBlocks < 1 {
             return "at least one block at each end is protected"

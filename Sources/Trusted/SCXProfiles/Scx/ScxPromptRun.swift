@@ -2,11 +2,11 @@ import SCXEncoding
 import SCXInference
 import SCXLink
 
-/// Stage 1: the tokens of a prompt, whole, block by block.
+/// Stage 1: computes all tokens of a prompt together, block by block.
 ///
-/// A session's first tokens go through all blocks in `4 · blocks + 1` exchanges. When tokens follow on others, the
-/// worker holds the keys and values of the middle in clear already, and runs those blocks in one exchange on hidden
-/// states; the blocks at both ends are computed as for the first tokens.
+/// A session's first tokens take `4 · blocks + 1` exchanges. For tokens that follow others, the worker already holds
+/// the keys and values of the middle blocks in clear, so it runs those blocks in one exchange on hidden states; the
+/// first and last blocks are computed as for the first tokens.
 final class ScxPromptRun: PromptRun {
     private let pass: ScxForwardPass
     private let session: ScxSession
@@ -20,8 +20,8 @@ final class ScxPromptRun: PromptRun {
     /// Embeds the tokens.
     ///
     /// - Parameters:
-    ///   - pass: The forward pass that holds the session.
-    ///   - session: Cut where the segment begins.
+    ///   - pass: The forward pass to which the session belongs.
+    ///   - session: The session, cut at the position where the segment begins.
     ///   - segment: The tokens.
     /// - Throws: ``LinkError`` when the order of earlier tokens cannot be shared.
     init(_ pass: ScxForwardPass, _ session: ScxSession, _ segment: BatchSegment) throws(LinkError) {
@@ -41,7 +41,7 @@ final class ScxPromptRun: PromptRun {
             try computeBlock()
             guard block == pass.blockCount else { return nil }
             session.count = segment.position + segment.tokens.count
-            // The worker's locked keys lack the new tokens.
+            // The keys that the worker has locked lack the new tokens.
             for block in session.last { block.key = nil }
             return try pass.result(of: hidden, segment.output)
         } catch {
@@ -50,7 +50,7 @@ final class ScxPromptRun: PromptRun {
         }
     }
 
-    /// Computes the next block, or all those in the middle where the worker can.
+    /// Computes the next block, or all middle blocks at once if the worker can.
     private func computeBlock() throws(LinkError) {
         if !isFirst, block == pass.middle.lowerBound, !pass.middle.isEmpty {
             hidden = try pass.runMiddle(

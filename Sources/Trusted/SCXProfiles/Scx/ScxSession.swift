@@ -4,21 +4,21 @@ import SCXLink
 /// What the trusted side holds of a session in profile `scx`.
 final class ScxSession {
     let slot: Slot
-    /// Tokens computed so far.
+    /// How many tokens were computed so far.
     var count = 0
-    /// Of the first blocks, in order.
+    /// The first blocks, in order.
     let first: [FirstBlock]
-    /// Of the last blocks, in order.
+    /// The last blocks, in order.
     let last: [LastBlock]
-    /// Orders of the blocks between, until they are shared.
+    /// The orders of the middle blocks' rows, until they are shared.
     var unshared: [Unshared] = []
 
-    /// A block at the beginning: the worker never sees its keys and values but encoded.
+    /// A first block, whose keys and values the worker sees only encoded.
     final class FirstBlock {
         let cache: ProtectedCache
-        /// With `reuse: session`, the key of all the session's attentions.
+        /// With `reuse: session`, the key of all attentions of the session in this block.
         var key: SessionChannelKey?
-        /// Measured again when the cache has grown by a quarter.
+        /// It is measured again when the cache has grown by a quarter.
         private var scaling: ChannelScaling?
 
         init(width: Int, key: consuming SessionChannelKey?) {
@@ -26,7 +26,7 @@ final class ScxSession {
             self.key = key
         }
 
-        /// Tokens before a query that travel as they are.
+        /// How many of the last tokens are not rounded.
         private static let exactTokens = 4
 
         /// How the keys and values of the next exchange are rounded.
@@ -43,18 +43,18 @@ final class ScxSession {
         }
     }
 
-    /// A block at the end: the worker holds its keys in a secret order.
+    /// A last block, whose keys the worker holds in a secret order.
     final class LastBlock {
         let cache: ProtectedCache
-        /// Nil until the keys are locked, and when they no longer are what the worker holds.
+        /// Nil until the keys are locked, and when they are no longer those that the worker holds.
         var key: TailKey?
-        /// Tokens that the worker has locked by itself since.
+        /// How many tokens' keys the worker has appended since.
         var generated = 0
 
         init(width: Int) { cache = ProtectedCache(width: width) }
     }
 
-    /// An order on its way to be shared.
+    /// An order that is waiting to be shared.
     final class Unshared {
         let layer: Int
         var order: SharedOrder?
@@ -71,10 +71,10 @@ final class ScxSession {
         self.last = last
     }
 
-    /// Of all protected blocks, in order.
+    /// The caches of all protected blocks, in order.
     var caches: [ProtectedCache] { first.map(\.cache) + last.map(\.cache) }
 
-    /// Forgets the tokens from `count` on; the worker forgets them with the next requests.
+    /// Removes the tokens from `count` on; the worker removes them with the next requests.
     func truncate(to count: Int) {
         guard count < self.count else { return }
         self.count = count

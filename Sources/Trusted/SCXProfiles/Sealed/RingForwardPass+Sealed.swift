@@ -2,16 +2,16 @@ package import SCXEncoding
 import SCXLink
 
 extension RingForwardPass {
-    /// Profile `sealed`.
+    /// Makes the forward pass of profile `sealed`.
     ///
     /// - Parameters:
     ///   - model: The model's sites.
-    ///   - workers: Who multiplies.
-    ///   - bank: Pads for the model's sites; closed with this forward pass.
-    ///   - rowCounts: What the row counts of requests are rounded up to.
-    ///   - pace: Requests are sent at multiples of this interval; nil for at once.
+    ///   - workers: The workers that multiply.
+    ///   - bank: Pads for the model's sites; it is closed together with this forward pass.
+    ///   - rowCounts: How the row counts of requests are rounded up.
+    ///   - pace: Requests are sent at multiples of this interval; nil to send them at once.
     ///   - counts: Where refused products are counted.
-    ///   - options: How the cache is held, and when rows take turns.
+    ///   - options: How the KV cache is held, and when a step is divided in two.
     package convenience init(
         sealed model: RingModel, workers: RingWorkers, bank: PadBank, rowCounts: RowCounts = .exact,
         pace: Duration? = nil,

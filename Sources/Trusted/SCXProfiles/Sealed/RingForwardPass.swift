@@ -2,13 +2,15 @@ import SCXEncoding
 package import SCXInference
 package import SCXLink
 
-/// The forward pass of profiles `sealed` and `fixed-point`: products of integers are asked for site by site, and everything
-/// else is computed here, in float32, over this side's own cache.
+/// The forward pass of profiles `sealed` and `fixed-point`.
+///
+/// The products of integers are requested site by site. Everything else is computed here, in float32, over the
+/// trusted side's own KV cache:
 ///
 ///     h += W_o · attention(rope(W_qkv · x))      x = norm(h)
 ///     h += W_down · (silu(W_gate · x) · W_up · x)
 ///
-/// `4 · blocks + 1` exchanges a step, whatever the number of sessions, and twice as many from
+/// A step takes `4 · blocks + 1` exchanges, whatever the number of sessions, and up to twice as many from
 /// ``RingOptions/fewestRowsOfTwo`` rows on, which are computed as two micro-batches in turn. Each row's result depends on
 /// that row and its session alone, so batches, chunks and speculation change no bit of it.
 package final class RingForwardPass: ForwardPass {
@@ -52,12 +54,13 @@ package final class RingForwardPass: ForwardPass {
         return results
     }
 
-    /// Gives a session keys and values that stand for tokens nobody computed: for measurements at long contexts.
+    /// Fills a session's cache with keys and values in place of those of real tokens, for measurements at long
+    /// contexts.
     ///
     /// - Parameters:
-    ///   - slot: The session's.
-    ///   - tokens: How many.
-    ///   - rows: Keys and values side by side, taken again and again; see `KVCache.fill`.
+    ///   - slot: The session's slot.
+    ///   - tokens: How many tokens the cache gets.
+    ///   - rows: For some tokens the keys and then the values, which are used again and again; see `KVCache.fill`.
     /// - Returns: Bytes of the cache.
     /// - Throws: `KVCacheError` when there is no memory.
     package func fill(_ slot: Slot, tokens: Int, rows: [Float]) throws(KVCacheError) -> Int {
@@ -111,7 +114,7 @@ package final class RingForwardPass: ForwardPass {
     /// `epoch` and `count`.
     private static var storedHeader: Int { 2 * MemoryLayout<UInt64>.stride }
 
-    /// The keys and values that are held of a session, if any.
+    /// The keys and values of a session, if there are any.
     package func cache(of slot: Slot) -> KVCache? { caches[slot] }
 
     /// The segments with their caches, which are cut where the segments begin.
@@ -122,7 +125,7 @@ package final class RingForwardPass: ForwardPass {
             guard cache.count >= segment.position else {
                 throw .disconnected("the session's keys and values are not here")
             }
-            // A step that failed may have left some layers ahead.
+            // After a step that failed, some layers may have more tokens than others.
             cache.truncate(to: segment.position)
             caches[segment.slot] = cache
             do { try cache.reserve(segment.position + segment.tokens.count) } catch {
@@ -143,10 +146,11 @@ package final class RingForwardPass: ForwardPass {
             headSize: configuration.headSize, format: options.cacheFormat, wipes: true)
     }
 
-    /// The rows of a step in two halves that take turns, where there are enough of them.
+    /// Divides the rows of a step into two halves that are computed in turn, if there are enough rows.
     ///
-    /// A session that is cut comes with its earlier tokens in the first half, which is ahead of the second at every site.
-    /// Where row counts are rounded up a step is never cut: the number of exchanges would tell what rounding hides.
+    /// If a session is divided, its earlier tokens are in the first half, which is computed before the second at
+    /// every site. If row counts are rounded up, a step is never divided: the number of exchanges would tell what the
+    /// rounding hides.
     private func split(_ pieces: [RingPiece]) -> [[RingPiece]] {
         let rows = pieces.reduce(0) { $0 + $1.tokens.count }
         guard products.showsRowCounts, rows >= options.fewestRowsOfTwo, rows > 1 else { return [pieces] }
@@ -164,12 +168,12 @@ package final class RingForwardPass: ForwardPass {
 
 /// Settings of profiles `sealed` and `fixed-point`.
 package struct RingOptions: Equatable, Sendable {
-    /// How this side holds keys and values.
+    /// The format of the trusted side's KV cache.
     package var cacheFormat = LayerCache.Format.f32
-    /// Rows from which a step is computed as two micro-batches in turn.
+    /// From this many rows on, a step is computed as two micro-batches in turn.
     ///
-    /// One is multiplied while this side works on the other. With fewer rows the worker would read its weights twice for
-    /// the same work.
+    /// The worker multiplies one while the trusted side works on the other. With fewer rows the worker would read its
+    /// weights twice for the same work.
     package var fewestRowsOfTwo = 128
 
     package init() {}
@@ -177,7 +181,7 @@ package struct RingOptions: Equatable, Sendable {
 
 /// Consecutive tokens of one session in a step.
 struct RingPiece {
-    /// Which of the step's segments it belongs to.
+    /// To which of the step's segments it belongs.
     let segment: Int
     let cache: KVCache
     let position: Int
@@ -197,7 +201,7 @@ struct RingPiece {
             output: output)
     }
 
-    /// Its rows whose logits are asked for, counted from its first.
+    /// Its rows whose logits are wanted, counted from its first row.
     var logitRows: Range<Int> {
         switch output {
         case .nothing, .hiddenSum: 0..<0

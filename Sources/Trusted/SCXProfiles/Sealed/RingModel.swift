@@ -4,18 +4,18 @@ import SCXLink
 
 /// What the trusted side has of a model in profile `sealed`.
 ///
-/// Embedding, norms, and for each site its scales, its bound and its secret sketch. The weights are read once, site by
-/// site, and not kept; with a ``SiteStore`` that has the sites they are not read at all.
+/// It has the embedding, the norms, and for each site the scales, the bound and the secret sketch. The weights are
+/// read once, site by site, and not kept. With a ``SiteStore`` that has the sites they are not read at all.
 package final class RingModel: Sendable {
     package let checkpoint: Checkpoint
     package let embedding: TokenEmbedding
-    /// Norms and rotation; no products.
+    /// The norms and the rotation; no products are loaded.
     package let layers: Decoder
-    /// In the order of a forward pass.
+    /// The sites in the order of a forward pass.
     package let sites: [RingSite]
     private let bySite: [DecoderSite: RingSite]
     private let store: SiteStore?
-    /// Whether the sites came from the store, and no weights were read.
+    /// Whether the sites came from the store, so that no weights were read.
     package let wereKept: Bool
 
     package var configuration: DecoderConfiguration { layers.configuration }
@@ -25,10 +25,10 @@ package final class RingModel: Sendable {
     /// - Parameters:
     ///   - checkpoint: The model.
     ///   - pool: Threads that pack now and compute later.
-    ///   - store: Where the sites are kept between starts; nil to make them at each.
+    ///   - store: Where the sites are stored between starts; nil to compute them at each start.
     ///   - progress: Called with the fraction done, 0 to 1.
-    /// - Throws: ``LoadError`` or ``CheckpointError`` that names the file and the tensor, ``VaultError`` when the store is
-    ///   of another key.
+    /// - Throws: ``LoadError`` or ``CheckpointError`` that names the file and the tensor, ``VaultError`` when the
+    ///   store was written under another key.
     package init(
         _ checkpoint: Checkpoint, pool: ThreadPool, store: SiteStore? = nil,
         progress: (_ fraction: Double) -> Void = { _ in }
@@ -61,24 +61,25 @@ package final class RingModel: Sendable {
         return found
     }
 
-    /// Who gave what a check refused.
+    /// Who computed a wrong product.
     enum Verdict {
-        /// The worker's answer is the product, so the pad's product is none.
+        /// The worker's answer is right, so the product of the pad is wrong.
         case answerIsRight
         case answerIsWrong
-        /// The weights cannot be read here.
+        /// It is not known, because the weights cannot be read here.
         case unknown
     }
 
-    /// Finds out whether a refused answer is the product, and draws the site's secret anew.
+    /// Finds out whether a refused answer is the right product, and draws the site's secret anew.
     ///
-    /// What a liar learned from the refusal is of no use after it, nor after a restart: what the store has goes first.
+    /// What a liar has learned from the refusal is then of no use, neither in this process nor after a restart,
+    /// because the stored secret is removed first.
     ///
     /// - Parameters:
-    ///   - row: Whose check failed.
-    ///   - site: Of which product.
-    /// - Returns: Who gave what was refused.
-    /// - Throws: ``LinkError`` when the weights are not those that the site was made of.
+    ///   - row: The row whose check failed.
+    ///   - site: The site of the product.
+    /// - Returns: Who computed what was refused.
+    /// - Throws: ``LinkError`` when the weights are not those of which the site was made.
     func judge(_ row: WrongRow, _ site: RingSite) throws(LinkError) -> Verdict {
         store?.remove()
         guard let weights = try? self.weights(of: site) else { return .unknown }
@@ -90,13 +91,15 @@ package final class RingModel: Sendable {
             ? .answerIsRight : .answerIsWrong
     }
 
-    /// A product that this side computes itself, from the checkpoint: slow, since it reads and packs the site's weights.
+    /// Computes a product on the trusted side, from the checkpoint.
+    ///
+    /// This is slow, since it reads and packs the site's weights.
     ///
     /// - Parameters:
     ///   - rows: `[rows, inputs]`, modulo 2³².
-    ///   - site: What they are multiplied by.
+    ///   - site: The site by whose integers they are multiplied.
     /// - Returns: `[rows, outputs]`, modulo 2³².
-    /// - Throws: ``LinkError`` when the checkpoint is gone, or its weights are not those that the site was made of.
+    /// - Throws: ``LinkError`` when the checkpoint is gone, or its weights are not those of which the site was made.
     func product(_ rows: Span<UInt32>, _ site: RingSite) throws(LinkError) -> SecretBuffer<UInt32> {
         let weights: PackedMatrix
         do throws(LoadError) { weights = try self.weights(of: site) } catch {
@@ -110,7 +113,8 @@ package final class RingModel: Sendable {
         try Decoder.loadSite(site.site, of: checkpoint, format: .int8, pool: layers.pool).weights
     }
 
-    /// The digest covers a part of each tensor, so a checkpoint can have been changed behind a store.
+    /// Checks that the site was made of these weights: the digest covers only a part of each tensor, so the
+    /// checkpoint may have been changed since the store was written.
     private func check(_ site: RingSite, _ weights: PackedMatrix) throws(LinkError) {
         guard !site.isMade(of: weights, pool: layers.pool) else { return }
         store?.remove()
@@ -128,7 +132,7 @@ package final class RingModel: Sendable {
 }
 
 extension SiteShape {
-    /// Of a site of a decoder, loaded or not.
+    /// The shape of a decoder's site, whether it is loaded or not.
     init(_ site: DecoderSite, _ decoder: Decoder) {
         let configuration = decoder.configuration
         let hasBias =

@@ -2,9 +2,10 @@ import SCXEncoding
 import SCXInference
 import SCXLink
 
-/// Rows on their way through the blocks: this side's work between two products, as one that can be interrupted at each.
+/// The rows of one step on their way through the blocks: what the trusted side computes between two products, divided
+/// so that another step can be computed while a product is awaited.
 final class RingStep {
-    /// What a piece asked for.
+    /// What a piece's segment asked for.
     struct Result {
         let segment: Int
         var values: [Float]
@@ -17,11 +18,11 @@ final class RingStep {
     private let segments: [CacheSegment]
     private let table: RotaryTable
     private let rows: Int
-    /// For few rows a hand-over to other threads costs more than it brings.
+    /// Nil for few rows, since waking other threads would take longer than it saves.
     private let pool: ThreadPool?
     /// The residual stream, `[rows, hidden]`.
     private var hidden: Plaintext
-    /// The product that was begun, and of which site.
+    /// The product that was begun, and its site.
     private var sent: (site: DecoderSite, product: any SentProduct)?
     private(set) var results: [Result] = []
     private(set) var isFinished = false
@@ -45,7 +46,8 @@ final class RingStep {
     /// Begins the first product.
     func start() throws(LinkError) { try sendQueryKeyValue(0) }
 
-    /// Waits for the product that was begun, does this side's work on it, and begins the next.
+    /// Waits for the product that was begun, computes the trusted side's part that follows it, and begins the next
+    /// product.
     func proceed() throws(LinkError) {
         guard let (site, product) = sent else { preconditionFailure("RingStep: nothing was begun") }
         sent = nil
@@ -108,7 +110,7 @@ final class RingStep {
         try send(attended, .output(block: block))
     }
 
-    /// Begins the head's product for the rows whose logits are asked for; without any the step is finished.
+    /// Begins the head's product for the rows whose logits are wanted; if there are none, the step is finished.
     private func sendHead() throws(LinkError) {
         var wanted: [Int] = []
         var first = 0

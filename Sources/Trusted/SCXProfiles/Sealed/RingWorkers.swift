@@ -2,19 +2,20 @@ import SCXEncoding
 import SCXInference
 package import SCXLink
 
-/// The main workers of profile `sealed`: any rows can go to any of them, since none holds anything of a session.
+/// The main workers of profile `sealed`: any row can go to any of them, since none holds anything of a session.
 ///
-/// Rows of a request are spread by measured speed. A worker that breaks is left out until it is connected to again, one that
-/// lies for a while (``Availability``). Workers that hold shards are one member together.
+/// The rows of a request are divided by measured speed. A worker whose connection breaks is left out until it can be
+/// connected to again, and one that lies is left out for a while (``Availability``). Workers that hold the shards of
+/// one model are one member together.
 ///
 /// Not thread-safe: one forward pass owns it.
 package final class RingWorkers {
     /// One worker, or the workers that together hold all shards.
     private struct Member {
         let name: String
-        /// In the order of their shards.
+        /// The member's links, in the order of their shards.
         let links: [any WorkerLink]
-        /// Multiply-adds a second, measured; nil before the first product.
+        /// Measured speed in multiply-adds a second; nil before the first product.
         var speed: Double?
     }
 
@@ -36,9 +37,11 @@ package final class RingWorkers {
     private let availability: Availability
     private let warn: @Sendable (String) -> Void
 
+    /// Makes a list of workers, all of which can be asked.
+    ///
     /// - Parameters:
     ///   - links: For each member its name and its links, in the order of their shards.
-    ///   - warn: Told, once each time, when a worker is left out, and when one that was lost is back.
+    ///   - warn: Called with a line each time that a worker is left out, and when one that was lost is back.
     package init(
         _ links: [(name: String, links: [any WorkerLink])],
         warn: @escaping @Sendable (String) -> Void = { _ in }
@@ -89,11 +92,12 @@ package final class RingWorkers {
 
     /// Waits for the results of rows that were sent, `[rows, outputs]`.
     ///
-    /// - Throws: ``LinkError`` when a worker breaks or answers in another shape; it is left out from now on.
+    /// - Throws: ``LinkError`` when a worker's connection breaks or it answers in another shape; it is left out from
+    ///   now on.
     func receive(_ sent: Sent) throws(LinkError) -> RingTensor {
         var values: [UInt32] = []
         var failure: LinkError?
-        // Every answer is read, also behind a failure: the connections of the others stay in order.
+        // All answers are read, even after a failure, so that the connections of the other workers stay usable.
         for part in sent.parts {
             do throws(LinkError) {
                 let own = try receive(part, sent.site)
@@ -133,15 +137,15 @@ package final class RingWorkers {
         return RingTensor(joinedRows: part.rows.count, channels: site.outputs, values: values)
     }
 
-    /// Which rows go to whom: in proportion to their speed, to the fastest alone where there are few; to nobody when all
-    /// workers are lost.
+    /// Which rows go to which worker: in proportion to their speeds, all to the fastest when there are few rows, and
+    /// none when all workers are lost.
     private func shares(of rows: Int) -> [(member: Int, rows: Range<Int>)] {
         let usable = availability.usable()
         guard usable.count > 1, rows >= 4 * usable.count else {
             let best = usable.max { (members[$0].speed ?? .infinity) < (members[$1].speed ?? .infinity) }
             return best.map { [($0, 0..<rows)] } ?? []
         }
-        // Whose speed is not known gets as much as the others.
+        // A worker whose speed is not known gets as many rows as the mean of the others.
         let known = usable.compactMap { members[$0].speed }
         let mean = known.isEmpty ? 1 : known.reduce(0, +) / Double(known.count)
         let speeds = usable.map { members[$0].speed ?? mean }

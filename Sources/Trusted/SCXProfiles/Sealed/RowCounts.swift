@@ -1,12 +1,14 @@
-/// How row counts of requests are rounded up, so that they tell less of the lengths of prompts.
+/// How the row counts of requests are rounded up, so that they tell less about the lengths of prompts.
 package enum RowCounts: Equatable, Sendable {
-    /// As they are.
+    /// They are not rounded.
     case exact
     /// To the next power of two.
     case powersOfTwo
     /// To the next multiple.
     case multiples(of: Int)
 
+    /// The rounded number of rows.
+    ///
     /// - Precondition: `rows` is positive.
     func padded(_ rows: Int) -> Int {
         switch self {

@@ -1,31 +1,32 @@
 import Synchronization
 
-/// What happened to the products of profile `sealed`, and where this side's time went: for reports and metrics.
+/// What happened to the products of profile `sealed`, and how the trusted side spent its time; for reports and
+/// metrics.
 package final class SealedCounts: Sendable {
     package struct Values: Equatable, Sendable {
-        /// Answers that were refused since they were not the product.
+        /// Answers that were refused because they were not the right product.
         package var refused = 0
-        /// Rows of sites whose product was computed here, since no worker gave it.
+        /// Rows of sites whose product the trusted side computed itself, because no worker gave the right one.
         package var computedHere = 0
         /// Rows of sites that were padded and sent, those that were sent again counted again.
         package var padded = 0
-        /// Seconds of this side's thread, by what it did.
+        /// Seconds that the trusted side's thread spent on each part.
         package var seconds: [Part: Double] = [:]
     }
 
-    /// The parts of this side's work.
+    /// The parts of the trusted side's work.
     package enum Part: String, CaseIterable, Sendable {
         /// Rounding rows to integers.
         case round
-        /// Taking pads from the bank, which waits for them when it is dry.
+        /// Taking pads from the bank; if it has none, this includes waiting for them.
         case pads
         /// Expanding pads and adding them.
         case encode
-        /// What products must amount to, computed while the worker multiplies.
+        /// Computing the expected values of the checks, while the worker multiplies.
         case sketch
         /// Sending, and waiting for answers: the link and the worker.
         case link
-        /// Taking pads off, scaling, and verifying.
+        /// Subtracting the products of pads, scaling, and verifying.
         case open
         /// Attention, rotation and the cache.
         case attention
@@ -45,7 +46,7 @@ package final class SealedCounts: Sendable {
         }
     }
 
-    /// Does work, and counts the time that it takes.
+    /// Runs some work, and counts the time that it takes.
     func time<Result: ~Copyable, Failure: Error>(
         _ part: Part, _ work: () throws(Failure) -> Result
     ) throws(Failure) -> Result {

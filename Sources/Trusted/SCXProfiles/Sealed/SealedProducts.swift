@@ -2,15 +2,18 @@ import SCXEncoding
 import SCXInference
 import SCXLink
 
-/// Sends at fixed intervals, so that when a request is sent tells nothing of how long this side took for it.
+/// Delays sending to fixed intervals, so that the time of a request tells nothing about how long the trusted side
+/// computed before it.
 struct Pace {
     private let interval: Duration?
     private let start = ContinuousClock.now
 
-    /// - Parameter interval: Between two sends at least; nil for none.
+    /// Begins a grid of moments to send at.
+    ///
+    /// - Parameter interval: The time between two of these moments; nil to send at once.
     init(interval: Duration?) { self.interval = interval }
 
-    /// Waits for the next moment of the grid.
+    /// Waits until the next of these moments.
     func wait() {
         guard let interval, interval > .zero else { return }
         let passed = (ContinuousClock.now - start) / interval
@@ -18,13 +21,15 @@ struct Pace {
     }
 }
 
-/// The products of profile `sealed`: rows go to workers under one-time pads, and results are verified before they are used.
+/// The products of profile `sealed`: workers get rows under one-time pads, and results are verified before they are
+/// used.
 ///
 ///     z = x̂ + ρ        to the worker; ρ is uniform and used once, so z is uniform and says nothing of x̂
 ///     y = z Ŵ          from the worker
 ///     x̂ Ŵ = y − ρ Ŵ    here; used only when (x̂ Ŵ) · S = x̂ · S̃
 ///
-/// All of it modulo 2³². What is sent again after a failure is padded anew and verified with another secret S.
+/// The products are modulo 2³², the check is modulo 2⁶¹ − 1. Rows that are sent again after a failure get new pads and are verified with a new
+/// secret S.
 final class SealedProducts: SiteProducts {
     private let model: RingModel
     private let workers: RingWorkers
@@ -32,11 +37,11 @@ final class SealedProducts: SiteProducts {
     private let rowCounts: RowCounts
     private let counts: SealedCounts
     private let pace: Pace
-    /// Of the dummy rows.
+    /// The seed of the dummy rows.
     private let dummySeed: PadSeed
     private var nextDummy: UInt64 = 0
 
-    /// Tries of one product before it is computed here.
+    /// How often a product is tried with workers before it is computed here.
     private static let mostTries = 3
 
     init(
@@ -79,7 +84,7 @@ final class SealedProducts: SiteProducts {
         return padded.open(answer, rows, expected: expected, pool: model.layers.pool)
     }
 
-    /// Dummy rows that nobody ever opens.
+    /// Dummy rows, whose answers are ignored.
     private func dummies(for rows: Int) -> DummyRows? {
         let count = rowCounts.padded(rows) - rows
         guard count > 0 else { return nil }
@@ -105,7 +110,9 @@ final class SealedProducts: SiteProducts {
 
         private var pool: ThreadPool { owner.model.layers.pool }
 
-        /// Pads the rows and sends them; a failure is found when the result is waited for.
+        /// Pads the rows and sends them.
+        ///
+        /// A failure is only noticed when the result is waited for.
         private func send() {
             tries += 1
             do throws(LinkError) {
@@ -140,7 +147,7 @@ final class SealedProducts: SiteProducts {
                         case .wrong(let row): wrong = row
                         }
                     } catch {
-                        // The workers have left out who failed; the rows are padded anew.
+                        // Those who failed were left out by ``RingWorkers``; now the rows are padded anew.
                     }
                     if let wrong {
                         try owner.accuse(wrong, site, sent)
@@ -154,9 +161,9 @@ final class SealedProducts: SiteProducts {
         }
     }
 
-    /// Finds out who gave a wrong product, and leaves them out.
+    /// Finds out who computed a wrong product, and leaves that one out.
     ///
-    /// - Throws: ``LinkError`` when the weights here are not those that the site was made of: then nobody lied.
+    /// - Throws: ``LinkError`` when the weights here are not those of which the site was made; then nobody lied.
     private func accuse(_ row: WrongRow, _ site: RingSite, _ sent: RingWorkers.Sent) throws(LinkError) {
         counts.add(refused: 1)
         switch try model.judge(row, site) {
@@ -168,7 +175,7 @@ final class SealedProducts: SiteProducts {
         }
     }
 
-    /// The last resort: this side reads the site's weights and multiplies itself.
+    /// The last resort: the trusted side reads the site's weights and multiplies itself.
     private func computeHere(
         _ rows: borrowing FixedPointRows, _ site: RingSite
     ) throws(LinkError) -> Plaintext {

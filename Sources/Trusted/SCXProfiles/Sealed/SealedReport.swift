@@ -1,10 +1,10 @@
 package import SCXEncoding
 
-/// What can be told of a forward pass of profile `sealed` while it runs, from any thread.
+/// What can be reported of a forward pass of profile `sealed` while it runs, from any thread.
 package final class SealedReport: Sendable {
     private let bank: PadBank
     private let counts: SealedCounts
-    /// The main workers, which see padded rows.
+    /// The names of the main workers, which see padded rows.
     package let workers: [String]
 
     init(bank: PadBank, counts: SealedCounts, workers: [String]) {
@@ -16,17 +16,17 @@ package final class SealedReport: Sendable {
     /// Where pads came from so far.
     package var pads: PadBank.Use { bank.use }
 
-    /// Tokens whose pads are prepared in memory.
+    /// For how many tokens pads are prepared in memory.
     package var preparedTokens: Int { bank.preparedRows }
 
     package var values: SealedCounts.Values { counts.values }
 
-    /// The peers that multiply pads, those of pads that were loaded from disk among them.
+    /// The names of the peers that multiply pads, including the makers of pads that were loaded from disk.
     ///
-    /// Their owners and those of ``workers`` could read everything together.
+    /// Their owners and those of ``workers`` together could read everything.
     package var peers: [String] { bank.makerNames(of: .peer) }
 
-    /// Whose owners must not collude, in one line.
+    /// Which owners must not collude, in one line.
     package var owners: String {
         guard !peers.isEmpty else { return "pads are multiplied on this side alone, and no peer knows them" }
         return

@@ -1,7 +1,7 @@
 import SCXEncoding
 import SCXLink
 
-/// Who multiplies rows by a site's integers, and how it is asked.
+/// Multiplies rows by a site's integers, here or by asking workers.
 ///
 /// Not thread-safe: one forward pass owns it.
 protocol SiteProducts: AnyObject {
@@ -9,9 +9,9 @@ protocol SiteProducts: AnyObject {
     ///
     /// - Parameters:
     ///   - values: Rows of the site's inputs.
-    ///   - site: What they are multiplied by.
-    /// - Returns: What gives the result; other work can be done meanwhile.
-    /// - Throws: ``LinkError`` when it cannot begin.
+    ///   - site: The site by whose integers they are multiplied.
+    /// - Returns: An object that gives the result; other work can be done before that.
+    /// - Throws: ``LinkError`` when the product cannot be begun.
     func send(_ values: consuming Plaintext, _ site: RingSite) throws(LinkError) -> any SentProduct
 
     var traffic: Traffic { get }

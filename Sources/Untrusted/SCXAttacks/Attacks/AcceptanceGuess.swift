@@ -1,18 +1,18 @@
 import SCXInference
 import SCXLink
 
-/// Guesses how many tokens that were guessed ahead were accepted, from the row counts of consecutive steps.
+/// Guesses how many drafted tokens were accepted in speculative decoding, from the row counts of consecutive steps.
 ///
-/// A step with a draft of K tokens has K + 1 rows. A draft's length follows from how many tokens of those before were
-/// accepted, by a rule that everybody knows, so the lengths tell the acceptance, which tells how predictable the text
-/// is. A Bayesian filter over what the rule may remember: each step's acceptance is a hypothesis that the next row
-/// counts confirm or refute. Rounded row counts take that away.
+/// A step with a draft of K tokens has K + 1 rows. The length of a draft depends on how many tokens of earlier drafts
+/// were accepted, by a rule that everybody knows. So the lengths tell how many were accepted, and that tells how
+/// predictable the text is. The attack is a Bayesian filter over the states that the rule may be in: how many tokens
+/// each step accepted is a hypothesis, which the next row counts confirm or refute. Rounded row counts prevent this.
 public struct AcceptanceGuess: Attack {
     public let name = "acceptance"
-    /// How a draft's length is chosen.
+    /// The rule by which the length of drafts is chosen.
     public let rule: DraftRule
 
-    /// Longer ones are not drafts.
+    /// Steps with more rows than this are not drafts.
     private static let longestDraft = 256
 
     public init(rule: DraftRule = DraftRule()) { self.rule = rule }
@@ -27,7 +27,7 @@ public struct AcceptanceGuess: Attack {
         let total = drafted.reduce(0, +)
         var accepted = Double(total) / 2
         if rounding == .exact, drafted.allSatisfy({ $0 <= Self.longestDraft }) {
-            // The share of accepted tokens is a guess at first, and then what the steps make likely.
+            // The share of accepted tokens begins as a guess; then it is estimated from the steps.
             var rate = 0.5
             for _ in 0..<4 {
                 (accepted, rate) = filter(drafted, rate: rate)
@@ -51,7 +51,7 @@ public struct AcceptanceGuess: Attack {
     private struct Hypothesis {
         var rule: DraftRule
         var weight: Double
-        /// Means over what led here: tokens accepted, and tests that they passed or failed.
+        /// Averages over all histories that lead here: how many tokens were accepted, and how many were tested.
         var accepted: Double
         var failures: Double
     }
@@ -77,7 +77,7 @@ public struct AcceptanceGuess: Attack {
             }
             let sum = next.values.reduce(0) { $0 + $1.weight }
             guard sum > 0 else { break }
-            // In one order, so that sums are the same in every run.
+            // Sorted, so that sums are the same in every run.
             hypotheses = next.sorted { $0.key < $1.key }.map { _, one in
                 var one = one
                 one.weight /= sum
@@ -90,7 +90,7 @@ public struct AcceptanceGuess: Attack {
         return (accepted, min(0.98, max(0.02, (accepted + 1) / (accepted + failures + 2))))
     }
 
-    /// Hypotheses that the rule cannot tell apart any more become one.
+    /// Merges hypotheses that the rule cannot distinguish any more.
     private func merge(_ new: Hypothesis, into all: inout [Int: Hypothesis]) {
         let key = Int((new.rule.mean * 64).rounded()) << 8 | new.rule.pause
         guard let old = all[key] else {
@@ -108,23 +108,23 @@ public struct AcceptanceGuess: Attack {
         all[key] = sum
     }
 
-    /// How likely a draft is as long as it was where the rule allows so many.
+    /// How likely a draft of this length is when the rule allows `allowed` tokens.
     private func likelihood(_ drafted: Int, _ allowed: Int) -> Double {
         if drafted == allowed { return 0.9 }
-        // Whoever drafts may have less to say, and near the end there is room for less.
+        // The drafting method may propose fewer tokens than the rule allows, and near the end there is room for fewer.
         return drafted < allowed ? 0.1 / Double(max(1, allowed)) : 1e-6
     }
 }
 
-/// The rule by which the engine chooses how many tokens to guess ahead: an exponential mean of the tokens accepted.
+/// The rule by which the engine chooses the lengths of drafts: an exponential mean of the number of accepted tokens.
 ///
-/// The last draft has a quarter of the weight; one that was accepted whole counts twice. The next has one token more than
-/// the mean, rounded up. Below 0.4 tokens there is none for 16 steps.
+/// The last draft has a quarter of the weight; one that was accepted whole counts twice. The next draft has one token
+/// more than the mean, rounded up. Below 0.4 there is no draft for 16 steps.
 public struct DraftRule: Equatable, Sendable {
-    /// Most tokens of a draft.
+    /// The most tokens of a draft.
     public var longest: Int
     public internal(set) var mean: Double
-    /// Steps to go without a draft.
+    /// How many further steps have no draft.
     public internal(set) var pause = 0
 
     public init(longest: Int = 16) {
@@ -132,10 +132,10 @@ public struct DraftRule: Equatable, Sendable {
         mean = Double(min(longest, 2))
     }
 
-    /// Most tokens of the next draft.
+    /// The most tokens of the next draft.
     public var next: Int { pause > 0 ? 0 : min(longest, Int(mean.rounded(.up)) + 1) }
 
-    /// Learns from a step.
+    /// Updates the mean after a step.
     public mutating func add(proposed: Int, accepted: Int) {
         guard proposed > 0 else {
             pause = max(0, pause - 1)

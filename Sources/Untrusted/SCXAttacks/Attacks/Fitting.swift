@@ -1,10 +1,12 @@
 import SCXInference
 import SCXLink
 
-/// Fits a map from encoded rows to inputs on sessions of the attacker's own, and applies it to somebody else's.
+/// Fits a map from encoded rows to inputs on sessions of the attacker's own, and applies it to the session under
+/// attack.
 ///
-/// The fitting attack of SCX (SIGCOMM 2025, section 6.3). Its surrogate of two linear layers is a linear map, whose best
-/// values are had at once by ridge regression. A fixed key falls to it; a key of its own for each session does not.
+/// This is the fitting attack of SCX (SIGCOMM 2025, section 6.3). Its surrogate of two linear layers is a linear map,
+/// whose best values ridge regression gives directly. The attack breaks a fixed key, but not a new key for each
+/// session.
 public struct Fitting: Attack {
     public let name = "fitting"
     private let ranks = 16
@@ -30,7 +32,7 @@ public struct Fitting: Attack {
         let pool = target.model.pool
         let x = Matrix(columns: width, values: encoded)
         let pairs = x.rows
-        // (XᵀX + λ) M = XᵀY, or by rows of X where those are fewer.
+        // (XᵀX + λ) M = XᵀY, or in terms of the rows of X if these are fewer.
         let gram =
             try pairs < width ? x.multiplied(by: x, pool) : x.transposed.multiplied(by: x.transposed, pool)
         guard let factor = Cholesky(gram.values.map { Double($0) }, size: gram.rows, ridge: 1e-5) else {
@@ -38,7 +40,8 @@ public struct Fitting: Attack {
         }
         let y = Matrix(columns: width, values: plain)
         let fresh = Matrix(columns: width, values: observed.flatMap(\.row))
-        // Each new row is a combination of those learnt from: its weights times their plain rows.
+        // Each new row is a combination of the rows on which the map was fitted; its input is the same combination of
+        // theirs.
         var weights: [Float] = []
         for row in 0..<fresh.rows {
             if pairs < width {
@@ -61,7 +64,7 @@ public struct Fitting: Attack {
         return findings
     }
 
-    /// Rows that enter the first block, where their positions are known.
+    /// The rows that enter the first block and whose positions are known.
     private func rows(
         _ session: Session, _ target: Target
     ) throws(AttackError) -> [(position: Int, row: ArraySlice<Float>)] {

@@ -1,8 +1,8 @@
 import SCXInference
 
-/// Guesses what the model itself would write after the known tokens, without a look at any view.
+/// Guesses what the model itself would write after the known tokens, without using the transcript.
 ///
-/// No attack but its measure: what an attack recovers beyond this it owes to the transcript.
+/// It is not an attack but the reference for attacks: what an attack recovers beyond this comes from the transcript.
 public struct Guessing: Attack {
     public let name = "guessing"
     private let ranks = 16
@@ -23,9 +23,10 @@ public struct Guessing: Attack {
     }
 }
 
-/// Guesses the tokens that are commonest in the attacker's own texts, everywhere, without a look at any view.
+/// Guesses, at every position, the tokens that are most common in the attacker's own texts, without using the
+/// transcript.
 ///
-/// The measure of attacks that learn from texts: what they recover beyond this they owe to the transcript.
+/// It is the reference for attacks that learn from texts: what they recover beyond this comes from the transcript.
 public struct CommonestTokens: Attack {
     public let name = "commonest"
     private let ranks = 16

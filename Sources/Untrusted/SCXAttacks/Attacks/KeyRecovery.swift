@@ -1,11 +1,11 @@
 import SCXInference
 import SCXLink
 
-/// Recovers the permutation of channels from tokens that everybody knows, and reads the others in clear.
+/// Recovers the permutation of channels from tokens that everybody knows, and then reads the other rows in clear.
 ///
-/// A2, known plaintext: the begin of the text and the chat template's marks are always known. The channels of a known
-/// token's queries, keys and values are compared with those observed; when one permutation serves all heads, a
-/// channel's numbers over all heads and known tokens tell it apart.
+/// A2, known plaintext: the beginning of the text and the marks of the chat template are always known. The attack
+/// compares the channels of a known token's queries, keys and values with those that the worker observed. If one
+/// permutation is used for all heads, a channel's numbers over all heads and known tokens identify it.
 public struct KeyRecovery: Attack {
     public let name = "known-token-key"
     private let ranks = 16
@@ -47,7 +47,7 @@ public struct KeyRecovery: Attack {
         return findings
     }
 
-    /// For each head the observed channel that holds each plain one; nil when none fits.
+    /// For each head and each plain channel the observed channel that holds it; nil when none fits.
     private func recover(plain: Matrix, observed: Matrix, size: Int) -> [[Int]]? {
         let heads = plain.columns / size
         if let shared = match(plain, observed, heads: 0..<heads, size: size) {
@@ -61,7 +61,7 @@ public struct KeyRecovery: Attack {
         return orders
     }
 
-    /// Pairs channels by their numbers in these heads of all known rows; nil when a pair is far apart.
+    /// Pairs channels by their numbers in these heads of all known rows; nil when a pair is too far apart.
     private func match(_ plain: Matrix, _ observed: Matrix, heads: Range<Int>, size: Int) -> [Int]? {
         func signature(_ rows: Matrix, _ channel: Int) -> [Float] {
             (0..<rows.rows).flatMap { row in
@@ -87,7 +87,7 @@ public struct KeyRecovery: Attack {
 }
 
 extension Matrix {
-    /// Reads the channels of each head in another order: `out[h, c] = self[h, orders[h][c]]`.
+    /// Reorders the channels of each head: `out[h, c] = self[h, orders[h][c]]`.
     fileprivate func permutingHeads(_ orders: [[Int]], size: Int) -> Matrix {
         var out: [Float] = []
         out.reserveCapacity(values.count)

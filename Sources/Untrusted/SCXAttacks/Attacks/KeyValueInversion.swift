@@ -1,12 +1,12 @@
 import SCXInference
 import SCXLink
 
-/// Solves for a block's input from its keys and values, which are linear in it, and looks for the nearest token.
+/// Computes a block's input from its keys and values, which are linear in it, and finds the nearest token.
 ///
-/// A5. The inversion attack of "Shadow in the Cache", NDSS 2026 (<https://arxiv.org/abs/2508.09442>). With as many
-/// channels of keys and values as of hidden states the input is exact, with fewer it is the shortest that fits. Inputs
-/// of the first block are tokens; those of later ones are compared with what each token alone makes after the known
-/// first ones, without any search along the sequence.
+/// A5, the inversion attack of "Shadow in the Cache", NDSS 2026 (<https://arxiv.org/abs/2508.09442>). If there are as
+/// many channels of keys and values as of hidden states, the input is exact; if there are fewer, it is the shortest
+/// input that fits. Inputs of the first block identify tokens. Inputs of later blocks are compared with what each
+/// token alone gives after the first known ones, without a search along the sequence.
 public struct KeyValueInversion: Attack {
     public let name = "kv-inversion"
     private let ranks = 16
@@ -61,7 +61,7 @@ public struct KeyValueInversion: Attack {
         return (solver, try RowIndex(bank, pool: target.model.pool))
     }
 
-    /// The inputs whose keys and values are nearest to those given.
+    /// Finds the inputs whose keys and values are nearest to given ones.
     private struct Solver {
         private let weights: Matrix
         private let bias: [Float]
@@ -85,7 +85,7 @@ public struct KeyValueInversion: Attack {
         func inputs(_ rows: Matrix) throws(AttackError) -> Matrix {
             let transposed = weights.transposed
             let rows = rows.subtracting(bias)
-            // Tall: (WᵀW)⁻¹ Wᵀ y, else Wᵀ (W Wᵀ)⁻¹ y.
+            // If tall, the inverse is (WᵀW)⁻¹ Wᵀ y, else Wᵀ (W Wᵀ)⁻¹ y.
             let right = isTall ? try rows.multiplied(by: transposed, pool) : rows
             var solved: [Float] = []
             for row in 0..<right.rows {

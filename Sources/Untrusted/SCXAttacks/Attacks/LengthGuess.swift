@@ -3,12 +3,13 @@ import SCXLink
 
 /// Guesses how many tokens a prompt and an answer have, and how many sessions there were, from row counts and times.
 ///
-/// A17. No encoding of values hides row counts. Exact counts are lengths; rounded ones leave a range. Attention and what
-/// else the trusted side computes itself takes time for real rows only, so the time between an answer and the next request
-/// tells more than a rounded count: a line through times of the attacker's own sessions gives a length for each time.
+/// A17. No encoding of values hides row counts. Exact counts are the lengths; rounded counts leave a range. The
+/// trusted side spends time on attention and on its other work for real rows only, so the time between an answer and
+/// the next request tells more than a rounded count: a straight line fitted to times of the attacker's own sessions
+/// gives a length for each time.
 public struct LengthGuess: Attack {
     public let name = "length"
-    /// Whether the trusted side is known to guess tokens ahead, so that a step may carry several.
+    /// Whether the trusted side is known to use speculation, so that a step may have several tokens.
     public let hasDrafts: Bool
 
     public init(hasDrafts: Bool = false) { self.hasDrafts = hasDrafts }
@@ -22,7 +23,7 @@ public struct LengthGuess: Attack {
         let prompt = Array(steps.prefix(1) + steps.dropFirst().prefix(while: \.continuesPrompt))
         let range = sum(prompt.compactMap(\.ringRows).map { rounding.tokens($0) })
         let answers = steps.dropFirst(prompt.count).compactMap(\.ringRows)
-        // Without guessed tokens a step carries one; with them at least the one that is sure.
+        // Without drafts a step has one token; with drafts it has at least one that is certain.
         let answer = sum(
             answers.map { rows in
                 rows <= rounding.least && !hasDrafts ? 1...1 : 1...rounding.tokens(rows).upperBound
@@ -57,13 +58,13 @@ public struct LengthGuess: Attack {
         (Double(range.lowerBound) + Double(range.upperBound)) / 2
     }
 
-    /// The prompt's length by a line of least squares through the attacker's own sessions.
+    /// The prompt's length by a least-squares line through the attacker's own sessions.
     private func tokensByTime(_ prompt: [Step], _ target: Target) -> Double? {
         guard let time = time(of: prompt) else { return nil }
         var points: [(x: Double, y: Double)] = []
         for (session, tokens) in target.own {
             let parts = session.steps.prefix(1) + session.steps.dropFirst().prefix(while: \.continuesPrompt)
-            // Their generated tokens are as many as the steps after.
+            // They have as many generated tokens as there are steps after the prompt.
             let length = tokens.count - (session.steps.count - parts.count)
             guard length > 0, let x = self.time(of: Array(parts)) else { continue }
             points.append((x, Double(length)))
@@ -77,9 +78,10 @@ public struct LengthGuess: Attack {
         return max(1, mean.y + product / square * (time - mean.x))
     }
 
-    /// Microseconds that the trusted side worked between answers and the next requests; nil without both.
+    /// How many microseconds the trusted side worked between answers and the next requests; nil when the steps do not
+    /// have both.
     ///
-    /// The median over the blocks of each site's, so that a pause does not count.
+    /// For each site it takes the median over the blocks, so that a single pause does not count.
     private func time(of steps: [Step]) -> Double? {
         var gaps: [Site: [Int]] = [:]
         for step in steps {

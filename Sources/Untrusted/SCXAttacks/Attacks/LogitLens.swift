@@ -1,12 +1,12 @@
 import SCXInference
 import SCXLink
 
-/// Reads the next token from hidden states near the model's end: final norm and head, which everybody has.
+/// Predicts the next token from hidden states near the model's end, by the final norm and the head, which are public.
 ///
-/// A15, after nostalgebraist, "interpreting GPT: the logit lens" (2020). Best is the last block's `feedForward`: the
-/// secret factor on its row is the one that brings it nearest to the state that `middle` answered, and the block can
-/// then be finished exactly. Next best is what `middle` answers; rows of `headTopK` give continuations of every
-/// position, in unknown order.
+/// A15, after nostalgebraist, "interpreting GPT: the logit lens" (2020). The best state is that of the last block's
+/// `feedForward` request: the secret factor on its row is found as the one that brings the row nearest to the state
+/// that `middle` answered, and the block can then be computed to its end. The next best is the state that `middle`
+/// answered. Rows of `headTopK` give continuations of every position, in unknown order.
 public struct LogitLens: Attack {
     public let name = "logit-lens"
     private let ranks = 16
@@ -37,7 +37,7 @@ public struct LogitLens: Attack {
         return findings
     }
 
-    /// The step's states as near to the model's end as they can be had, in the order of its positions.
+    /// The step's states, as near to the model's end as possible, in the order of its positions.
     private func states(
         _ step: Step, _ target: Target, _ workspace: inout Workspace
     ) throws(AttackError) -> Matrix? {
@@ -51,7 +51,8 @@ public struct LogitLens: Attack {
         } else if let latest = step.exchanges.last(where: { $0.kind == .feedForward && $0.layer != last }),
             let layer = latest.layer, latest.rows.count == 1, step.positions.count == 1
         {
-            // Without shared blocks the rows of feed-forward networks are in clear, up to the protected last ones.
+            // If no block is shared, the rows of feed-forward networks are in clear, up to those of the protected
+            // last blocks.
             state = finished(try target.views.rows(of: latest), target, block: layer, &workspace)
         } else {
             return nil
@@ -61,7 +62,7 @@ public struct LogitLens: Attack {
         else { return state }
         let row = try target.views.rows(of: exchange)
         guard row.rows == 1 else { return state }
-        // Residual streams change little in one block, so the factor is the one of least squares.
+        // The residual stream changes little in one block, so the factor is found by least squares.
         var (product, square): (Float, Float) = (0, 0)
         for (x, m) in zip(row.values, state.values) {
             product += x * m
@@ -72,7 +73,7 @@ public struct LogitLens: Attack {
         return finished(hidden, target, block: last, &workspace)
     }
 
-    /// Rows with what a block's feed-forward network adds.
+    /// Adds to rows what a block's feed-forward network computes.
     private func finished(
         _ rows: Matrix, _ target: Target, block: Int, _ workspace: inout Workspace
     ) -> Matrix {

@@ -1,11 +1,12 @@
 import SCXInference
 import SCXLink
 
-/// Learns the space of a small pool of masks from known tokens, and matches what a row has outside of it.
+/// Learns the space spanned by a small pool of masks from known tokens, and identifies other rows by their parts
+/// outside that space.
 ///
-/// A11, as against precomputed mask bases (Saini and others, <https://arxiv.org/abs/2602.11088>): if a row is its token's
-/// plus a sum of P masks, the rows of P known tokens, less their own, span the masks, and of every other row d − P
-/// coordinates are in clear. A mask that is used twice is the case P = 1.
+/// A11, against precomputed bases of masks (Saini and others, <https://arxiv.org/abs/2602.11088>). If each row is its
+/// token's row plus a sum of P masks, the rows of P known tokens, minus the tokens' own rows, span the masks, and of
+/// every other row d − P coordinates are in clear. A mask that is used twice is the case P = 1.
 public struct MaskPool: Attack {
     public let name = "mask-pool"
     private let ranks = 16

@@ -1,37 +1,40 @@
 public import SCXLink
 
-/// Looks for rows of integers that are equal or near each other, among those of any number of transcripts.
+/// Finds rows of integers that are equal or near each other, among those of any number of transcripts.
 ///
-/// Each row is put into a bucket by the high bits of four channels and looked for in the buckets that a small difference
-/// can lead to, so that the work grows with the rows and not with their square. Sixteen channels settle it: independent
-/// rows pass with a chance of 2⁻⁶ in each of them, at the usual bound.
+/// Each row is put into a bucket by the high bits of four channels. It is then looked for in all buckets that a small
+/// difference can lead to, so that the work grows with the number of rows and not with its square. Candidates are
+/// compared in sixteen channels: with the usual bound, independent rows pass with a probability of 2⁻⁶ in each of
+/// them.
 public struct NearRows {
-    /// Rows that were looked at.
+    /// How many rows were added.
     public private(set) var count = 0
-    /// Pairs of rows that were compared in full.
+    /// How many pairs of rows were compared in sixteen channels.
     public private(set) var compared = 0
 
     private static let channels = 16
     private static let keyed = 4
 
     private let reach: UInt32
-    /// Bits of a channel below those that choose the bucket.
+    /// How many bits of a channel are below those that choose the bucket.
     private let shift: UInt32
-    /// The channels compared of each group's first row.
+    /// The compared channels of each group's first row.
     private var firsts: [UInt32] = []
-    /// The numbers of those rows.
+    /// The numbers of the groups' first rows.
     private var numbers: [Int] = []
-    /// The numbers of the other rows of groups that have any.
+    /// The numbers of the other rows, for groups that have any.
     private var others: [Int32: [Int]] = [:]
-    /// The last group of a bucket, and for each group the one before it in its bucket.
+    /// For each bucket its last group, and for each group the one before it in its bucket.
     private var heads: [UInt32: Int32] = [:]
     private var previous: [Int32] = []
 
-    /// - Parameter bound: What encoded values stay below, and so half of what their differences do: a power of two.
+    /// Makes an empty index.
+    ///
+    /// - Parameter bound: The bound on encoded values, a power of two; their differences are below twice as much.
     public init(bound: UInt32 = 1 << 24) {
         precondition(Self.isValid(bound: bound), "NearRows: bound")
         reach = 2 * bound
-        // A bucket is twice as wide as the largest difference: that reaches one neighbour at most.
+        // A bucket is twice as wide as the largest difference, so that a difference leads at most to one neighbour.
         shift = UInt32(reach.trailingZeroBitCount) + 1
     }
 
@@ -44,12 +47,12 @@ public struct NearRows {
         others.sorted { $0.key < $1.key }.map { [numbers[Int($0.key)]] + $0.value }
     }
 
-    /// Rows that are near one that was added before.
+    /// How many rows are near one that was added before.
     public var repeated: Int { others.values.reduce(0) { $0 + $1.count } }
 
     /// Adds all rows of padded integers that a worker received.
     ///
-    /// - Parameter transcript: What it wrote down.
+    /// - Parameter transcript: The worker's transcript.
     /// - Throws: ``AttackError`` when the files cannot be read.
     public mutating func add(_ transcript: Transcript) throws(AttackError) {
         for entry in transcript.entries where entry.isPaddedRows { _ = try add(entry, of: transcript) }
@@ -58,9 +61,9 @@ public struct NearRows {
     /// Adds the rows of a message.
     ///
     /// - Parameters:
-    ///   - entry: With integers.
-    ///   - transcript: That it is of.
-    /// - Returns: False when its rows are too short to tell.
+    ///   - entry: A message with integers.
+    ///   - transcript: The transcript to which it belongs.
+    /// - Returns: False when its rows are too short to be compared.
     /// - Throws: ``AttackError`` when the files cannot be read.
     mutating func add(_ entry: TranscriptEntry, of transcript: Transcript) throws(AttackError) -> Bool {
         guard entry.channels >= Self.channels else { return false }
@@ -114,7 +117,7 @@ public struct NearRows {
 extension TranscriptEntry {
     /// Whether it is a request with integers that may be padded.
     ///
-    /// Those of a permutation, or of an attention whose numbers were rounded, are no padded ones.
+    /// Those of a permutation, or of an attention whose values were rounded, are not.
     var isPaddedRows: Bool {
         direction == .received && elements == .uint32 && kind != .unlock && kind != .attention
     }

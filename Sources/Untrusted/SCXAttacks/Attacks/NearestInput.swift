@@ -1,15 +1,16 @@
 import SCXInference
 import SCXLink
 
-/// Matches what enters the first block with the vocabulary: for each row the token whose input is nearest.
+/// Compares the rows that enter the first block with the vocabulary, and takes for each row the token whose input is
+/// nearest.
 ///
-/// The attack that Yuan and others tested themselves (SCX, SIGCOMM 2025, section 6.3), on rows of
-/// `linear(0, queryKeyValue)`, or of `middle` from the first block on. Noise moves a row away from its token; the
-/// nearest is then the answer of a matched filter, the best there is for normal noise. Order stays unknown where rows
-/// were permuted.
+/// This is the attack that Yuan and others tested themselves (SCX, SIGCOMM 2025, section 6.3), on rows of
+/// `linear(0, queryKeyValue)`, or of `middle` when it begins with the first block. Noise moves a row away from its
+/// token's row; finding the nearest is then a matched filter, which is the best for normal noise. If rows were
+/// permuted, their order stays unknown.
 public struct NearestInput: Attack {
     public let name = "nearest-input"
-    /// Ranks kept of each row.
+    /// How many candidates are kept for each row.
     private let ranks = 16
 
     public init() {}

@@ -1,11 +1,11 @@
 import SCXInference
 import SCXLink
 
-/// Averages the rows of sessions that carried the same text, and matches the means with the vocabulary.
+/// Averages the rows of sessions that have the same text, and compares the means with the vocabulary.
 ///
-/// A10. Noise that is drawn anew each time shrinks with the root of the number of times that a text is sent: when a
-/// request is retried, edited or asked again. Works on rows whose order is known. Matched filters for one view are
-/// ``NearestInput``; noise that is not drawn anew falls to ``MaskPool``.
+/// A10. When a text is sent several times, because a request is retried, edited or asked again, noise that is drawn
+/// anew each time shrinks with the square root of that number. The attack needs rows whose order is known.
+/// ``NearestInput`` is the matched filter for a single view; ``MaskPool`` breaks noise that is not drawn anew.
 public struct NoiseAveraging: Attack {
     public let name = "averaging"
     private let ranks = 16

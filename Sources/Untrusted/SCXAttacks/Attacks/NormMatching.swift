@@ -1,11 +1,10 @@
 import SCXInference
 import SCXLink
 
-/// Finds tokens by the lengths of their heads, which no rotation or reflection of a head changes.
+/// Finds tokens by the Euclidean norms of their heads, which no rotation or reflection of a head changes.
 ///
-/// A6. In the first block the lengths of all heads of values and keys, neither of which the position changes, are a
-/// signature that is near unique for each token. Works on `attention` of the first block under any orthogonal map of
-/// each head.
+/// A6. In the first block the norms of all heads of values and keys, which do not depend on the position, identify
+/// nearly every token. It works on `attention` of the first block under any orthogonal map of each head.
 public struct NormMatching: Attack {
     public let name = "norms"
     private let ranks = 16
@@ -15,7 +14,8 @@ public struct NormMatching: Attack {
     public func run(on target: Target) throws(AttackError) -> Findings {
         let (model, size) = (target.model, target.configuration.headSize)
         var vocabulary = model.projectedVocabulary()
-        // Norms of heads come before the rotation, and with weights they change lengths: so they are applied.
+        // If the family has norms of heads, these are applied before the rotation and, with their weights, change
+        // lengths; so they are applied here too.
         let anywhere = [Int](repeating: 0, count: vocabulary.rows)
         model.rotate(
             &vocabulary, block: 0, positions: anywhere, queryHeads: target.configuration.headCount)
@@ -47,7 +47,7 @@ public struct NormMatching: Attack {
 }
 
 extension Matrix {
-    /// Rows that go on with those of another matrix.
+    /// Joins the rows with those of another matrix, side by side.
     func besides(_ other: Matrix) -> Matrix {
         precondition(rows == other.rows, "Matrix: rows side by side")
         var out: [Float] = []

@@ -1,17 +1,18 @@
 import SCXInference
 import SCXLink
 
-/// Searches all messages for rows under one pad, and reads tokens by their differences.
+/// Searches all messages for rows that have the same pad, and finds tokens by their differences.
 ///
-/// The oldest break of a one-time pad, and that of a scheme with one pad for all rows of a request: two rows under one pad
-/// differ by the difference of what was rounded, which is small in every channel. All rows of the transcript are
-/// compared, of any site, connection and run (``NearRows``).
+/// This is the oldest attack on a one-time pad, and breaks a scheme with one pad for all rows of a request. Two rows
+/// with the same pad differ by the difference of the rounded values, which is small in every channel. All rows of the
+/// transcript are compared, whatever their site, connection and run (``NearRows``).
 ///
-/// Rows of the first product then tell tokens. Where one of a group is known, so is the pad, and all others are in clear;
-/// else the difference of two is looked for among the differences of all tokens.
+/// Such rows of the first product identify tokens. If the token of one row of a group is known, so is the pad, and
+/// all other rows are in clear. Otherwise the difference of two rows is looked for among the differences of all
+/// tokens.
 public struct PadReuse: Attack {
     public let name = "pad-reuse"
-    /// What encoded values stay below, and so half of what their differences do: a power of two.
+    /// The bound on encoded values, a power of two; their differences are below twice as much.
     public let bound: UInt32
 
     public init(bound: UInt32 = 1 << 24) {
@@ -31,7 +32,7 @@ public struct PadReuse: Attack {
         let groups = search.groups.map { $0.map { places[$0] } }
         try read(groups, target, &findings)
         let pairs = groups.reduce(0) { $0 + $1.count * ($1.count - 1) / 2 }
-        // Independent rows pass with a chance of 2⁻⁶ in each of sixteen channels, at the usual bound.
+        // With the usual bound, independent rows pass with a probability of 2⁻⁶ in each of sixteen channels.
         findings.measures = [
             Measure("rows", Double(search.count)),
             Measure("rows under a pad that was used before", Double(groups.reduce(0) { $0 + $1.count - 1 })),
@@ -40,7 +41,7 @@ public struct PadReuse: Attack {
         return findings
     }
 
-    /// Finds tokens of rows that share their pad with others.
+    /// Finds the tokens of rows that have the same pad as others.
     private func read(
         _ groups: [[RingRows.Place]], _ target: Target, _ findings: inout Findings
     ) throws(AttackError) {
@@ -58,14 +59,15 @@ public struct PadReuse: Attack {
         }
     }
 
-    /// The pad of a group of rows of the first product, or nil.
+    /// The pad of a group of rows of the first product; nil when it cannot be found.
     private func pad(
         of places: [RingRows.Place], _ rows: RingRows, _ vocabulary: FixedPointVocabulary
     ) -> [UInt32]? {
         for place in places {
             guard let token = rows.known[place], let words = rows.words[place] else { continue }
             let pad = difference(words, vocabulary.row(token))
-            // What is taken for known need not be true: a second row must fit.
+            // A token that is taken for known need not be right, so the pad must give a valid token for a second row,
+            // too.
             let fits = places.contains { other in
                 other != place && vocabulary.token(difference(rows.words[other] ?? [], pad)) != nil
             }

@@ -1,12 +1,13 @@
 import SCXInference
 import SCXLink
 
-/// Learns the span of a few masks from known tokens, modulo 2³², and reads every row by what it has outside of it.
+/// Learns the space spanned by a few masks from known tokens, modulo 2³², and identifies every row by its part
+/// outside that space.
 ///
-/// A11 over the integers, as against precomputed bases of masks (Saini and others, <https://arxiv.org/abs/2602.11088>)
-/// and "Slalom at the Carnival" (CiC 2024): if pads are sums of P masks, the pads of more than P known rows span them all.
-/// Elimination modulo 2³² then makes the same of a row and of its token's integers, for every other row. Pads of
-/// independent uniform numbers never depend on each other, so it stops where they do not.
+/// A11 over the integers, against precomputed bases of masks (Saini and others, <https://arxiv.org/abs/2602.11088>)
+/// and "Slalom at the Carnival" (CiC 2024). If pads are sums of P masks, the pads of more than P known rows span them
+/// all. Elimination modulo 2³² then gives the same result for a row and for the integers of its token. Pads of
+/// independent uniform numbers are never linearly dependent, so the attack stops there.
 public struct PadSpan: Attack {
     public let name = "pad-span"
 
@@ -18,7 +19,7 @@ public struct PadSpan: Attack {
         let places = rows.known.keys.sorted {
             ($0.run, $0.connection, $0.number, $0.row) < ($1.run, $1.connection, $1.number, $1.row)
         }
-        // More masks than half of the channels would leave too little outside.
+        // With more masks than half of the channels, too little would remain outside their space.
         let limit = target.configuration.hiddenSize / 2
         var basis = RingBasis()
         var used = 0
@@ -31,7 +32,7 @@ public struct PadSpan: Attack {
         var findings = Findings()
         findings.measures = [
             Measure("known rows", Double(used)),
-            // Pads that are independent have as many dimensions as there are of them.
+            // Pads that are independent have as many dimensions as there are pads.
             Measure("dimensions of their pads", Double(basis.count), chance: Double(used)...Double(used)),
         ]
         guard basis.count < used else { return findings }
@@ -49,21 +50,21 @@ public struct PadSpan: Attack {
     }
 }
 
-/// Vectors modulo 2³² in echelon form: each has a channel, its pivot, where it is 1 and those after it are 0.
+/// Vectors modulo 2³² in echelon form: each has a pivot, a channel where it is 1 and where those after it are 0.
 ///
-/// A vector whose numbers are all even is a multiple of one that nobody saw; half of it is known modulo 2³¹, so from then
-/// on all are taken modulo that.
+/// A vector whose numbers are all even is a multiple of a vector that was not observed. Half of it is known modulo
+/// 2³¹, so from then on all vectors are taken modulo that.
 struct RingBasis {
     private var vectors: [(values: [UInt32], pivot: Int)] = []
-    /// One less than the modulus.
+    /// The modulus minus one.
     private var mask = UInt32.max
 
     var count: Int { vectors.count }
 
-    /// Adds a vector, unless it is a sum of multiples of those before.
+    /// Adds a vector, unless it is a linear combination of those before.
     mutating func add(_ vector: [UInt32]) {
         let rest = reduced(vector)
-        // Only an odd number has an inverse.
+        // Only odd numbers have an inverse.
         guard
             let pivot = rest.indices.min(by: {
                 rest[$0].trailingZeroBitCount < rest[$1].trailingZeroBitCount
@@ -76,7 +77,7 @@ struct RingBasis {
         vectors.append((rest.map { ($0 >> exponent) &* inverse & mask }, pivot))
     }
 
-    /// What is left of a vector when multiples of these have made it 0 at their pivots.
+    /// The rest of a vector after multiples of these were subtracted so that it is 0 at their pivots.
     func reduced(_ vector: [UInt32]) -> [UInt32] {
         var rest = vector
         for (values, pivot) in vectors {
@@ -87,7 +88,7 @@ struct RingBasis {
         return rest.map { $0 & mask }
     }
 
-    /// The inverse of an odd number, by Newton's iteration: each round doubles the bits that are right.
+    /// The inverse of an odd number, by Newton's iteration: each round doubles the number of right bits.
     private static func inverse(_ odd: UInt32) -> UInt32 {
         var x = odd
         for _ in 0..<5 { x = x &* (2 &- odd &* x) }

@@ -1,15 +1,15 @@
 import SCXInference
 import SCXLink
 
-/// Rows of integers of a transcript, and which of them enter the first block at known places of sessions.
+/// The rows of integers in a transcript, and which of them enter the first block at known positions of sessions.
 ///
-/// Those rows are what an adversary has all candidates for: see ``FixedPointVocabulary``.
+/// For those rows an adversary knows all candidates; see ``FixedPointVocabulary``.
 struct RingRows {
-    /// A row of a message.
+    /// The place of a row in the transcript.
     struct Place: Hashable {
         let run: Int
         let connection: UInt64
-        /// The request's number on its connection.
+        /// The number of the request on its connection.
         let number: UInt64
         let row: Int
 
@@ -19,10 +19,10 @@ struct RingRows {
         }
     }
 
-    /// Rows of the session under attack that enter the first block, in the order of their positions.
+    /// The rows of the session under attack that enter the first block, in the order of their positions.
     private(set) var own: [(position: Int, place: Place, words: [UInt32])] = []
-    /// Tokens that are known at such rows: in this session, in the attacker's own, and at the begin of all others, where
-    /// everybody writes the same.
+    /// The tokens that are known for such rows: in this session, in the attacker's own, and at the beginning of all
+    /// others, where everybody writes the same.
     private(set) var known: [Place: Int32] = [:]
     /// The rows of all sessions.
     private(set) var words: [Place: [UInt32]] = [:]

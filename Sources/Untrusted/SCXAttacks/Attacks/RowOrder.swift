@@ -1,18 +1,18 @@
 import SCXInference
 import SCXLink
 
-/// Where each position's row stands among permuted ones, found by joining two views of the same values.
+/// For each position its row among permuted ones, found by comparing two views of the same values.
 ///
-/// A3. A block's values appear once with permuted rows, as the answer of `linear(_, queryKeyValue)`, and once in
-/// natural order with permuted channels, in its `attention`. Sorting each head makes the two comparable. Rows without
-/// a partner are redundant.
+/// A3. A block's values appear once with permuted rows, as the answer to `linear(_, queryKeyValue)`, and once in
+/// natural order with permuted channels, in its `attention`. Sorting the values of each head makes the two
+/// comparable. Rows without a partner are redundant.
 public struct RowOrder: Sendable {
-    /// For each position of the step its row; nil where none fits.
+    /// For each position of the step its row; nil when none fits.
     public let rows: [Int?]
-    /// Rows that no position has.
+    /// How many rows belong to no position.
     public let redundant: Int
 
-    /// Joins the views of a block in a step; nil when the step lacks one.
+    /// Compares the two views of a block in a step; nil when the step does not have both.
     public init?(_ step: Step, layer: Int, _ views: Views) throws(AttackError) {
         guard let source = step.first(.linear, layer: layer, site: .queryKeyValue),
             let projected = try views.projected(of: source),
@@ -22,16 +22,17 @@ public struct RowOrder: Sendable {
         let c = views.configuration
         let start = (c.headCount + c.keyValueHeadCount) * c.headSize
         let first = projected.columns(start..<projected.columns).sortingGroups(of: c.headSize)
-        // Keys of earlier turns may stand before those of this step.
+        // Keys of earlier turns may come before those of this step.
         let own = attention.keyPositions.count - step.positions.count
         guard own >= 0 else { return nil }
         let second = attention.values.selecting(own..<attention.values.rows).sortingGroups(of: c.headSize)
         (rows, redundant) = Self.join(first, second)
     }
 
-    /// Pairs the rows of `second` with rows of `first`, nearest pairs first.
+    /// Pairs the rows of `second` with rows of `first`, beginning with the nearest pairs.
     static func join(_ first: Matrix, _ second: Matrix) -> (rows: [Int?], redundant: Int) {
-        // Candidates by their smallest value, which sorting put first: equal rows lie together.
+        // Candidates are ordered by their smallest value, which sorting has put first, so that equal rows are
+        // adjacent.
         let order = (0..<first.rows).sorted {
             first.values[$0 * first.columns] < first.values[$1 * first.columns]
         }
@@ -67,10 +68,10 @@ public struct RowOrder: Sendable {
     }
 }
 
-/// Undoes the row permutation of every block and tells redundant rows from real ones.
+/// Undoes the row permutation of every block and distinguishes redundant rows from real ones.
 ///
-/// A3 as an attack of its own: how much order and redundancy hide. The tokens come from
-/// ``VocabularyMatching`` on the joined rows.
+/// A3 as an attack of its own: it measures how much order and redundancy hide. ``VocabularyMatching`` finds the
+/// tokens of the joined rows.
 public struct JoinedViews: Attack {
     public let name = "joined-views"
 

@@ -1,11 +1,12 @@
 import SCXInference
 import SCXLink
 
-/// Tests which tokens' rows lie in the space that the observed rows span, which mixing rows cannot change.
+/// Tests for each token whether its row is in the space that the observed rows span, which mixing rows does not
+/// change.
 ///
-/// A7, against left mixing with shields as in GELO (<https://arxiv.org/abs/2603.05035>): the row space of A·[H; S]
-/// holds every row of H, whatever A is, as long as there are fewer rows than channels. The first block gives the set
-/// of tokens; a later one, by the search of ``VocabularyMatching``, their order.
+/// A7, against mixing rows with each other and with shields as in GELO (<https://arxiv.org/abs/2603.05035>): the row
+/// space of A·[H; S] contains every row of H, whatever A is, as long as there are fewer rows than channels. The first
+/// block gives the set of tokens; a later block gives their order, by the search of ``VocabularyMatching``.
 public struct RowSpace: Attack {
     public var name: String { layer == 0 ? "row-space" : "row-space-\(layer)" }
     /// The block whose mixed inputs are tested.
@@ -24,7 +25,7 @@ public struct RowSpace: Attack {
             for row in 0..<rows.rows { basis.add(rows[row]) }
             guard let space = basis.matrix else { continue }
             if layer > 0 {
-                // Nobody tells how many rows are shields: all are taken for tokens, and the search ends by itself.
+                // It is not known how many rows are shields, so all are taken for tokens; the search ends by itself.
                 let zero = Matrix(
                     rows: 1, columns: rows.columns, values: .init(repeating: 0, count: rows.columns))
                 let observation = Observation(

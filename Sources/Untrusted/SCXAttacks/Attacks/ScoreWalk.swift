@@ -1,11 +1,12 @@
 import SCXInference
 import SCXLink
 
-/// Finds tokens one after the other by attention scores, the least that an orthogonal map of heads leaves.
+/// Finds tokens one after the other by attention scores, which an orthogonal map of each head does not change.
 ///
-/// A6. In the first block the score of positions i and j is a function of their tokens and of i − j. With the tokens
-/// before i known, each candidate for i predicts a row of scores over all heads; the nearest row wins. Works on
-/// `attention` of the first block, of which it uses products of queries and keys alone, or anything that leaves those.
+/// A6. In the first block the score of positions i and j is a function of their tokens and of i − j. When the tokens
+/// before i are known, each candidate for i predicts a row of scores over all heads, and the candidate whose row is
+/// nearest is taken. The attack works on `attention` of the first block, of which it uses only products of queries
+/// and keys, so on anything that leaves those unchanged.
 public struct ScoreWalk: Attack {
     public let name = "scores"
     private let ranks = 16
@@ -20,7 +21,7 @@ public struct ScoreWalk: Attack {
         else { throw .nothingToAttack("no queries and keys of the first block from the first position on") }
         var findings = Findings()
         let heads = c.headCount
-        // Keys of the tokens found so far, turned: [position, keyValueHeads · headSize].
+        // The keys of the tokens found so far, after the rotation: [position, keyValueHeads · headSize].
         var found: [Float] = []
         for position in rows.keyPositions {
             let i = position - rows.keyPositions.lowerBound
@@ -28,7 +29,7 @@ public struct ScoreWalk: Attack {
             var candidates = model.projectedVocabulary()
             let positions = [Int](repeating: position, count: candidates.rows)
             model.rotate(&candidates, block: 0, positions: positions, queryHeads: heads)
-            // The scores with earlier keys, then each candidate's with itself.
+            // The scores with earlier keys, then each candidate's score with its own key.
             var predicted = candidates.columns(0..<model.queryWidth)
             let own = selfScores(candidates, c.headSize, heads, c.keyValueHeadCount)
             if i > 0 {
@@ -61,7 +62,8 @@ public struct ScoreWalk: Attack {
         return out
     }
 
-    /// The observed scores as ``predicted(_:_:_:)`` and ``selfScores(_:_:_:_:)`` have them: own scores last.
+    /// The observed scores in the order of ``predicted(_:_:_:)`` and ``selfScores(_:_:_:_:)``, in which a token's own
+    /// scores are last.
     private func reordered(_ scores: [Float], keys: Int, heads: Int) -> Matrix {
         var out: [Float] = []
         for head in 0..<heads { out += scores[head * keys..<(head + 1) * keys - 1] }
@@ -69,7 +71,7 @@ public struct ScoreWalk: Attack {
         return Matrix(rows: 1, columns: out.count, values: out)
     }
 
-    /// Each candidate's products of its queries with its own keys, `[candidates, heads]`.
+    /// The products of each candidate's queries with its own keys, `[candidates, heads]`.
     private func selfScores(_ rows: Matrix, _ size: Int, _ heads: Int, _ kvHeads: Int) -> Matrix {
         var out: [Float] = []
         out.reserveCapacity(rows.rows * heads)
@@ -86,13 +88,13 @@ public struct ScoreWalk: Attack {
         return Matrix(rows: rows.rows, columns: heads, values: out)
     }
 
-    /// Products of each candidate's queries with earlier keys, `[candidates, heads · keys]`.
+    /// The products of each candidate's queries with earlier keys, `[candidates, heads · keys]`.
     private func predicted(
         _ queries: Matrix, _ keys: Matrix, _ target: Target
     ) throws(AttackError) -> Matrix {
         let (c, size) = (target.configuration, target.configuration.headSize)
         let perKey = c.headCount / c.keyValueHeadCount
-        // One matrix with the keys of each head in that head's channels and zeros elsewhere.
+        // One matrix with each head's keys in that head's channels, and zeros elsewhere.
         var weights = [Float](repeating: 0, count: c.headCount * keys.rows * queries.columns)
         for head in 0..<c.headCount {
             for row in 0..<keys.rows {

@@ -1,13 +1,15 @@
 import SCXInference
 import SCXLink
 
-/// Solves for how often each token occurs from the second moment of the rows, which orthogonal mixing does not change.
+/// Computes how often each token occurs from the second moment of the rows, which orthogonal mixing of rows does not
+/// change.
 ///
-/// A8. For orthogonal A, (A·H)ᵀ(A·H) = HᵀH = Σ c(v)·e(v)e(v)ᵀ over the tokens, one linear equation for each of them:
-/// `Σ_u (e(u)·e(v))² c(u) = ‖(A·H) e(v)‖²`. A row permutation is such an A. Solved for counts that are not negative.
+/// A8. For orthogonal A, (A·H)ᵀ(A·H) = HᵀH = Σ c(v)·e(v)e(v)ᵀ over the tokens v, which gives one linear equation for
+/// each token: `Σ_u (e(u)·e(v))² c(u) = ‖(A·H) e(v)‖²`. A row permutation is such an A. The equations are solved for
+/// counts that are not negative.
 public struct SecondMoment: Attack {
     public let name = "second-moment"
-    /// Tokens that enter the equations at most; those with the largest right side.
+    /// The most tokens in the equations; those with the largest right sides are taken.
     private let limit = 4096
 
     public init() {}
@@ -30,7 +32,7 @@ public struct SecondMoment: Attack {
         var findings = Findings()
         findings.candidatesTried = tokens.count
         for i in counts.indices.sorted(by: { counts[$0] > counts[$1] }) {
-            // The rows are as many as the tokens that made them, redundant ones included.
+            // There are as many rows as tokens that made them, including redundant ones.
             let left = rows.rows - findings.bag.count
             let count = Int(min(max(0, counts[i].rounded()), Float(left)))
             guard count > 0 else { break }
@@ -39,7 +41,7 @@ public struct SecondMoment: Attack {
         return findings
     }
 
-    /// The counts c ≥ 0 for which K c is nearest to b, by descent along one coordinate after the other.
+    /// The counts c ≥ 0 for which K c is nearest to b, by coordinate descent.
     private func solve(_ k: [Float], _ b: [Float]) -> [Float] {
         let n = b.count
         var counts = [Float](repeating: 0, count: n)
@@ -50,7 +52,7 @@ public struct SecondMoment: Attack {
                 let diagonal = k[j * n + j]
                 guard diagonal > 0 else { continue }
                 let change = max(-counts[j], rest[j] / diagonal)
-                // Small changes of counts that are to be rounded are not worth a row of K.
+                // Counts will be rounded, so a small change is not worth computing with a row of K.
                 guard abs(change) > 1e-3 else { continue }
                 counts[j] += change
                 largest = max(largest, abs(change))

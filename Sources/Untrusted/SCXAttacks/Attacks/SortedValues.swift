@@ -3,10 +3,11 @@ import SCXLink
 
 /// Finds tokens by the sorted values of their heads, which a permutation of channels does not change.
 ///
-/// A1. Kim's experiments with permuted activations broke STIP so
+/// A1. Kim's experiments with permuted activations broke STIP in this way
 /// (<https://github.com/JiseungKim90/permutation-confidentiality-experiments>); the full sorted row is the maximal
-/// invariant. Works on queries, keys and values of the first block's `attention`, which stand in their natural order:
-/// values depend on the token alone; keys and queries, turned by the position, settle what values leave open.
+/// invariant. It works on queries, keys and values of the first block's `attention`, whose rows are in natural order.
+/// Values depend on the token alone. If several tokens have the same values, keys and queries, which also depend on
+/// the position, decide between them.
 public struct SortedValues: Attack {
     public let name = "sorted-values"
     private let ranks = 16

@@ -1,16 +1,16 @@
 import SCXInference
 import SCXLink
 
-/// Puts tokens whose order is unknown into the order that the model itself finds most likely.
+/// Puts tokens whose order is unknown into the order that the model finds most likely.
 ///
-/// The unscrambling of SCX (SIGCOMM 2025, section 6.3), there with GPT-4o; here the served model scores orders, by a
-/// beam search and then by exchanging pairs as long as that helps (simulated annealing at a falling temperature).
-/// The tokens are those of ``NearestInput``.
+/// This is the unscrambling of SCX (SIGCOMM 2025, section 6.3), which was done with GPT-4o there. Here the served
+/// model scores orders, by a beam search and then by exchanging pairs as long as that helps (simulated annealing at a
+/// falling temperature). The tokens are those that ``NearestInput`` finds.
 public struct Unscrambling: Attack {
     public let name = "unscrambling"
     public let beam: Int
     public let swaps: Int
-    /// Tokens of a session at most: the work grows with the square.
+    /// The most tokens of a session, since the work grows with the square.
     private let longest = 64
 
     public init(beam: Int = 4, swaps: Int = 100) { (self.beam, self.swaps) = (beam, swaps) }
@@ -26,7 +26,7 @@ public struct Unscrambling: Attack {
             throw .nothingToAttack("no rows in unknown order, or more than \(longest)")
         }
         let scorer = Scorer(model: target.model)
-        // A path and the tokens that it has left.
+        // A path, and the tokens that are left for it.
         var paths: [(tokens: [Int32], left: [Int32], score: Float)] = [([], bag, 0)]
         var findings = Findings()
         for position in 0..<min(step.positions.count, bag.count) {
@@ -65,11 +65,11 @@ public struct Unscrambling: Attack {
         return findings
     }
 
-    /// Log probabilities that the model gives.
+    /// Log-probabilities by the model.
     private struct Scorer {
         let model: PublicModel
 
-        /// Of every token after each of these beginnings, which are equally long.
+        /// Of every token after each of these beginnings, which must have the same length.
         func next(_ beginnings: [[Int32]]) throws(AttackError) -> [[Float]] {
             guard beginnings.contains(where: { !$0.isEmpty }) else {
                 return beginnings.map { _ in [Float](repeating: 0, count: model.vocabularySize) }
@@ -128,7 +128,7 @@ public struct Unscrambling: Attack {
     }
 }
 
-/// Random numbers of no secrecy (Steele, Lea and Flood 2014).
+/// Random numbers that need not be secret (Steele, Lea and Flood 2014).
 private struct SplitMix {
     var state: UInt64
 

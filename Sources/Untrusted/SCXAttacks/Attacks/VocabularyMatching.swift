@@ -1,33 +1,35 @@
 import SCXInference
 import SCXLink
 
-/// Finds tokens one after the other, by running the model on every candidate and comparing what each makes of a stage.
+/// Finds tokens one after the other, by running the model on every candidate and comparing what each gives at a stage
+/// of the model.
 ///
-/// A4. Thomas and others, "Hidden No More", ICML 2025 (<https://arxiv.org/abs/2505.18332>), and the collision attack of
-/// "Shadow in the Cache", NDSS 2026 (<https://arxiv.org/abs/2508.09442>). Candidates come in the order of the model's
-/// own next-token probabilities, in batches; the first that fits is taken. Rows in unknown order are matched against
-/// all that are left, rows with permuted channels by their sorted heads.
+/// A4: Thomas and others, "Hidden No More", ICML 2025 (<https://arxiv.org/abs/2505.18332>), and the collision attack
+/// of "Shadow in the Cache", NDSS 2026 (<https://arxiv.org/abs/2508.09442>). Candidates are tried in batches, in the
+/// order of the model's own next-token probabilities, and the first that fits is taken. If the order of the rows is
+/// unknown, a candidate is compared with all rows that are left; if channels are permuted, with the sorted values of
+/// the heads.
 public struct VocabularyMatching: Attack {
-    /// Which rows it compares with.
+    /// With which rows the attack compares candidates.
     public enum View: String, CaseIterable, Sendable {
         /// Inputs of a block's queries, keys and values, in unknown order.
         case inputs
-        /// The same after the order was found by joining views: see ``RowOrder``.
+        /// The same rows, whose order was found by comparing views; see ``RowOrder``.
         case joinedInputs = "joined-inputs"
         /// Inputs of a block's feed-forward network, in unknown order.
         case feedForward = "feed-forward"
-        /// Keys and values that the worker was given the order of.
+        /// Keys and values whose order the worker was given.
         case sharedKeysAndValues = "shared-kv"
-        /// Keys and values of a block's attention, channels permuted inside the heads.
+        /// Keys and values of a block's attention, with channels permuted inside the heads.
         case attention
         /// Rows of `middle`, in clear.
         case middle
-        /// Its answers.
+        /// The answers to `middle`.
         case answers
     }
 
     public let view: View
-    /// The block that is looked at, or the lowest that has such rows.
+    /// The block whose rows are used; nil for the lowest that has such rows.
     public let layer: Int?
 
     public var name: String { "vocabulary-\(view.rawValue)" + (layer.map { "-\($0)" } ?? "") }
@@ -50,7 +52,8 @@ public struct VocabularyMatching: Attack {
     private func observations(_ target: Target) throws(AttackError) -> [Observation] {
         var found: [Observation] = []
         for step in target.session.steps {
-            // The rows of generated tokens go in clear somewhere, which is better than any other view of them.
+            // The rows of generated tokens are sent in clear at some place, which is better than any other view of
+            // them.
             if view != .answers, let observation = try generation(step, target) {
                 found.append(observation)
             } else if let observation = try observation(step, target) {
@@ -60,7 +63,7 @@ public struct VocabularyMatching: Attack {
         return found
     }
 
-    /// What any view of a generated token's step gives away: its rows go in clear from the first block on.
+    /// The rows of a generated token's step, whatever the view: they are in clear from the first block on.
     private func generation(_ step: Step, _ target: Target) throws(AttackError) -> Observation? {
         guard step.isGeneration else { return nil }
         for exchange in step.exchanges {
@@ -138,10 +141,9 @@ public struct VocabularyMatching: Attack {
         }
     }
 
-    /// The exchange of the wished layer, or of the lowest.
+    /// The exchange of the chosen layer, or of the lowest layer that has one.
     ///
-    /// The first block's inputs carry noise, so those of `inputs`
-    /// begin with the second where there is one.
+    /// The first block's inputs have noise, so for `inputs` the lowest is the second block, if there is one.
     private func exchange(_ step: Step, _ kind: MessageKind, site: Site? = nil) -> Exchange? {
         if let layer { return step.first(kind, layer: layer, site: site) }
         let all = step.exchanges.filter { $0.kind == kind && (site == nil || $0.site == site) }
@@ -150,16 +152,20 @@ public struct VocabularyMatching: Attack {
     }
 }
 
-/// Rows of a stage that the tokens of some positions made.
+/// Rows at a stage of the model, which the tokens of some positions gave.
 struct Observation {
     let stage: Stage
     let rows: Matrix
     let positions: Range<Int>
-    /// Whether row i is that of position i; else rows have no order, and some may be redundant.
+    /// Whether row i belongs to position i.
+    ///
+    /// If not, the rows' order is unknown, and some may be redundant.
     let isOrdered: Bool
-    /// Channels of the groups that are compared sorted; nil when channels stand in their order.
+    /// The number of channels of the groups that are sorted before comparing; nil when channels are in their own
+    /// order.
     let sortedBy: Int?
-    /// A basis of a space whose part is taken from candidates before they are compared, with row 0 for all positions.
+    /// An orthonormal basis of a space; candidates are compared by their parts outside it, with row 0 for all
+    /// positions.
     let outside: Matrix?
 
     init(

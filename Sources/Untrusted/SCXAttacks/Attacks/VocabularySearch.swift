@@ -1,6 +1,7 @@
 import SCXInference
 
-/// The search of ``VocabularyMatching``: grows a prefix token by token so that the model makes the observed rows of it.
+/// The search of ``VocabularyMatching``: it extends a prefix token by token so that the model gives the observed rows
+/// for it.
 struct VocabularySearch {
     private let model: PublicModel
     private let known: [Int: Int32]
@@ -9,11 +10,11 @@ struct VocabularySearch {
     private let ranks = 16
     /// The model's logits for the next token; empty before the first.
     private var logits: [Float] = []
-    /// The space of the rows of tokens found, where only the space of all rows was seen.
+    /// The space of the rows of the tokens found so far, used when only the space of all rows was observed.
     private var found = Basis()
-    /// A candidate is taken at once when its distance is below this share of the median candidate's.
+    /// A candidate is taken at once when its distance is below this share of the median candidate's distance.
     private var tolerance: Float = 0.01
-    /// By stage: what each token would make of it without any before it, roughly.
+    /// For each stage, roughly what each token would give there without any token before it.
     private var tables: [Stage: RowIndex] = [:]
 
     init(_ model: PublicModel, known: [Int: Int32]) {
@@ -24,10 +25,11 @@ struct VocabularySearch {
 
     /// Finds the tokens of an observation's positions.
     ///
-    /// - Returns: False when they do not follow those found before, so that nothing later can be found either.
+    /// - Returns: False when its positions do not follow those found before, so that nothing later can be found
+    ///   either.
     mutating func run(_ observation: Observation) throws(AttackError) -> Bool {
         guard observation.positions.lowerBound == prefix.tokens.count else {
-            // Positions that were seen before, as when a worker was replaced, bring nothing new.
+            // Positions that were found before, as when a worker was replaced, bring nothing new.
             return observation.positions.upperBound <= prefix.tokens.count
         }
         let index = try RowIndex(observation.rows, pool: model.pool)
@@ -36,16 +38,17 @@ struct VocabularySearch {
             let candidates = order(position)
             let row = observation.outside != nil ? 0 : observation.isOrdered ? i : nil
             let match = try best(candidates, observation, index, row: row, unused)
-            // Where only a space was seen, nobody says where the text ends: nothing new fits any more.
+            // If only a space was observed, the length of the text is not known; it has ended when no new token fits
+            // any more.
             if observation.outside != nil, known[position] == nil, match.ratio > 0.3 { return false }
             if !observation.isOrdered { unused.remove(match.row) }
             var ranked = match.ranked
             if let known = known[position], ranked[0] != known, match.ratio > tolerance {
-                // What everybody knows counts more than what fits badly, and less than what fits well: a prompt
+                // A known token is preferred to one that fits badly, but not to one that fits well, because a prompt
                 // need not be written with the template.
                 ranked = [known]
             } else if ranked[0] == known[position] {
-                // How near the right token comes tells what rounding and noise do.
+                // The distance of the right token shows how much rounding and noise there is.
                 tolerance = min(0.3, max(tolerance, 4 * match.ratio))
             }
             findings.positions[position] = ranked
@@ -58,7 +61,7 @@ struct VocabularySearch {
         return true
     }
 
-    /// All tokens, the model's most likely first, and a known one before all.
+    /// All tokens, the known one first, then by the model's probability.
     private func order(_ position: Int) -> [Int32] {
         var tokens: [Int32]
         if logits.isEmpty {
@@ -74,7 +77,7 @@ struct VocabularySearch {
         return tokens
     }
 
-    /// Tokens whose rows, without any context, are among the nearest to these observed ones.
+    /// Tokens whose rows, without any context, are among the nearest to these observed rows.
     private mutating func hints(_ observation: Observation, _ rows: [Int]) throws(AttackError) -> Set<Int32> {
         guard observation.sortedBy == nil, observation.outside == nil else { return [] }
         let table: RowIndex
@@ -93,11 +96,11 @@ struct VocabularySearch {
     private struct Best {
         var ranked: [Int32]
         var row: Int
-        /// Its distance as a share of the median candidate's.
+        /// Its distance as a share of the median candidate's distance.
         var ratio: Float
     }
 
-    /// The candidates whose rows come nearest to the observed row, or to any unused one.
+    /// The candidates whose rows are nearest to the observed row, or to any unused row.
     private mutating func best(
         _ order: [Int32], _ observation: Observation, _ index: RowIndex, row: Int?, _ unused: Set<Int>
     ) throws(AttackError) -> Best {
@@ -106,7 +109,7 @@ struct VocabularySearch {
         var medians: [Int: Float] = [:]
         var start = 0
         var size = 64
-        // Order does not matter, but two runs shall find the same.
+        // The order does not matter, but every run should find the same.
         let rows = row.map { [$0] } ?? unused.sorted()
         guard !rows.isEmpty else { return Best(ranked: [candidates[0]], row: 0, ratio: 1) }
         while start < candidates.count {
@@ -117,8 +120,8 @@ struct VocabularySearch {
             var made = try prefix.rows(of: batch, at: observation.stage)
             if let group = observation.sortedBy { made = made.sortingGroups(of: group) }
             if let space = observation.outside {
-                // A repeated beginning makes the rows of the beginning again, which lie in the space too: what counts
-                // is what a row has outside the space, compared with what is new in it.
+                // A text that begins again gives the rows of its beginning again, which are in the space too. What
+                // counts is a row's part outside the space, compared with its part that is new in it.
                 let new =
                     try found.matrix.map { basis throws(AttackError) in try made.outside(basis, model.pool) }
                     ?? made
@@ -128,10 +131,11 @@ struct VocabularySearch {
             for row in rows {
                 let column = (0..<batch.count).map { distances.values[$0 * index.rows.rows + row] }
                 guard let nearest = column.indices.min(by: { column[$0] < column[$1] }) else { continue }
-                // The first batch's median serves for all: it is of wrong candidates but for at most one.
+                // The median of the first batch is used for all, since all but at most one of its candidates are
+                // wrong.
                 let median = medians[row] ?? column.sorted()[column.count / 2]
                 medians[row] = median
-                // Approximate distances find the few that are worth an exact one.
+                // Approximate distances select the few candidates whose exact distance is computed.
                 let few =
                     row == rows.first && rows.count == 1
                     ? column.indices.sorted { column[$0] < column[$1] }.prefix(ranks) : [nearest]
@@ -142,7 +146,7 @@ struct VocabularySearch {
             }
             if all.contains(where: { $0.ratio < tolerance }) { break }
             if start == batch.count {
-                // What the model expects comes first, then what the rows themselves look like, then all others.
+                // First come the tokens that the model expects, then those whose rows are similar, then all others.
                 let near = try hints(observation, rows).subtracting(batch)
                 let first = candidates.prefix(batch.count)
                 candidates = first + near.sorted() + candidates[batch.count...].filter { !near.contains($0) }
@@ -167,7 +171,7 @@ extension Matrix {
         return Matrix(rows: rows, columns: columns, values: zip(values, inside.values).map { $0 - $1 })
     }
 
-    /// Each row divided by the root of its number.
+    /// Each row divided by the square root of the number that belongs to it.
     fileprivate func dividing(by squares: [Float]) -> Matrix {
         var out = values
         for i in out.indices { out[i] /= max(squares[i / columns], .leastNormalMagnitude).squareRoot() }

@@ -1,18 +1,20 @@
 import SCXInference
 
-/// What each token's row becomes before profile `sealed` adds a pad to it at the first product: integers that everybody
-/// can compute.
+/// The integers to which each token's row is rounded before profile `sealed` adds a pad to it at the first product;
+/// everybody can compute them.
 ///
-/// An embedding, a norm, and a rounding by a rule that depends on the public weights alone: an adversary who gets
-/// anything of these integers, a difference of two rows or a part outside some space, finds the tokens by it.
+/// They come from the embedding, a norm, and rounding by a rule that depends on public weights alone. An adversary
+/// who learns anything about these integers, such as a difference of two rows or a part outside some space, can find
+/// the tokens by it.
 public struct FixedPointVocabulary: Sendable {
     /// `[tokens, channels]`, row-major, modulo 2³².
     private let values: [UInt32]
     private let channels: Int
-    /// Tokens in the order of their first channel, read as signed.
+    /// Tokens in the order of their first channel, read as a signed number.
     private let order: [Int32]
     private let firsts: [Int32]
-    /// How far the trusted side's integers may be from these: it may sum norms in another order.
+    /// How much the trusted side's integers may differ from these, because it may add the terms of norms in another
+    /// order.
     static let slack: UInt32 = 64
 
     public var count: Int { order.count }
@@ -45,7 +47,7 @@ public struct FixedPointVocabulary: Sendable {
         values[Int(token) * channels..<(Int(token) + 1) * channels]
     }
 
-    /// The token whose integers these are, but for rounding; nil when there is none.
+    /// The token whose integers these are, except for rounding; nil when there is none.
     func token(_ row: [UInt32]) -> Int32? {
         precondition(row.count == channels, "FixedPointVocabulary: width")
         let first = Int64(Int32(bitPattern: row[0]))
@@ -62,14 +64,15 @@ public struct FixedPointVocabulary: Sendable {
         return nil
     }
 
-    /// The two tokens whose rows differ by this; nil when none or several do, as for a difference of nothing.
+    /// The two tokens whose rows have this difference; nil when there are none or several, as for a difference of
+    /// zero.
     func pair(difference: [UInt32]) -> (first: Int32, second: Int32)? {
         guard !difference.allSatisfy({ Int32(bitPattern: $0).magnitude <= Self.slack }) else { return nil }
         var found: (first: Int32, second: Int32)?
         for first in 0..<Int32(order.count) {
             let other = zip(row(first), difference).map { $0 &- $1 }
             guard let second = token(other) else { continue }
-            // Tokens that nobody trained may have equal rows, which leave the same pad.
+            // Tokens that were never trained may have equal rows, with which the pad is the same.
             if let found, !isNear(Array(row(found.first)), row(first)) { return nil }
             found = found ?? (first, second)
         }

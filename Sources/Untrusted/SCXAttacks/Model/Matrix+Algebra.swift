@@ -30,17 +30,17 @@ extension Matrix {
 struct Basis {
     private(set) var vectors: [[Double]] = []
 
-    /// Adds a vector's part outside the space spanned so far.
+    /// Adds the part of a vector that is outside the space spanned so far.
     ///
     /// - Parameters:
-    ///   - vector: What is added.
-    ///   - tolerance: A part smaller than this share of the vector counts as none.
-    /// - Returns: Whether it had such a part.
+    ///   - vector: The vector.
+    ///   - tolerance: A part smaller than this share of the vector counts as zero.
+    /// - Returns: Whether the vector had such a part.
     @discardableResult
     mutating func add(_ vector: ArraySlice<Float>, tolerance: Double = 1e-5) -> Bool {
         var rest = vector.map { Double($0) }
         let length = norm(rest)
-        // Twice, since after the first time rounding leaves what it was meant to remove.
+        // It is done twice, since rounding leaves some of the part that the first time was to remove.
         for _ in 0..<2 { remove(from: &rest) }
         let left = norm(rest)
         guard left > tolerance * length, left > 0 else { return false }
@@ -48,7 +48,7 @@ struct Basis {
         return true
     }
 
-    /// Takes away the part of a vector that lies in the space.
+    /// Subtracts the part of a vector that is in the space.
     func remove(from vector: inout [Double]) {
         for base in vectors {
             var product = 0.0
@@ -66,7 +66,7 @@ struct Basis {
     private func norm(_ vector: [Double]) -> Double { vector.reduce(0) { $0 + $1 * $1 }.squareRoot() }
 }
 
-/// The Cholesky factor of a positive definite matrix, to solve equations with.
+/// The Cholesky factor of a positive definite matrix, by which equations are solved.
 struct Cholesky {
     private let size: Int
     /// Lower triangle, row-major.

@@ -1,16 +1,16 @@
 import SCXInference
 
-/// Where in the model rows are that an attacker compares with.
+/// The place in the model at which rows are compared.
 public enum Stage: Hashable, Sendable {
-    /// The residual stream that enters a block; that of the block after the last leaves the model.
+    /// The residual stream that enters a block; with the number of blocks, the one that leaves the last block.
     case hidden(Int)
-    /// Its norm: what a block's queries, keys and values are computed from.
+    /// That stream after the norm, from which a block's queries, keys and values are computed.
     case normed(Int)
-    /// `k | v` of a block, before the rotation.
+    /// The keys and values, `k | v`, of a block, before the rotation.
     case keysAndValues(Int)
-    /// `k | v` of a block after the rotation.
+    /// The keys and values, `k | v`, of a block, after the rotation.
     case rotated(Int)
-    /// What a block's attention gives, before its output product.
+    /// The result of a block's attention, before its output product.
     case attended(Int)
     /// The residual stream that enters a block's feed-forward network.
     case afterAttention(Int)
@@ -24,7 +24,8 @@ public enum Stage: Hashable, Sendable {
     }
 }
 
-/// The tokens found so far, with the model's cache of them, and what any next token would make of each stage.
+/// The tokens found so far, with the model's KV cache for them, and the rows that any next token would give at each
+/// stage.
 final class Prefix {
     private let model: PublicModel
     private let cache: KVCache
@@ -38,7 +39,7 @@ final class Prefix {
 
     /// Adds a token.
     ///
-    /// - Returns: The logits of the next.
+    /// - Returns: The logits of the next token.
     @discardableResult
     func append(_ token: Int32) throws(AttackError) -> [Float] {
         var hidden = Array(model.embedding[Int(token)])
@@ -55,7 +56,7 @@ final class Prefix {
         return model.decoder.logits(hidden.span, workspace: &workspace)
     }
 
-    /// The rows at a stage of candidates for the next token, one row each; the products are batched.
+    /// The rows at a stage for candidates for the next token, one row each; the products are computed in batches.
     func rows(of candidates: [Int32], at stage: Stage) throws(AttackError) -> Matrix {
         var hidden = model.embedding.selecting(candidates.map { Int($0) })
         for block in 0..<stage.block {
@@ -113,7 +114,7 @@ final class Prefix {
         return Matrix(rows: rows.rows, columns: model.queryWidth, values: out)
     }
 
-    /// What a block's attention adds to the residual stream.
+    /// Computes what a block's attention adds to the residual stream.
     private func attention(
         _ hidden: Matrix, _ block: Int, _ candidates: [Int32]
     ) throws(AttackError) -> Matrix {

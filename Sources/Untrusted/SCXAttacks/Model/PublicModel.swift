@@ -1,14 +1,15 @@
 public import SCXInference
 import Synchronization
 
-/// What everybody knows of the served model: weights, embedding table, and what follows from them for each token.
+/// What everybody knows of the served model: the weights, the embedding table, and what can be computed from them for
+/// each token.
 ///
-/// Tables over the vocabulary are computed when they are first used, and kept.
+/// Tables over the vocabulary are computed when they are first used, and then kept.
 public final class PublicModel: Sendable {
     public let decoder: Decoder
     /// The embedding table, `[vocabulary, hidden]`.
     public let embedding: Matrix
-    /// The norm before the attention of each block, and the norms of its heads where the family has them.
+    /// The norm before the attention of each block; the norms of its heads, if the family has them, follow.
     let attentionNorms: [[Float]]
     let headNorms: [(queries: [Float], keys: [Float])]
     /// `[outputs, hidden]` of the first block's queries, keys and values; biases apart.
@@ -31,8 +32,8 @@ public final class PublicModel: Sendable {
     /// Opens a model directory.
     ///
     /// - Parameters:
-    ///   - directory: Of Hugging Face.
-    ///   - format: As the attacked worker holds its weights; its hello tells.
+    ///   - directory: A model directory in Hugging Face's layout.
+    ///   - format: How the attacked worker holds its weights, as its hello says.
     ///   - pool: Threads that compute.
     /// - Throws: ``AttackError/model(_:)`` that names the file.
     public convenience init(
@@ -100,9 +101,9 @@ public final class PublicModel: Sendable {
         return table
     }
 
-    /// What each token would make of a stage if no block before it added anything: a guess that costs no search.
+    /// What each token would give at a stage if no block before it added anything: a guess without a search.
     ///
-    /// Nil where that is no guess at all.
+    /// Nil for stages where that would be no useful guess.
     func withoutContext(_ stage: Stage) -> Matrix? {
         switch stage {
         case .hidden, .afterAttention: return embedding
@@ -117,7 +118,7 @@ public final class PublicModel: Sendable {
         }
     }
 
-    /// The integers that each token's row is rounded to before the first product of profile `sealed`.
+    /// The integers to which each token's row is rounded before the first product of profile `sealed`.
     public func fixedPointVocabulary() throws(AttackError) -> FixedPointVocabulary {
         if let table = tables.withLock({ $0.fixedPoint }) { return table }
         let loaded: (weights: PackedMatrix, bias: [Float])
@@ -140,11 +141,12 @@ public final class PublicModel: Sendable {
         return index
     }
 
-    /// Applies norms of heads and rotation to rows of queries, keys and values of a block, as the trusted side does.
+    /// Applies norms of heads and the rotation to rows of queries, keys and values of a block, as the trusted side
+    /// does.
     ///
     /// - Parameters:
     ///   - rows: `[rows, q | k | v]`, or `[rows, k | v]` when `queryHeads` is 0.
-    ///   - block: Whose norms apply.
+    ///   - block: The block whose norms are applied.
     ///   - positions: One for each row.
     ///   - queryHeads: Heads of queries in a row.
     public func rotate(_ rows: inout Matrix, block: Int, positions: some Collection<Int>, queryHeads: Int) {

@@ -1,9 +1,10 @@
 public import SCXInference
 
-/// Rows that are searched for the nearest to a query, by matrix products.
+/// Finds among many rows those nearest to a query, by matrix products.
 ///
-/// `‖q − r‖² = ‖q‖² + ‖r‖² − 2 q·r` over all rows is one product; the best are measured again exactly. What all rows
-/// have in common is taken off first, which is most of a hidden state and would drown the differences.
+/// `‖q − r‖² = ‖q‖² + ‖r‖² − 2 q·r` over all rows takes one product; the distances of the best rows are then computed
+/// exactly. The mean of all rows is subtracted first, since it is most of a hidden state and would hide the
+/// differences.
 public final class RowIndex: Sendable {
     public struct Match: Equatable, Sendable {
         public let row: Int
@@ -35,7 +36,7 @@ public final class RowIndex: Sendable {
         negativeSquares = centred.squares.map { -$0 }
     }
 
-    /// The nearest rows to each query, nearest first.
+    /// For each query the nearest rows, nearest first.
     public func nearest(to queries: Matrix, count: Int) -> [[Match]] {
         precondition(queries.columns == rows.columns, "RowIndex: width of queries")
         var all: [[Match]] = []
@@ -53,7 +54,8 @@ public final class RowIndex: Sendable {
         return all
     }
 
-    /// The distance of each query to each row, `[queries, rows]`, correct to about a thousandth of their lengths.
+    /// The distance of each query to each row, `[queries, rows]`, with an error of about a thousandth of their
+    /// lengths.
     func distances(to queries: Matrix) -> Matrix {
         let centred = queries.subtracting(centre)
         var values = scores(of: centred)
@@ -70,7 +72,7 @@ public final class RowIndex: Sendable {
         distance(Matrix(columns: rows.columns, values: Array(query)).subtracting(centre)[0], rows[row])
     }
 
-    /// `2 q·r − ‖r‖²`, which orders rows by their distance to q.
+    /// The values `2 q·r − ‖r‖²`, which order rows by their distance to q.
     private func scores(of queries: Matrix) -> [Float] {
         let doubled = queries.values.map { 2 * $0 }
         var scores = [Float](repeating: 0, count: queries.rows * rows.rows)

@@ -1,11 +1,11 @@
 import SCXInference
 import SCXLink
 
-/// Tells which of two texts a session carried, by a classifier trained on sessions whose text is known.
+/// Decides which of two texts a session has, by a classifier that was trained on sessions whose text is known.
 ///
-/// The game that defines indistinguishability, played with a trained attacker: features of all tensors of a session
-/// (moments, and how often each byte occurs), standardised, and logistic regression; half of the sessions to learn
-/// from, half to be judged on.
+/// This is the game that defines indistinguishability, with a trained attacker. It uses features of all tensors of a
+/// session (moments, and how often each byte occurs), standardised, and logistic regression. Half of the sessions are
+/// for training, half for testing.
 public struct Distinguisher: Sendable {
     private let rounds = 200
 
@@ -14,9 +14,9 @@ public struct Distinguisher: Sendable {
     /// Plays the game.
     ///
     /// - Parameters:
-    ///   - first: Features of sessions with the one text, as ``features(of:in:)`` gives them.
-    ///   - second: Features of those with the other.
-    /// - Returns: How many of the sessions judged on were told right; half by chance.
+    ///   - first: Features of sessions with one text, as ``features(of:in:)`` computes them.
+    ///   - second: Features of sessions with the other text.
+    /// - Returns: How many of the test sessions were decided rightly; by chance it is half of them.
     /// - Precondition: There are two sessions of each, all with equally many features.
     public func play(first: [[Double]], second: [[Double]]) -> Share {
         precondition(min(first.count, second.count) >= 2, "Distinguisher: too few sessions")
@@ -50,7 +50,7 @@ public struct Distinguisher: Sendable {
         return Share(right, of: a.test.count + b.test.count)
     }
 
-    /// What the classifier sees of a session: numbers of each kind of message, moments, bytes.
+    /// The features of a session for the classifier: numbers of each kind of message, moments, bytes.
     public func features(of session: Session, in views: Views) throws(AttackError) -> [Double] {
         var features: [Double] = []
         for kind in MessageKind.allCases {
@@ -72,7 +72,7 @@ public struct Distinguisher: Sendable {
         return features + (try byteShares(session, views))
     }
 
-    /// How often each byte occurs among the integers of a session, or of its connection where none names its session.
+    /// How often each byte occurs among the integers of a session, or of its connection if requests name no session.
     private func byteShares(_ session: Session, _ views: Views) throws(AttackError) -> [Double] {
         var counts = [Double](repeating: 0, count: 256)
         var total = 1.0
@@ -94,10 +94,11 @@ public struct Distinguisher: Sendable {
     }
 }
 
-/// How much of the distances between plain rows is left between encoded ones, 0 to 1.
+/// How similar the distances between encoded rows are to those between plain rows, 0 to 1.
 ///
-/// Székely, Rizzo and Bakirov 2007, "Measuring and testing dependence by correlation of distances", as SCX and STIP
-/// measure their encodings. A measure, not an attack: whoever encodes by any permutation of channels keeps it at 1.
+/// Székely, Rizzo and Bakirov 2007, "Measuring and testing dependence by correlation of distances", by which SCX and
+/// STIP measure their encodings. It is a measure and not an attack: it is 1 for any encoding that only permutes
+/// channels.
 public func distanceCorrelation(_ plain: Matrix, _ encoded: Matrix) -> Double {
     precondition(plain.rows == encoded.rows && plain.rows > 1, "distanceCorrelation: rows")
     let n = plain.rows

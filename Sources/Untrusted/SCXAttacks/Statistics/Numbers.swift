@@ -12,7 +12,7 @@ func logarithm(_ x: Float) -> Float { Float(log(Double(x))) }
 /// The exponential, `e^x`.
 func exponential(_ x: Double) -> Double { exp(x) }
 
-/// How often a normal number is at least so far from its mean: the p-value of a deviation on either side.
+/// The probability that a normal number is at least so far from its mean: the two-sided p-value of a deviation.
 func probability(ofDeviation x: Double) -> Double { erfc(abs(x) / 2.0.squareRoot()) }
 
 /// The power `xⁿ`.
@@ -21,7 +21,7 @@ func power(_ x: Double, _ n: Double) -> Double { pow(x, n) }
 /// The logarithm to base 2.
 func binaryLogarithm(_ x: Double) -> Double { log2(x) }
 
-/// A share of successes with the interval in which it lies with 95 % confidence (Wilson 1927).
+/// A share of successes, with its 95 % confidence interval (Wilson 1927).
 public struct Share: Equatable, Sendable {
     public let successes: Int
     public let trials: Int

@@ -1,14 +1,14 @@
 import SCXLink
 
-/// How row counts of integers were rounded up, as the worker can tell from them.
+/// How the row counts of integers were rounded up, as far as the worker can see.
 enum RowRounding: Equatable {
-    /// They were not.
+    /// They were not rounded.
     case exact
     /// To powers of two.
     case powersOfTwo
     case multiples(of: Int)
 
-    /// The rule that all requests of a transcript follow.
+    /// Finds the rule that all requests of a transcript follow.
     init(_ views: Views) {
         let counts = views.words.filter { $0.kind == .linearRing }.map(\.rows)
         let common = counts.reduce(0) { Self.greatestCommonDivisor($0, $1) }
@@ -24,7 +24,7 @@ enum RowRounding: Equatable {
     /// The fewest rows that a request has.
     var least: Int { if case .multiples(let unit) = self { unit } else { 1 } }
 
-    /// How many tokens can stand behind so many rows.
+    /// How many tokens a request with this many rows can have.
     func tokens(_ rows: Int) -> ClosedRange<Int> {
         switch self {
         case .exact: rows...rows

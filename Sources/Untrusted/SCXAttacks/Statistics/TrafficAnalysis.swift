@@ -3,7 +3,8 @@ import SCXLink
 
 /// Reads lengths and times, which no encoding of values hides.
 ///
-/// A17. How many tokens a prompt and an answer have, how many rows travelled more than that, and how fast tokens came.
+/// A17: how many tokens a prompt and an answer have, how many more rows were sent than that, and how fast tokens
+/// came.
 public struct TrafficAnalysis: Attack {
     public let name = "traffic"
 

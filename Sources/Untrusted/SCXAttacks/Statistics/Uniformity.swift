@@ -1,13 +1,13 @@
 public import SCXLink
 
-/// Tests whether every integer that the worker received could be uniform and independent of those before.
+/// Tests whether all integers that the worker received can be uniform and independent.
 ///
-/// For all and for each site: χ² of each byte, of pairs of neighbouring half bytes, of bits, and the correlation of
-/// neighbours and of rows, each as a standard normal deviation: 95 % of uniform transcripts lie between −1.96 and 1.96
-/// (Knuth, "The Art of Computer Programming", volume 2, section 3.3). The smallest p-value of all of them, corrected for their
-/// number, is the verdict.
+/// It computes, over all integers and for each site: χ² of each byte, of pairs of neighbouring half bytes and of
+/// bits, and the correlation of neighbours and of rows. Each is a standard normal deviation, which is between −1.96
+/// and 1.96 for 95 % of uniform transcripts (Knuth, "The Art of Computer Programming", volume 2, section 3.3). The
+/// smallest p-value of all, corrected for their number, is the verdict.
 ///
-/// Answers are not tested: they follow from what was received and the weights.
+/// Answers are not tested, since they are computed from what was received and the weights.
 public struct Uniformity: Attack {
     public let name = "uniformity"
 
@@ -44,12 +44,12 @@ public struct Uniformity: Attack {
     }
 }
 
-/// Counts of a stream of integers, and what they say of uniformity.
+/// Counts over a stream of integers, from which tests of uniformity are computed.
 public struct IntegerTests: Sendable {
     public private(set) var count = 0
-    /// By byte of a word, the lowest first, and its value.
+    /// How often each value occurs, for each byte of a word, the lowest byte first.
     private var bytes = [Int](repeating: 0, count: 4 * 256)
-    /// By the top half byte of a word and of the next.
+    /// How often each pair occurs of the highest half byte of a word and that of the next word.
     private var pairs = [Int](repeating: 0, count: 256)
     private var ones = 0
     private var products = 0.0
@@ -59,11 +59,11 @@ public struct IntegerTests: Sendable {
 
     public init() {}
 
-    /// Takes the integers of one message.
+    /// Counts the integers of one message.
     ///
     /// - Parameters:
-    ///   - words: Row by row.
-    ///   - columns: Of a row.
+    ///   - words: The integers, row by row.
+    ///   - columns: How many a row has.
     public mutating func take(_ words: [UInt32], columns: Int = .max) {
         count += words.count
         for word in words {
@@ -85,7 +85,7 @@ public struct IntegerTests: Sendable {
         rowNeighbours += words.count - columns
     }
 
-    /// Takes the counts of other integers.
+    /// Adds the counts of other integers.
     mutating func add(_ other: IntegerTests) {
         count += other.count
         for i in bytes.indices { bytes[i] += other.bytes[i] }
@@ -97,10 +97,10 @@ public struct IntegerTests: Sendable {
         rowNeighbours += other.rowNeighbours
     }
 
-    /// Between −1 and 1.
+    /// The word as a number from −1 to 1.
     private static func number(_ word: UInt32) -> Double { Double(Int32(bitPattern: word)) * 0x1p-31 }
 
-    /// Each test as a standard normal deviation.
+    /// The result of each test as a standard normal deviation.
     public var deviations: [(name: String, value: Double)] {
         var found: [(name: String, value: Double)] = []
         for lane in 0..<4 {
@@ -122,15 +122,15 @@ public struct IntegerTests: Sendable {
             + deviations.map { Measure($0.name, $0.value, chance: -1.959964...1.959964) }
     }
 
-    /// How often uniform integers would show a deviation as large as the largest of these.
+    /// The probability that uniform integers show a deviation as large as the largest of these.
     ///
-    /// Šidák 1967: as for independent tests; it errs on the safe side for these.
+    /// Šidák 1967, for independent tests; for these tests the probability is not larger.
     static func corrected(_ deviations: [Double]) -> Double {
         let least = deviations.map { probability(ofDeviation: $0) }.min() ?? 1
         return 1 - power(1 - least, Double(max(1, deviations.count)))
     }
 
-    /// χ² of counts that should be equal, as a deviation of the normal distribution (Wilson and Hilferty 1931).
+    /// χ² of counts that should be equal, converted to a normal deviation (Wilson and Hilferty 1931).
     private func deviation(_ counts: ArraySlice<Int>, of total: Int) -> Double {
         let expected = Double(max(1, total)) / Double(counts.count)
         let chi = counts.reduce(0.0) { $0 + (Double($1) - expected) * (Double($1) - expected) / expected }

@@ -2,49 +2,49 @@ public import SCXLink
 
 /// A request as the worker received it, and its answer if the transcript has one.
 public struct Exchange: Sendable {
-    /// Number of the request among the transcript's messages, counted from 1.
+    /// The number of the request among the transcript's messages, counted from 1.
     public let message: Int
-    /// What it asked for this session: of several parts or segments this one's.
+    /// What it asked for this session; of several parts or segments, this session's.
     public let operation: Request.Operation
     public let request: TranscriptEntry
     public let answer: TranscriptEntry?
-    /// The rows of a request of several sessions that belong to this one; all of them where nothing tells which.
+    /// The rows of a request of several sessions that belong to this one; all rows when that is not known.
     public let rows: Range<Int>
-    /// The channels of a request's one row that belong to this session; nil if all do.
+    /// The channels of a request's single row that belong to this session; nil if all do.
     public let channels: Range<Int>?
-    /// The channels of an answer's one row that belong to this session; nil if all do, or if nothing tells which.
+    /// The channels of an answer's single row that belong to this session; nil if all do, or when that is not known.
     public let answered: Range<Int>?
-    /// Whether it is integers taken for an exchange of numbers in clear.
+    /// Whether these are integers that are interpreted as an exchange of numbers in clear.
     ///
-    /// ``operation`` says of which kind: see ``RingSorter``.
+    /// ``operation`` is the kind of exchange for which they are taken; see ``RingSorter``.
     public var isReading = false
 
-    /// What it asked for; of a reading, what it is taken for.
+    /// The kind of request; for integers that are interpreted, the kind for which they are taken.
     public var kind: MessageKind { isReading ? operation.kind : request.kind }
     public var layer: Int? { isReading ? operation.layer : request.layer }
-    /// The product that it asked for, if it asked for one.
+    /// The site of the product that it asked for, if it asked for one.
     public var site: Site? {
         if case .linear(_, let site, _, _) = operation { return site }
         return nil
     }
 }
 
-/// Exchanges that carried the same tokens through the model: a prompt's part, or one generated token.
+/// The exchanges by which the same tokens went through the model: a part of a prompt, or one generated token.
 public struct Step: Sendable {
-    /// Where its tokens stand in the session; empty while no message has told.
+    /// The positions of its tokens in the session; empty until a message has told them.
     public internal(set) var positions: Range<Int> = 0..<0
     public internal(set) var exchanges: [Exchange] = []
-    /// Rows of each product of integers; nil where there was none.
+    /// How many rows each product of integers has; nil when there was none.
     public internal(set) var ringRows: Int?
-    /// Whether it carries on the prompt of the step before, as where rows went in two halves.
+    /// Whether it continues the prompt of the step before, as when rows were sent in two halves.
     public internal(set) var continuesPrompt = false
-    /// Whether it was asked for continuations of all its rows, as a step after a prompt is.
+    /// Whether the logits of all its rows were asked for, as in a step after a prompt.
     public internal(set) var answersAllRows = false
 
-    /// Whether it carried one token after others, or several that were guessed ahead.
+    /// Whether it has one token after others, or several that were drafted.
     public var isGeneration: Bool { positions.lowerBound > 0 && (positions.count == 1 || answersAllRows) }
 
-    /// Its exchanges as they were sent, without readings of them.
+    /// Its exchanges as they were sent, without interpretations of integers.
     public var sent: [Exchange] { exchanges.filter { !$0.isReading } }
 
     /// The first exchange of this kind, site and layer.
@@ -55,18 +55,18 @@ public struct Step: Sendable {
     }
 }
 
-/// One conversation, as the worker could tell it from others: a slot of a connection of a run.
+/// One conversation, as far as the worker could distinguish it from others: a slot of a connection of a run.
 public struct Session: Sendable {
     public let run: Int
     public let connection: UInt64
-    /// Nil when no message named one.
+    /// Nil when no message named a slot.
     public internal(set) var slot: Slot?
     public internal(set) var steps: [Step] = []
 
-    /// Positions that its messages speak of.
+    /// How many positions its messages mention.
     public var length: Int { steps.reduce(0) { max($0, $1.positions.upperBound) } }
 
-    /// Positions of the first message, as far as the worker can tell.
+    /// How many positions the first message has, as far as the worker can tell.
     public var promptLength: Int {
         guard let first = steps.first else { return 0 }
         return steps.dropFirst().prefix(while: \.continuesPrompt).reduce(first.positions.count) {

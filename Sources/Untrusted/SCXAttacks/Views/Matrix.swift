@@ -6,7 +6,7 @@ public struct Matrix: Equatable, Sendable {
 
     /// Makes a matrix of these values.
     ///
-    /// - Precondition: There are `rows · columns` of them.
+    /// - Precondition: There are `rows · columns` values.
     public init(rows: Int, columns: Int, values: [Float]) {
         precondition(rows >= 0 && columns > 0 && values.count == rows * columns, "Matrix: shape")
         self.rows = rows
@@ -21,7 +21,7 @@ public struct Matrix: Equatable, Sendable {
 
     public subscript(row: Int) -> ArraySlice<Float> { values[row * columns..<(row + 1) * columns] }
 
-    /// Some of its rows, in this order.
+    /// Copies some of its rows, in the order of the indices.
     public func selecting(_ rows: some Collection<Int>) -> Matrix {
         var out: [Float] = []
         out.reserveCapacity(rows.count * columns)
@@ -29,7 +29,7 @@ public struct Matrix: Equatable, Sendable {
         return Matrix(rows: rows.count, columns: columns, values: out)
     }
 
-    /// Some of its columns.
+    /// Copies some of its columns.
     public func columns(_ range: Range<Int>) -> Matrix {
         var out: [Float] = []
         out.reserveCapacity(rows * range.count)
@@ -40,12 +40,13 @@ public struct Matrix: Equatable, Sendable {
         return Matrix(rows: rows, columns: range.count, values: out)
     }
 
-    /// These rows, then those of another of the same width.
+    /// These rows, followed by those of another matrix of the same width.
     public func appending(_ other: Matrix) -> Matrix {
         Matrix(rows: rows + other.rows, columns: columns, values: values + other.values)
     }
 
-    /// The matrix with each row's groups of `size` channels sorted: all that a permutation inside a head leaves.
+    /// The matrix with each row's groups of `size` channels sorted, which is what a permutation inside heads does not
+    /// change.
     ///
     /// - Precondition: `size` divides the columns.
     public func sortingGroups(of size: Int) -> Matrix {
@@ -58,7 +59,8 @@ public struct Matrix: Equatable, Sendable {
         return Matrix(rows: rows, columns: columns, values: out)
     }
 
-    /// The Euclidean norm of each group of `size` channels: all that an orthogonal map of a head leaves.
+    /// The Euclidean norm of each group of `size` channels, which is what an orthogonal map of each head does not
+    /// change.
     public func normsOfGroups(of size: Int) -> Matrix {
         precondition(size > 0 && columns % size == 0, "Matrix: groups")
         let norms = stride(from: 0, to: values.count, by: size).map { start in
@@ -79,7 +81,7 @@ public struct Matrix: Equatable, Sendable {
         return sums.map { Float($0 / Double(max(1, rows))) }
     }
 
-    /// The matrix with a vector taken from each row.
+    /// The matrix with a vector subtracted from each row.
     public func subtracting(_ vector: [Float]) -> Matrix {
         precondition(vector.count == columns, "Matrix: vector")
         var out = values

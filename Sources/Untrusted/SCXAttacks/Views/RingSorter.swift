@@ -1,15 +1,16 @@
 import SCXInference
 import SCXLink
 
-/// Sorts one connection's products of integers into steps and sessions, and takes them for what attacks look for.
+/// Sorts one connection's products of integers into steps and sessions, and interprets them as what other attacks
+/// look for.
 ///
-/// Profile `sealed` names no session. But each step asks for all sites in their order, so a request belongs to the oldest
-/// step that waits for its site, and rows in two halves that take turns are told apart. A prompt asks for the
-/// continuation of its last row only, a step after it for those of all its rows; so a session begins where fewer
-/// continuations than rows are asked for.
+/// Profile `sealed` names no session. But each step asks for all sites in their order, so a request belongs to the
+/// oldest step that waits for its site, and rows in two halves that are computed in turn are distinguished. A prompt
+/// asks for the logits of its last row only, and a step after it for those of all its rows. So a session begins where
+/// logits of fewer rows than the step has are asked for.
 ///
-/// Attacks look for numbers in clear. So that they are tried here too, the integers are offered as those: what goes into
-/// a product as that block's inputs, what comes out of it as its queries, keys and values.
+/// Other attacks look for numbers in clear. So that they can be tried here too, the integers are interpreted as such:
+/// the input of a product as that block's inputs, its result as the block's queries, keys and values.
 struct RingSorter {
     private let configuration: DecoderConfiguration
     private var steps: [RingStep] = []
@@ -17,7 +18,7 @@ struct RingSorter {
     fileprivate struct RingStep {
         let rows: Int
         var exchanges: [(layer: Int, site: Site, exchange: Exchange)] = []
-        /// How many continuations were asked for; 0 while none.
+        /// For how many rows logits were asked for; 0 while for none.
         var headRows = 0
         /// Whether another step was under way when it began.
         let isSecondHalf: Bool
@@ -26,11 +27,11 @@ struct RingSorter {
 
     init(_ configuration: DecoderConfiguration) { self.configuration = configuration }
 
-    /// Takes a request; false when no step waits for it.
+    /// Adds a request to its step; false when no step waits for it.
     mutating func take(_ exchange: Exchange, _ layer: Int, _ site: Site) -> Bool {
         let rows = exchange.request.rows
         if layer == 0, site == .queryKeyValue {
-            // A step that never got beyond this request was sent again, after a failure.
+            // A step that never got beyond this request was sent again after a failure.
             let isSecondHalf = steps.contains { $0.isOpen && !$0.isDone(configuration.blockCount) }
             steps.append(
                 RingStep(rows: rows, exchanges: [(layer, site, exchange)], isSecondHalf: isSecondHalf))
@@ -49,7 +50,7 @@ struct RingSorter {
             steps[step].headRows = rows
             steps[step].isOpen = false
         }
-        // Steps before it that wait for nothing any more had no continuation to ask for.
+        // Steps before it that wait for nothing else did not ask for logits.
         for index in steps.indices where index < step && steps[index].isDone(configuration.blockCount) {
             steps[index].isOpen = false
         }
@@ -66,7 +67,7 @@ struct RingSorter {
         }
     }
 
-    /// The steps of each session, with readings.
+    /// The steps of each session, together with interpretations of their integers.
     func sessions() -> [[Step]] {
         var sessions: [[Step]] = []
         var length = 0
@@ -85,14 +86,14 @@ struct RingSorter {
             made.answersAllRows = !isPrompt
             made.exchanges = step.exchanges.map(\.exchange) + readings(step, made.positions)
             length += rows
-            // A prompt's part that asks for no continuation is followed by the rest.
+            // A part of a prompt for which no logits are asked is followed by the rest of the prompt.
             isOngoing = isPrompt && step.headRows == 0
             sessions[sessions.count - 1].append(made)
         }
         return sessions
     }
 
-    /// The step's products as exchanges in clear.
+    /// The step's products, interpreted as exchanges in clear.
     private func readings(_ step: RingStep, _ positions: Range<Int>) -> [Exchange] {
         guard positions.count == step.rows else { return [] }
         var found: [Exchange] = []
@@ -115,7 +116,7 @@ struct RingSorter {
                 add(
                     .middle(blocks: layer..<layer + 1, segments: [segment]),
                     answer: after?.rows == step.rows ? after : nil)
-                // A worker that holds a part of the weights answers a part of the columns.
+                // A worker that holds a shard of the weights answers only a part of the columns.
                 let width =
                     (configuration.headCount + 2 * configuration.keyValueHeadCount) * configuration.headSize
                 guard exchange.answer?.channels == width, exchange.answer?.rows == step.rows else {
@@ -141,7 +142,7 @@ struct RingSorter {
 }
 
 extension RingSorter.RingStep {
-    /// Whether all but a continuation was asked for.
+    /// Whether everything except the logits was asked for.
     fileprivate func isDone(_ blocks: Int) -> Bool {
         guard let last = exchanges.last else { return false }
         return last.site == .head || last.layer == blocks - 1 && last.site == .down
@@ -149,9 +150,9 @@ extension RingSorter.RingStep {
 }
 
 extension Views {
-    /// Integers as an adversary would take them for numbers: with their signs, each row scaled to a mean square of 1.
+    /// Integers interpreted as numbers: signed, with each row scaled to a mean square of 1.
     ///
-    /// Nothing else is known of their scale, and the rows of a norm have about that.
+    /// Nothing else is known about their scale, and rows after a norm have about that mean square.
     func read(_ entry: TranscriptEntry) throws(AttackError) -> Matrix {
         var values: [Float] = []
         values.reserveCapacity(entry.rows * entry.channels)
@@ -167,7 +168,8 @@ extension Views {
         return Matrix(rows: entry.rows, columns: entry.channels, values: values)
     }
 
-    /// A product's answer as queries, keys and values at their positions, rotated as the trusted side would.
+    /// A product's answer interpreted as queries, keys and values at their positions, rotated as the trusted side
+    /// would do it.
     func readAttention(
         _ layer: Int, _ part: AttentionPart, _ exchange: Exchange
     ) throws(AttackError) -> AttentionRows? {

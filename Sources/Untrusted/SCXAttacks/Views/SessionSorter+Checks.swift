@@ -2,7 +2,7 @@ import SCXInference
 import SCXLink
 
 extension SessionSorter {
-    /// Checks that a request fits the model, as a worker would before it answers.
+    /// Checks that a request fits the model, as a worker does before it answers.
     func check(
         _ entry: TranscriptEntry, _ operation: Request.Operation, _ message: Int
     ) throws(AttackError) {

@@ -1,18 +1,18 @@
 import SCXInference
 import SCXLink
 
-/// Sorts requests into sessions and steps, splits those that several sessions share, and checks their shapes against the
-/// model.
+/// Sorts requests into sessions and steps, divides those that several sessions share, and checks their shapes against
+/// the model.
 struct SessionSorter {
     let configuration: DecoderConfiguration
     private var sessions: [Session] = []
-    /// By connection: the steps that exchanges without a slot belong to, in the order of their rows.
+    /// For each connection the steps to which exchanges without a slot belong, in the order of their rows.
     private var open: [Connection: [OpenStep]] = [:]
-    /// By connection and slot: a session that was not released.
+    /// For each connection and slot the session that was not released yet.
     private var live: [Connection: [Slot?: Int]] = [:]
-    /// By connection: steps of products of integers alone, and the requests that were no such steps.
+    /// For each connection the steps of products of integers alone, and the requests that belong to no such step.
     private var rings: [Connection: RingSorter] = [:]
-    /// Keys that are locked, as far as the transcript tells.
+    /// How many keys are locked, as far as the transcript tells.
     private var locked: [Tail: Int] = [:]
 
     private struct Connection: Hashable {
@@ -22,7 +22,7 @@ struct SessionSorter {
 
     private struct OpenStep {
         var step = Step()
-        /// If that is known.
+        /// The session, if it is known.
         var session: Int?
     }
 
@@ -32,7 +32,7 @@ struct SessionSorter {
         let layer: Int
     }
 
-    /// What one session has of an exchange.
+    /// The part of an exchange that belongs to one session.
     private struct Part {
         let exchange: Exchange
         var slot: Slot?
@@ -71,7 +71,7 @@ struct SessionSorter {
             if let slot {
                 append([Part(exchange: exchange(operation), slot: slot)], to: connection)
             } else {
-                // Nothing tells which row is whose.
+                // It is not known which row belongs to which session.
                 appendToAll(connection) { _, _ in exchange(operation) }
             }
         case .attention(let layer, let parts):
@@ -92,18 +92,18 @@ struct SessionSorter {
             live[connection]?[slot] = nil
         case .linearRing(let layer, let site):
             let own = exchange(operation)
-            // Where rows in clear travel on the connection too, integers are taken for a part of the same step.
+            // If rows in clear are sent on the connection too, integers are taken for a part of the same step.
             let isAlone = open[connection] == nil
             if isAlone, rings[connection, default: RingSorter(configuration)].take(own, layer, site) {
                 return
             }
-            // Nothing tells which row is whose.
+            // It is not known which row belongs to which session.
             appendToAll(connection) { _, _ in own }
         case .padProducts, .stats: break
         }
     }
 
-    /// An attention's parts, each with its numbers of the row and of the answer.
+    /// An attention's parts, each with its values of the request's row and of the answer.
     private func attention(
         _ layer: Int, _ parts: [AttentionPart], _ entry: TranscriptEntry,
         _ exchange: (Request.Operation, Range<Int>?, Range<Int>?, Range<Int>?) -> Exchange
@@ -123,7 +123,7 @@ struct SessionSorter {
         }
     }
 
-    /// The segments of a request for scores, each with its numbers of the answer while all are known.
+    /// The segments of a request for scores, each with its values of the answer as long as all counts are known.
     private mutating func tailScores(
         _ layer: Int, _ segments: [Segment], _ connection: Connection, _ answer: TranscriptEntry?,
         _ exchange: (Request.Operation, Range<Int>?, Range<Int>?, Range<Int>?) -> Exchange
@@ -147,7 +147,7 @@ struct SessionSorter {
     }
 
     mutating func finish() -> [Session] {
-        // In the order of connections, so that two readings of a file give the same sessions.
+        // Connections are sorted, so that reading a file twice gives the same sessions.
         for connection in open.keys.sorted(by: { ($0.run, $0.number) < ($1.run, $1.number) }) {
             close(connection)
         }
@@ -164,7 +164,7 @@ struct SessionSorter {
     private mutating func append(_ parts: [Part], to connection: Connection) {
         var steps = open.removeValue(forKey: connection) ?? []
         if steps.count == 1, parts.count > 1, steps[0].step.positions.isEmpty, steps[0].session == nil {
-            // Only now it shows how many sessions share the exchanges so far.
+            // Only now is it known how many sessions share the exchanges so far.
             steps = Array(repeating: steps[0], count: parts.count)
         }
         let fits =
@@ -187,7 +187,7 @@ struct SessionSorter {
         open[connection] = steps
     }
 
-    /// Gives all open steps an exchange that names no session.
+    /// Gives an exchange that names no session to all open steps.
     private mutating func appendToAll(
         _ connection: Connection, _ exchange: (_ index: Int, _ count: Int) -> Exchange
     ) {
@@ -196,7 +196,8 @@ struct SessionSorter {
         open[connection] = steps
     }
 
-    /// Gives an exchange between two steps to the session that it names: to its open step, or to its last one.
+    /// Gives an exchange between two steps to the session that it names: to the session's open step, or to its last
+    /// one.
     private mutating func append(_ exchange: Exchange, of slot: Slot, on connection: Connection) {
         let session = live[connection]?[slot]
         if let session, let i = open[connection]?.firstIndex(where: { $0.session == session }) {
@@ -226,7 +227,8 @@ struct SessionSorter {
             session = self.session(connection, nil, new: true)
         }
         if step.positions.isEmpty {
-            // Nobody told: then its rows are taken for the tokens after those before, redundant ones included.
+            // The positions are not known, so the rows, including redundant ones, are taken for the tokens after
+            // those before.
             let start = sessions[session].length
             step.positions = start..<max(start, min(start + first.rows.count, configuration.maximumLength))
         }

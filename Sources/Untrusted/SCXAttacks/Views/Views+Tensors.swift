@@ -6,15 +6,15 @@ public struct AttentionRows: Sendable {
     public let layer: Int
     public let queryPositions: Range<Int>
     public let keyPositions: Range<Int>
-    /// Of all heads, `[queries, heads · headSize]`.
+    /// The queries of all heads, `[queries, heads · headSize]`.
     public let queries: Matrix
-    /// Of all heads, `[keys, keyValueHeads · headSize]`.
+    /// The keys of all heads, `[keys, keyValueHeads · headSize]`; the values have the same shape.
     public let keys: Matrix
     public let values: Matrix
 }
 
 extension Views {
-    /// Queries, keys and values that an `attention` request carried.
+    /// The queries, keys and values of an `attention` request.
     public func attention(of exchange: Exchange) throws(AttackError) -> AttentionRows? {
         guard case .attention(let layer, let parts) = exchange.operation, let part = parts.first else {
             return nil
@@ -33,7 +33,7 @@ extension Views {
             keys: both.columns(0..<keyWidth), values: both.columns(keyWidth..<2 * keyWidth))
     }
 
-    /// Queries, keys and values that the worker computed for a `linear(_, queryKeyValue)`, `[rows, q | k | v]`.
+    /// The queries, keys and values that the worker computed for a `linear(_, queryKeyValue)`, `[rows, q | k | v]`.
     public func projected(of exchange: Exchange) throws(AttackError) -> Matrix? {
         let c = configuration
         guard let answer = try answer(of: exchange) else { return nil }
@@ -46,7 +46,8 @@ extension Views {
         return answer
     }
 
-    /// The rows that an `unlock` put in order, as the worker then holds them: keys and values before the rotation.
+    /// The rows that an `unlock` put in order, as the worker holds them after it: keys and values before the
+    /// rotation.
     public func unlocked(
         _ exchange: Exchange, in step: Step
     ) throws(AttackError) -> (layer: Int, keysAndValues: Matrix)? {

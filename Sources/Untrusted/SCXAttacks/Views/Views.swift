@@ -1,16 +1,17 @@
 public import SCXInference
 public import SCXLink
 
-/// What a transcript contains, sorted by session, step, layer and kind; tensors are read when they are asked for.
+/// The contents of a transcript, sorted by session, step, layer and kind; a tensor is read when it is asked for.
 ///
-/// Transcripts come from strangers, and may be cut short: each message is checked against the model before any attack
-/// sees it, and a request without an answer is an exchange without one. Sessions of one connection that take turns
-/// between steps, or share exchanges, are told apart; exchanges of two steps that alternate inside a step are not.
+/// A transcript may come from a stranger, and may be cut short. So each message is checked against the model before
+/// any attack sees it, and a request without an answer is an exchange without one. Sessions of one connection that
+/// alternate between steps, or that share exchanges, are distinguished; exchanges of two steps that alternate within
+/// a step are not.
 public struct Views: Sendable {
     public let transcript: Transcript
     public let configuration: DecoderConfiguration
     public private(set) var sessions: [Session] = []
-    /// Requests that are no exchanges of a forward pass in float32: integers of another profile.
+    /// Requests that are not exchanges of a forward pass in float32, but integers of another profile.
     public private(set) var words: [TranscriptEntry] = []
 
     /// Reads and sorts the transcript in a directory.
@@ -35,7 +36,7 @@ public struct Views: Sendable {
         sessions = sorter.finish()
     }
 
-    /// The weights' format that the worker told, if it said hello.
+    /// The format of the worker's weights, if the worker said it in a hello.
     public var weights: String? {
         for entry in transcript.entries {
             if case .hello(let hello) = entry.detail, !hello.weights.isEmpty { return hello.weights }
@@ -43,7 +44,7 @@ public struct Views: Sendable {
         return nil
     }
 
-    /// The rows that a request carried.
+    /// The rows of a request.
     public func rows(of exchange: Exchange) throws(AttackError) -> Matrix {
         if exchange.request.elements == .uint32, exchange.isReading { return try read(exchange.request) }
         let values = try floats(exchange.request, exchange.message)
@@ -52,7 +53,7 @@ public struct Views: Sendable {
         return exchange.channels.map { rows.columns($0) } ?? rows
     }
 
-    /// The rows that were answered; nil when the transcript has no answer.
+    /// The rows of the answer; nil when the transcript has no answer.
     public func answer(of exchange: Exchange) throws(AttackError) -> Matrix? {
         if let answer = exchange.answer, answer.elements == .uint32, exchange.isReading {
             return try read(answer)
@@ -71,7 +72,7 @@ public struct Views: Sendable {
             ? all.selecting(exchange.rows) : all
     }
 
-    /// The permutation of an `unlock`: for each position its row.
+    /// The permutation of an `unlock`: for each position the number of its row.
     public func permutation(of exchange: Exchange) throws(AttackError) -> [Int] {
         if exchange.isReading { return Array(0..<exchange.request.rows) }
         do throws(TranscriptError) {
@@ -95,7 +96,7 @@ public struct Views: Sendable {
     }
 }
 
-/// What an answer has in common with its request.
+/// The values by which an answer is matched with its request.
 private struct MessageKey: Hashable {
     let run: Int
     let connection: UInt64
@@ -105,7 +106,7 @@ private struct MessageKey: Hashable {
 }
 
 extension Session {
-    /// The same conversation, of which only these steps are looked at.
+    /// The same conversation, of which only these steps are used.
     public init(_ session: Session, steps: [Step]) {
         self = session
         self.steps = steps
