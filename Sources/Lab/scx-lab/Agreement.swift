@@ -5,9 +5,10 @@ package import SCXLink
 import SCXProfiles
 import SCXWorker
 
-/// How often ways to compute a model choose the next token that a reference chooses, each after the same tokens.
+/// Measures how often several ways to compute a model choose the same next token as a reference, each after the same
+/// tokens.
 package struct Agreement {
-    /// A profile, with the precision of its weights where it has a choice.
+    /// A way to compute: a profile, and the precision of its weights if it can be chosen.
     package struct Way: Hashable, Sendable {
         package let profile: String
         package let weights: WeightFormat
@@ -27,22 +28,22 @@ package struct Agreement {
         package var name: String { profile == "plain" ? "plain:\(weights.rawValue)" : profile }
     }
 
-    /// What was found of one way, beside the reference.
+    /// What was measured for one way, compared with the reference.
     package struct Result: Sendable {
         package let name: String
-        /// Positions that were looked at.
+        /// How many positions were compared.
         package fileprivate(set) var positions = 0
-        /// Positions with the same likeliest token.
+        /// At how many positions the likeliest token is the same.
         package fileprivate(set) var same = 0
-        /// The largest gap, where they differ, between the log-probabilities that the reference gives to its own token and
-        /// to the other.
+        /// Where the likeliest tokens differ, the largest difference between the log-probabilities that the reference
+        /// gives to its own token and to the other.
         package fileprivate(set) var widestGap = 0.0
-        /// Sum of the divergences of Kullback and Leibler from the reference, in nats.
+        /// The sum of the Kullback–Leibler divergences from the reference, in nats.
         fileprivate var divergence = 0.0
-        /// Sum of squared differences of logits, and of the reference's squared logits.
+        /// The sum of squared differences of logits; the next property is that of the reference's squared logits.
         fileprivate var differences = 0.0
         fileprivate var squares = 0.0
-        /// Sum of log-likelihoods of the tokens that follow, and how many do.
+        /// The sum of log-likelihoods of the tokens that follow; the next property is their number.
         fileprivate var likelihood = 0.0
         fileprivate var predicted = 0
 
@@ -50,9 +51,9 @@ package struct Agreement {
 
         /// The share of positions with the same likeliest token.
         package var agreement: Double { Double(same) / Double(max(1, positions)) }
-        /// The mean divergence of Kullback and Leibler from the reference, in nats.
+        /// The mean Kullback–Leibler divergence from the reference, in nats.
         package var meanDivergence: Double { divergence / Double(max(1, positions)) }
-        /// The length of the logits' difference from the reference's, over the length of those.
+        /// The Euclidean norm of the logits' difference from the reference's, over the norm of the reference's.
         package var error: Double { squares > 0 ? (differences / squares).squareRoot() : 0 }
         package var perplexity: Double { exp(-likelihood / Double(max(1, predicted))) }
     }
@@ -60,7 +61,7 @@ package struct Agreement {
     private let vocabulary: Int
     private let forwards: [(way: Way, forward: any ForwardPass)]
 
-    /// Loads a model as often as needed.
+    /// Loads a model as often as the ways need.
     ///
     /// - Parameters:
     ///   - checkpoint: The model.
@@ -100,15 +101,15 @@ package struct Agreement {
         self.forwards = forwards
     }
 
-    /// Tokens that are computed at once.
+    /// How many tokens are computed at once.
     private static let rows = 64
 
     /// Computes texts in all ways.
     ///
     /// - Parameters:
-    ///   - windows: Texts that fit the model, each computed from its first token on.
+    ///   - windows: Texts that fit the model; each is computed from its first token on.
     ///   - progress: Called with the fraction done, 0 to 1.
-    /// - Returns: For each way what was found, the reference first.
+    /// - Returns: The measurements of each way, the reference first.
     /// - Throws: ``LinkError`` when a way fails.
     package func measure(
         _ windows: [[Int32]], progress: (_ fraction: Double) -> Void = { _ in }

@@ -51,7 +51,8 @@ struct AttackCommand: ParsableCommand {
                 throw ValidationError("'--attack \(attack)' is none of \(names.joined(separator: ", ")).")
             }
         }
-        // Attackers hold the weights as the attacked worker does, or rounding would tell candidates apart.
+        // Attackers must hold the weights as the attacked worker does; otherwise rounding would make right candidates
+        // differ.
         let format = views.weights.flatMap { WeightFormat(rawValue: $0) } ?? .f32
         let pool = loaded.pool
         let known = try PublicModel(checkpoint, format: format, pool: pool)
@@ -100,7 +101,7 @@ struct AttackCommand: ParsableCommand {
             }
             print("      \(measure.name): \(String(format: "%.6g", measure.value))\(chance ?? "")")
         }
-        // Positions nobody found show as a gap, which no token is.
+        // Positions for which no token was found are shown as a gap, which is not a token.
         if !findings.positions.isEmpty {
             print("      text: \(text(findings.text(length: target.session.length + 1), tokenizer))")
         } else if !findings.bag.isEmpty {
@@ -108,7 +109,7 @@ struct AttackCommand: ParsableCommand {
         }
     }
 
-    /// Tokens as text, or as numbers without a tokenizer.
+    /// Tokens as text, or as numbers when there is no tokenizer.
     private func text(_ tokens: [Int32?], _ tokenizer: Tokenizer?) -> String {
         tokenizer?.oneLine(tokens) ?? tokens.map { $0.map { "\($0)" } ?? "·" }.joined(separator: " ")
     }

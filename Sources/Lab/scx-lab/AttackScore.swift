@@ -1,20 +1,22 @@
 package import SCXAttacks
 
-/// How much of a text an attack recovered, known tokens apart.
+/// How much of a text an attack recovered; tokens that everybody knows are not counted.
 package struct AttackScore: Equatable, Sendable {
-    /// Positions whose most likely token is right.
+    /// The share of positions whose most likely token is right.
     package let exact: Share
-    /// Tokens that were found at all, each as often as it occurs, whether their position was found or not.
+    /// The share of tokens that were found at all, each as often as it occurs, whether or not their positions were
+    /// found.
     package let set: Share
-    /// Different tokens that were found at all: what is left to score where nobody can tell how often each occurs.
+    /// The share of different tokens that were found at all; it is for attacks that cannot tell how often each
+    /// occurs.
     package let distinct: Share
-    /// ROUGE-L of the tokens found in order, as F1.
+    /// The ROUGE-L of the tokens found in order, as F1.
     package let rougeL: Double
-    /// Levenshtein distance of the tokens found in order to the text, over the longer of both.
+    /// The Levenshtein distance between the tokens found in order and the text, over the length of the longer one.
     package let editDistance: Double
-    /// Ranks of the right tokens where they are among the candidates kept, 1 for the most likely.
+    /// For each right token that is among the candidates its rank, 1 for the most likely.
     package let ranks: [Int]
-    /// Positions that could be recovered.
+    /// How many positions could be recovered.
     package let positions: Int
 
     /// Scores findings.
@@ -32,7 +34,8 @@ package struct AttackScore: Equatable, Sendable {
         ranks = wanted.compactMap { position in
             findings.positions[position]?.firstIndex(of: truth[position]).map { $0 + 1 }
         }
-        // A bag has at most as many tokens as the text, the surest first: or naming all would be a success.
+        // Of tokens without a position, at most as many as the text has are counted, the most certain first;
+        // otherwise naming all tokens would count as success.
         let found = guesses.compactMap { $0 } + findings.tokens.prefix(truth.count)
         set = Share(commonTokens(tokens, found), of: wanted.count)
         let different = Set(tokens)
@@ -44,11 +47,11 @@ package struct AttackScore: Equatable, Sendable {
         editDistance = longer == 0 ? 0 : Double(levenshtein(tokens, text)) / Double(longer)
     }
 
-    /// The rank in the middle of the right tokens' ranks; nil when none was among the candidates.
+    /// The median of the right tokens' ranks; nil when none was among the candidates.
     package var medianRank: Int? { ranks.isEmpty ? nil : ranks.sorted()[ranks.count / 2] }
 }
 
-/// How many tokens two collections share, each counted as often as both have it.
+/// How many tokens two collections have in common, each counted as often as both have it.
 package func commonTokens(_ a: [Int32], _ b: [Int32]) -> Int {
     var left: [Int32: Int] = [:]
     for token in b { left[token, default: 0] += 1 }
@@ -59,7 +62,7 @@ package func commonTokens(_ a: [Int32], _ b: [Int32]) -> Int {
     }
 }
 
-/// The length of the longest sequence that both have in order, with gaps: what ROUGE-L counts (Lin 2004).
+/// The length of the longest common subsequence, which ROUGE-L counts (Lin 2004).
 package func longestCommonSubsequence<Element: Equatable>(_ a: [Element], _ b: [Element]) -> Int {
     var row = [Int](repeating: 0, count: b.count + 1)
     for x in a {

@@ -99,22 +99,22 @@ struct AttentionCommand: ParsableCommand {
     private func rounded(_ value: Double) -> String { String(format: "%.3g", value) }
 }
 
-/// Attention of single steps over the caches of one session.
+/// Measures attention of single steps over the KV cache of one session.
 struct AttentionBench {
     let configuration: DecoderConfiguration
     let format: LayerCache.Format
     let context: Int
-    /// Of the first blocks, as many as there is memory for; the others take turns with them.
+    /// The caches of the first blocks, as many as there is memory for; the other blocks use them in turn.
     let caches: [LayerCache]
     private let pool: ThreadPool
 
     /// Fills caches with random keys and values.
     ///
     /// - Parameters:
-    ///   - configuration: Says blocks and heads.
-    ///   - format: How keys and values are held.
+    ///   - configuration: The model's blocks and heads.
+    ///   - format: How keys and values are stored.
     ///   - context: Tokens in each cache.
-    ///   - memory: Bytes of all caches at most, but for the first.
+    ///   - memory: The most bytes of all caches; the first is made in any case.
     ///   - pool: Threads that fill and compute.
     /// - Throws: ``KVCacheError`` when there is no memory.
     init(
@@ -148,7 +148,7 @@ struct AttentionBench {
     /// Bytes of the caches of all blocks.
     var byteCount: Int { configuration.blockCount * (caches.first?.byteCount ?? 0) }
 
-    /// Bytes of keys and values that the queries of a step see, in all blocks.
+    /// Bytes of the keys and values to which the queries of a step attend, in all blocks.
     var bytesRead: Int {
         let token = format.tokenBytes(
             kvHeads: configuration.keyValueHeadCount, headSize: configuration.headSize)
@@ -163,7 +163,7 @@ struct AttentionBench {
         return 2 * Double(pairs * configuration.headCount * configuration.headSize)
     }
 
-    /// What a step took, and what the machine could do at that time.
+    /// The time of a step, and the most that the machine could do at that time.
     struct Best {
         var seconds = Double.infinity
         /// Bytes a second.
@@ -175,8 +175,8 @@ struct AttentionBench {
     /// Computes steps.
     ///
     /// - Parameters:
-    ///   - rows: Query rows of each.
-    ///   - repeats: How many.
+    ///   - rows: Query rows of each step.
+    ///   - repeats: How many steps.
     /// - Returns: The best of each figure.
     /// - Throws: ``KernelError`` when there is no memory for the probe.
     func best(rows: Int, repeats: Int) throws(KernelError) -> Best {

@@ -113,19 +113,19 @@ struct BenchCommand: ParsableCommand {
     }
 }
 
-/// Runs a model the way `scx generate` does, and knows the least time that each part could take.
+/// Runs a model as `scx generate` does, and computes the least time that each part could take on this machine.
 struct Bench {
     let decoder: Decoder
     let embedding: TokenEmbedding
     let format: WeightFormat
     let pool: ThreadPool
 
-    /// One measured part.
+    /// The measurement of one part.
     struct Figure {
         let tokensPerSecond: Double
-        /// The least time possible, by the roof measured around the run, over the time taken.
+        /// The least possible time, by the machine's peak measured around the run, over the time taken.
         let ofFloor: Double
-        /// What the machine could do: multiply-adds or bytes a second.
+        /// The machine's peak: multiply-adds or bytes a second.
         let roof: Double
 
         var json: JSON {
@@ -135,7 +135,7 @@ struct Bench {
         }
     }
 
-    /// Answers a prompt of random tokens.
+    /// Computes a prompt of random tokens and an answer.
     func run(prompt: Int, generate: Int) throws -> (prefill: Figure, decode: Figure?) {
         let configuration = decoder.configuration
         let forward = PlainForwardPass(
@@ -156,7 +156,7 @@ struct Bench {
         let after = Roofs(format, pool)
         try engine.end(session)
 
-        // A short prompt is bound by reading the weights, a long one by arithmetic.
+        // A short prompt is limited by reading the weights, a long one by arithmetic.
         let prefillFloor = max(
             decodeBytes(context: prompt) / max(before.bandwidth, between.bandwidth),
             linearOperations(tokens: prompt) / max(before.linear, between.linear)
@@ -174,7 +174,7 @@ struct Bench {
         return (prefill, decode)
     }
 
-    /// What the machine can do at a moment.
+    /// The most that the machine can do at a moment.
     private struct Roofs {
         let linear: Double
         let attention: Double
@@ -183,7 +183,7 @@ struct Bench {
         init(_ format: WeightFormat, _ pool: ThreadPool) {
             linear = MachineProbe.peak(format: format, pool: pool)
             attention = MachineProbe.peak(format: .f32, pool: pool)
-            // No memory for the probe: no floor.
+            // Without memory for the probe there is no least time.
             bandwidth = (try? MachineProbe.readBandwidth(pool: pool)) ?? .infinity
         }
     }
@@ -194,7 +194,7 @@ struct Bench {
         return (ContinuousClock.now - start) / .seconds(1)
     }
 
-    /// Multiply-adds of all products with weights, the head for the last token only.
+    /// Multiply-adds of all products with weights; the head is computed for the last token only.
     private func linearOperations(tokens: Int) -> Double {
         let configuration = decoder.configuration
         let blocks = BlockTensor.allCases.compactMap { configuration.shape(of: $0) }.filter { $0.count == 2 }
@@ -203,14 +203,14 @@ struct Bench {
             + Double(configuration.vocabularySize * configuration.hiddenSize)
     }
 
-    /// Multiply-adds of scores and weighted values over all pairs of a causal prompt.
+    /// Multiply-adds of scores and weighted values over all pairs of tokens of a causal prompt.
     private func attentionOperations(tokens: Int) -> Double {
         let configuration = decoder.configuration
         return Double(configuration.blockCount * configuration.headCount * configuration.headSize)
             * Double(tokens) * Double(tokens + 1)
     }
 
-    /// Bytes that one token has to read: every weight, and the cache.
+    /// How many bytes one token must read: all weights, and the KV cache.
     private func decodeBytes(context: Int) -> Double {
         let configuration = decoder.configuration
         let perToken = 2 * configuration.blockCount * configuration.keyValueHeadCount * configuration.headSize

@@ -1,47 +1,55 @@
 import SCXAttacks
 
-/// Encodings of the laboratory that attacks are tried on: each must fall to some attack, but for the one-time pad.
+/// Encodings on which attacks are tried as positive controls: each must be broken by some attack, except the one-time
+/// pad.
 package enum ControlEncoding: Equatable, Sendable {
     /// Profile `plain`: everything in clear.
     case unprotected
-    /// Rows permuted, channels permuted inside the heads, no noise: SCX (SIGCOMM 2025) without its noise.
+    /// Rows are permuted, and channels are permuted inside the heads, without noise: SCX (SIGCOMM 2025) without its
+    /// noise.
     ///
-    /// `redundant` rows are added to each exchange of several rows, `noise` is the scale of Laplace noise on the first.
+    /// `redundant` rows are added to each exchange of several rows; `noise` is the scale of Laplace noise in the
+    /// first exchange.
     case permuted(redundant: Int = 0, noise: Float = 0)
-    /// Each head turned by a secret rotation, one for queries and keys and one for values; rows in their order.
+    /// Each head is rotated by a secret rotation, one for queries and keys and one for values; rows are in their
+    /// order.
     case rotated
-    /// Rows mixed with each other and with shields, as in GELO: A·[H; S]. With `orthogonal` A and without shields, the
-    /// second moment stays.
+    /// Rows are mixed with each other and with shields, as in GELO: A·[H; S].
+    ///
+    /// If A is `orthogonal` and there are no shields, mixing does not change the second moment.
     case mixed(shields: Int, orthogonal: Bool)
-    /// One secret permutation of channels for all sessions, as in STIP.
+    /// There is one secret permutation of channels for all sessions, as in STIP.
     case fixedChannels
     /// Sums of a few secret masks are added to each row.
     case pooledMasks(count: Int)
-    /// One mask for all rows and steps: a one-time pad of real numbers that is used many times.
+    /// There is one mask for all rows and steps: a one-time pad of real numbers that is used many times.
     case reusedMask
-    /// Uniform integers modulo 2³², each pad used once; as many pads as rows but for `reuse` rows that take an earlier one.
+    /// Uniform integers modulo 2³² are added.
+    ///
+    /// Each pad is used once, except that `reuse` rows use an earlier row's pad.
     case oneTimePad(reuse: Int = 0)
-    /// Pads of normal real numbers, drawn anew for each row, as large as `scale` times the row: additive masks in float32.
+    /// Pads of normal real numbers are drawn anew for each row, `scale` times as large as the row: additive masks in
+    /// float32.
     case realPads(scale: Float)
-    /// The integers of profile `sealed` under pads that are drawn in another way: see ``RingControlSession``.
+    /// The integers of profile `sealed`, with pads that are drawn in another way; see ``RingControlSession``.
     case ring(RingPads)
 }
 
 /// How pads modulo 2³² are drawn.
 package enum RingPads: Equatable, Sendable {
-    /// A uniform one for each row, as profile `sealed` does.
+    /// A new uniform pad for each row, as in profile `sealed`.
     case fresh
-    /// One for all rows of a request, as a published scheme of sums with noise has it.
+    /// One pad for all rows of a request, as in a published scheme of sums with noise.
     case onePerRequest
-    /// One of so many, shared by all sessions, for each row.
+    /// For each row one pad from a pool of this many, which all sessions share.
     case pool(count: Int)
-    /// Sums of so many masks, shared by all sessions, with uniform factors.
+    /// Sums, with uniform factors, of this many masks, which all sessions share.
     case span(rank: Int)
-    /// Uniform ones that a second session takes again.
+    /// Uniform pads that a second session uses again.
     case twice
 }
 
-/// Random numbers of the laboratory: the same in every run, and fit for no key.
+/// Random numbers for the laboratory: the same in every run, and therefore not for keys.
 package struct LabRandom: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
@@ -56,13 +64,13 @@ package struct LabRandom: RandomNumberGenerator, Sendable {
         return z ^ (z >> 31)
     }
 
-    /// Between −1 and 1.
+    /// A uniform number from −1 to 1.
     mutating func uniform() -> Float { Float(Int32(truncatingIfNeeded: next() >> 32)) / 2_147_483_648 }
 
-    /// Nearly normal with deviation 1: a sum of twelve uniform numbers.
+    /// A nearly normal number with deviation 1: a sum of twelve uniform numbers.
     mutating func normal() -> Float { (0..<12).reduce(0) { sum, _ in sum + uniform() } / 2 }
 
-    /// Of the Laplace distribution with scale 1.
+    /// A number of the Laplace distribution with scale 1.
     mutating func laplace() -> Float {
         let u = uniform()
         return (u < 0 ? 1 : -1) * naturalLogarithm(max(1e-9, 1 - abs(u)))
@@ -74,7 +82,7 @@ package struct LabRandom: RandomNumberGenerator, Sendable {
         Matrix(rows: rows, columns: columns, values: (0..<rows * columns).map { _ in normal() })
     }
 
-    /// An orthogonal matrix: normal rows, made orthonormal.
+    /// A random orthogonal matrix: normal rows, made orthonormal.
     mutating func orthogonal(_ size: Int) -> Matrix {
         var rows: [[Float]] = []
         while rows.count < size {

@@ -7,11 +7,11 @@ package import SCXWorker
 
 func naturalLogarithm(_ x: Float) -> Float { Float(log(Double(x))) }
 
-/// Plays one session under a control encoding against a real worker, and records what the worker saw.
+/// Runs one session with a control encoding against a real worker, and records what the worker saw.
 ///
-/// It follows profile `scx`: in a prompt, exchanges for each block's products and attention, then the order of the rows
-/// of the middle blocks; for a token, the first block piecewise, the middle blocks in clear, the last block's scores.
-/// It knows the plain values all along, so that it need not undo any encoding.
+/// It makes the exchanges of profile `scx`. In a prompt these are the products and the attention of each block, then
+/// the order of the rows of the middle blocks. For a token they are those of the first block, the middle blocks in
+/// clear, and the scores of the last block. It knows all plain values, so it need not undo any encoding.
 package final class ControlSession {
     private let model: PublicModel
     private let worker: Worker
@@ -26,7 +26,7 @@ package final class ControlSession {
     private var position = 0
     /// Keys and values of the first block, `[tokens, k | v]`.
     private var firstBlock: [Float] = []
-    /// What all exchanges share, where an encoding has such a thing.
+    /// The masks that all exchanges share, if the encoding has such masks.
     private let masks: Matrix
     private let fixedOrder: [Int]
     private var pads: [[UInt32]] = []
@@ -42,7 +42,7 @@ package final class ControlSession {
         worker = Worker(model: model.decoder)
         random = LabRandom(seed: seed)
         cache = model.decoder.makeCache()
-        // Shared by all sessions of a model, whatever their seed.
+        // These are the same for all sessions of a model, whatever their seed.
         var shared = LabRandom(seed: 77)
         let hidden = model.configuration.hiddenSize
         let count = if case .pooledMasks(let count) = encoding { count } else { 1 }
@@ -51,7 +51,7 @@ package final class ControlSession {
         fixedOrder = shared.permutation(hidden)
     }
 
-    /// Carries a prompt through the model, as a first message or after others, which only `unprotected` can.
+    /// Computes a prompt, as a first message or, with `unprotected` only, after others.
     package func prompt(_ tokens: [Int32]) throws {
         let c = model.configuration
         var hidden = model.embedding.selecting(tokens.map { Int($0) })
@@ -86,7 +86,7 @@ package final class ControlSession {
         }
     }
 
-    /// Carries one generated token through the model.
+    /// Computes one generated token.
     package func generate(_ token: Int32) throws {
         let c = model.configuration
         var hidden = model.embedding.selecting([Int(token)])
@@ -123,12 +123,13 @@ package final class ControlSession {
         position += 1
     }
 
-    /// Without noise on its product, keys and values of the first block are shared like those of the others.
+    /// Whether the keys and values of the first block are shared like those of the others, because their product has
+    /// no noise.
     private var sharesFirst: Bool {
         if case .permuted(_, let noise) = encoding { noise == 0 } else { false }
     }
 
-    /// Encodings of products alone keep everything else with the trusted side.
+    /// Whether more than products is sent; encodings of products alone keep everything else on the trusted side.
     private var sendsAll: Bool {
         switch encoding {
         case .unprotected, .permuted, .rotated, .oneTimePad: true
@@ -136,20 +137,20 @@ package final class ControlSession {
         }
     }
 
-    /// All blocks at once, in clear.
+    /// Sends all blocks at once, in clear.
     private func middle(_ hidden: Matrix) throws {
         let segment = Segment(slot: slot, position: position, rows: hidden.rows)
         try clear(.middle(blocks: 0..<model.configuration.blockCount, segments: [segment]), hidden)
         position += hidden.rows
     }
 
-    /// Sends rows that an encoding has no key for.
+    /// Sends rows for which the encoding has no key.
     private func clear(_ operation: Request.Operation, _ rows: Matrix) throws {
         if case .oneTimePad = encoding { return try noise(operation, rows.rows, rows.columns) }
         try send(Request(operation, rows.tensor))
     }
 
-    /// Encodes and sends rows of an exchange; returns where each stands.
+    /// Encodes and sends the rows of an exchange; returns at which place each row is sent.
     @discardableResult
     private func rows(_ operation: Request.Operation, _ rows: Matrix, isFirst: Bool = false) throws -> [Int] {
         let natural = Array(0..<rows.rows)
@@ -206,7 +207,7 @@ package final class ControlSession {
         return natural
     }
 
-    /// Rows with the mean and deviation that each channel has among the real ones.
+    /// Redundant rows, whose channels have the mean and deviation of the real rows'.
     private func redundant(_ count: Int, like rows: Matrix) -> Matrix {
         let mean = rows.mean
         let centred = rows.subtracting(mean)
@@ -222,7 +223,7 @@ package final class ControlSession {
         return drawn
     }
 
-    /// Attention of rows at these positions, encoded and sent; the plain result.
+    /// Encodes and sends attention of rows at these positions; returns the plain result.
     private func attention(
         hidden normed: Matrix, _ block: Int, positions: Range<Int>, isSent: Bool? = nil
     ) throws -> Matrix {
@@ -263,7 +264,7 @@ package final class ControlSession {
         )
     }
 
-    /// Queries, then rows of keys and values, each head under the encoding's map.
+    /// Encodes queries, then rows of keys and values: each head by the encoding's map.
     private func encodeHeads(_ queries: [Float], _ others: Matrix) -> [Float] {
         let size = model.configuration.headSize
         switch encoding {
@@ -286,9 +287,9 @@ package final class ControlSession {
         }
     }
 
-    /// What the one-time pad of profile `sealed` would leave: uniform integers, here in messages of any kind.
+    /// What the one-time pad of profile `sealed` leaves: uniform integers, here in messages of any kind.
     ///
-    /// Rows of products also travel as integers, as that profile sends them, for the tests of integers.
+    /// Rows of products are also sent as integers, as that profile sends them, for the tests of integers.
     private func noise(
         _ operation: Request.Operation, _ rows: Int, _ columns: Int, plain: Matrix? = nil
     ) throws {
@@ -328,12 +329,12 @@ package final class ControlSession {
 }
 
 extension Matrix {
-    /// The rows with numbers added, `[rows, columns]`.
+    /// The rows with other numbers added, `[rows, columns]`.
     func adding(_ other: [Float]) -> Matrix {
         Matrix(rows: rows, columns: columns, values: zip(values, other).map { $0 + $1 })
     }
 
-    /// The rows as they are sent.
+    /// The tensor that is sent for the rows.
     fileprivate var tensor: EncodedTensor {
         var plain = Plaintext(rows: rows, channels: columns)
         var span = plain.values

@@ -1,10 +1,11 @@
 import Foundation
 package import SCXLink
 
-/// A stream whose written bytes arrive later: a link with a longer round trip, for measurements and tests.
+/// A stream whose written bytes arrive later: it simulates a link with a longer round trip, for measurements and
+/// tests.
 ///
-/// Bytes keep their order, and those that are written while others are on their way are delayed by no more than these: it
-/// is the time of a link that grows, not what it carries in a second.
+/// Bytes keep their order, and bytes that are written while others are on their way are not delayed further by these.
+/// So the link's latency grows, and its bandwidth does not change.
 package final class DelayedStream: ByteStream, @unchecked Sendable {
     private struct Piece {
         let bytes: [UInt8]
@@ -15,7 +16,7 @@ package final class DelayedStream: ByteStream, @unchecked Sendable {
     private let inner: any ByteStream
     private let delay: Duration
 
-    // All below is guarded by it.
+    // This lock guards everything below.
     private let lock = NSCondition()
     private var pieces: [Piece] = []
     private var end: LinkError?
@@ -23,8 +24,8 @@ package final class DelayedStream: ByteStream, @unchecked Sendable {
     /// Delays what is written to a stream.
     ///
     /// - Parameters:
-    ///   - inner: The stream, which nobody else writes to.
-    ///   - delay: How much later bytes arrive, which is what a round trip takes longer.
+    ///   - inner: The stream; nobody else may write to it.
+    ///   - delay: How much later bytes arrive, and so by how much a round trip is longer.
     package init(_ inner: any ByteStream, by delay: Duration) {
         (self.inner, self.delay) = (inner, delay)
         let thread = Thread { [self] in deliver() }
@@ -63,7 +64,7 @@ package final class DelayedStream: ByteStream, @unchecked Sendable {
         inner.close()
     }
 
-    /// Hands on what is due, until the stream ends.
+    /// Passes on the bytes that are due, until the stream ends.
     private func deliver() {
         while true {
             let piece = lock.withLock { () -> Piece? in

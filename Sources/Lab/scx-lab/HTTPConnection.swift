@@ -6,7 +6,7 @@
     import Darwin
 #endif
 
-/// Why a request got no whole response.
+/// Why a request got no complete response.
 enum HTTPError: Error, Equatable, CustomStringConvertible {
     case unreachable(String)
     case closed
@@ -29,15 +29,15 @@ struct HTTPHead: Equatable {
     var headers: [String: String] = [:]
 }
 
-/// One HTTP/1.1 connection on a blocking socket, for one thread and one request after the other.
+/// One HTTP/1.1 connection on a blocking socket, for one thread that sends one request after the other.
 ///
-/// It is there to measure a server on this machine: no TLS, no redirects, and lines of bounded length.
+/// It is for measuring a server on this machine: it has no TLS and no redirects, and limits the length of lines.
 final class HTTPConnection {
-    /// How the body that comes now is delimited.
+    /// How the body that is being read is delimited.
     private enum Body {
         case none
         case length(Int)
-        /// Bytes that are left of a chunk.
+        /// How many bytes of the current chunk are left.
         case chunked(Int)
         case untilClose
     }
@@ -52,11 +52,11 @@ final class HTTPConnection {
     private var buffer: [UInt8] = []
     private var position = 0
     private var body = Body.none
-    /// A line of the body that has not ended.
+    /// The part of a line of the body that has been read so far.
     private var line: [UInt8] = []
     private var lineBytes: ArraySlice<UInt8> = []
 
-    /// Whether another request may follow on this connection.
+    /// Whether another request may be sent on this connection.
     private(set) var isReusable = true
 
     /// Connects.
@@ -96,7 +96,7 @@ final class HTTPConnection {
 
     deinit { end() }
 
-    /// Closes the connection, whatever the server is about to send.
+    /// Closes the connection, whatever the server is still sending.
     func end() {
         guard !isClosed else { return }
         (isClosed, isReusable) = (true, false)
@@ -104,7 +104,7 @@ final class HTTPConnection {
     }
 
     private func prepare() {
-        // Programs that are started meanwhile do not keep the connection open.
+        // Programs that are started meanwhile must not keep the connection open.
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
         var time = timeval(tv_sec: patience, tv_usec: 0)
         let size = socklen_t(MemoryLayout<timeval>.size)
@@ -207,7 +207,7 @@ final class HTTPConnection {
         }
     }
 
-    /// The rest of the body.
+    /// Reads the rest of the body.
     func readRest() throws(HTTPError) -> [UInt8] {
         var bytes = line + lineBytes
         (line, lineBytes) = ([], [])
@@ -218,7 +218,7 @@ final class HTTPConnection {
         return bytes
     }
 
-    /// What has come of the body; nil after its end.
+    /// The part of the body that has arrived; nil after its end.
     private func readPart() throws(HTTPError) -> ArraySlice<UInt8>? {
         switch body {
         case .none, .length(0):
@@ -252,7 +252,7 @@ final class HTTPConnection {
         }
     }
 
-    /// Up to so many bytes that have come; waits for one.
+    /// Takes up to this many bytes that have arrived; waits for at least one.
     private func take(_ most: Int) throws(HTTPError) -> ArraySlice<UInt8> {
         if position == buffer.count { try receive() }
         let end = position + min(most, buffer.count - position)
@@ -260,7 +260,7 @@ final class HTTPConnection {
         return buffer[position..<end]
     }
 
-    /// A line of the head, or between chunks.
+    /// Reads a line of the head, or between chunks.
     private func readLine() throws(HTTPError) -> String {
         var bytes: [UInt8] = []
         while true {
@@ -294,7 +294,7 @@ final class HTTPConnection {
 }
 
 extension StringProtocol {
-    /// Without white space at its ends.
+    /// The text without white space at its ends.
     fileprivate var trimmed: String {
         String(drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed())
     }

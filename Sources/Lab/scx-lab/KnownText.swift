@@ -4,14 +4,14 @@ import SCXText
 
 /// What everybody knows of a conversation before it begins: the marks of the model's chat template.
 package enum KnownText {
-    /// The template's tokens in a session whose first prompt was written with it.
+    /// The tokens of the chat template in a session whose first prompt was written with it.
     ///
-    /// Two prompts with different words are rendered; what they have in common at the beginning and at the end is the
-    /// template's. A directory without template or tokenizer has none.
+    /// Two prompts with different words are rendered; what they have in common at the beginning and at the end comes
+    /// from the template. A directory without template or tokenizer has no such tokens.
     ///
     /// - Parameters:
-    ///   - directory: Of the model.
-    ///   - length: Tokens of the first prompt, which the worker saw.
+    ///   - directory: The model's directory.
+    ///   - length: How many tokens the first prompt has, which the worker saw.
     /// - Returns: Tokens by position; none when the prompt is shorter than the template.
     /// - Throws: When a file is there but cannot be used.
     package static func template(directory: String, promptLength length: Int) throws -> [Int: Int32] {

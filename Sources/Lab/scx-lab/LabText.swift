@@ -2,7 +2,7 @@ import Foundation
 import SCXText
 
 extension Tokenizer {
-    /// Tokens as text on one line that a terminal can show; tokens that nobody found are a gap.
+    /// Tokens as text on one line that a terminal can show; tokens that were not found are shown as a gap.
     func oneLine(_ tokens: [Int32?]) -> String {
         let parts = tokens.split(whereSeparator: { $0 == nil }).map {
             decode($0.compactMap { $0 }, skipSpecialTokens: false)

@@ -8,13 +8,13 @@ import SCXLink
     import Darwin
 #endif
 
-/// Measures a byte stream to an echo at its other end.
+/// Measures a byte stream whose other end answers as ``serve()`` does.
 struct LinkBench {
-    /// What the echo is to do with the message that follows.
+    /// What the other end is to do with the message that follows.
     struct Order {
         static let byteCount = 16
         var size = 0
-        /// Send the message back, instead of one byte.
+        /// Whether to send the message back, instead of one byte.
         var isEcho = false
 
         var bytes: [UInt8] {
@@ -33,7 +33,7 @@ struct LinkBench {
         }
     }
 
-    /// Best, middle and 99th of a hundred.
+    /// The best time, the median and the 99th percentile.
     struct Times {
         let best: Duration
         let p50: Duration
@@ -51,7 +51,7 @@ struct LinkBench {
     private static let limit = Duration.seconds(20)
     let stream: any ByteStream
 
-    /// Answers orders until the other end closes the stream.
+    /// Follows orders until the other end closes the stream.
     func serve() {
         do throws(LinkError) {
             var buffer: [UInt8] = []
@@ -62,13 +62,14 @@ struct LinkBench {
                 try send(buffer, order.isEcho ? order.size : 1)
             }
         } catch {
-            // The end, and nobody is here to be told.
+            // The stream has ended, and there is nobody to tell.
         }
     }
 
-    /// Times `count` messages of `size` bytes there and, if `isEcho`, back; else until a byte comes back.
+    /// Measures the times of `count` messages of `size` bytes: there and back if `isEcho`, otherwise until one byte
+    /// comes back.
     ///
-    /// With a pause before each, both ends sleep when it begins.
+    /// With a pause before each message, both ends sleep when it begins.
     func times(_ count: Int, size: Int, isEcho: Bool, pause: Duration = .zero) throws(LinkError) -> Times {
         let message = Order(size: size, isEcho: isEcho).bytes + [UInt8](repeating: 7, count: size)
         var answer = [UInt8](repeating: 0, count: isEcho ? size : 1)
@@ -79,7 +80,7 @@ struct LinkBench {
             let start = clock.now
             try send(message, message.count)
             try receive(&answer, answer.count)
-            // The first ones touch the memory.
+            // The first messages are not counted, since memory is used for the first time in them.
             if i >= count / 10 + 2 { times.append(clock.now - start) }
         }
         return Times(times)

@@ -31,7 +31,7 @@ struct LinkBenchCommand: ParsableCommand {
         if SharedMemoryStream.isAvailable { try measure(ringBytes: ring) }
     }
 
-    /// Measures against an echo in another process: on the socket, or through shared memory.
+    /// Measures a stream to another process that echoes: on the socket, or through shared memory.
     private func measure(ringBytes: Int?) throws {
         let directory = "/tmp/scx-lab-\(getpid())"
         guard unsafe mkdir(directory, 0o700) == 0 else { throw ValidationError("cannot make \(directory)") }
@@ -49,7 +49,7 @@ struct LinkBenchCommand: ParsableCommand {
         try LinkBench(stream: stream).report(ringBytes == nil ? "socket" : "shared memory")
     }
 
-    /// Starts this program once more.
+    /// Starts this program another time.
     private func spawn(_ arguments: [String]) throws -> pid_t {
         #if os(Linux)
             let program = "/proc/self/exe"
@@ -67,7 +67,7 @@ struct LinkBenchCommand: ParsableCommand {
     }
 }
 
-/// The other end of `link-bench`.
+/// The process at the other end of `link-bench`.
 struct LinkBenchEchoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "link-bench-echo", abstract: "The other process of link-bench.", shouldDisplay: false)

@@ -1,7 +1,7 @@
 import Foundation
 import SCXInference
 
-/// Where the server is, and how to ask it.
+/// The server's address, and the model and API key to use.
 struct LoadTarget: Sendable {
     let host: String
     let port: Int
@@ -26,17 +26,17 @@ struct LoadTarget: Sendable {
     }
 }
 
-/// What an answer says.
+/// The content of an answer.
 struct LoadAnswer: Equatable, Sendable {
     var text = ""
     var finish = ""
     var promptTokens = 0
     var tokens = 0
-    /// Of its tokens, where they were asked for.
+    /// The log-probabilities of its tokens, if they were asked for.
     var logprobs: [Double] = []
 }
 
-/// What became of a request.
+/// What happened to a request.
 struct LoadResult: Sendable {
     enum Outcome: Equatable, Sendable {
         case answered, cut
@@ -46,14 +46,15 @@ struct LoadResult: Sendable {
     let request: LoadRequest
     var outcome = Outcome.answered
     var answer = LoadAnswer()
-    /// From the first attempt to the first piece of the answer, and between its pieces; seconds.
+    /// Seconds from the first attempt to the first piece of the answer; the next property has those between its
+    /// pieces.
     var first: Double?
     var gaps: [Double] = []
-    /// Attempts that the server put off.
+    /// How many attempts the server refused for the time being.
     var retries = 0
 }
 
-/// Sends requests one after the other, on one connection as far as the server lets it.
+/// Sends requests one after the other, on one connection as long as the server allows it.
 final class LoadClient {
     private let target: LoadTarget
     private var connection: HTTPConnection?
@@ -84,6 +85,8 @@ final class LoadClient {
         return result
     }
 
+    /// Tries a request once.
+    ///
     /// - Returns: Seconds to wait before the next attempt; nil when there is a result.
     private func attempt(
         _ request: LoadRequest, _ salt: String?, _ start: ContinuousClock.Instant, _ result: inout LoadResult
@@ -181,7 +184,7 @@ final class LoadClient {
         if !isDone, result.outcome == .answered { result.outcome = .failed("the stream has no end") }
     }
 
-    /// What a choice adds to the answer: its text, and its tokens where they are shown.
+    /// What a choice adds to the answer: its text, or its tokens if these are sent.
     private static func text(of choice: JSON) -> String {
         let text = choice["delta"]?["content"]?.string ?? choice["text"]?.string ?? ""
         return text + (choice["logprobs"]?["tokens"]?.array ?? []).compactMap(\.string).joined()

@@ -126,7 +126,7 @@ struct LoadCommand: ParsableCommand {
         if !reports.allSatisfy(\.isClean) { throw ExitCode.failure }
     }
 
-    /// Prints at once, also into a file, so that the levels before an interruption are there.
+    /// Prints without buffering, also into a file, so that completed levels are there after an interruption.
     private func show(_ text: String) { FileHandle.standardOutput.write(Data("\(text)\n".utf8)) }
 
     private func makeRequests(_ level: Int, _ count: Int, _ profiles: [String?]) -> [LoadRequest] {
@@ -143,7 +143,7 @@ struct LoadCommand: ParsableCommand {
         }
     }
 
-    /// Has each profile compute once, so that the first level finds the server as the others do.
+    /// Sends a request to each profile, so that the first level finds the server in the same state as the others.
     private func warmUp(_ target: LoadTarget) throws {
         for profile in profiles {
             let request = LoadRequest(
@@ -156,12 +156,13 @@ struct LoadCommand: ParsableCommand {
         }
     }
 
-    /// The answers to requests that no other runs beside, by their numbers; none to those that will be cut off.
+    /// The answers to requests while no other request is computed, by the requests' numbers; those that will be cut
+    /// off are left out.
     private func askAlone(_ requests: [LoadRequest], _ target: LoadTarget) throws -> [Int: LoadAnswer] {
         let client = LoadClient(target)
         var answers: [Int: LoadAnswer] = [:]
         for request in requests where request.cutAfter == nil {
-            // A salt of its own, so that the second asking finds nothing of the first.
+            // Each request gets a salt of its own, so that it is not continued from what was computed before.
             let result = client.ask(request, salt: "alone \(UUID().uuidString)")
             if case .failed(let reason) = result.outcome {
                 throw ValidationError("a request alone has failed: \(reason).")

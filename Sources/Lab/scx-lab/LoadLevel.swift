@@ -2,7 +2,7 @@ import Foundation
 import SCXInference
 import Synchronization
 
-/// A number of streams that ask at the same time.
+/// One level of load: a number of streams that send requests at the same time.
 final class LoadLevel: Sendable {
     let streams: Int
     let profile: String
@@ -11,25 +11,27 @@ final class LoadLevel: Sendable {
     private let next = Mutex(0)
     private let results = Mutex<[LoadResult]>([])
 
-    /// What happens to the server meanwhile.
+    /// What happens to the server during the level.
     struct Surroundings: Sendable {
         var server: LoadServer?
-        /// Whom to kill; nil for the server's own workers.
+        /// The process to kill; nil for the server's own workers.
         var victim: Int32?
         var kills = 0
     }
 
+    /// Describes a level.
+    ///
     /// - Parameters:
-    ///   - streams: How many ask at the same time.
-    ///   - profile: As the report names it.
-    ///   - target: Where the server is.
-    ///   - requests: What they ask.
+    ///   - streams: How many streams send requests at the same time.
+    ///   - profile: The profile's name in the report.
+    ///   - target: The server.
+    ///   - requests: The requests of all streams.
     init(streams: Int, profile: String, target: LoadTarget, requests: [LoadRequest]) {
         (self.streams, self.profile) = (streams, profile)
         (self.target, self.requests) = (target, requests)
     }
 
-    /// Asks all, each as soon as a stream is free.
+    /// Sends all requests, each as soon as a stream is free.
     func run(_ surroundings: Surroundings) -> LoadReport {
         let group = DispatchGroup()
         var report = LoadReport(streams: streams, profile: profile)
@@ -57,7 +59,7 @@ final class LoadLevel: Sendable {
                 done * (surroundings.kills + 1) >= requests.count * (report.kills + 1)
             else { continue }
             let victims = surroundings.victim.map { [$0] } ?? surroundings.server?.workers ?? []
-            // A worker that is about to start again is not there to be killed.
+            // A worker that is just being started again cannot be killed.
             let killed = victims.filter { kill($0, SIGKILL) == 0 }
             if !killed.isEmpty { report.kills += 1 }
         }

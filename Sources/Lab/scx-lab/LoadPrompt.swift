@@ -1,6 +1,6 @@
 import SCXInference
 
-/// Numbers that are the same in every run.
+/// Random numbers that are the same in every run.
 struct LoadRandom: RandomNumberGenerator {
     private var state: UInt64
 
@@ -16,19 +16,19 @@ struct LoadRandom: RandomNumberGenerator {
     }
 }
 
-/// What a request asks.
+/// The prompt of a request.
 enum LoadPrompt: Sendable {
     case text(String)
     case tokens([Int])
-    /// What the user and the answerer said in turn, the user first and last.
+    /// What the user and the assistant said in turn; the user is first and last.
     case turns([String])
 
-    /// A prompt of its own for each number, half to one and a half times as long as asked for.
+    /// Makes a prompt that differs for each seed, half to one and a half times as long as asked for.
     ///
     /// - Parameters:
-    ///   - seed: Tells prompts apart.
-    ///   - length: Tokens, or about as many of text.
-    ///   - vocabulary: For a prompt of tokens; nil for text.
+    ///   - seed: Determines the prompt.
+    ///   - length: The length in tokens; text has about that many.
+    ///   - vocabulary: The vocabulary's size for a prompt of tokens; nil for text.
     init(seed: UInt64, length: Int, vocabulary: Int?) {
         var random = LoadRandom(seed: seed)
         let count = Int.random(in: max(1, length / 2)...max(1, length + length / 2), using: &random)
@@ -38,7 +38,7 @@ enum LoadPrompt: Sendable {
         }
         let text = Self.texts.randomElement(using: &random) ?? []
         var words = ["\(seed % 10_000):"]
-        // Most words are one token, some two or three.
+        // Most words are one token, some are two or three.
         for _ in 0..<max(1, count * 2 / 3) { words.append(String(text.randomElement(using: &random) ?? "")) }
         self = .text(words.joined(separator: " ") + "?")
     }
@@ -74,20 +74,20 @@ struct LoadRequest: Sendable {
     let profile: String?
     let prompt: LoadPrompt
     let maximumTokens: Int
-    /// The pieces of the answer after which the client goes; nil when it stays.
+    /// After how many pieces of the answer the client disconnects; nil when it does not.
     let cutAfter: Int?
 
-    /// Whether log-probabilities are asked for, which tell more of the arithmetic than tokens do.
+    /// Whether to ask for log-probabilities, which show more of the arithmetic than tokens do.
     var wantsLogprobs = false
 
     var path: String { if case .tokens = prompt { "/v1/completions" } else { "/v1/chat/completions" } }
 
-    /// The body: greedy, streamed, as long as allowed.
+    /// The body: greedy, streamed, and as long as allowed.
     ///
     /// - Parameters:
-    ///   - model: Its name, if it has to be said.
-    ///   - salt: Keeps the request from finding what others have computed.
-    /// - Returns: For ``path``.
+    ///   - model: The model's name, if it has to be given.
+    ///   - salt: Prevents that the request continues what others have computed.
+    /// - Returns: A body for ``path``.
     func body(model: String?, salt: String?) -> JSON {
         var members: [JSON.Member] = [
             .init("max_tokens", .int(maximumTokens)), .init("temperature", 0), .init("ignore_eos", true),
@@ -103,7 +103,7 @@ struct LoadRequest: Sendable {
             members.append(.init("messages", .array(messages)))
         case .tokens(let tokens):
             members.append(.init("prompt", .array(tokens.map { .int($0) })))
-            // A model without tokenizer tells its tokens only so.
+            // Without a tokenizer, the server shows tokens only in this way.
             members.append(.init("logprobs", 0))
         }
         if wantsLogprobs { members.append(.init("logprobs", true)) }

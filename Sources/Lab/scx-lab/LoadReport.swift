@@ -1,12 +1,12 @@
 import Foundation
 import SCXInference
 
-/// What a level of load showed.
+/// The results of one level of load.
 struct LoadReport: Sendable {
     let streams: Int
     let profile: String
     var results: [LoadResult] = []
-    /// The answers that are not those to the same requests alone: where they differ.
+    /// The answers that differ from those to the same requests asked alone: where they differ.
     private(set) var wrong: [String] = []
     var seconds = 0.0
     var kills = 0
@@ -20,7 +20,7 @@ struct LoadReport: Sendable {
     private var cut: Int { results.count { $0.outcome == .cut } }
     private var retries: Int { results.reduce(0) { $0 + $1.retries } }
 
-    /// Why requests failed, and how many.
+    /// The reasons for which requests failed, and how often each occurred.
     var failures: [String: Int] {
         var failures: [String: Int] = [:]
         for case .failed(let reason) in results.map(\.outcome) { failures[reason, default: 0] += 1 }
@@ -29,7 +29,7 @@ struct LoadReport: Sendable {
 
     var isClean: Bool { failures.isEmpty && wrong.isEmpty }
 
-    /// Tokens of answers per second, those of answers that were cut off among them.
+    /// Tokens of answers per second, including those of answers that were cut off.
     private var tokensPerSecond: Double {
         Double(results.reduce(0) { $0 + $1.answer.tokens }) / max(seconds, 1e-9)
     }
@@ -38,7 +38,7 @@ struct LoadReport: Sendable {
         Double(answered.reduce(0) { $0 + $1.answer.promptTokens }) / Double(max(1, answered.count))
     }
 
-    /// Half and 99 of 100 are not above these; milliseconds.
+    /// The median and the 99th percentile, in milliseconds.
     private static func percentiles(_ seconds: [Double]) -> (half: Double, most: Double)? {
         guard !seconds.isEmpty else { return nil }
         let sorted = seconds.sorted()
@@ -51,7 +51,7 @@ struct LoadReport: Sendable {
     private var first: (half: Double, most: Double)? { Self.percentiles(answered.compactMap(\.first)) }
     private var between: (half: Double, most: Double)? { Self.percentiles(answered.flatMap(\.gaps)) }
 
-    /// Compares answers with those to the same requests alone; what was to be cut off has none.
+    /// Compares answers with those to the same requests asked alone; requests that were to be cut off have none.
     mutating func compare(with expected: [Int: LoadAnswer]) {
         for result in answered {
             guard let alone = expected[result.request.number], alone != result.answer else { continue }

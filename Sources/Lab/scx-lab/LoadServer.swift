@@ -1,10 +1,10 @@
 import Foundation
 
-/// The server's processes on this machine, as `/proc` shows them.
+/// The server's processes on this machine, according to `/proc`.
 struct LoadServer: Sendable {
     let process: Int32
 
-    /// Bytes of memory that are resident.
+    /// How many bytes of memory are resident.
     struct Memory: Equatable, Sendable {
         var server = 0
         var children = 0
@@ -14,14 +14,14 @@ struct LoadServer: Sendable {
 
     init(process: Int32) { self.process = process }
 
-    /// Finds who listens on a port of this machine.
+    /// Finds the process that listens on a port of this machine.
     init?(listeningOn port: Int) {
         let suffix = ":" + String(format: "%04X", port)
         var sockets: Set<String> = []
         for file in ["/proc/net/tcp", "/proc/net/tcp6"] {
             for line in Self.text(file).split(separator: "\n").dropFirst() {
                 let words = line.split(separator: " ")
-                // Local address, state "listen", inode.
+                // The columns are local address, state (0A is "listen") and inode.
                 if words.count > 9, words[1].hasSuffix(suffix), words[3] == "0A" {
                     sockets.insert("socket:[\(words[9])]")
                 }
@@ -40,20 +40,20 @@ struct LoadServer: Sendable {
         process = found
     }
 
-    /// What the server holds now, and what all processes below it hold; nil when it is gone.
+    /// The memory of the server now, and that of all its child processes; nil when it has ended.
     var memory: Memory? {
         guard let own = Self.residentBytes(process) else { return nil }
         return Memory(
             server: own, children: below.reduce(0) { $0 + (Self.residentBytes($1.process) ?? 0) })
     }
 
-    /// The workers that it started.
+    /// The workers that the server started.
     var workers: [Int32] { below.filter { $0.name == "scx-worker" }.map(\.process) }
 
     private var below: [(process: Int32, name: Substring)] {
         var children: [Int32: [(process: Int32, name: Substring)]] = [:]
         for process in Self.processes {
-            // `number (name) state parent …`, where the name may have anything in it.
+            // The line is `number (name) state parent …`; the name may contain any character.
             let line = Self.text("/proc/\(process)/stat")
             guard let open = line.firstIndex(of: "("), let end = line.lastIndex(of: ")"), open < end,
                 let parent = line[end...].split(separator: " ").dropFirst(2).first.flatMap({ Int32($0) })

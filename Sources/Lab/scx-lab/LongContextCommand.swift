@@ -114,7 +114,7 @@ struct LongContextCommand: ParsableCommand {
         }
     }
 
-    /// Seconds of one call, the mean of all but a first that touches the memory.
+    /// Seconds of one call: the mean of all calls except the first, in which memory is used for the first time.
     private func mean<Failure: Error>(_ body: (Int) throws(Failure) -> Void) throws(Failure) -> Double {
         try body(0)
         let start = ContinuousClock.now
@@ -134,7 +134,7 @@ struct LongContextCommand: ParsableCommand {
                 + "cache \(cache >> 20) MiB")
     }
 
-    /// Keys and values of 256 tokens, side by side.
+    /// Random keys and values of 256 tokens; each token has its keys and then its values.
     private static func randomRows(_ configuration: DecoderConfiguration) -> [Float] {
         let width = 2 * configuration.keyValueHeadCount * configuration.headSize
         return (0..<256 * width).map { _ in Float.random(in: -1...1) }

@@ -168,9 +168,9 @@ struct OverheadCommand: ParsableCommand {
     }
 }
 
-/// A link that knows how long exchanges take, and how long this side takes between them.
+/// A link that measures how long exchanges take, and how long the trusted side computes between them.
 final class TimedLink: WorkerLink, @unchecked Sendable {
-    // One thread exchanges.
+    // Only one thread exchanges.
     private let inner: any WorkerLink
     private var start = ContinuousClock.now
     private var last = ContinuousClock.now
@@ -180,10 +180,10 @@ final class TimedLink: WorkerLink, @unchecked Sendable {
 
     struct Interval {
         var seconds: Double
-        /// Of them, inside exchanges.
+        /// The seconds inside exchanges, which are a part of these.
         var exchangeSeconds: Double
         var bytes: Double
-        /// A table of the exchanges by kind.
+        /// A table of the exchanges by their kind.
         var kinds: String
     }
 
@@ -211,7 +211,7 @@ final class TimedLink: WorkerLink, @unchecked Sendable {
         return answer
     }
 
-    /// Begins to count anew.
+    /// Begins to count again.
     func restart() {
         start = .now
         last = start
@@ -220,7 +220,7 @@ final class TimedLink: WorkerLink, @unchecked Sendable {
         kinds = [:]
     }
 
-    /// What has passed since then.
+    /// What has passed since ``restart()``.
     func interval() -> Interval {
         Interval(
             seconds: (ContinuousClock.now - start) / .seconds(1), exchangeSeconds: exchangeSeconds,
@@ -228,7 +228,7 @@ final class TimedLink: WorkerLink, @unchecked Sendable {
             kinds: table)
     }
 
-    /// Each kind since then: how many, milliseconds before and inside, mebibytes.
+    /// For each kind of exchange since then: how many, milliseconds before and inside, mebibytes.
     private var table: String {
         kinds.sorted { $0.value.inside > $1.value.inside }.map { name, kind in
             String(

@@ -2,7 +2,7 @@ package import SCXAttacks
 import SCXLink
 package import SCXProfiles
 
-/// What a report records and attacks: sessions of one profile with its options, or of a control of the laboratory.
+/// What a report records and attacks: sessions of one profile with its options, or of one control encoding.
 package struct ReportCase: Sendable {
     package enum Encoding: Sendable {
         case plain
@@ -11,10 +11,10 @@ package struct ReportCase: Sendable {
         case sealed(SealedOptions)
     }
 
-    /// Which table of the report has its rows.
+    /// In which table of the report the case appears.
     package enum Group: String, CaseIterable, Sendable {
         case profiles, hardened, layers, controls
-        /// The reference one-time pad.
+        /// The one-time pad, as a reference.
         case pad
         /// Profile `sealed`, for the lengths that it does not hide.
         case lengths
@@ -23,23 +23,23 @@ package struct ReportCase: Sendable {
     package let name: String
     package let group: Group
     package let encoding: Encoding
-    /// Of the prompts, template included.
+    /// The lengths of the prompts in tokens, including the template.
     package var lengths: [Int]
     package let attacks: [any Attack]
-    /// Tokens that are generated after each prompt and sent to the worker.
+    /// How many tokens are generated after each prompt and sent to the worker.
     package var answer = 8
     /// How often each prompt is asked.
     package var repeats = 1
-    /// Whether prompts are what the model itself writes, instead of parts of the text.
+    /// Whether the model writes the prompts, instead of their being parts of the text.
     package var isWritten = false
-    /// Sessions of the attacker's own that are recorded beside.
+    /// How many sessions of the attacker's own are recorded besides.
     package var ownSessions: Int {
         get { ownLengths.count }
         set { ownLengths = (0..<newValue).map { 140 + $0 } }
     }
-    /// Tokens of their prompts.
+    /// The lengths of their prompts in tokens.
     package var ownLengths: [Int] = []
-    /// The curves that it is a point of, and where.
+    /// The curves on which the case is a point, and where on each.
     package var points: [String: Double] = [:]
 
     package init(
@@ -49,11 +49,11 @@ package struct ReportCase: Sendable {
         (self.lengths, self.attacks) = (lengths, attacks)
     }
 
-    /// The sessions that an attack runs on: all, or the shortest of them where it is slow.
+    /// The sessions on which an attack runs: all, or the shortest of them if the attack is slow.
     func sessions(for attack: any Attack) -> [Int] {
         let all = Array(0..<lengths.count * repeats)
         var limit = Self.limits[attack.name] ?? all.count
-        // Where nothing fits, a search tries all tokens at every position.
+        // If nothing fits, a search tries all tokens at every position.
         let searches = ["joined-views", "scores"]
         if isSealed, attack.name.hasPrefix("vocabulary") || searches.contains(attack.name) {
             limit = min(limit, 2)
@@ -62,7 +62,7 @@ package struct ReportCase: Sendable {
         return Array(all.sorted { lengths[$0 / repeats] < lengths[$1 / repeats] }.prefix(limit)).sorted()
     }
 
-    /// Whether the worker sees integers of profile `sealed`, under its own pads or weaker ones.
+    /// Whether the worker sees integers of profile `sealed`, with its own pads or weaker ones.
     var isRing: Bool {
         switch encoding {
         case .sealed, .control(.ring): true
@@ -72,7 +72,8 @@ package struct ReportCase: Sendable {
 
     private var isSealed: Bool { if case .sealed = encoding { true } else { false } }
 
-    /// Most sessions of a case that slow attacks run on, and attacks that read the whole transcript at once.
+    /// The most sessions of a case on which slow attacks, and attacks that read the whole transcript at once, are
+    /// run.
     private static let limits = [
         "unscrambling": 2, "second-moment": 2, "row-space-1": 2, "scores": 4, "uniformity": 1,
         "averaging": 1, "vocabulary-answers": 8,
@@ -83,11 +84,11 @@ package struct ReportCase: Sendable {
 package struct ReportPlan: Sendable {
     let blocks: Int
     let prompts: Int
-    /// The scale of the noise that the model's profile has.
+    /// The scale of the noise in the model's profile.
     let noiseScale: Float
-    /// Positions that everybody knows in each prompt.
+    /// How many positions of each prompt everybody knows.
     let knownTokens: Int
-    /// Tokens of the longest prompt.
+    /// How many tokens the longest prompt has.
     let longest: Int
     /// Whether hardened settings are left out.
     let isBrief: Bool
@@ -101,14 +102,17 @@ package struct ReportPlan: Sendable {
         (self.noiseScale, self.knownTokens) = (noiseScale, knownTokens)
     }
 
-    /// Lengths of the prompts of whole profiles: different, so that no attack takes two prompts for one.
+    /// The lengths of the prompts of whole profiles.
+    ///
+    /// They are all different, so that no attack confuses two prompts.
     private var lengths: [Int] { spread(prompts) }
 
     private func spread(_ count: Int) -> [Int] {
         (0..<count).map { count == 1 ? 32 : 32 + $0 * (longest - 32) / (count - 1) }
     }
 
-    /// Cases of these profiles, `plain`, `scx`, `scx:session` and `sealed`, and whatever belongs to them.
+    /// The cases of these profiles, `plain`, `scx`, `scx:session` and `sealed`, and of the references that belong to
+    /// them.
     ///
     /// - Returns: Nil when a profile is none of these.
     package func cases(profiles: [String]) -> [ReportCase]? {
@@ -140,7 +144,7 @@ package struct ReportPlan: Sendable {
         return cases + controls + pads + (profiles.contains("sealed") ? leaks : [])
     }
 
-    /// What `sealed` leaks: lengths, with and without rounded row counts and guessed tokens.
+    /// What `sealed` does not hide: lengths, with and without rounded row counts and speculation.
     private var leaks: [ReportCase] {
         func make(_ name: String, _ rowCounts: RowCounts, draft: Int = 0) -> ReportCase {
             var options = SealedOptions()
@@ -150,7 +154,7 @@ package struct ReportPlan: Sendable {
                 lengths: (0..<min(prompts, 16)).map { 20 + ($0 * 37 + 11) % 107 },
                 attacks: [LengthGuess(hasDrafts: draft > 0), AcceptanceGuess()])
             one.answer = draft > 0 ? 64 : 8
-            // The attacker's own, from which it learns how long what takes.
+            // From its own sessions the attacker learns how long computations take.
             if draft == 0 { one.ownLengths = stride(from: 18, through: 126, by: 12).map { $0 } }
             return one
         }
@@ -231,7 +235,7 @@ package struct ReportPlan: Sendable {
         ]
     }
 
-    /// For every attack an encoding that must fall to it.
+    /// For every attack an encoding that the attack must break.
     private var controls: [ReportCase] {
         let scx = ControlEncoding.permuted(redundant: 10, noise: 5)
         var permuted: [any Attack] = [
@@ -255,14 +259,14 @@ package struct ReportPlan: Sendable {
             answer: 4)
         (written.lengths, written.isWritten) = ([20, 24], true)
         var noised = make("noise, one text 40 times", .permuted(noise: 2), [NoiseAveraging()], answer: 15)
-        // The prompt of one token is known; what is generated keeps its order.
+        // The only token of the prompt is known, and the generated ones keep their order.
         (noised.lengths, noised.repeats) = ([1], 40)
         var real = make(
             "pads of real numbers, four times the rows, one text 40 times", .realPads(scale: 4),
             [NearestInput(), NoiseAveraging()])
         (real.lengths, real.repeats) = ([32], 40)
         var twice = make("integers, pads used by two sessions", .ring(.twice), [PadReuse()])
-        // Equally long, so that no row has a pad of its own.
+        // They have the same length, so that every row shares its pad with another.
         twice.lengths = [32, 32]
         return [
             make(
@@ -304,7 +308,7 @@ package struct ReportPlan: Sendable {
         return [pad]
     }
 
-    /// Attacks on hardened settings: those that take seconds.
+    /// Attacks on hardened settings, which take only seconds each.
     private static let quick: [any Attack] =
         [
             Guessing(), NearestInput(), SortedValues(), KeyRecovery(), JoinedViews(), NormMatching(),

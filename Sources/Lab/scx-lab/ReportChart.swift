@@ -1,6 +1,6 @@
 import Foundation
 
-/// A line chart as an SVG that stands in a page.
+/// A line chart as SVG to be put into a page.
 struct ReportChart {
     let title: String
     let x: String
@@ -48,11 +48,11 @@ struct ReportChart {
             + "<p class='legend'>\(legend.joined(separator: " "))</p></figure>"
     }
 
-    /// Numbers as squares, blue below zero and red above.
+    /// Shows numbers as squares, blue below zero and red above.
     static func picture(_ rows: [[Float]]) -> String {
         guard let width = rows.first?.count, width > 0 else { return "" }
         let sizes = rows.joined().map { abs($0) }.sorted()
-        // The largest few would leave all others pale.
+        // With the largest few as the scale, all others would be pale.
         let scale = max(sizes[min(sizes.count - 1, sizes.count * 95 / 100)], .leastNormalMagnitude)
         var parts = [
             "<svg class='picture' viewBox='0 0 \(width) \(rows.count)' shape-rendering='crispEdges' role='img' "
@@ -76,7 +76,7 @@ private func short(_ value: Double) -> String {
     return text.hasSuffix(".00") ? String(text.dropLast(3)) : text
 }
 
-/// A text inside HTML.
+/// Escapes a text for HTML.
 func escaped(_ text: String) -> String {
     var out = ""
     for character in text.unicodeScalars {
@@ -93,7 +93,7 @@ func escaped(_ text: String) -> String {
 }
 
 extension [Double] {
-    /// At most so many of them, evenly chosen.
+    /// At most this many of them, evenly chosen.
     fileprivate func thinned(to count: Int) -> [Double] {
         guard self.count > count else { return self }
         return (0..<count).map { self[$0 * (self.count - 1) / (count - 1)] }

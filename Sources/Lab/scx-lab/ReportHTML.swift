@@ -3,7 +3,7 @@ import SCXAttacks
 import SCXInference
 
 extension ReportResult {
-    /// The report as one page that needs nothing else.
+    /// The report as one page that loads no other files.
     package var html: String {
         let summary = """
             <p>Model <b>\(escaped(model))</b>: \(configuration.blockCount) blocks, \

@@ -61,7 +61,7 @@ extension ReportResult {
         return parts.joined(separator: "\n\n") + "\n"
     }
 
-    /// What stands above the sections.
+    /// The text above the sections.
     package static let markdownHead = """
         # What a worker can read
 

@@ -3,7 +3,7 @@ import Foundation
 package import SCXInference
 package import SCXText
 
-/// Cuts prompts from a text: the same text and seed give the same prompts.
+/// Takes prompts from a text: the same text and seed give the same prompts.
 package struct ReportPrompts {
     /// Nil when the model has none.
     package let tokenizer: Tokenizer
@@ -25,14 +25,15 @@ package struct ReportPrompts {
         }
     }
 
-    /// Tokens by position that everybody knows of a prompt of this length: its template's, or the begin of the text.
+    /// The tokens, by position, that everybody knows of a prompt of this length: the template's, or the beginning of
+    /// the text.
     package func known(length: Int) throws -> [Int: Int32] {
         let marks = try KnownText.template(directory: directory, promptLength: length)
         if marks.isEmpty, let begin { return [0: begin] }
         return marks
     }
 
-    /// A prompt: text between the marks of the template.
+    /// Makes a prompt: text between the marks of the template.
     package func prompt(length: Int, number: Int) throws -> [Int32] {
         var random = LabRandom(seed: seed &+ UInt64(length) << 20 &+ UInt64(number))
         let known = try known(length: length)

@@ -8,7 +8,8 @@ import SCXWorker
 
 /// Records the sessions of a case, with the server and the recorder of a real worker.
 ///
-/// The laboratory plays the trusted side, so it knows what is true; the attacks get the directory alone.
+/// The laboratory runs the trusted side, so it knows the truth; the attacks get only the directory with the
+/// transcript.
 struct ReportRecorder {
     let checkpoint: Checkpoint
     let format: WeightFormat
@@ -16,16 +17,16 @@ struct ReportRecorder {
     let profile: ModelProfile
     let prompts: ReportPrompts
     let seed: UInt64
-    /// For profile `sealed` and what is like it.
+    /// Records sessions of profile `sealed` and of similar encodings.
     let sealed: SealedRecorder
 
-    /// What a recording has, in the order of its sessions.
+    /// The sessions of a recording, in order.
     struct Sessions {
-        /// Tokens that were carried through the model: prompts and answers.
+        /// For each session the tokens that were computed: prompt and answer.
         var truths: [[Int32]] = []
-        /// Of the attacker's own sessions, which come after the others.
+        /// The same for the attacker's own sessions, which come after the others.
         var own: [[Int32]] = []
-        /// Of each session, tokens that were guessed ahead and right; none where nothing is guessed.
+        /// For each session how many drafted tokens were right; empty without speculation.
         var accepted: [Int] = []
         var seconds = 0.0
     }
@@ -60,14 +61,14 @@ struct ReportRecorder {
         return prompt
     }
 
-    /// What the model computes when nobody looks.
+    /// A forward pass that is not recorded.
     private func plain() throws -> PlainForwardPass {
         PlainForwardPass(
             embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration,
             link: InProcessLink(Worker(model: model.decoder)))
     }
 
-    /// Records sessions with these prompts; returns what was carried through the model.
+    /// Records sessions with these prompts; returns the tokens that were computed.
     private func record(
         _ texts: [[Int32]], _ one: ReportCase, _ directory: String, _ accepted: inout [Int]
     ) throws -> [[Int32]] {
@@ -105,7 +106,7 @@ struct ReportRecorder {
         }
     }
 
-    /// A connection to a worker of its own.
+    /// A link to a worker of its own.
     private func link(_ recorder: Recorder) -> RemoteLink {
         let digest = checkpoint.digest()
         let server = WorkerServer(
@@ -125,12 +126,12 @@ struct ReportRecorder {
         return try texts.map { try engine.carry($0, answer: answer) }
     }
 
-    /// A part of the text that controls go on with.
+    /// A part of the text with which controls continue a prompt.
     private func continuation(_ count: Int) throws -> ArraySlice<Int32> {
         try prompts.prompt(length: 200, number: 2000).dropFirst(100).prefix(count)
     }
 
-    /// Controls go on with the text itself, but where it matters who wrote an answer.
+    /// Controls continue a prompt with the text itself, except where it matters that the model writes the answer.
     private func control(
         _ texts: [[Int32]], _ encoding: ControlEncoding, _ one: ReportCase, _ recorder: Recorder
     ) throws -> [[Int32]] {
@@ -148,7 +149,7 @@ struct ReportRecorder {
         }
     }
 
-    /// Removes a transcript that an earlier report left: recorders go on with what is there.
+    /// Removes the transcript of an earlier report, since a recorder would continue it.
     private func clear(_ directory: String) throws {
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         for name in ["transcript.jsonl", "transcript.bin", "truth.txt"] {

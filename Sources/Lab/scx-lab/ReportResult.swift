@@ -2,37 +2,37 @@ package import SCXAttacks
 package import SCXInference
 package import SCXLink
 
-/// What an attack recovered in the sessions of a case that it ran on.
+/// What an attack recovered in those sessions of a case on which it ran.
 package struct ReportRow: Sendable {
     package let attack: String
-    /// Why it found nothing to work on; nil when it ran.
+    /// Why the attack found nothing that it could use; nil when it ran.
     package var refusal: String?
     package var sessions = 0
-    /// Whether it says where tokens stand, or only which there are.
+    /// Whether it gives the positions of tokens, or only which tokens there are.
     package var hasPositions = false
     package var exact = Share(0, of: 0)
     package var set = Share(0, of: 0)
     package var distinct = Share(0, of: 0)
-    /// Of `exact`, what are prompts and what are answers.
+    /// The part of `exact` in prompts; the next property is the part in answers.
     package var prompts = Share(0, of: 0)
     package var answers = Share(0, of: 0)
-    /// Means over the sessions.
+    /// The mean over the sessions, as is the next property.
     package var rougeL = 0.0
     package var editDistance = 0.0
-    /// Of the right token, over all positions of all sessions.
+    /// The median rank of the right token, over all positions of all sessions.
     package var medianRank: Int?
     package var candidates = 0
     package var seconds = 0.0
-    /// Of the first session.
+    /// The measures of the first session.
     package var measures: [Measure] = []
-    /// By session: its length, and what was recovered of it.
+    /// For each session its length, and the share that was recovered.
     package var bySession: [(length: Int, share: Double)] = []
-    /// Lengths that it guessed, and what they are.
+    /// The lengths that it guessed, and the true ones.
     package var guesses: [(guess: NumberGuess, truth: Int)] = []
 
     package init(_ attack: String) { self.attack = attack }
 
-    /// What counts: tokens at their positions, or tokens at all where an attack gives no positions.
+    /// The share that counts: tokens at their positions, or tokens at all if the attack gives no positions.
     package var recovered: Share { hasPositions ? exact : set }
 
     mutating func add(_ findings: Findings, truth: [Int32], prompt: Int, known: Set<Int>, ranks: inout [Int])
@@ -69,7 +69,7 @@ extension Share {
     }
 }
 
-/// What came of a case.
+/// The results of a case.
 package struct ReportCaseResult: Sendable {
     package let name: String
     package let group: ReportCase.Group
@@ -77,21 +77,21 @@ package struct ReportCaseResult: Sendable {
     package let answer: Int
     package let points: [String: Double]
     package var rows: [ReportRow] = []
-    /// What the worker received and sent, by kind.
+    /// What the worker received and sent, by kind of message.
     package var traffic: [(kind: MessageKind, messages: Int, bytes: Int)] = []
     /// The first numbers of the first rows that the worker received.
     package var picture: [[Float]] = []
-    /// The first session's text, and what the best attack made of it.
+    /// The text of the first session; the next property is what the best attack recovered of it.
     package var truth = ""
     package var recovered = ""
-    /// Of the first block's values with the tokens' embeddings, in the first session.
+    /// The distance correlation of the first block's values with the tokens' embeddings, in the first session.
     package var distanceCorrelation: Double?
     package var recordSeconds = 0.0
 
-    /// What the model alone guesses, without a look at the transcript.
+    /// What the model alone guesses, without using the transcript.
     package var chance: ReportRow? { rows.first { $0.attack == "guessing" } }
 
-    /// The attack that recovered most.
+    /// The attack that recovered the most.
     package var best: ReportRow? {
         let found = rows.filter {
             !["guessing", "commonest"].contains($0.attack) && $0.refusal == nil && $0.exact.trials > 0
@@ -101,7 +101,7 @@ package struct ReportCaseResult: Sendable {
     }
 }
 
-/// A report on one model.
+/// The report on one model.
 package struct ReportResult: Sendable {
     package let model: String
     package let text: String
@@ -110,13 +110,13 @@ package struct ReportResult: Sendable {
     package let seed: UInt64
     package let noiseScale: Float
     package var cases: [ReportCaseResult] = []
-    /// By profile: how often two texts were told apart.
+    /// For each profile how often two texts were distinguished.
     package var games: [(name: String, share: Share)] = []
     package var seconds = 0.0
 
     package func cases(_ group: ReportCase.Group) -> [ReportCaseResult] { cases.filter { $0.group == group } }
 
-    /// Lines of a curve: by attack its points, in order.
+    /// The lines of a curve: for each attack its points, in order.
     package func curve(_ name: String) -> [(attack: String, points: [(x: Double, y: Double)])] {
         let points = cases.compactMap { one in one.points[name].map { ($0, one) } }.sorted { $0.0 < $1.0 }
         return Self.charted.compactMap { attack in
@@ -130,7 +130,7 @@ package struct ReportResult: Sendable {
         }
     }
 
-    /// Recovery against the prompt's length, in the sessions of a profile.
+    /// What is recovered against the prompt's length, in the sessions of a profile.
     package func lengthCurve(_ profile: String) -> [(attack: String, points: [(x: Double, y: Double)])] {
         guard let one = cases.first(where: { $0.name == profile }) else { return [] }
         return Self.charted.compactMap { attack in
@@ -141,7 +141,7 @@ package struct ReportResult: Sendable {
         }
     }
 
-    /// Attacks that curves show: the guess, and one of each kind.
+    /// The attacks that curves show: guessing, and one of each kind.
     private static let charted = [
         "guessing", "nearest-input", "sorted-values", "known-token-key", "vocabulary-inputs",
         "vocabulary-shared-kv",

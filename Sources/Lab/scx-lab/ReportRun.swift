@@ -8,7 +8,8 @@ import Synchronization
 
 /// Records, attacks and scores the cases of a report, one after the other.
 ///
-/// A case is attacked from its transcript alone; the truth comes to the findings only when all attacks are done.
+/// The attacks of a case get only its transcript; their findings are compared with the truth after all attacks have
+/// ended.
 package struct ReportRun {
     private let checkpoint: Checkpoint
     private let model: PublicModel
@@ -23,17 +24,17 @@ package struct ReportRun {
     /// Opens the model and the text.
     ///
     /// - Parameters:
-    ///   - directory: Of the model.
-    ///   - text: A file that prompts are cut from.
-    ///   - count: Prompts of each profile.
-    ///   - longest: Tokens of the longest.
+    ///   - directory: The model's directory.
+    ///   - text: A file from which prompts are taken.
+    ///   - count: How many prompts each profile gets.
+    ///   - longest: How many tokens the longest prompt has.
     ///   - isBrief: Whether hardened settings are left out.
     ///   - format: How the worker holds its weights.
-    ///   - seed: Chooses the prompts.
+    ///   - seed: Determines the prompts.
     ///   - pool: Threads that compute.
     ///   - folder: Where transcripts are recorded.
-    ///   - keeps: Whether they stay there.
-    ///   - log: Told what is done.
+    ///   - keeps: Whether the transcripts are kept.
+    ///   - log: Called with what is being done.
     /// - Throws: When a file cannot be read, or the model cannot take the prompts.
     package init(
         model directory: String, text: String, prompts count: Int, longest: Int = 128, isBrief: Bool = false,
@@ -41,7 +42,7 @@ package struct ReportRun {
         pool: ThreadPool, folder: String, keeps: Bool, log: @escaping (String) -> Void
     ) throws {
         checkpoint = try Checkpoint(directory: directory)
-        // Beside the longest prompt, the attacker's own sessions.
+        // The attacker's own sessions need room as well as the longest prompt.
         guard checkpoint.configuration.maximumLength >= 160 else {
             throw ReportError.model(directory, length: checkpoint.configuration.maximumLength)
         }
@@ -64,7 +65,7 @@ package struct ReportRun {
             noiseScale: profile.noiseScale)
     }
 
-    /// Runs these cases, and plays the game of two texts with each profile and the pad.
+    /// Runs these cases, and for each profile and the pad the game of distinguishing two texts.
     package mutating func run(_ cases: [ReportCase], games: Bool = true) throws {
         let start = ContinuousClock.now
         for (index, one) in cases.enumerated() {
@@ -97,10 +98,10 @@ package struct ReportRun {
         result.seconds += (ContinuousClock.now - start) / .seconds(1)
     }
 
-    /// Attacks a recording of before, whose truth is not told.
+    /// Attacks an earlier recording, without knowing the truth.
     ///
-    /// - Returns: For each attack how many sessions it ran on.
-    /// - Throws: ``AttackError`` or ``ReportError``, one line each, when the transcript is not whole.
+    /// - Returns: For each attack on how many sessions it ran.
+    /// - Throws: ``AttackError`` or ``ReportError``, one line each, when the transcript is incomplete.
     package func attackAgain(_ one: ReportCase, _ directory: String) throws -> [(
         attack: String, sessions: Int
     )] {
@@ -111,7 +112,7 @@ package struct ReportRun {
         String(name.map { $0.isLetter || $0.isNumber ? $0 : "-" })
     }
 
-    /// A case after its attacks, before anybody says what is true.
+    /// A case after its attacks, before it is compared with the truth.
     private struct Attacked {
         var outcome: ReportCaseResult
         var runs: [AttackRun] = []
@@ -119,14 +120,14 @@ package struct ReportRun {
         var values: Matrix?
     }
 
-    /// An attack on some sessions, before anybody says what is true.
+    /// An attack on some sessions, before it is compared with the truth.
     private struct AttackRun {
         let attack: String
         var refusal: String?
         var findings: [(session: Int, findings: Findings, known: Set<Int>)] = []
     }
 
-    /// Runs all attacks of a case on what was recorded.
+    /// Runs all attacks of a case on its recording.
     private func attack(
         _ one: ReportCase, _ directory: String, own: [[Int32]]
     ) throws -> Attacked {
@@ -137,7 +138,7 @@ package struct ReportRun {
                 directory, reason: "\(views.sessions.count) sessions of \(victims + own.count) are in it")
         }
         let targets = try views.sessions.prefix(victims).map { session in
-            // The worker sees how long a prompt is, and everybody has the template.
+            // The worker sees how long a prompt is, and everybody knows the template.
             let length = session.promptLength
             var target = Target(
                 model: one.isRing ? recorder.sealed.model : model, views: views, session: session,
@@ -156,7 +157,7 @@ package struct ReportRun {
         return Attacked(outcome: outcome, runs: runs, values: values)
     }
 
-    /// Runs attacks on sessions, several at a time: products inside of them then take one thread each.
+    /// Runs attacks on sessions, several at a time; products within an attack then use one thread each.
     private func run(
         _ attacks: [(attack: any Attack, sessions: [Int])], on targets: [Target]
     ) throws(AttackError) -> [AttackRun] {
@@ -188,7 +189,7 @@ package struct ReportRun {
         return runs
     }
 
-    /// What the worker saw: how many messages of each kind, and the first numbers of the first.
+    /// What the worker saw: how many messages of each kind, and the first numbers of the first ones.
     private func look(at views: Views, _ outcome: inout ReportCaseResult) {
         for kind in MessageKind.allCases {
             let entries = views.transcript.entries.filter { $0.kind == kind }
@@ -201,7 +202,7 @@ package struct ReportRun {
         outcome.picture = (0..<min(24, rows.rows)).map { Array(rows[$0].prefix(48)) }
     }
 
-    /// Scores what was found, now that the truth is told.
+    /// Scores the findings by the truth.
     private func score(
         _ one: ReportCase, _ attacked: Attacked, _ sessions: ReportRecorder.Sessions
     ) -> ReportCaseResult {
@@ -246,7 +247,7 @@ package struct ReportRun {
 
     private static let gameSessions = 24
 
-    /// Records sessions with each of two texts, and has them told apart.
+    /// Records sessions with each of two texts, and has them distinguished.
     private func play(_ one: ReportCase) throws -> Share {
         log("telling two texts apart under \(one.name)")
         var game = one
@@ -276,5 +277,5 @@ package enum ReportError: Error, CustomStringConvertible {
     }
 }
 
-/// As a report prints shares.
+/// A share in the format of the report.
 func percent(_ share: Double) -> String { String(format: "%.1f %%", 100 * share) }

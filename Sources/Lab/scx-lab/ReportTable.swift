@@ -1,11 +1,11 @@
 import Foundation
 import SCXAttacks
 
-/// A table of a report, for both of its forms.
+/// A table of a report, for its Markdown and its HTML.
 struct ReportTable {
     struct Cell {
         let text: String
-        /// How much was recovered, 0 to 1, for the cell's colour; nil for what is no recovery.
+        /// How much was recovered, 0 to 1, which determines the cell's colour; nil in cells about something else.
         var share: Double?
 
         init(_ text: String, share: Double? = nil) { (self.text, self.share) = (text, share) }
@@ -14,7 +14,7 @@ struct ReportTable {
     let head: [String]
     let rows: [[Cell]]
 
-    /// Columns are cases, rows are attacks: what each recovered.
+    /// A column for each case and a row for each attack: what the attack recovered.
     static func overview(_ cases: [ReportCaseResult]) -> ReportTable {
         var names: [String] = []
         for row in cases.flatMap(\.rows) where !names.contains(row.attack) { names.append(row.attack) }
@@ -26,7 +26,7 @@ struct ReportTable {
         return ReportTable(head: ["attack"] + cases.map(\.name), rows: rows)
     }
 
-    /// The attack that recovered most of each case.
+    /// For each case the attack that recovered the most.
     static func best(_ cases: [ReportCaseResult]) -> ReportTable {
         ReportTable(
             head: [
@@ -43,7 +43,7 @@ struct ReportTable {
             })
     }
 
-    /// Every attack on its control.
+    /// Every attack with its control.
     static func controls(_ cases: [ReportCaseResult]) -> ReportTable {
         let rows = cases.flatMap { one in
             one.rows.filter { $0.attack != "guessing" }.map { row -> [Cell] in
@@ -93,7 +93,7 @@ struct ReportTable {
             })
     }
 
-    /// Numbers that are no tokens.
+    /// The measures that are not tokens.
     static func measures(_ one: ReportCaseResult) -> ReportTable {
         ReportTable(
             head: ["attack", "measure", "value", "by chance (95 %)"],
@@ -124,7 +124,7 @@ struct ReportTable {
                 let truth = guesses.reduce(0) { $0 + Double($1.truth) } / n
                 let ranges = guesses.compactMap { one in one.guess.range.map { ($0, one.truth) } }
                 let inside = ranges.count { $0.0.contains($0.1) }
-                // What is learnt of a number that could be anything up to the context's length.
+                // How much is learned about a number that could be anything up to the context's length.
                 let bits = ranges.reduce(0) { $0 + logarithm2(Double(context) / Double($1.0.count)) }
                 return [
                     Cell(one.name), Cell(name.rawValue), Cell(interval(right), share: right.value),
@@ -162,10 +162,10 @@ extension ReportTable.Cell {
 }
 
 extension ReportRow {
-    /// Whether it gives tokens, and not only numbers.
+    /// Whether the attack gives tokens, and not only measures.
     fileprivate var gives: Bool { hasPositions || set.successes > 0 || attack == "nearest-input" }
 
-    /// The answer but for its first token, which no state of a generated token tells.
+    /// The answer without its first token, which no state of a generated token predicts.
     fileprivate var laterAnswers: Share {
         Share(answers.successes, of: max(answers.successes, answers.trials - sessions))
     }

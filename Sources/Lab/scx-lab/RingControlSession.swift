@@ -5,18 +5,20 @@ import SCXLink
 package import SCXProfiles
 package import SCXWorker
 
-/// What sessions of ``RingControlSession`` share: sites, a worker, and pads that outlive a session.
+/// What the sessions of ``RingControlSession`` share: sites, a worker, and pads that exist longer than a session.
 package final class RingControl {
     fileprivate let model: PublicModel
     fileprivate let sites: RingModel
     fileprivate let worker: Worker
     fileprivate let pads: RingPads
-    /// Drawn once, whatever the session: masks or pads of each site.
+    /// Drawn once for all sessions: masks or pads of each site.
     private var shared: [DecoderSite: [[UInt32]]] = [:]
     private var random = LabRandom(seed: 77)
-    /// Pads of the session before, by site, for those that take them again.
+    /// The pads of the session before, by site, for sessions that use them again.
     fileprivate var used: [DecoderSite: [[UInt32]]] = [:]
 
+    /// Makes what sessions share.
+    ///
     /// - Precondition: The model holds int8 weights.
     package init(_ model: PublicModel, sites: RingModel, pads: RingPads) {
         precondition(model.decoder.isRing, "RingControl: weights that are not int8")
@@ -32,9 +34,9 @@ package final class RingControl {
     }
 }
 
-/// Plays a session of profile `sealed` whose pads are drawn in a weaker way, and records what the worker saw.
+/// Runs a session of profile `sealed` whose pads are drawn in a weaker way, and records what the worker saw.
 ///
-/// It computes in clear all along, so that it need not take any pad off.
+/// It computes everything in clear as well, so it need not subtract any pad.
 package final class RingControlSession {
     private let control: RingControl
     private let recorder: Recorder
@@ -43,7 +45,7 @@ package final class RingControlSession {
     private let cache: KVCache
     private var number: UInt64 = 0
     private var position = 0
-    /// Pads of the session before that are left.
+    /// The pads of the session before that were not used again yet.
     private var left: [DecoderSite: [[UInt32]]]
 
     package init(_ control: RingControl, recorder: Recorder, connection: UInt64 = 1, seed: UInt64) {
@@ -56,7 +58,7 @@ package final class RingControlSession {
         control.used = [:]
     }
 
-    /// Carries tokens through the model: a prompt, or one that was generated.
+    /// Computes tokens: a prompt, or one generated token.
     package func carry(_ tokens: [Int32]) throws {
         let (model, c) = (control.model, control.model.configuration)
         let decoder = model.decoder
@@ -153,7 +155,7 @@ package final class RingControlSession {
 }
 
 extension LabRandom {
-    /// Uniform numbers of 32 bits.
+    /// Draws uniform 32-bit numbers.
     package mutating func words(_ count: Int) -> [UInt32] {
         (0..<count).map { _ in UInt32(truncatingIfNeeded: next() >> 16) }
     }

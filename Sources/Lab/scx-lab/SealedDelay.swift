@@ -8,13 +8,13 @@ import SCXOptions
 import SCXProfiles
 import SCXText
 
-/// What a distant worker costs profile `sealed`, and what drafts bring there.
+/// Measures what a distant worker costs profile `sealed`, and what drafts gain there.
 struct SealedDelay {
-    /// Milliseconds that a round trip takes longer.
+    /// By how many milliseconds a round trip is longer.
     var delay = 0.0
-    /// Tokens of an answer.
+    /// How many tokens an answer has.
     var generate = 64
-    /// Runs; the best counts.
+    /// How many runs there are; the best counts.
     var repeats = 1
 
     private let checkpoint: Checkpoint
@@ -36,19 +36,19 @@ struct SealedDelay {
         weights = try Decoder(checkpoint, format: .int8, pool: pool)
     }
 
-    /// One answer.
+    /// The measurement of one answer.
     private struct Answer {
         var tokens: [Int32] = []
-        /// Of a token after the first.
+        /// The time of a token after the first.
         var seconds = Double.infinity
         var speculation = SpeculationUse()
     }
 
-    /// Answers prompts with and without drafts, near and far, and prints what that took.
+    /// Answers prompts with and without drafts, with a near and a distant worker, and prints the times.
     ///
     /// - Parameters:
     ///   - texts: `question`, `repeats`, or names of files.
-    ///   - prompt: Tokens of a file's text.
+    ///   - prompt: How many tokens of a file's text are used.
     /// - Throws: When a file or the worker is at fault.
     func run(_ texts: [String], prompt: Int) throws {
         let worker = try WorkerProcess(servingFrom: checkpoint, arguments: ["--weights", "int8"])
@@ -100,7 +100,7 @@ struct SealedDelay {
         defer { link.close() }
         try link.open()
         var limits = PadBank.Limits()
-        // Rejected drafts take pads, too.
+        // Drafts that are rejected use up pads, too.
         (limits.bytes, limits.rows) = (4 << 30, prompt.count + (longestDraft + 1) * generate)
         let bank = PadBank(sites: sites.sites, sources: [DirectPads(weights)], limits: limits)
         while try bank.prepareNext() {}
@@ -129,7 +129,7 @@ struct SealedDelay {
     // MARK: Texts
 
     private static let question = "What are the symptoms of asthma, and what does the doctor do about them?"
-    /// What an answer takes over from: a list whose lines are alike.
+    /// A text that an answer can continue in the same way: a list whose lines are alike.
     private static let list = [
         "Monday: 500 milligrams of metformin in the morning, 500 milligrams in the evening, with food.",
         "Tuesday: 500 milligrams of metformin in the morning, 500 milligrams in the evening, with food.",

@@ -10,17 +10,17 @@ package import SCXWorker
 /// Records sessions of profile `sealed`, with the server and the recorder of a real worker.
 package struct SealedRecorder {
     package let checkpoint: Checkpoint
-    /// With int8 weights, as the worker holds them.
+    /// The model with int8 weights, as the worker holds it.
     package let model: PublicModel
     package let sites: RingModel
 
-    /// What was carried through the model.
+    /// What was computed in the recorded sessions.
     package struct Sessions {
         package init() {}
 
-        /// Prompts and answers.
+        /// For each session its tokens: prompt and answer.
         package var tokens: [[Int32]] = []
-        /// Of each session, how many tokens that were guessed ahead were right.
+        /// For each session how many drafted tokens were right.
         package var accepted: [Int] = []
     }
 
@@ -32,8 +32,8 @@ package struct SealedRecorder {
 
     /// Records sessions, one after the other.
     ///
-    /// Those with exact row counts share a connection. Others have one each: nobody could tell them apart, and the attacks
-    /// shall have it easier than a worker.
+    /// Sessions with exact row counts share a connection. Others have a connection each, because on a shared one
+    /// nobody could distinguish them; so the attacks have it easier than a worker.
     package func record(
         _ texts: [[Int32]], answer: Int, _ options: SealedOptions, _ recorder: Recorder
     ) throws -> Sessions {
@@ -75,17 +75,17 @@ package struct SealedRecorder {
         return try texts.map { try engine.carry($0, answer: answer) }
     }
 
-    /// Carries a prompt and an answer whose tokens are guessed ahead, as many as the engine's rule allows.
+    /// Computes a prompt and an answer with drafted tokens, as many as the engine's rule allows.
     ///
-    /// The answer is the model's own, so each guess is right or wrong by chance, as `options` say: what a drafter
-    /// does with texts of different predictability.
+    /// The answer is the model's own, and each drafted token is right or wrong by chance, as `options` say. This
+    /// simulates a drafter on texts that are predictable to different degrees.
     private func speculate(
         _ prompt: [Int32], _ forward: any ForwardPass, _ slot: Slot, answer: Int, _ options: SealedOptions
     ) throws -> (tokens: [Int32], accepted: Int) {
         let reference = RingForwardPass(fixedPoint: sites, weights: model.decoder)
         let text = try serve([prompt], reference, answer: answer + options.longestDraft)[0]
         var random = LabRandom(seed: UInt64(prompt.count) << 8 &+ UInt64(prompt.last ?? 0))
-        // Each text has a predictability of its own.
+        // Each text is predictable to a degree of its own.
         let right = Double(20 + random.next() % 75) / 100
         var rule = DraftRule(longest: options.longestDraft)
         _ = try forward.compute(BatchSegment(slot: slot, position: 0, tokens: prompt, output: .lastLogits))
@@ -112,10 +112,10 @@ package struct SealedRecorder {
     }
 }
 
-/// A link with one request on its way at a time, answered before the next is sent.
+/// A link that has one request on its way at a time, and waits for its answer before it sends the next.
 ///
-/// The worker gets the same requests in the same order, and the time between two of them is the trusted side's alone: no attack
-/// has less to work on.
+/// The worker gets the same requests in the same order as otherwise, and the time between two of them is the trusted
+/// side's alone. So no attack has less information.
 private final class OneAtATime: WorkerLink {
     private let link: any WorkerLink
 
@@ -126,11 +126,11 @@ private final class OneAtATime: WorkerLink {
     func exchange(_ request: Request) throws(LinkError) -> Answer { try link.exchange(request) }
 }
 
-/// Settings of profile `sealed` that a recording has.
+/// The settings of profile `sealed` for a recording.
 package struct SealedOptions: Equatable, Sendable {
-    /// What row counts are rounded up to.
+    /// How row counts are rounded up.
     package var rowCounts = RowCounts.exact
-    /// Most tokens that are guessed ahead in a step; 0 for none.
+    /// The most drafted tokens of a step; 0 for no speculation.
     package var longestDraft = 0
 
     package init() {}
@@ -139,7 +139,7 @@ package struct SealedOptions: Equatable, Sendable {
 extension Engine {
     /// Answers a prompt with the likeliest tokens.
     ///
-    /// - Returns: The prompt and as many tokens of the answer as were carried through the model: the last one that is
+    /// - Returns: The prompt and those tokens of the answer that were sent through the model; the last one that is
     ///   drawn never reaches a worker.
     func carry(_ prompt: [Int32], answer: Int) throws -> [Int32] {
         var sampling = SamplingParameters()

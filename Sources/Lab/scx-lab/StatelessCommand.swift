@@ -102,9 +102,9 @@ struct StatelessCommand: ParsableCommand {
     }
 }
 
-/// Runs windows of a text through profile scx, and goes on from what the worker was left with.
+/// Runs windows of a text through profile `scx`, and then continues with the KV cache that the worker has.
 final class CacheStudy {
-    /// What takes the place of a cache that the worker does not have.
+    /// What replaces the caches of the protected blocks, which the worker does not have.
     private enum Substitute: String, CaseIterable {
         case right = "right"
         case zeros = "zeros"
@@ -154,7 +154,7 @@ final class CacheStudy {
         let states = try Substitute.allCases.map { kind in
             try goOn(rest, from: cache(kind, seen, prompt), position: prompt.count)
         }
-        // The last token predicts what is no longer in the window.
+        // The last token would predict one that is no longer in the window.
         predicted += rest.count - 1
         let (hidden, vocabulary) = (embedding.channels, embedding.vocabularySize)
         for (kind, state) in states.enumerated() {
@@ -168,7 +168,7 @@ final class CacheStudy {
         }
     }
 
-    /// What crossed the link: a prompt, key sharing, and one generated token.
+    /// What crosses the link for a prompt, key sharing, and one generated token.
     private func record(_ prompt: [Int32], next: Int32) throws -> [(request: Request, answer: Answer)] {
         let link = RememberingLink(InProcessLink(Worker(model: decoder)))
         let forward = try ScxForwardPass(
@@ -180,7 +180,7 @@ final class CacheStudy {
         return link.exchanges
     }
 
-    /// Caches of all blocks, built from what crossed the link alone but for `right`.
+    /// Caches of all blocks, built only from what crossed the link, except for `right`.
     private func cache(
         _ kind: Substitute, _ seen: [(request: Request, answer: Answer)], _ prompt: [Int32]
     ) throws -> KVCache {
@@ -219,7 +219,7 @@ final class CacheStudy {
         return cache
     }
 
-    /// Keys and values that key sharing made valid: the rows of the product, in the order that was shared.
+    /// Keys and values that key sharing makes valid: the rows of the product, in the order that was shared.
     private func unlocked(
         _ seen: [(request: Request, answer: Answer)], _ layer: Int, into cache: LayerCache
     ) throws {
@@ -242,7 +242,8 @@ final class CacheStudy {
         }
     }
 
-    /// Keys and values as an attention request had them, side by side, and where they begin.
+    /// The keys and values of an attention request, each key followed by its values, and the offset at which they
+    /// begin.
     private func encodedRows(
         _ seen: [(request: Request, answer: Answer)], _ layer: Int
     ) throws -> (rows: [Float], offset: Int) {
@@ -257,7 +258,7 @@ final class CacheStudy {
         return ([], 0)
     }
 
-    /// The last hidden states of tokens that follow on a cache.
+    /// The last hidden states of tokens that follow those in a cache.
     private func goOn(_ tokens: [Int32], from cache: KVCache, position: Int) throws -> [Float] {
         var hidden = embedding.rows(of: tokens).sendInClear().values
         var span = hidden.mutableSpan
@@ -279,10 +280,10 @@ final class CacheStudy {
     }
 }
 
-/// Keeps what crosses a link.
+/// A link that stores everything that crosses it.
 final class RememberingLink: WorkerLink, @unchecked Sendable {
     private let inner: any WorkerLink
-    // One thread exchanges.
+    // Only one thread exchanges.
     private(set) var exchanges: [(request: Request, answer: Answer)] = []
 
     init(_ inner: any WorkerLink) { self.inner = inner }

@@ -63,7 +63,7 @@ struct SynthCommand: ParsableCommand {
         shapes.first { $0.name == name }
     }
 
-    /// Those of the package, and a small one with a large vocabulary for the laboratory.
+    /// The shapes of the package, and a small one with a large vocabulary for the laboratory.
     static let shapes: [SyntheticShape] = {
         var all = SyntheticShape.all
         guard var small = all.first(where: { $0.name == "tinyllama-1.1b" })?.configuration else { return all }

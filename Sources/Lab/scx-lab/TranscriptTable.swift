@@ -1,7 +1,7 @@
 import Foundation
 import SCXLink
 
-/// The texts of `scx-lab transcript show`.
+/// The texts that `scx-lab transcript show` prints.
 enum TranscriptTable {
     static let heading = row(
         ["connection", "number", "seconds", "direction", "kind", "layer", "shape", "bytes"], "fields")
@@ -70,7 +70,7 @@ enum TranscriptTable {
         }
     }
 
-    /// A text of the transcript as it may go to a terminal.
+    /// A text of the transcript, made safe for a terminal.
     private static func shown(_ text: Substring) -> String {
         String(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : Character($0) })
     }

@@ -2,15 +2,17 @@ import Foundation
 import SCXInference
 import Synchronization
 
-/// What a trusted side says of itself while it is killed and started again: sums over its lives, and its memory.
+/// What the trusted side reports of itself while it is killed and started again: sums over all its processes, and its
+/// memory.
 final class EndureHealth: Sendable {
-    /// Counts of profile `sealed`, as `/health` tells them.
+    /// Counts of profile `sealed`, as `/health` reports them.
     struct Counts: Equatable, Sendable {
         var stalledSeconds = 0.0
         var refusedProducts = 0
         var rowsComputedHere = 0
         var padsOfPeer = 0
-        /// Rows that were ready before they were needed, and rows that a bank on disk had.
+        /// Rows whose pads were ready before they were needed; the next property counts those that a bank on disk
+        /// had.
         var preparedPads = 0
         var padsFromDisk = 0
 
@@ -48,10 +50,10 @@ final class EndureHealth: Sendable {
 
     init(_ target: LoadTarget) { self.target = target }
 
-    /// Sums over all lives, as far as they were seen.
+    /// Sums over all processes of the trusted side, as far as they were observed.
     var counts: Counts { state.withLock { $0.earlier + $0.current } }
 
-    /// Asks once.
+    /// Asks the server once.
     ///
     /// - Returns: Whether it answered.
     @discardableResult
@@ -61,7 +63,7 @@ final class EndureHealth: Sendable {
         return true
     }
 
-    /// A new life begins at zero.
+    /// Notes that a new process has been started, whose counts begin at zero.
     func beginLife() {
         state.withLock { state in
             state.earlier = state.earlier + state.current

@@ -1,51 +1,54 @@
 import Foundation
 import Synchronization
 
-/// The requests of an endurance run: conversations of two turns, asked again until they are answered.
+/// The requests of an endurance run: conversations of two turns, which are asked again until they are answered.
 ///
-/// The second turn of a conversation goes on where the first ended, on a trusted side that may have been killed in between.
+/// The second turn of a conversation continues the first, on a trusted side that may have been killed in between.
 final class EndureLoad: @unchecked Sendable {
-    /// A request and what it must be answered with.
+    /// A request and the answer that it must get.
     struct Expected: Sendable {
         let request: LoadRequest
         let answer: LoadAnswer
     }
 
-    /// What became of the requests.
+    /// What happened to the requests.
     struct Counts: Equatable, Sendable {
         var right = 0
-        /// Requests that were asked again since their connection was lost, or the server put them off.
+        /// How often requests were asked again, because their connection was lost or the server could not take them
+        /// yet.
         var retries = 0
-        /// Where answers differ from what they must be.
+        /// For each wrong answer where it differs from the right one.
         var wrong: [String] = []
-        /// Requests that never got an answer, and why.
+        /// For each request that never got an answer the reason.
         var lost: [String] = []
 
         var answered: Int { right + wrong.count }
         var finished: Int { answered + lost.count }
     }
 
-    /// Conversations whose first turns are asked before the second of any of them.
+    /// How many conversations have their first turns asked before the second turn of any of them.
     private static let together = 4
-    /// Seconds after which a request counts as lost.
+    /// After this many seconds a request counts as lost.
     private static let patience = 600.0
 
     private let conversations: [[Expected]]
     private let streams: Int
     private let target: LoadTarget
 
-    // All below is guarded by it.
+    // This lock guards everything below.
     private let lock = NSCondition()
     private var next = 0
     private var begun = 0
     private var counts = Counts()
-    /// Requests that may have begun, so that kills keep pace with answers.
+    /// How many requests may have begun, so that kills are spread evenly over the answers.
     private var allowed = Int.max
 
+    /// Prepares the requests.
+    ///
     /// - Parameters:
     ///   - conversations: Each with its turns in order.
-    ///   - streams: How many are asked at once.
-    ///   - target: Where the server is.
+    ///   - streams: How many requests are asked at once.
+    ///   - target: The server.
     init(_ conversations: [[Expected]], streams: Int, target: LoadTarget) {
         (self.conversations, self.streams, self.target) = (conversations, streams, target)
     }
@@ -54,7 +57,7 @@ final class EndureLoad: @unchecked Sendable {
 
     var total: Int { conversations.reduce(0) { $0 + $1.count } }
 
-    /// Lets so many requests begin.
+    /// Lets this many requests begin in all.
     func allow(_ count: Int) {
         lock.withLock {
             allowed = count
@@ -62,12 +65,12 @@ final class EndureLoad: @unchecked Sendable {
         }
     }
 
-    /// Waits until so many requests are finished.
+    /// Waits until this many requests are finished.
     func wait(until finished: Int) {
         lock.withLock { while counts.finished < min(finished, total) { lock.wait() } }
     }
 
-    /// Asks all, on threads of their own; returns at once.
+    /// Asks all requests, on threads of their own; returns at once.
     func start() {
         for _ in 0..<min(streams, conversations.count) {
             let thread = Thread { [self] in work() }
@@ -104,7 +107,8 @@ final class EndureLoad: @unchecked Sendable {
             let result = client.ask(expected.request)
             retries += result.retries
             if case .failed(let reason) = result.outcome {
-                // A trusted side that was killed took the connection with it; until it is back there is none.
+                // When a trusted side is killed its connections are lost, and until it is back no connection can be
+                // made.
                 if !reason.hasPrefix("cannot connect") { retries += 1 }
                 guard Date() < end else {
                     return finish(retries) { $0.lost.append("request \(expected.request.number): \(reason)") }

@@ -1,4 +1,4 @@
-/// Who is killed in an endurance run, and when: the same for the same seed.
+/// Which processes are killed in an endurance run, and when; the same for the same seed.
 struct EndurePlan: Sendable {
     enum Victim: Equatable, Sendable {
         case worker(Int)
@@ -9,11 +9,11 @@ struct EndurePlan: Sendable {
 
     struct Kill: Equatable, Sendable {
         let victim: Victim
-        /// Answers that are there before it, as a part of all.
+        /// How many answers come before it, as a fraction of all.
         let after: Double
-        /// Seconds from then on until it happens, in the middle of whatever is under way.
+        /// How many seconds after that it happens, in the middle of whatever is being computed.
         let delay: Double
-        /// Seconds until the victim is started again.
+        /// After how many seconds the killed process is started again.
         let downtime: Double
     }
 
@@ -22,10 +22,10 @@ struct EndurePlan: Sendable {
     /// Draws kills that are spread over the run.
     ///
     /// - Parameters:
-    ///   - count: How many.
-    ///   - workers: Main workers that may be killed.
-    ///   - killsTrusted: Whether the trusted side is killed, too: a third of the times.
-    ///   - seed: Chooses moments and victims.
+    ///   - count: How many kills there are.
+    ///   - workers: How many main workers may be killed.
+    ///   - killsTrusted: Whether the trusted side is killed too, a third of the times.
+    ///   - seed: Determines moments and victims.
     init(count: Int, workers: Int, killsTrusted: Bool, seed: UInt64) {
         var random = LoadRandom(seed: seed)
         let others: [Victim] = (0..<workers).map { .worker($0) } + [.peer]

@@ -1,17 +1,18 @@
 import Foundation
 import SCXInference
 
-/// What an endurance run showed.
+/// The results of an endurance run.
 struct EndureReport: Sendable {
     var requests = 0
     var answers = EndureLoad.Counts()
     var kills: [EndurePlan.Victim] = []
     var health = EndureHealth.Counts()
-    /// Bytes of the trusted side after a quarter, a half and all of the answers.
+    /// The trusted side's memory in bytes after a quarter, a half and all of the answers.
     var memory: [Int?] = [nil, nil, nil]
     var seconds = 0.0
     var tokens = 0
-    /// Rows in recordings of the main workers, and those of them that are near an earlier one; nil without recordings.
+    /// How many rows are in the recordings of the main workers, and how many of them are near an earlier one; nil
+    /// without recordings.
     var recorded: (rows: Int, repeated: Int)?
 
     /// Whether every request was answered rightly, and no pad was used twice.

@@ -5,9 +5,9 @@ import SCXInference
 import SCXLink
 import Synchronization
 
-/// One endurance run: its processes, its requests, and what happens to them.
+/// One endurance run: its processes, its requests, and the kills.
 final class EndureRun: Sendable {
-    /// What is run.
+    /// What is to be run.
     struct Settings: Sendable {
         var model = ""
         var folder = ""
@@ -20,9 +20,9 @@ final class EndureRun: Sendable {
         var kills = 40
         var killsTrusted = false
         var records = false
-        /// Whether this side may multiply pads, too.
+        /// Whether the trusted side may multiply pads, too.
         var usesDirect = false
-        /// Tokens that a bank on disk has pads for, whenever it is filled.
+        /// For how many tokens a bank on disk has pads each time that it is filled.
         var bankTokens = 600
         var seed: UInt64 = 1
     }
@@ -36,12 +36,12 @@ final class EndureRun: Sendable {
     private let health: EndureHealth
     private let isOver = Atomic(false)
 
-    /// One in so many kills of the trusted side is followed by a fill of its bank.
+    /// After one in this many kills of the trusted side its bank is filled again.
     private static let killsOfFill = 3
-    /// Seconds that a program may take to serve.
+    /// How many seconds a program may take until it serves.
     private static let startTime = 120.0
 
-    /// Prepares a run in a folder that is there.
+    /// Prepares a run in an existing folder.
     ///
     /// - Throws: When no port is free.
     init(_ settings: Settings) throws {
@@ -61,7 +61,7 @@ final class EndureRun: Sendable {
                 settings.records ? ["--record", Self.record(folder, index)] : [])
         }
         peer = worker("peer")
-        // Nothing of this user's is read or written.
+        // No files of this user's own are read or written.
         let own = ["XDG_STATE_HOME": "\(folder)/state", "XDG_CACHE_HOME": "\(folder)/cache"]
         let port = try Self.freePort()
         var arguments = [
@@ -90,7 +90,7 @@ final class EndureRun: Sendable {
 
     private static func record(_ folder: String, _ worker: Int) -> String { "\(folder)/record\(worker)" }
 
-    /// A port that nobody listened on a moment ago.
+    /// A port on which nobody listened a moment ago.
     private static func freePort() throws -> Int {
         for _ in 0..<100 {
             let port = Int.random(in: 20_000..<32_000)
@@ -99,10 +99,10 @@ final class EndureRun: Sendable {
         throw ValidationError("no port of 127.0.0.1 is free.")
     }
 
-    /// Does all of it.
+    /// Runs everything.
     ///
-    /// - Parameter say: Told what is done now.
-    /// - Returns: What it showed.
+    /// - Parameter say: Called with what is being done.
+    /// - Returns: The results.
     /// - Throws: When a program cannot be started, or ends before it serves.
     func run(say: (String) -> Void) throws -> EndureReport {
         defer {
@@ -187,12 +187,12 @@ final class EndureRun: Sendable {
     }
 
     private func killWorker(_ worker: LabProcess, _ downtime: Double) throws {
-        // One that was killed a moment ago is there soon.
+        // A process that was killed a moment ago will soon be running again.
         while !worker.kill() { Thread.sleep(forTimeInterval: 0.01) }
         let thread = Thread { [self] in
             Thread.sleep(forTimeInterval: downtime)
             guard !isOver.load(ordering: .acquiring) else { return }
-            // It started before, so it does now.
+            // It could be started before, so it can be started now.
             try? worker.start()
         }
         thread.start()
@@ -213,7 +213,9 @@ final class EndureRun: Sendable {
         }
     }
 
-    /// Starts the trusted side and waits until it serves; one that meets no worker at its start ends, and is started again.
+    /// Starts the trusted side and waits until it serves.
+    ///
+    /// If it ends because it finds no worker at its start, it is started again.
     private func startTrusted() throws {
         let end = Date(timeIntervalSinceNow: Self.startTime)
         while !health.sample() {
@@ -232,7 +234,7 @@ final class EndureRun: Sendable {
 
     // MARK: Requests
 
-    /// Asks profile `fixed-point` all that will be asked.
+    /// Asks profile `fixed-point` for the answers to all requests of the run.
     private func expectedAnswers() throws -> [[EndureLoad.Expected]] {
         let server = LabProcess(
             "fixed-point", program: "scx",
@@ -282,7 +284,7 @@ final class EndureRun: Sendable {
 
     // MARK: Recordings
 
-    /// Looks for rows under one pad in all that main workers received, of all their lives.
+    /// Looks for rows with the same pad among all rows that main workers received in all their processes.
     private func search() throws -> (rows: Int, repeated: Int) {
         var rows = NearRows()
         for index in workers.indices {
@@ -293,7 +295,7 @@ final class EndureRun: Sendable {
 }
 
 extension LoadRequest {
-    /// What is asked last.
+    /// The last question of the request.
     fileprivate var question: String {
         if case .turns(let turns) = prompt { turns.last ?? "" } else { "" }
     }

@@ -9,10 +9,11 @@ import Synchronization
     import Darwin
 #endif
 
-/// A program beside this one that is started, killed and started again.
+/// A program in the same folder that is started, killed and started again.
 ///
-/// What it prints goes to a file. It reads a pipe that this process holds, so that a worker ends with this process.
-/// Not Foundation's `Process`, which learns of an end by a descriptor that children started later keep open.
+/// What it prints goes to a file. Its standard input is a pipe whose other end this process holds, so that a worker
+/// ends together with this process. Foundation's `Process` is not used, because it notices an end by a descriptor
+/// that children which are started later keep open.
 final class LabProcess: Sendable {
     let name: String
     private let program: String
@@ -23,7 +24,7 @@ final class LabProcess: Sendable {
 
     private struct Running {
         let number: pid_t
-        /// This process's end of its standard input.
+        /// This process's end of the pipe to its standard input.
         let input: Int32
     }
 
@@ -32,12 +33,14 @@ final class LabProcess: Sendable {
         let description: String
     }
 
+    /// Describes a program; does not start it.
+    ///
     /// - Parameters:
-    ///   - name: For reports, and its log.
-    ///   - program: Its name beside this program.
-    ///   - arguments: Of its command line.
-    ///   - environment: Added to this process's.
-    ///   - folder: Where the log goes.
+    ///   - name: Its name in reports, and that of its log.
+    ///   - program: Its file name in this program's folder.
+    ///   - arguments: Its arguments.
+    ///   - environment: Variables that are added to this process's.
+    ///   - folder: Where its log is written.
     init(
         _ name: String, program: String, arguments: [String], environment: [String: String] = [:],
         logs folder: String
@@ -80,7 +83,7 @@ final class LabProcess: Sendable {
         defer { close(output) }
         var ends: [Int32] = [-1, -1]
         guard unsafe pipe(&ends) == 0 else { throw Failure(description: "no pipe is left") }
-        // The child's end becomes its standard input; no other child gets either.
+        // The child gets its end of the pipe as standard input; no other child must get either end.
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         #if canImport(Darwin)
             var actions: posix_spawn_file_actions_t?
@@ -129,7 +132,7 @@ final class LabProcess: Sendable {
         return variables + environment.map { "\($0.key)=\($0.value)" }
     }
 
-    /// Lends strings as C wants a list of them.
+    /// Calls `body` with strings as the list of pointers that C expects.
     @unsafe private static func withStrings<Result>(
         _ strings: [String], _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Result
     ) -> Result {
@@ -142,13 +145,13 @@ final class LabProcess: Sendable {
         }
     }
 
-    /// Ends it at once, whatever it does.
+    /// Kills it at once (SIGKILL).
     ///
     /// - Returns: False when it did not run.
     @discardableResult
     func kill() -> Bool { end(SIGKILL) }
 
-    /// Asks it to end, and waits until it has.
+    /// Asks it to end (SIGTERM), and waits until it has ended.
     @discardableResult
     func terminate() -> Bool { end(SIGTERM) }
 
@@ -161,7 +164,7 @@ final class LabProcess: Sendable {
         #else
             let isSent = Darwin.kill(current.number, signal) == 0
         #endif
-        // It is this process's child and not yet waited for: its number is nobody else's.
+        // It is this process's child and nobody has waited for it yet, so no other process can have its number.
         _ = waitpid(current.number, nil, 0)
         close(current.input)
         return isSent
@@ -180,7 +183,7 @@ final class LabProcess: Sendable {
         return status >> 8 & 0xff
     }
 
-    /// The end of what it printed.
+    /// The last lines of what it printed.
     var lastLines: String {
         let file = unsafe open(log, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return "" }

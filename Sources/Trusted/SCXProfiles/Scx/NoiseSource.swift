@@ -5,7 +5,7 @@ import SCXInference
 /// Noise for the rows of one site, with its product, drawn ahead of the requests that need it.
 ///
 /// A thread of its own keeps a stock of noise, so that a generated token need not wait for it. A prompt that needs
-/// more than there is draws the rest itself. Each row of noise is used once.
+/// more than there is draws all of its noise itself. Each row of noise is used once.
 final class NoiseSource {
     private let shelf: Shelf
     private var random = SecureRandom()
