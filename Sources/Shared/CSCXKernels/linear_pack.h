@@ -50,8 +50,8 @@ __attribute__((always_inline)) static inline uint16_t quantise_int4(const float 
     for (size_t i = 0; i < count; i++) {
         if (x[i] == magnitude) { sign = 1; }
     }
-    // There is no code 8 for -8, so -8 is used for the value with the largest magnitude. Clipping that value a little
-    // often makes the others more exact.
+    // There is a code for -8 and none for 8. So the scale's sign is chosen such that the value with the largest magnitude
+    // gets a negative code. Clipping that value a little often makes the others more exact.
     static const float divisors[] = {-8.5f, -8, -7.5f, -7, 7, 7.5f};
     uint16_t best = 0;
     float best_error = float_of_bits(0x7f800000);
