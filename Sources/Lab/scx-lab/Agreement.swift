@@ -10,7 +10,9 @@ import SCXWorker
 package struct Agreement {
     /// A way to compute: a profile, and the precision of its weights if it can be chosen.
     package struct Way: Hashable, Sendable {
+        /// The profile's name.
         package let profile: String
+        /// The precision of the worker's weights.
         package let weights: WeightFormat
 
         /// Reads `plain:f32`, `plain:bf16` and so on, `fixed-point` or `sealed`; nil for anything else.
@@ -40,11 +42,13 @@ package struct Agreement {
         package fileprivate(set) var widestGap = 0.0
         /// The sum of the Kullback–Leibler divergences from the reference, in nats.
         fileprivate var divergence = 0.0
-        /// The sum of squared differences of logits; the next property is that of the reference's squared logits.
+        /// The sum of squared differences of logits.
         fileprivate var differences = 0.0
+        /// The sum of the reference's squared logits.
         fileprivate var squares = 0.0
-        /// The sum of log-likelihoods of the tokens that follow; the next property is their number.
+        /// The sum of log-likelihoods of the tokens that follow.
         fileprivate var likelihood = 0.0
+        /// How many tokens follow in all.
         fileprivate var predicted = 0
 
         fileprivate init(name: String) { self.name = name }
@@ -55,6 +59,7 @@ package struct Agreement {
         package var meanDivergence: Double { divergence / Double(max(1, positions)) }
         /// The Euclidean norm of the logits' difference from the reference's, over the norm of the reference's.
         package var error: Double { squares > 0 ? (differences / squares).squareRoot() : 0 }
+        /// The perplexity of the texts.
         package var perplexity: Double { exp(-likelihood / Double(max(1, predicted))) }
     }
 

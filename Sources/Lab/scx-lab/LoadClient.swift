@@ -46,9 +46,9 @@ struct LoadResult: Sendable {
     let request: LoadRequest
     var outcome = Outcome.answered
     var answer = LoadAnswer()
-    /// Seconds from the first attempt to the first piece of the answer; the next property has those between its
-    /// pieces.
+    /// Seconds from the first attempt to the first piece of the answer.
     var first: Double?
+    /// Seconds between pieces of the answer.
     var gaps: [Double] = []
     /// How many attempts the server refused for the time being.
     var retries = 0

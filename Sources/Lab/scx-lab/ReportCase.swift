@@ -4,6 +4,7 @@ package import SCXProfiles
 
 /// What a report records and attacks: sessions of one profile with its options, or of one control encoding.
 package struct ReportCase: Sendable {
+    /// How the sessions of the case are encoded.
     package enum Encoding: Sendable {
         case plain
         case scx(ScxOptions)
@@ -25,6 +26,7 @@ package struct ReportCase: Sendable {
     package let encoding: Encoding
     /// The lengths of the prompts in tokens, including the template.
     package var lengths: [Int]
+    /// The attacks that are run on the case.
     package let attacks: [any Attack]
     /// How many tokens are generated after each prompt and sent to the worker.
     package var answer = 8

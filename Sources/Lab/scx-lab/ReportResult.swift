@@ -7,20 +7,27 @@ package struct ReportRow: Sendable {
     package let attack: String
     /// Why the attack found nothing that it could use; nil when it ran.
     package var refusal: String?
+    /// On how many sessions the attack ran.
     package var sessions = 0
     /// Whether it gives the positions of tokens, or only which tokens there are.
     package var hasPositions = false
+    /// Tokens that were found at their positions.
     package var exact = Share(0, of: 0)
+    /// Tokens that were found at all, each as often as it occurs.
     package var set = Share(0, of: 0)
+    /// Different tokens that were found at all.
     package var distinct = Share(0, of: 0)
-    /// The part of `exact` in prompts; the next property is the part in answers.
+    /// The part of `exact` in prompts.
     package var prompts = Share(0, of: 0)
+    /// The part of `exact` in answers.
     package var answers = Share(0, of: 0)
-    /// The mean over the sessions, as is the next property.
+    /// ROUGE-L of the tokens found, the mean over the sessions.
     package var rougeL = 0.0
+    /// Edit distance of the tokens found, the mean over the sessions.
     package var editDistance = 0.0
     /// The median rank of the right token, over all positions of all sessions.
     package var medianRank: Int?
+    /// How many candidates the attack tried.
     package var candidates = 0
     package var seconds = 0.0
     /// The measures of the first session.
@@ -74,18 +81,23 @@ package struct ReportCaseResult: Sendable {
     package let name: String
     package let group: ReportCase.Group
     package let lengths: [Int]
+    /// How many tokens were generated after each prompt.
     package let answer: Int
+    /// The curves on which the case is a point, and where on each.
     package let points: [String: Double]
+    /// One result for each attack.
     package var rows: [ReportRow] = []
     /// What the worker received and sent, by kind of message.
     package var traffic: [(kind: MessageKind, messages: Int, bytes: Int)] = []
     /// The first numbers of the first rows that the worker received.
     package var picture: [[Float]] = []
-    /// The text of the first session; the next property is what the best attack recovered of it.
+    /// The text of the first session.
     package var truth = ""
+    /// What the best attack recovered of that text.
     package var recovered = ""
     /// The distance correlation of the first block's values with the tokens' embeddings, in the first session.
     package var distanceCorrelation: Double?
+    /// How long it took to record the sessions.
     package var recordSeconds = 0.0
 
     /// What the model alone guesses, without using the transcript.
@@ -104,10 +116,14 @@ package struct ReportCaseResult: Sendable {
 /// The report on one model.
 package struct ReportResult: Sendable {
     package let model: String
+    /// The name of the text from which prompts were taken.
     package let text: String
     package let configuration: DecoderConfiguration
+    /// How the worker held its weights.
     package let weights: String
+    /// The seed that determines the prompts.
     package let seed: UInt64
+    /// The scale of the noise in the model's profile.
     package let noiseScale: Float
     package var cases: [ReportCaseResult] = []
     /// For each profile how often two texts were distinguished.

@@ -18,7 +18,9 @@ package struct ReportRun {
     private let folder: String
     private let keeps: Bool
     private let log: (String) -> Void
+    /// The results of the cases that were run so far.
     package private(set) var result: ReportResult
+    /// The cases that can be run.
     package let plan: ReportPlan
 
     /// Opens the model and the text.

@@ -12,6 +12,7 @@ package struct SealedRecorder {
     package let checkpoint: Checkpoint
     /// The model with int8 weights, as the worker holds it.
     package let model: PublicModel
+    /// The model's sites, as the trusted side has them.
     package let sites: RingModel
 
     /// What was computed in the recorded sessions.

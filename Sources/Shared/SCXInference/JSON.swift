@@ -44,8 +44,10 @@ extension JSON {
         return members.last { $0.name == name }?.value
     }
 
+    /// Whether the value is `null`.
     public var isNull: Bool { self == .null }
 
+    /// The value if it is `true` or `false`; nil for other kinds.
     public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
 
     /// The value if it is an integer, or a double without a fraction.
@@ -57,6 +59,7 @@ extension JSON {
         }
     }
 
+    /// The value if it is a number; nil for other kinds.
     public var double: Double? {
         switch self {
         case .int(let value): Double(value)
@@ -65,10 +68,13 @@ extension JSON {
         }
     }
 
+    /// The value if it is a string; nil for other kinds.
     public var string: String? { if case .string(let value) = self { value } else { nil } }
 
+    /// The elements if it is an array; nil for other kinds.
     public var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
 
+    /// The members if it is an object; nil for other kinds.
     public var object: [Member]? { if case .object(let value) = self { value } else { nil } }
 }
 
@@ -89,6 +95,7 @@ extension JSON {
         guard reader.at == bytes.count else { throw reader.fault("text after the end") }
     }
 
+    /// Reads a text as ``init(parsing:depth:)`` does.
     public init(parsing text: String) throws(JSONError) {
         let bytes = Array(text.utf8)
         try self.init(parsing: bytes.span)

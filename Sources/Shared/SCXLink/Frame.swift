@@ -24,29 +24,35 @@ public enum ElementCode: UInt8, CaseIterable, Sendable {
 /// ``MessageKind/more`` with the rest of its tensor. A head that was read is well-formed and within the limits;
 /// ``WorkerProtocol`` and ``ClientProtocol`` decide whether it may come now.
 public struct FrameHead: Equatable, Sendable {
+    /// How many bytes a head has.
     public static let byteCount = 32
     /// The most bytes of a whole frame.
     public static let frameLimit = 1 << 20
+    /// The most bytes of a payload.
     public static let payloadLimit = frameLimit - byteCount
     /// The most elements of a tensor, which then has 2 GiB.
     public static let elementLimit = 1 << 29
     static let magic: UInt32 = 0x3158_4353  // "SCX1"
 
     public var kind: MessageKind
+    /// Whether it is an answer; otherwise it is a request.
     public var isAnswer: Bool
     /// The number of the request: 1 for the first of a connection, then one more for each.
     ///
     /// The answer and all further frames of both have the same number.
     public var number: UInt64
+    /// The type of the tensor's elements.
     public var elements = ElementCode.none
     /// Shape of the message's tensor.
     public var rows = 0
+    /// The number of columns of the message's tensor.
     public var channels = 0
     /// How many bytes at the payload's beginning are the kind's own fields, before the tensor.
     public var fieldBytes = 0
     /// How many bytes of this frame follow its head.
     public var payloadBytes = 0
 
+    /// Makes the head of a message without a tensor and fields.
     public init(kind: MessageKind, isAnswer: Bool, number: UInt64) {
         self.kind = kind
         self.isAnswer = isAnswer

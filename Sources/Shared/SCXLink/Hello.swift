@@ -5,6 +5,7 @@ public struct Hello: Equatable, Sendable {
     /// The version of the link that this program speaks.
     public static let currentVersion: UInt16 = 3
 
+    /// The version of the link that the sender speaks.
     public var version: UInt16
     /// The model's digest, as `Checkpoint.digest()` computes it.
     ///
@@ -26,6 +27,7 @@ public struct Hello: Equatable, Sendable {
     /// The largest tensor in bytes of a worker that does not say it.
     public static let usualLargestTensor = 256 << 20
 
+    /// Makes a hello; a worker sets the other properties afterwards.
     public init(version: UInt16 = Self.currentVersion, digest: String, weights: String = "") {
         self.version = version
         self.digest = digest

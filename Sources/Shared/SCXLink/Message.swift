@@ -1,5 +1,6 @@
 /// A request or an answer as it travels: a head, the kind's fields, a tensor.
 public struct Message: Equatable, Sendable {
+    /// The elements of a message's tensor.
     public enum Tensor: Equatable, Sendable {
         case none
         case floats([Float])
@@ -10,6 +11,7 @@ public struct Message: Equatable, Sendable {
     ///
     /// Its payload's size is set when the message is sent.
     public var head: FrameHead
+    /// The bytes of the kind's own fields.
     public var fields: [UInt8]
     public var tensor: Tensor
 

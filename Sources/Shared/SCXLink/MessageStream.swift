@@ -34,6 +34,7 @@ public struct Deadline: Comparable, Sendable {
 
     private init(moment: ContinuousClock.Instant?) { self.moment = moment }
 
+    /// Makes a deadline that passes after a duration from now.
     public init(after duration: Duration) { moment = .now + duration }
 
     /// Time that is left: nil when there is no deadline, zero when it has passed.
@@ -52,10 +53,16 @@ public struct Deadline: Comparable, Sendable {
 ///
 /// Each side copies a tensor once: from its array to the transport, and from there into a new array.
 public struct MessageStream: Sendable {
+    /// The stream over which the messages go.
     public let bytes: any ByteStream
     /// How long a message may take from its first byte on, in addition to one second for each MiB.
     private let patience: Duration
 
+    /// Sends and receives messages over a stream.
+    ///
+    /// - Parameters:
+    ///   - bytes: The stream.
+    ///   - patience: How long a message may take from its first byte on, in addition to one second for each MiB.
     public init(_ bytes: any ByteStream, patience: Duration = .seconds(10)) {
         self.bytes = bytes
         self.patience = patience

@@ -7,6 +7,7 @@ import Foundation
 /// The trusted side draws a new seed for each batch. A peer that multiplies the batch gets the seed, so it knows
 /// these pads, and the main worker must not get it. When it is printed or reflected, it shows nothing of the key.
 public struct PadSeed: Equatable, Sendable, CustomStringConvertible, CustomReflectable {
+    /// How many bytes a seed has.
     public static let byteCount = 32
     /// The most rows of one request for products of pads.
     public static let rowLimit = 1 << 16

@@ -47,6 +47,7 @@ public struct Segment: Equatable, Sendable {
     public let slot: Slot
     /// Position of the first row in its session, counted in tokens from 0.
     public let position: Int
+    /// How many rows there are.
     public let rows: Int
 
     public init(slot: Slot, position: Int, rows: Int) {
@@ -65,7 +66,9 @@ public struct AttentionPart: Equatable, Sendable {
     public let slot: Slot?
     /// The position from which on the slot's keys are removed before these are appended; 0 without a slot.
     public let position: Int
+    /// How many queries there are.
     public let queries: Int
+    /// How many keys there are, each with its value.
     public let keys: Int
 
     public init(slot: Slot? = nil, position: Int = 0, queries: Int, keys: Int) {
@@ -80,6 +83,7 @@ public struct AttentionPart: Equatable, Sendable {
 ///
 /// Only the trusted side can make one: the initializers are `package`.
 public struct Request: Equatable, Sendable {
+    /// The kinds of requests.
     public enum Operation: Equatable, Sendable {
         /// Multiply the rows by a site's weights and add its bias, without a norm before or an activation after.
         ///
@@ -222,6 +226,7 @@ public struct Request: Equatable, Sendable {
         payload = .permutation(permutation)
     }
 
+    /// Makes a request without a tensor.
     package init(_ operation: Operation) {
         self.operation = operation
         payload = .none
@@ -271,6 +276,7 @@ public struct WorkerStatistics: Equatable, Sendable {
     public var slots = 0
     /// Bytes of all slots.
     public var slotBytes = 0
+    /// Requests that were served.
     public var requests = 0
     /// Products that were computed.
     ///

@@ -15,6 +15,7 @@ public enum TensorPrecision: UInt8, CaseIterable, Sendable {
 ///
 /// ``Groups`` says what a group is.
 public struct TensorLayout: Equatable, Sendable {
+    /// The precision of all values after the prefix.
     public let precision: TensorPrecision
     /// How many of the first values travel in float32 although the others do not.
     public let exactPrefix: Int

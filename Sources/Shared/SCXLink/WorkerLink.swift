@@ -91,6 +91,7 @@ extension WorkerLink {
 
 /// Counts of what has crossed a link.
 public struct Traffic: Equatable, Sendable {
+    /// Requests that were answered.
     public var exchanges = 0
     /// Bytes of tensors from the trusted side to the worker.
     public var bytesSent = 0

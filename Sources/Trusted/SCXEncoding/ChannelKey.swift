@@ -25,6 +25,7 @@ package struct HeadRows: ~Escapable {
     let values: Span<Float>
     let offset: Int
     let stride: Int
+    /// How many rows there are.
     package let count: Int
 
     /// Describes rows that are in `values`.
@@ -62,6 +63,11 @@ package struct HeadRows: ~Escapable {
 package struct OneTimeChannelKey: ~Copyable, Sendable {
     private let order: ChannelOrder
 
+    /// Draws a key.
+    ///
+    /// - Parameters:
+    ///   - shape: The block's heads.
+    ///   - random: The generator of keys.
     package init(_ shape: HeadShape, random: inout SecureRandom) {
         order = ChannelOrder(shape, random: &random)
     }
@@ -84,6 +90,7 @@ package struct OneTimeChannelKey: ~Copyable, Sendable {
 
 /// An attention request and the part of its key that opens the answer, once.
 package struct AttentionExchange: ~Copyable, Sendable {
+    /// The tensor that the worker gets.
     package let tensor: EncodedTensor
     private let queries: Int
     private let order: ChannelOrder
@@ -139,6 +146,11 @@ package struct KeyValueCompression: Sendable {
 package struct SessionChannelKey: ~Copyable, Sendable {
     private let order: ChannelOrder
 
+    /// Draws a key.
+    ///
+    /// - Parameters:
+    ///   - shape: The block's heads.
+    ///   - random: The generator of keys.
     package init(_ shape: HeadShape, random: inout SecureRandom) {
         order = ChannelOrder(shape, random: &random)
     }

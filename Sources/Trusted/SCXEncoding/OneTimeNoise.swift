@@ -2,6 +2,7 @@
 ///
 /// The key that uses the noise consumes it.
 package struct OneTimeNoise: ~Copyable, Sendable {
+    /// The scale of the distribution.
     package let scale: Float
     /// α, `[rows, inputs]`.
     let values: Plaintext

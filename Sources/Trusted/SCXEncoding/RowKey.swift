@@ -69,6 +69,7 @@ package struct OneTimeRowKey: ~Copyable, Sendable {
 
 /// A request and the part of its key that opens the answer, once.
 package struct RowExchange: ~Copyable, Sendable {
+    /// The tensor that the worker gets.
     package let tensor: EncodedTensor
     private let rows: Int
     private let places: Permutation
@@ -165,6 +166,7 @@ package struct OpenedRows: ~Copyable, Sendable {
         self.order = consume order
     }
 
+    /// Takes the rows, and drops the order.
     package consuming func takeRows() -> Plaintext { rows }
 }
 

@@ -14,7 +14,9 @@ package struct RowStatistics: Sendable {
     /// How many quantiles of the norms are stored.
     package static let normCount = 33
 
+    /// Channels of a row.
     package let channels: Int
+    /// The mean row, `[channels]`.
     package let mean: [Float]
     /// The deviations, `[factorCount, channels]`.
     package let factors: [Float]

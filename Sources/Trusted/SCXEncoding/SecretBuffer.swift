@@ -12,6 +12,7 @@
 package struct SecretBuffer<Element: BitwiseCopyable & Sendable>: ~Copyable, @unchecked Sendable {
     private let storage: UnsafeMutableBufferPointer<Element>
 
+    /// Makes a buffer of `count` equal values.
     package init(repeating value: Element, count: Int) {
         unsafe storage = .allocate(capacity: count)
         unsafe storage.initialize(repeating: value)

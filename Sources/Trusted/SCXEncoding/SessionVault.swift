@@ -19,6 +19,7 @@ package final class SessionVault: Sendable {
         ///
         /// When there would be more, the oldest are removed.
         package var bytes = 16 << 30
+        /// How long a session is kept.
         package var age = Duration.seconds(86_400)
 
         package init() {}

@@ -15,10 +15,12 @@ package enum SegmentOutput: Equatable, Sendable {
 
 /// Consecutive tokens of one session in a forward pass.
 package struct BatchSegment: Equatable, Sendable {
+    /// The session's slot.
     package let slot: Slot
     /// Position of the first token: the number of tokens of this session that were computed before.
     package let position: Int
     package let tokens: [Int32]
+    /// What the caller wants to know of these tokens.
     package let output: SegmentOutput
 
     package init(slot: Slot, position: Int, tokens: [Int32], output: SegmentOutput) {

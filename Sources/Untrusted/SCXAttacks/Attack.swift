@@ -18,6 +18,7 @@ public protocol Attack: Sendable {
 public struct Target: Sendable {
     public let model: PublicModel
     public let views: Views
+    /// The session under attack.
     public var session: Session
     /// Tokens that everybody knows, by position: the beginning of the text, and the marks of the chat template.
     public var known: [Int: Int32]
@@ -48,6 +49,7 @@ public struct Findings: Sendable {
     public var measures: [Measure] = []
     /// Guesses of numbers that only the trusted side knows for certain, such as lengths.
     public var guesses: [NumberGuess] = []
+    /// How many candidates the attack tried.
     public var candidatesTried = 0
     public var seconds = 0.0
 
@@ -73,6 +75,7 @@ public struct NumberGuess: Equatable, Sendable {
     }
 
     public let name: Name
+    /// The guess.
     public let best: Double
     /// The range in which the number must be, according to the transcript; nil when that is not known.
     public let range: ClosedRange<Int>?

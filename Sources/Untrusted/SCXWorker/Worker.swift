@@ -19,9 +19,15 @@ public final class Worker: Sendable {
         public init() {}
     }
 
+    /// The model whose weights are used.
     public let model: Decoder
     private let state: Mutex<WorkerState>
 
+    /// Makes a worker without sessions.
+    ///
+    /// - Parameters:
+    ///   - model: The model whose weights are used.
+    ///   - limits: Limits on what all connections together may take.
     public init(model: Decoder, limits: Limits = Limits()) {
         self.model = model
         state = Mutex(WorkerState(model: model, limits: limits))

@@ -11,9 +11,9 @@ final class EndureHealth: Sendable {
         var refusedProducts = 0
         var rowsComputedHere = 0
         var padsOfPeer = 0
-        /// Rows whose pads were ready before they were needed; the next property counts those that a bank on disk
-        /// had.
+        /// Rows whose pads were ready before they were needed.
         var preparedPads = 0
+        /// Rows whose pads a bank on disk had.
         var padsFromDisk = 0
 
         init() {}

@@ -2,6 +2,7 @@
 ///
 /// Not thread-safe: see ``LayerCache``.
 public final class KVCache: Sendable {
+    /// The cache of each layer, in order.
     public let layers: [LayerCache]
 
     /// Makes empty caches for layers of one shape.

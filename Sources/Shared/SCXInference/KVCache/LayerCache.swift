@@ -14,8 +14,11 @@ public final class LayerCache: @unchecked Sendable {
     /// Tokens per page.
     static let pageTokens = Int(cscx_page_tokens)
 
+    /// How many key-value heads there are.
     public let kvHeads: Int
+    /// Channels of a head.
     public let headSize: Int
+    /// How elements are stored.
     public let format: Format
     /// Whether the cache overwrites its contents with zeros before it frees memory, and attention does so with its
     /// working memory.

@@ -10,8 +10,11 @@ import CSCXKernels
 ///   may be packed by several threads unless they are among the same 16.
 @safe
 public final class PackedMatrix: Sendable {
+    /// Output features.
     public let rows: Int
+    /// Input features.
     public let columns: Int
+    /// The format in which the weights are held and multiplied.
     public let format: WeightFormat
 
     /// How many inputs share a scale.

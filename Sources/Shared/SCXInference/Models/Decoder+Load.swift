@@ -22,6 +22,7 @@ public struct DecoderParts: Sendable {
     public var output: Set<Int>
     /// Blocks whose feed-forward network can be computed.
     public var feedForward: Set<Int>
+    /// Whether the output head is loaded.
     public var head: Bool
 
     public init(

@@ -85,9 +85,11 @@ public final class Decoder: Sendable {
 
 /// Consecutive rows of a forward pass that belong to one session.
 public struct CacheSegment {
+    /// The session's cache, to which the rows' keys and values are appended.
     public let cache: KVCache
     /// Position of the first row in its session: the number of tokens that the cache holds.
     public let position: Int
+    /// How many rows there are.
     public let rows: Int
 
     public init(cache: KVCache, position: Int, rows: Int) {

@@ -26,6 +26,7 @@ public struct DecoderConfiguration: Equatable, Sendable {
     public var keyValueHeadCount: Int
     /// Channels of one head; `headCount · headSize` may differ from `hiddenSize`.
     public var headSize: Int
+    /// Channels of the feed-forward network's activation.
     public var feedForwardSize: Int
     /// ε of the RMS norms.
     public var normEpsilon: Float
@@ -35,9 +36,11 @@ public struct DecoderConfiguration: Equatable, Sendable {
     public var maximumLength: Int
     /// Whether the output head is the embedding table.
     public var tiedEmbeddings: Bool
+    /// Whether the projections to queries, keys and values have a bias.
     public var queryKeyValueBias = false
     /// Whether the attention's output projection has a bias.
     public var outputBias = false
+    /// Whether the projections of the feed-forward network have a bias.
     public var feedForwardBias = false
     /// Whether an RMS norm is applied to each head of queries and keys, before the rotation.
     public var queryKeyNorm = false

@@ -1,7 +1,9 @@
 /// Which part of the outputs of each site a machine holds, so that several machines together hold a model that fits
 /// none of them.
 public struct Shard: Hashable, Sendable {
+    /// The part's number, from 0 on.
     public let index: Int
+    /// How many parts there are.
     public let count: Int
 
     /// The only part of one, that is the whole model.

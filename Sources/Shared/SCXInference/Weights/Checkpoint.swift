@@ -6,12 +6,17 @@
 public final class Checkpoint: Sendable {
     public let directory: String
     public let configuration: DecoderConfiguration
+    /// What the model's files say about sampling.
     public let generation: GenerationDefaults
     private let configurationFile: MappedFile
     private let files: [SafeTensorsFile]
     /// For each tensor the index in `files` of the file that holds it.
     private let locations: [String: Int]
 
+    /// Opens a model directory and checks its files.
+    ///
+    /// - Parameter directory: The directory's path.
+    /// - Throws: ``CheckpointError`` that names the file at fault.
     public init(directory: String) throws(CheckpointError) {
         self.directory = directory
         let names = Set(try directoryEntries(directory))
@@ -86,6 +91,7 @@ public final class Checkpoint: Sendable {
     /// The names of all tensors, sorted.
     public var tensorNames: [String] { locations.keys.sorted() }
 
+    /// Whether there is a tensor of that name.
     public func contains(_ name: String) -> Bool { locations[name] != nil }
 
     /// The tensor of that name and shape.

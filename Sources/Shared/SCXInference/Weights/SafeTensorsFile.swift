@@ -23,6 +23,10 @@ public struct SafeTensorsFile: Sendable {
     /// The names of all tensors, sorted.
     public var tensorNames: [String] { entries.keys.sorted() }
 
+    /// Maps a file and checks its header.
+    ///
+    /// - Parameter path: The file's path.
+    /// - Throws: ``CheckpointError`` that names the file.
     public init(_ path: String) throws(CheckpointError) {
         let file = try MappedFile(path)
         guard file.byteCount >= 8 else {

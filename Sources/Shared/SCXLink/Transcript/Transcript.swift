@@ -11,6 +11,7 @@
 /// A transcript may come from a stranger, so everything is checked. One to which a worker is still writing is read up
 /// to its last whole line. Entries are held in memory; a tensor is read from the file when it is asked for.
 public struct Transcript: Sendable {
+    /// The version of the transcript's format.
     public static let version = 2
     static let lineLimit = 4 << 20
 
@@ -33,7 +34,9 @@ public struct Transcript: Sendable {
         }
     }
 
+    /// The runs of the worker, in order.
     public let starts: [Start]
+    /// The messages, in the order in which the worker received and sent them.
     public let entries: [TranscriptEntry]
     /// Whether the last line is incomplete and was ignored: the worker was writing it, or died then.
     public let endsEarly: Bool

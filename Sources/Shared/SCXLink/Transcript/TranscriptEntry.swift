@@ -26,6 +26,7 @@ public struct TranscriptEntry: Equatable, Sendable {
     /// Time since the run's start.
     public let microseconds: Int
     public let direction: Direction
+    /// The number of the connection within the run.
     public let connection: UInt64
     /// The request's number on its connection, which its answer has too.
     public let number: UInt64

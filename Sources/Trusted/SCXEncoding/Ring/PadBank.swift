@@ -119,6 +119,7 @@ package final class PadBank: Sendable {
         return names
     }
 
+    /// Where pads came from so far.
     package var use: Use { state.withLock { $0.use } }
 
     /// How many rows are prepared for every site except the head, which needs fewer.

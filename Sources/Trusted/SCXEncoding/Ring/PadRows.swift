@@ -5,7 +5,9 @@ package import SCXLink
 ///
 /// The type is noncopyable and ``encode(_:dummies:pool:)`` consumes it, so pads that were used cannot be used again.
 package struct PadRows: ~Copyable, Sendable {
+    /// The site for whose inputs the pads are.
     package let site: RingSite
+    /// How many pads there are.
     package var count: Int { places.count }
     private let places: [Place]
 
@@ -60,6 +62,11 @@ package struct DummyRows: Sendable {
     /// Numbers of rows of the seed that were never used.
     let numbers: Range<UInt64>
 
+    /// Describes dummy rows.
+    ///
+    /// - Parameters:
+    ///   - seed: A seed from which only dummy rows are expanded.
+    ///   - numbers: Numbers of rows of the seed that were never used.
     package init(seed: PadSeed, numbers: Range<UInt64>) {
         self.seed = seed
         self.numbers = numbers
@@ -140,8 +147,9 @@ package struct WrongRow: Sendable {
     package let index: Int
     /// The number of the source that computed its pad's product.
     package let source: Int
-    /// What the worker got, `[inputs]`, and what it answered, `[outputs]`.
+    /// What the worker got, `[inputs]`.
     package let padded: [UInt32]
+    /// What the worker answered, `[outputs]`.
     package let answer: [UInt32]
 }
 

@@ -6,9 +6,11 @@ import Synchronization
 /// Everything here except the ``sketch`` is public, since the weights are. The trusted side computes it once from the
 /// checkpoint, or reads what a ``SiteStore`` has kept, and after that it does not need the weights any more.
 package final class RingSite: Sendable {
+    /// The site's name in the decoder.
     package let site: DecoderSite
-    /// Channels of the rows that are multiplied; ``outputs`` are those of the results.
+    /// Channels of the rows that are multiplied.
     package let inputs: Int
+    /// Channels of the results.
     package let outputs: Int
     /// `[outputs]`: the factor of each column's integers.
     let scales: [Float]

@@ -68,6 +68,7 @@ package final class WorkerProcess: Sendable {
     /// The name that people are shown.
     package static let name = "own process"
 
+    /// The path of the worker's socket.
     package var socket: String { "\(directory)/worker.sock" }
 
     /// Makes the private directory; does not start the worker yet.

@@ -12,6 +12,12 @@ package final class PlainForwardPass: ForwardPass {
     private let blocks: Range<Int>
     private let link: any WorkerLink
 
+    /// Makes a forward pass without sessions.
+    ///
+    /// - Parameters:
+    ///   - embedding: The model's embedding.
+    ///   - configuration: The model's configuration.
+    ///   - link: The link to the worker.
     package init(embedding: TokenEmbedding, configuration: DecoderConfiguration, link: any WorkerLink) {
         self.embedding = embedding
         blocks = 0..<configuration.blockCount

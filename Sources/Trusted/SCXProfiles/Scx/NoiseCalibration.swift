@@ -30,9 +30,9 @@ package struct NoiseCalibration {
         package let hits: Int
         /// Mean rank of the right token, 0 for first to 1 for last; 0.5 is chance.
         package let meanRank: Double
-        /// The L1 distance of two tokens' rows over the scale: ε of the whole vector, as the mean over pairs of
-        /// tokens; `maximumEpsilon` is the largest.
+        /// The L1 distance of two tokens' rows over the scale, ε of the whole vector: the mean over pairs of tokens.
         package let meanEpsilon: Double
+        /// The largest such ε.
         package let maximumEpsilon: Double
 
         /// Whether guessing explains that many hits, with a probability of error below 1 %.

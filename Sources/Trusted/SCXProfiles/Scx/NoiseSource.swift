@@ -34,8 +34,9 @@ final class NoiseSource {
 
 /// The stock, which the thread and its owner share.
 private final class Shelf: @unchecked Sendable {
-    /// Rows that are drawn at once; the next constant is the number of rows in stock.
+    /// How many rows are drawn at once.
     private static let batch = 32
+    /// How many rows the stock holds at most.
     private static let capacity = 256
 
     private let weights: PackedMatrix

@@ -6,9 +6,11 @@ package struct ScxOptions: Equatable, Sendable {
     package var firstBlocks = 1
     /// Blocks at the end whose keys stay locked, at least 1 (`le`).
     package var lastBlocks = 1
+    /// How many redundant rows are sent with those of a prompt.
     package var redundancy = Redundancy.auto
     /// Scale of the Laplace noise; nil for the model's own, from its profile.
     package var noiseScale: Float?
+    /// For how long a permutation of channels is used.
     package var reuse = Reuse.oneTime
     /// The precision to which the keys and values that are sent for each generated token are rounded.
     package var compression = TensorPrecision.float32

@@ -56,6 +56,7 @@ package final class RingModel: Sendable {
         bySite = Dictionary(uniqueKeysWithValues: sites.map { ($0.site, $0) })
     }
 
+    /// The site of that name, which must be one of the model's.
     package subscript(site: DecoderSite) -> RingSite {
         guard let found = bySite[site] else { preconditionFailure("RingModel: no such site") }
         return found

@@ -54,6 +54,7 @@ package final class RingWorkers {
 
     deinit { availability.close() }
 
+    /// The names of the members.
     package var names: [String] { members.map(\.name) }
 
     package var traffic: Traffic {

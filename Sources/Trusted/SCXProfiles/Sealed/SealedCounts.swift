@@ -3,6 +3,7 @@ import Synchronization
 /// What happened to the products of profile `sealed`, and how the trusted side spent its time; for reports and
 /// metrics.
 package final class SealedCounts: Sendable {
+    /// What was counted so far.
     package struct Values: Equatable, Sendable {
         /// Answers that were refused because they were not the right product.
         package var refused = 0

@@ -8,7 +8,9 @@ import SCXLink
 /// falling temperature). The tokens are those that ``NearestInput`` finds.
 public struct Unscrambling: Attack {
     public let name = "unscrambling"
+    /// How many paths the beam search keeps.
     public let beam: Int
+    /// How many exchanges of pairs are tried.
     public let swaps: Int
     /// The most tokens of a session, since the work grows with the square.
     private let longest = 64

@@ -6,6 +6,7 @@ import Synchronization
 ///
 /// Tables over the vocabulary are computed when they are first used, and then kept.
 public final class PublicModel: Sendable {
+    /// The model with its weights.
     public let decoder: Decoder
     /// The embedding table, `[vocabulary, hidden]`.
     public let embedding: Matrix
@@ -26,7 +27,9 @@ public final class PublicModel: Sendable {
     public var configuration: DecoderConfiguration { decoder.configuration }
     public var pool: ThreadPool { decoder.pool }
     public var vocabularySize: Int { configuration.vocabularySize }
+    /// Channels of a token's queries.
     public var queryWidth: Int { configuration.headCount * configuration.headSize }
+    /// Channels of a token's keys, and of its values.
     public var keyWidth: Int { configuration.keyValueHeadCount * configuration.headSize }
 
     /// Opens a model directory.

@@ -6,6 +6,7 @@ public import SCXInference
 /// exactly. The mean of all rows is subtracted first, since it is most of a hidden state and would hide the
 /// differences.
 public final class RowIndex: Sendable {
+    /// A row that was found, and its distance from the query.
     public struct Match: Equatable, Sendable {
         public let row: Int
         public let distance: Float

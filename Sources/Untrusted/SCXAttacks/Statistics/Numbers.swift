@@ -28,8 +28,10 @@ public struct Share: Equatable, Sendable {
 
     public init(_ successes: Int, of trials: Int) { (self.successes, self.trials) = (successes, trials) }
 
+    /// The share, 0 without trials.
     public var value: Double { trials == 0 ? 0 : Double(successes) / Double(trials) }
 
+    /// The 95 % confidence interval.
     public var interval: ClosedRange<Double> {
         guard trials > 0 else { return 0...1 }
         let (n, z) = (Double(trials), 1.959964)

@@ -33,6 +33,7 @@ public struct Exchange: Sendable {
 public struct Step: Sendable {
     /// The positions of its tokens in the session; empty until a message has told them.
     public internal(set) var positions: Range<Int> = 0..<0
+    /// The step's exchanges, in the order in which they were sent.
     public internal(set) var exchanges: [Exchange] = []
     /// How many rows each product of integers has; nil when there was none.
     public internal(set) var ringRows: Int?
@@ -57,10 +58,12 @@ public struct Step: Sendable {
 
 /// One conversation, as far as the worker could distinguish it from others: a slot of a connection of a run.
 public struct Session: Sendable {
+    /// The run of the worker, counted from 0.
     public let run: Int
     public let connection: UInt64
     /// Nil when no message named a slot.
     public internal(set) var slot: Slot?
+    /// The session's steps, in order.
     public internal(set) var steps: [Step] = []
 
     /// How many positions its messages mention.

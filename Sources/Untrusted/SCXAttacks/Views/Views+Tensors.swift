@@ -3,13 +3,17 @@ import SCXLink
 
 /// The rows of an `attention` request, one for each position.
 public struct AttentionRows: Sendable {
+    /// The block.
     public let layer: Int
+    /// The positions of the queries in the session.
     public let queryPositions: Range<Int>
+    /// The positions of the keys and values in the session.
     public let keyPositions: Range<Int>
     /// The queries of all heads, `[queries, heads · headSize]`.
     public let queries: Matrix
-    /// The keys of all heads, `[keys, keyValueHeads · headSize]`; the values have the same shape.
+    /// The keys of all heads, `[keys, keyValueHeads · headSize]`.
     public let keys: Matrix
+    /// The values of all heads, `[keys, keyValueHeads · headSize]`.
     public let values: Matrix
 }
 

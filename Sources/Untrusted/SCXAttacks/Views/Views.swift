@@ -10,6 +10,7 @@ public import SCXLink
 public struct Views: Sendable {
     public let transcript: Transcript
     public let configuration: DecoderConfiguration
+    /// The sessions that were found.
     public private(set) var sessions: [Session] = []
     /// Requests that are not exchanges of a forward pass in float32, but integers of another profile.
     public private(set) var words: [TranscriptEntry] = []
