@@ -1,10 +1,10 @@
 #ifndef CSCX_DESCRIPTORS_H
 #define CSCX_DESCRIPTORS_H
 
-/// Lets the process have so many descriptors open, or as many as the system lets it; fewer than it may have already change
-/// nothing.
+/// Raises the number of descriptors that the process may have open to `count`, or to the most that the system allows; it
+/// never lowers the number.
 ///
-/// Returns how many it may have now, 0 where the system does not tell.
+/// Returns how many it may have now, 0 when the system does not tell.
 int cscx_allow_descriptors(int count);
 
 #endif

@@ -1,12 +1,13 @@
 #ifndef CSCX_SIGNALS_H
 #define CSCX_SIGNALS_H
 
-/// Tells of SIGTERM and SIGINT: the first of them writes its number, a byte, to a pipe whose end for reading is returned; the
-/// second ends the process at once with status 128 + its number, whatever its threads do. -errno when there is no pipe.
-/// Called again, it returns the same pipe.
+/// Handles SIGTERM and SIGINT. The first of these signals writes its number, one byte, to a pipe. The second ends the
+/// process at once with status 128 + its number, whatever its threads are doing.
+///
+/// Returns the end of the pipe to read from, or -errno when the pipe cannot be made. Later calls return the same pipe.
 int cscx_watch_endings(void);
 
-/// Lets the calling thread take these signals: threads of others may have blocked them.
+/// Lets the calling thread receive these signals, since threads of libraries may have them blocked.
 void cscx_take_endings(void);
 
 #endif
