@@ -922,6 +922,43 @@ a {# comment {{ x }} #} b {#- trimmed -#} c
 
 # Cases of several lines, where white space is the point.
 BLOCKS = [
+    # calls of macros with a body
+    "{% macro box(title) %}[{{ title }}: {{ caller() }}]{% endmacro %}{% call box('t') %}in {{ n }}{% endcall %}",
+    "{% macro each(xs) %}{% for x in xs %}{{ caller(x, loop.index) }};{% endfor %}{% endmacro %}{% call(item, at=0) each(xs) %}{{ at }}={{ item }}{% endcall %}",
+    "{% macro m() %}{{ caller() if caller else 'none' }}{% endmacro %}{{ m() }} {% call m() %}some{% endcall %}",
+    "{% macro m() %}{{ caller() }}{% endmacro %}{{ m() }}",
+    "{% macro m() %}x{% endmacro %}{% call m() %}y{% endcall %}",
+    "{% macro m(caller=none) %}{{ caller is none }}{% endmacro %}{{ m() }} {% call m() %}y{% endcall %}",
+    "{% macro outer() %}<{{ caller() }}>{% endmacro %}{% macro inner() %}({{ caller() }}){% endmacro %}{% call outer() %}a{% call inner() %}b{% endcall %}{% endcall %}",
+    "{% macro m() %}{% set ns = namespace(f=caller()) %}{{ ns.f ~ '!' }}{% endmacro %}{% set k = 1 %}{% call m() %}{% set k = 2 %}{{ k }}{% endcall %}{{ k }}",
+    "{% macro m() %}{{ caller(1, 2, z=3) }}{% endmacro %}{% call(a) m() %}{{ a }}{{ varargs }}{{ kwargs }}{% endcall %}",
+    "{% macro m() %}{{ caller(1, 2) }}{% endmacro %}{% call(a) m() %}{{ a }}{% endcall %}",
+    "{% call 3 %}{% endcall %}",
+    # filters and tests that are not known matter only where they run
+    "{% if n > 100 %}{{ n | no_such }}{% endif %}fine",
+    "{% if n > 1 %}{{ n | no_such }}{% endif %}",
+    "{% if n > 100 %}{{ n is no_such }}{% else %}fine{% endif %}",
+    "{{ n | no_such }}",
+    "{{ 1 if true else (n | no_such) }}",
+    "{% include 'other' %}",
+    "{% from 'other' import x %}",
+    # values in turn
+    "{% set c = cycler('a', 'b') %}{{ c.next() }}{{ c.next() }}{{ c.next() }}{{ c.current }}{{ c.reset() }}{{ c.current }}",
+    "{% set j = joiner('; ') %}{% for x in xs %}{{ j() }}{{ x }}{% endfor %}{% set k = joiner() %}{{ k() }}{{ k() }}",
+    # lists of lists
+    "{% for row in [1, 2, 3, 4, 5] | batch(2) %}{{ row }}{% endfor %} {{ [1, 2, 3] | batch(2, '-') | list }}",
+    "{{ [1, 2, 3, 4, 5] | slice(3) | list }} {{ [1, 2, 3, 4, 5] | slice(3, 'x') | list }} {{ [] | slice(2) | list }}",
+    "{% for age, group in people | groupby('age') %}{{ age }}:{{ group | map(attribute='name') | join('+') }} {% endfor %}",
+    "{% for g in words | groupby(0) %}{{ g.grouper }}{{ g.list }}{% endfor %} {{ people | groupby('city', default='none') | map('first') | list }} {{ words | groupby(0, case_sensitive=true) | list }}",
+    # texts
+    "{{ 'a b c' | wordcount }} {{ '' | wordcount }} {{ 'x-y_z 3.4' | wordcount }}",
+    "{{ 'foo bar baz qux' | truncate(9) }}|{{ 'foo bar baz qux' | truncate(9, True) }}|{{ 'foo bar baz qux' | truncate(11) }}|{{ 'foo bar baz qux' | truncate(11, False, '...', 0) }}|{{ 'foobarbazqux' | truncate(6, end='!') }}",
+    "[{{ 'ab' | center(7) }}] [{{ 'abc' | center(8) }}] [{{ 'abc' | center(2) }}]",
+    "{{ 'a b/ü&' | urlencode }} {{ {'k y': 'v/1', 'b': 2} | urlencode }}",
+    "{{ d | attr('b') }}{{ s | attr('upper') is callable }} {{ ('<a>' | forceescape) }}",
+    "{{ '<' | safe + '<' + s }} {{ '<' ~ '<' | safe }} {{ ('a' | escape) + '\"' }} {{ '<' + '<' }}",
+    "{{ nothing | map('upper') | list }}{{ nothing | selectattr('x') | list }}{{ 0 | reject | list }}",
+    "{{ 'x' is escaped }}",
     "a\n  {% if true %}\n  b\n  {% endif %}\nc\n",
     "a\n  {%- if true %}\n  b\n  {%- endif %}\nc\n\n",
     "a  {% if true -%}  \n\n  b  {%- endif -%}  \n c",
@@ -972,4 +1009,5 @@ def main():
     print(f"{len(TEMPLATES)} templates x {len(CONVERSATIONS)} conversations, {len(cases)} cases of which {failed} fail")
 
 
-main()
+if __name__ == "__main__":
+    main()

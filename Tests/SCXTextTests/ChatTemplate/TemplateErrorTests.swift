@@ -16,11 +16,17 @@ struct TemplateErrorTests {
     @Test(
         "an unsupported construct is named, with its line",
         arguments: [
-            ("a\nb\n{% import 'x' as y %}", "line 3: unsupported tag 'import'"),
-            ("{% call m() %}{% endcall %}", "line 1: unsupported tag 'call'"),
+            (
+                "a\nb\n{% import 'x' as y %}",
+                "line 3: unsupported tag 'import': a chat template is one text"
+            ),
+            ("{% include 'x' %}", "line 1: unsupported tag 'include': a chat template is one text"),
+            ("{% trans %}", "line 1: unsupported tag 'trans'"),
+            ("{% call m %}{% endcall %}", "line 1: 'call' needs a call of a macro"),
+            ("{% if 1 %}\n{{ 1 | urlize }}{% endif %}", "line 2: unsupported filter 'urlize'"),
             ("\n{{ 'a' | urlize }}", "line 2: unsupported filter 'urlize'"),
             ("{{ 1 is sorted }}", "line 1: unsupported test 'sorted'"),
-            ("{{ cycler('a') }}", "line 1: unsupported function 'cycler'"),
+            ("{{ lipsum(1) }}", "line 1: unsupported function 'lipsum'"),
             ("{{ [].append(1) }}", "line 1: unsupported method 'append': a list cannot be changed"),
             ("{% if x %}\n\n", "line 2: 'endif' is missing"),
             ("\n{{ gone.x }}", "line 2: 'gone' is undefined"),

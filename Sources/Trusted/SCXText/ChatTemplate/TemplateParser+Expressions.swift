@@ -32,9 +32,12 @@ extension TemplateParser {
     mutating func expression() throws(TemplateError) -> TemplateNode {
         try enter()
         defer { leave() }
+        // What stands before 'if' runs only then, but that is known too late: Jinja treats it alike.
         var value = try binary(0)
         while take(.name("if")) {
             let test = try binary(0)
+            branches += 1
+            defer { branches -= 1 }
             let otherwise = take(.name("else")) ? try expression() : nil
             let depth = max(value.depth, test.depth, otherwise?.depth ?? 0)
             value = try node(.conditional(test, then: value, otherwise: otherwise), over: depth)
@@ -287,7 +290,7 @@ extension TemplateParser {
     mutating func filterCall() throws(TemplateError) -> TemplateCall {
         let line = line
         let name = try name()
-        guard TemplateRun.filters[name] != nil else {
+        guard branches > 0 || TemplateRun.filters[name] != nil else {
             throw TemplateError(template: template, line: line, reason: "unsupported filter '\(name)'")
         }
         return token == .mark("(") ? try arguments(of: name) : TemplateCall(name: name)
@@ -297,7 +300,7 @@ extension TemplateParser {
         let isNegated = take(.name("not"))
         let line = line
         let name = try name()
-        guard TemplateRun.testNames.contains(name) else {
+        guard branches > 0 || TemplateRun.testNames.contains(name) else {
             throw TemplateError(template: template, line: line, reason: "unsupported test '\(name)'")
         }
         var call = TemplateCall(name: name)

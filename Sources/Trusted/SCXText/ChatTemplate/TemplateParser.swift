@@ -13,6 +13,8 @@ struct TemplateParser {
     private var at = 0
     private var nesting = 0
     private var loops = 0
+    /// Branches around this place: what they use has to exist only when they run.
+    var branches = 0
     /// Names read since the innermost macro began.
     var mentioned: Set<String> = []
 
@@ -111,6 +113,7 @@ struct TemplateParser {
         case "macro": return try macro()
         case "filter": return try filterBlock()
         case "with": return try with()
+        case "call": return try callBlock()
         case "generation":
             return .with([], body: try closed(by: "endgeneration"))
         case "break", "continue":
@@ -118,9 +121,12 @@ struct TemplateParser {
             return tag == "break" ? .leave : .next
         default:
             let known = tag.hasPrefix("end") || tag == "else" || tag == "elif"
+            let needsFiles = ["include", "import", "from", "extends"].contains(tag)
             throw TemplateError(
                 template: template, line: tokens[at - 1].line,
-                reason: known ? "'\(tag)' without a beginning" : "unsupported tag '\(tag)'")
+                reason: known
+                    ? "'\(tag)' without a beginning"
+                    : "unsupported tag '\(tag)'" + (needsFiles ? ": a chat template is one text" : ""))
         }
     }
 
@@ -134,18 +140,20 @@ struct TemplateParser {
     }
 
     private mutating func branch() throws(TemplateError) -> TemplateStatement.Kind {
-        var branches: [(test: TemplateNode, body: [TemplateStatement])] = []
+        var found: [(test: TemplateNode, body: [TemplateStatement])] = []
         var otherwise: [TemplateStatement] = []
+        branches += 1
+        defer { branches -= 1 }
         repeat {
             let test = try tuple()
             try expect(.tagEnd)
-            branches.append((test, try body(until: ["elif", "else", "endif"])))
+            found.append((test, try body(until: ["elif", "else", "endif"])))
         } while ended == "elif"
         if ended == "else" {
             try expect(.tagEnd)
             otherwise = try body(until: ["endif"])
         }
-        return .branch(branches, otherwise: otherwise)
+        return .branch(found, otherwise: otherwise)
     }
 
     private mutating func loop() throws(TemplateError) -> TemplateStatement.Kind {
@@ -201,9 +209,19 @@ struct TemplateParser {
     }
 
     private mutating func macro() throws(TemplateError) -> TemplateStatement.Kind {
-        let outer = mentioned
-        mentioned = []
         let macroName = try name()
+        return .macro(try macro(macroName, try signature(), until: "endmacro"))
+    }
+
+    /// Reads `(parameters) macro(…)` and the body that the macro may call.
+    private mutating func callBlock() throws(TemplateError) -> TemplateStatement.Kind {
+        let parameters = token == .mark("(") ? try signature() : []
+        let callee = try expression()
+        guard case .call = callee.kind else { throw fault("'call' needs a call of a macro") }
+        return .call(callee, caller: try macro("caller", parameters, until: "endcall"))
+    }
+
+    private mutating func signature() throws(TemplateError) -> [(name: String, fallback: TemplateNode?)] {
         var parameters: [(name: String, fallback: TemplateNode?)] = []
         try expect(.mark("("))
         while !take(mark: ")") {
@@ -218,13 +236,21 @@ struct TemplateParser {
                 parameters.append((parameter, nil))
             }
         }
-        let body = try closed(by: "endmacro")
-        defer { mentioned = outer }
-        if mentioned.contains("caller") { throw fault("unsupported name 'caller' in a macro") }
-        return .macro(
-            TemplateMacro(
-                name: macroName, parameters: parameters, takesMore: mentioned.contains("varargs"),
-                takesMoreNamed: mentioned.contains("kwargs"), body: body))
+        return parameters
+    }
+
+    /// Reads the body of a macro whose parameters are read.
+    private mutating func macro(
+        _ name: String, _ parameters: [(name: String, fallback: TemplateNode?)], until end: String
+    ) throws(TemplateError) -> TemplateMacro {
+        let outer = mentioned
+        mentioned = []
+        let body = try closed(by: end)
+        let inner = mentioned
+        mentioned = outer.union(inner)
+        return TemplateMacro(
+            name: name, parameters: parameters, takesMore: inner.contains("varargs"),
+            takesMoreNamed: inner.contains("kwargs"), takesCaller: inner.contains("caller"), body: body)
     }
 
     /// One or several names, or attributes of namespaces where a `set` may write to them.

@@ -36,12 +36,33 @@ extension TemplateRun {
             return value.isTrue ? value : try evaluate(right)
         case .arithmetic(let operation, let left, let right):
             let value = try evaluate(left)
-            return try arithmetic(operation, value, try evaluate(right))
+            let other = try evaluate(right)
+            if operation == "+", Self.isSafe(left) != Self.isSafe(right) {
+                let isLeft = Self.isSafe(left)
+                return try arithmetic(
+                    operation, isLeft ? value : escaped(value), isLeft ? escaped(other) : other)
+            }
+            return try arithmetic(operation, value, other)
         case .concatenation(let parts): return try concatenate(parts)
         case .comparison(let first, let rest): return try compare(first, rest)
         case .conditional(let test, let then, let otherwise):
             return try conditional(test, then, otherwise)
         }
+    }
+
+    /// Whether the expression gives a text that is safe for HTML: what is added to it is escaped.
+    ///
+    /// Seen from the expression alone; a variable that holds such a text counts as plain.
+    private static func isSafe(_ node: TemplateNode) -> Bool {
+        switch node.kind {
+        case .filter(_, let call): ["safe", "e", "escape", "forceescape"].contains(call.name)
+        case .arithmetic("+", let left, let right): isSafe(left) || isSafe(right)
+        default: false
+        }
+    }
+
+    private func escaped(_ value: TemplateValue) -> TemplateValue {
+        if case .string(let text) = value { .string(text.escapedHTML) } else { value }
     }
 
     private func constant(_ json: JSON) -> TemplateValue {
@@ -133,34 +154,6 @@ extension TemplateRun {
         return arguments
     }
 
-    private func call(_ callee: TemplateNode, _ call: TemplateCall) throws(TemplateError) -> TemplateValue {
-        let function = try evaluate(callee)
-        if case .function("raise_exception") = function {
-            // The text may hold a message's content unless it stands in the template as it is.
-            if call.positional.count == 1, case .constant(.string(let text)) = call.positional[0].kind {
-                throw fault(text)
-            }
-            throw fault("the template rejects these messages")
-        }
-        let arguments = try arguments(call)
-        switch function {
-        case .function(let name): return try self.function(name, arguments)
-        case .method(let method): return try self.call(method, arguments)
-        case .macro(let closure): return try made(try self.call(closure, arguments))
-        case .loop(let loop):
-            guard arguments.positional.count == 1, arguments.named.isEmpty else {
-                throw fault("'loop' takes one argument")
-            }
-            return try made(try recurse(loop, over: arguments.positional[0]))
-        case .undefined(let reason):
-            if case .name(let name) = callee.kind, ["cycler", "joiner", "lipsum"].contains(name) {
-                throw fault("unsupported function '\(name)'")
-            }
-            throw fault(reason)
-        default: throw fault("\(function.typeName) cannot be called")
-        }
-    }
-
     // MARK: Attributes and items
 
     func attribute(_ name: String, of value: TemplateValue) throws(TemplateError) -> TemplateValue {
@@ -170,6 +163,9 @@ extension TemplateRun {
         case .namespace(let namespace):
             return namespace[name] ?? .undefined("the namespace has no attribute '\(name)'")
         case .macro(let closure) where name == "name": return .string(closure.macro.name)
+        case .turns(let turns) where turns.kind == .cycler && name == "current": return turns.current
+        case .list(let list) where list.kind == .group && (name == "grouper" || name == "list"):
+            return list.items[name == "grouper" ? 0 : 1]
         default: break
         }
         if Self.methodNames(of: value).contains(name) { return .method(TemplateMethod(value, name)) }
@@ -272,62 +268,5 @@ extension TemplateRun {
         case "cycle", "changed": return .method(TemplateMethod(.loop(loop), name))
         default: return .undefined("loop has no attribute '\(name)'")
         }
-    }
-
-    // MARK: Functions
-
-    static let functionNames: Set<String> = ["range", "dict", "namespace", "raise_exception", "strftime_now"]
-
-    private func function(_ name: String, _ arguments: TemplateArguments) throws(TemplateError)
-        -> TemplateValue
-    {
-        switch name {
-        case "range": return try range(arguments)
-        case "strftime_now":
-            let bound = try bind(arguments, ["format"], required: 1, name)
-            return try made(try clock().formatted(try text(bound[0], name), fault: fault))
-        default:
-            guard arguments.positional.count <= 1 else { throw fault("'\(name)' takes at most one dict") }
-            var members: [(key: TemplateValue, value: TemplateValue)] = []
-            switch arguments.positional.first {
-            case nil: break
-            case .dict(let dict): members = dict.members
-            case .some(let pairs):
-                for pair in try items(of: pairs) {
-                    let parts = try items(of: pair)
-                    guard parts.count == 2 else { throw fault("'\(name)' needs pairs") }
-                    members.append((parts[0], parts[1]))
-                }
-            }
-            members += arguments.named.map { (key: .string($0.name), value: $0.value) }
-            guard name == "namespace" else { return try dict(members) }
-            let namespace = namespace()
-            for member in members {
-                guard case .string(let attribute) = member.key else { throw fault("a namespace needs names") }
-                namespace[attribute] = member.value
-            }
-            return .namespace(namespace)
-        }
-    }
-
-    private func range(_ arguments: TemplateArguments) throws(TemplateError) -> TemplateValue {
-        var numbers: [Int] = []
-        for argument in arguments.positional {
-            guard let number = argument.integer else { throw fault("'range' needs integers") }
-            numbers.append(number)
-        }
-        guard (1...3).contains(numbers.count), arguments.named.isEmpty else {
-            throw fault("'range' takes one to three integers")
-        }
-        let (start, stop) = numbers.count == 1 ? (0, numbers[0]) : (numbers[0], numbers[1])
-        let step = numbers.count == 3 ? numbers[2] : 1
-        guard step != 0 else { throw fault("a range's step is zero") }
-        let span =
-            step > 0 ? stop.subtractingReportingOverflow(start) : start.subtractingReportingOverflow(stop)
-        guard !span.overflow,
-            span.partialValue <= 0
-                || (span.partialValue - 1) / Int(clamping: step.magnitude) < Self.longestRange
-        else { throw fault("a range of more than \(Self.longestRange) numbers") }
-        return try list(stride(from: start, to: stop, by: step).map { .int($0) }, .range)
     }
 }

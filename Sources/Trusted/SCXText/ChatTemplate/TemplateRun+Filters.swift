@@ -7,19 +7,25 @@ extension TemplateRun {
 
     /// The filters and the names of their parameters.
     static let filters: [String: [String]] = [
-        "abs": [], "capitalize": [], "count": [], "d": ["default_value", "boolean"],
+        "abs": [], "attr": ["name"], "batch": ["linecount", "fill_with"], "capitalize": [],
+        "center": ["width"], "count": [], "d": ["default_value", "boolean"],
         "default": ["default_value", "boolean"], "dictsort": ["case_sensitive", "by", "reverse"], "e": [],
-        "escape": [], "first": [], "float": ["default"], "format": [], "indent": ["width", "first", "blank"],
+        "escape": [], "first": [], "float": ["default"], "forceescape": [], "format": [],
+        "groupby": ["attribute", "default", "case_sensitive"], "indent": ["width", "first", "blank"],
         "int": ["default", "base"], "items": [], "join": ["d", "attribute"], "last": [], "length": [],
         "list": [],
         "lower": [], "map": [], "max": ["case_sensitive", "attribute"],
         "min": ["case_sensitive", "attribute"], "reject": [], "rejectattr": [],
         "replace": ["old", "new", "count"], "reverse": [], "round": ["precision", "method"], "safe": [],
-        "select": [], "selectattr": [], "sort": ["reverse", "case_sensitive", "attribute"],
-        "string": [], "sum": ["attribute", "start"], "title": [],
+        "select": [], "selectattr": [], "slice": ["slices", "fill_with"],
+        "sort": ["reverse", "case_sensitive", "attribute"], "string": [], "sum": ["attribute", "start"],
+        "title": [],
         "tojson": ["ensure_ascii", "indent", "separators", "sort_keys"], "trim": ["chars"],
-        "unique": ["case_sensitive", "attribute"], "upper": [],
+        "truncate": ["length", "killwords", "end", "leeway"], "unique": ["case_sensitive", "attribute"],
+        "upper": [], "urlencode": [], "wordcount": [],
     ]
+    /// Filters that need their first argument, and how many.
+    private static let required = ["replace": 2, "attr": 1, "batch": 1, "groupby": 1, "slice": 1]
 
     /// The arguments in the order of the parameters, nil where none was given.
     func bind(
@@ -47,7 +53,7 @@ extension TemplateRun {
         return text
     }
 
-    private func integer(_ value: TemplateValue?, _ function: String) throws(TemplateError) -> Int {
+    func integer(_ value: TemplateValue?, _ function: String) throws(TemplateError) -> Int {
         guard let number = value?.integer else { throw fault("'\(function)' needs an integer") }
         return number
     }
@@ -57,7 +63,7 @@ extension TemplateRun {
     ) throws(TemplateError) -> TemplateValue {
         guard let parameters = Self.filters[name] else { throw fault("unsupported filter '\(name)'") }
         if Self.sieves.contains(name) { return try sieve(value, name, arguments) }
-        let bound = try bind(arguments, parameters, required: name == "replace" ? 2 : 0, name)
+        let bound = try bind(arguments, parameters, required: Self.required[name] ?? 0, name)
         switch name {
         case "default", "d":
             let isMissing = value.isUndefined || (bound[1]?.isTrue == true && !value.isTrue)
@@ -75,6 +81,9 @@ extension TemplateRun {
             for item in try items(of: value) { sum = try arithmetic("+", sum, try part(bound[0], of: item)) }
             return sum
         case "abs", "int", "float", "round": return try number(value, name, bound)
+        case "attr", "batch", "slice", "groupby": return try arranged(value, name, bound)
+        case "wordcount": return .int(try string(value).wordCountPython)
+        case "urlencode": return try made(try percentEncoded(value))
         default: return try made(try textual(try string(value), name, bound))
         }
     }
@@ -98,11 +107,8 @@ extension TemplateRun {
             let count = try bound[2].map { value throws(TemplateError) in try integer(value, name) }
             return try replacing(
                 text, try string(bound[0] ?? .none), try string(bound[1] ?? .none), count ?? -1)
-        case "escape", "e":
-            let names: [Unicode.Scalar: String] = [
-                "&": "&amp;", "<": "&lt;", ">": "&gt;", "\"": "&#34;", "'": "&#39;",
-            ]
-            return text.unicodeScalars.reduce(into: "") { $0 += names[$1] ?? String($1) }
+        case "escape", "e", "forceescape": return text.escapedHTML
+        case "center", "truncate": return try fitted(text, name, bound)
         case "indent": return try indented(text, bound)
         default: return text  // string, safe
         }
@@ -218,90 +224,5 @@ extension TemplateRun {
             return try self.list(list.walk().reversed())
         }
         return try list(try items(of: value).reversed(), .generator)
-    }
-
-    private func number(
-        _ value: TemplateValue, _ name: String, _ bound: [TemplateValue?]
-    ) throws(TemplateError) -> TemplateValue {
-        if case .undefined(let reason) = value { throw fault(reason) }
-        switch name {
-        case "abs":
-            if let number = value.integer {
-                return number < 0 ? try signed(.int(number), true) : .int(number)
-            }
-            guard let number = value.number else { throw fault("'abs' needs a number") }
-            return .float(number.magnitude)
-        case "int":
-            let fallback = bound[0] ?? .int(0)
-            if let number = value.integer { return .int(number) }
-            var number = value.number
-            if case .string(let text) = value {
-                let radix = try bound[1].map { base throws(TemplateError) in try integer(base, name) } ?? 10
-                guard (2...36).contains(radix) else { throw fault("unsupported base of 'int'") }
-                let digits = text.strippedPython(nil)
-                if let number = Int(digits.filter { $0 != "_" }, radix: radix) { return .int(number) }
-                number = decimal(text)
-            }
-            guard let number, number.isFinite else { return fallback }
-            guard let whole = Int(exactly: number.rounded(.towardZero)) else {
-                throw fault("an integer beyond 64 bits")
-            }
-            return .int(whole)
-        case "float":
-            if let number = value.number { return .float(number) }
-            if case .string(let text) = value, let number = decimal(text) { return .float(number) }
-            return bound[0] ?? .float(0)
-        default: return try rounded(value, bound)
-        }
-    }
-
-    /// The number that Python's `float` reads.
-    private func decimal(_ text: String) -> Double? {
-        let text = text.strippedPython(nil).loweredPython()
-        let sign = text.hasPrefix("-") ? -1.0 : 1.0
-        let digits = text.hasPrefix("-") || text.hasPrefix("+") ? String(text.dropFirst()) : text
-        if ["inf", "infinity"].contains(digits) { return sign * .infinity }
-        if digits == "nan" { return .nan }
-        guard let first = digits.unicodeScalars.first, first.isASCIIDigit || first == ".",
-            !digits.contains("x")
-        else {
-            return nil
-        }
-        return Double(digits.hasSuffix(".") ? digits + "0" : digits).map { sign * $0 }
-    }
-
-    private func rounded(_ value: TemplateValue, _ bound: [TemplateValue?]) throws(TemplateError)
-        -> TemplateValue
-    {
-        let precision = try bound[0].map { value throws(TemplateError) in try integer(value, "round") } ?? 0
-        let method = try bound[1].map { value throws(TemplateError) in try text(value, "round") } ?? "common"
-        guard ["common", "ceil", "floor"].contains(method) else {
-            throw fault("unsupported method of 'round'")
-        }
-        guard let number = value.number else { throw fault("'round' needs a number") }
-        guard (0...15).contains(precision) else { throw fault("unsupported precision of 'round'") }
-        if method == "common", value.integer != nil { return value }
-        guard number.isFinite else { return value }
-        let scale = (0..<precision).reduce(1.0) { scale, _ in scale * 10 }
-        switch method {
-        case "ceil": return .float((number * scale).rounded(.up) / scale)
-        case "floor": return .float((number * scale).rounded(.down) / scale)
-        default: return .float(number.roundedDecimal(precision))
-        }
-    }
-}
-
-extension Double {
-    /// The number with so many digits after the point, from its exact value; halves go to even.
-    fileprivate func roundedDecimal(_ precision: Int) -> Double {
-        let scale = (0..<precision).reduce(1.0) { scale, _ in scale * 10 }
-        let scaled = self * scale
-        guard scaled.magnitude < 0x1p52 else { return self }
-        let low = scaled.rounded(.down)
-        // `fma` gives what the product was rounded by, so that a half is told from nearly a half.
-        let error = (-scaled).addingProduct(self, scale)
-        let excess = (scaled - low) - 0.5 + error
-        let isUp = excess > 0 || (excess == 0 && low.truncatingRemainder(dividingBy: 2) != 0)
-        return (isUp ? low + 1 : low) / scale
     }
 }

@@ -22,6 +22,7 @@ extension TemplateRun {
         case .string: stringMethods
         case .dict: dictMethods
         case .list: listMethods
+        case .turns(let turns) where turns.kind == .cycler: ["next", "reset"]
         default: []
         }
     }
@@ -59,6 +60,10 @@ extension TemplateRun {
             loop.lastChanged = values
             guard let before else { return .bool(true) }
             return .bool(!(try equal(before, try list(values))))
+        case .turns(let turns):
+            _ = try bind(arguments, [], method.name)
+            defer { turns.place = method.name == "reset" ? 0 : turns.place + 1 }
+            return method.name == "reset" ? .none : turns.current
         default: throw fault("'\(method.name)' cannot be called")
         }
     }

@@ -19,7 +19,8 @@ extension TemplateRun {
         if !rest.positional.isEmpty { test = try text(rest.positional.removeFirst(), name) }
         if let test, !Self.testNames.contains(test) { throw fault("unsupported test in '\(name)'") }
         var chosen: [TemplateValue] = []
-        for item in try items(of: value) {
+        // As in Jinja, what counts as false is not even walked over.
+        for item in value.isTrue ? try items(of: value) : [] {
             let part = try part(attribute, of: item)
             let holds = if let test { try self.test(part, test, rest) } else { part.isTrue }
             if holds == name.hasPrefix("select") { chosen.append(item) }
@@ -31,9 +32,10 @@ extension TemplateRun {
         _ value: TemplateValue, _ arguments: inout TemplateArguments
     ) throws(TemplateError) -> [TemplateValue] {
         var results: [TemplateValue] = []
+        let all = value.isTrue ? try items(of: value) : []
         if arguments.positional.isEmpty {
             let bound = try bind(arguments, ["attribute", "default"], required: 1, "map")
-            for item in try items(of: value) {
+            for item in all {
                 results.append(try part(bound[0], of: item, default: bound[1]))
             }
             return results
@@ -42,7 +44,7 @@ extension TemplateRun {
         guard Self.filters[filter] != nil else { throw fault("unsupported filter in 'map'") }
         try enter()
         defer { leave() }
-        for item in try items(of: value) { results.append(try self.filter(item, filter, arguments)) }
+        for item in all { results.append(try self.filter(item, filter, arguments)) }
         return results
     }
 
@@ -99,12 +101,13 @@ extension TemplateRun {
     }
 
     /// Items with what they are compared by: strings without regard to case unless asked for.
-    private func keys(
-        _ items: [TemplateValue], _ attribute: TemplateValue?, _ caseSensitive: TemplateValue?
+    func keys(
+        _ items: [TemplateValue], _ attribute: TemplateValue?, _ caseSensitive: TemplateValue?,
+        default fallback: TemplateValue? = nil
     ) throws(TemplateError) -> [(key: TemplateValue, item: TemplateValue)] {
         var keys: [(key: TemplateValue, item: TemplateValue)] = []
         for item in items {
-            var key = try part(attribute, of: item)
+            var key = try part(attribute, of: item, default: fallback)
             if case .string(let text) = key, caseSensitive?.isTrue != true {
                 key = .string(text.loweredPython())
             }
@@ -117,6 +120,12 @@ extension TemplateRun {
     private func sorted(
         _ pairs: [(key: TemplateValue, item: TemplateValue)], isReversed: Bool
     ) throws(TemplateError) -> [TemplateValue] {
+        try sortedPairs(pairs, isReversed: isReversed).map(\.item)
+    }
+
+    func sortedPairs(
+        _ pairs: [(key: TemplateValue, item: TemplateValue)], isReversed: Bool
+    ) throws(TemplateError) -> [(key: TemplateValue, item: TemplateValue)] {
         var runs = pairs.map { [$0] }
         while runs.count > 1 {
             var merged: [[(key: TemplateValue, item: TemplateValue)]] = []
@@ -129,7 +138,7 @@ extension TemplateRun {
             }
             runs = merged
         }
-        return runs.first?.map(\.item) ?? []
+        return runs.first ?? []
     }
 
     private func merge(

@@ -6,12 +6,13 @@ extension TemplateRun {
         "boolean", "true", "false", "callable", "odd", "even", "divisibleby", "in", "equalto", "eq", "==",
         "sameas",
         "ne", "!=", "lt", "lessthan", "<", "le", "<=", "gt", "greaterthan", ">", "ge", ">=", "lower", "upper",
-        "filter", "test",
+        "filter", "test", "escaped",
     ]
 
     func test(
         _ value: TemplateValue, _ name: String, _ arguments: TemplateArguments
     ) throws(TemplateError) -> Bool {
+        guard Self.testNames.contains(name) else { throw fault("unsupported test '\(name)'") }
         if let holds = Self.type(of: value, is: name) {
             guard arguments.positional.isEmpty, arguments.named.isEmpty else {
                 throw fault("test '\(name)' takes no argument")
@@ -62,7 +63,8 @@ extension TemplateRun {
         case ("callable", .macro), ("callable", .function), ("callable", .method), ("callable", .undefined):
             true
         case ("callable", .loop): true
-        case ("none", _), ("string", _), ("mapping", _), ("integer", _), ("float", _), ("boolean", _),
+        case ("none", _), ("escaped", _), ("string", _), ("mapping", _), ("integer", _), ("float", _),
+            ("boolean", _),
             ("number", _),
             ("true", _), ("false", _), ("iterable", _), ("sequence", _), ("callable", _):
             false

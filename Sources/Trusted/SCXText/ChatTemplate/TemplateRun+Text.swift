@@ -37,7 +37,7 @@ extension TemplateRun {
         for item in list.items { parts.append(try representation(item)) }
         let inside = parts.joined(separator: ", ")
         switch list.kind {
-        case .tuple: return try "(\(inside)\(parts.count == 1 ? "," : ""))".counted(self)
+        case .tuple, .group: return try "(\(inside)\(parts.count == 1 ? "," : ""))".counted(self)
         case .view: throw fault("unsupported: the text of a dict's names, values or items")
         default: return try "[\(inside)]".counted(self)
         }
@@ -56,7 +56,7 @@ extension TemplateRun {
             guard !value.isFinite else { return value.pythonRepresentation }
             return value.isNaN ? "NaN" : value < 0 ? "-Infinity" : "Infinity"
         case .string(let text): return try text.jsonRepresentation(onlyASCII: style.onlyASCII).counted(self)
-        case .list(let list) where list.kind == .list || list.kind == .tuple:
+        case .list(let list) where list.kind == .list || list.isTuple:
             var parts: [String] = []
             for item in list.items { parts.append(try json(item, style, level: level + 1)) }
             return try style.enclose(parts, "[", "]", level).counted(self)

@@ -21,11 +21,11 @@ final class TemplateRun {
     private var calls = 0
     private var nextCheck = 0
     private let isInterrupted = Interruption.check
-    private var output = ""
+    var output = ""
     var scope = TemplateScope(inside: nil)
     // Whatever may be part of a cycle of references is emptied at the end.
     private var namespaces: [TemplateNamespace] = []
-    private var captured: [TemplateScope] = []
+    private var keptScopes: [TemplateScope] = []
 
     init(template: String, clock: @escaping () -> TemplateDate) {
         self.template = template
@@ -35,7 +35,7 @@ final class TemplateRun {
     func render(_ body: [TemplateStatement], with variables: [JSON.Member]) throws(TemplateError) -> String {
         defer {
             for namespace in namespaces { namespace.attributes = [] }
-            for scope in captured { scope.variables = [:] }
+            for scope in keptScopes { scope.variables = [:] }
             scope.variables = [:]
         }
         for variable in variables { scope.variables[variable.name] = try value(of: variable.value) }
@@ -141,6 +141,12 @@ final class TemplateRun {
         return namespace
     }
 
+    /// A macro that sees the variables of this place.
+    private func closure(_ macro: TemplateMacro) -> TemplateValue {
+        keptScopes.append(scope)
+        return .macro(TemplateClosure(macro, scope))
+    }
+
     /// Counts a level of nested work; the caller counts it back with `leave`.
     func enter() throws(TemplateError) {
         try spend(steps: 1)
@@ -163,7 +169,7 @@ final class TemplateRun {
     }
 
     /// What the statements write, in a scope of their own.
-    private func captured(
+    func captured(
         _ body: [TemplateStatement], in inner: TemplateScope
     ) throws(TemplateError) -> String {
         let (outerScope, outerOutput) = (scope, output)
@@ -198,9 +204,10 @@ final class TemplateRun {
         case .setBlock(let target, let filters, let body):
             let text = try captured(body, in: TemplateScope(inside: scope))
             try assign(try apply(filters, to: text), to: target)
-        case .macro(let macro):
-            captured.append(scope)
-            scope.variables[macro.name] = .macro(TemplateClosure(macro, scope))
+        case .macro(let macro): scope.variables[macro.name] = closure(macro)
+        case .call(let node, let caller):
+            guard case .call(let callee, let arguments) = node.kind else { break }
+            try write(try string(try call(callee, arguments, caller: closure(caller))))
         case .filterBlock(let filters, let body):
             let text = try captured(body, in: TemplateScope(inside: scope))
             try write(try string(try apply(filters, to: text)))
@@ -246,7 +253,7 @@ final class TemplateRun {
         }
     }
 
-    private func run(
+    func run(
         _ statement: TemplateLoop, over sequence: TemplateValue, scope outer: TemplateScope, level: Int
     ) throws(TemplateError) {
         let restored = scope
@@ -278,56 +285,5 @@ final class TemplateRun {
             scope = TemplateScope(inside: outer)
             _ = try run(statement.otherwise)
         }
-    }
-
-    // MARK: Calls of what the template defines
-
-    /// What calling `loop` in a recursive loop writes.
-    func recurse(_ loop: TemplateLoopState, over sequence: TemplateValue) throws(TemplateError) -> String {
-        guard loop.statement.isRecursive else { throw fault("the loop is not marked 'recursive'") }
-        try enter()
-        defer { leave() }
-        let outer = output
-        defer { output = outer }
-        output = ""
-        try run(loop.statement, over: sequence, scope: loop.scope, level: loop.level + 1)
-        return output
-    }
-
-    func call(_ closure: TemplateClosure, _ arguments: TemplateArguments) throws(TemplateError) -> String {
-        let macro = closure.macro
-        try enter()
-        defer { leave() }
-        let outer = scope
-        defer { scope = outer }
-        let inner = TemplateScope(inside: closure.scope)
-        scope = inner
-        guard macro.takesMore || arguments.positional.count <= macro.parameters.count else {
-            throw fault("macro '\(macro.name)' takes at most \(macro.parameters.count) arguments")
-        }
-        var named = arguments.named
-        for (place, parameter) in macro.parameters.enumerated() {
-            let given = named.firstIndex { $0.name == parameter.name }
-            if place < arguments.positional.count {
-                guard given == nil else { throw fault("two values for '\(parameter.name)'") }
-                inner.variables[parameter.name] = arguments.positional[place]
-            } else if let given {
-                inner.variables[parameter.name] = named.remove(at: given).value
-            } else if let fallback = parameter.fallback {
-                inner.variables[parameter.name] = try evaluate(fallback)
-            } else {
-                inner.variables[parameter.name] = .undefined("parameter '\(parameter.name)' was not provided")
-            }
-        }
-        if macro.takesMore {
-            let rest = arguments.positional.dropFirst(macro.parameters.count)
-            inner.variables["varargs"] = try list(Array(rest), .tuple)
-        }
-        if macro.takesMoreNamed {
-            inner.variables["kwargs"] = try dict(named.map { (key: .string($0.name), value: $0.value) })
-        } else if !named.isEmpty {
-            throw fault("macro '\(macro.name)' has no such parameter")
-        }
-        return try captured(macro.body, in: inner)
     }
 }

@@ -63,6 +63,8 @@ struct TemplateStatement: Sendable {
         case set(TemplateTarget, TemplateNode)
         case setBlock(TemplateTarget, filters: [TemplateCall], body: [TemplateStatement])
         case macro(TemplateMacro)
+        /// Calls a macro, which can call the block's body by the name `caller`.
+        case call(TemplateNode, caller: TemplateMacro)
         case filterBlock([TemplateCall], body: [TemplateStatement])
         /// Assignments seen by the body alone; none for `generation`.
         case with([(target: TemplateTarget, value: TemplateNode)], body: [TemplateStatement])
@@ -84,12 +86,14 @@ struct TemplateLoop: Sendable {
     let otherwise: [TemplateStatement]
 }
 
-/// A `macro` statement.
+/// A `macro` statement, or the body of a `call` block.
 struct TemplateMacro: Sendable {
     let name: String
     let parameters: [(name: String, fallback: TemplateNode?)]
     /// The body uses `varargs` or `kwargs`, so the macro takes any number of arguments.
     let takesMore: Bool
     let takesMoreNamed: Bool
+    /// The body uses `caller`, so that a `call` block can call the macro.
+    let takesCaller: Bool
     let body: [TemplateStatement]
 }

@@ -19,6 +19,7 @@ enum TemplateValue {
     /// A function that every template sees, by its name.
     case function(String)
     case method(TemplateMethod)
+    case turns(TemplateTurns)
 
     /// Levels of values inside values; bounded, so that walking over a value cannot exhaust the stack.
     var depth: Int {
@@ -27,6 +28,7 @@ enum TemplateValue {
         case .dict(let dict): dict.depth
         case .loop(let loop): loop.depth
         case .method(let method): method.receiver.depth + 1
+        case .turns(let turns): (turns.items.map(\.depth).max() ?? 0) + 1
         default: 0
         }
     }
@@ -40,13 +42,14 @@ enum TemplateValue {
         case .int: "int"
         case .float: "float"
         case .string: "str"
-        case .list(let list): list.kind.rawValue
+        case .list(let list): list.isTuple ? "tuple" : list.kind.rawValue
         case .dict: "dict"
         case .namespace: "namespace"
         case .loop: "loop"
         case .macro: "macro"
         case .function: "function"
         case .method: "method"
+        case .turns(let turns): turns.kind.rawValue
         }
     }
 
@@ -74,7 +77,7 @@ enum TemplateValue {
         case .string(let value): !value.isEmpty
         case .list(let list): list.kind == .generator || !list.items.isEmpty
         case .dict(let dict): !dict.members.isEmpty
-        case .namespace, .loop, .macro, .function, .method: true
+        case .namespace, .loop, .macro, .function, .method, .turns: true
         }
     }
 }
@@ -85,6 +88,8 @@ final class TemplateList {
         case list
         case tuple
         case range
+        /// What `groupby` gives: a tuple whose parts have the names `grouper` and `list`.
+        case group
         /// What `dict.items()` and its like give: has a length and no positions.
         case view
         /// What filters like `map` give: can be walked over once, has no length and no positions.
@@ -102,7 +107,8 @@ final class TemplateList {
         self.depth = depth
     }
 
-    var hasPositions: Bool { kind == .list || kind == .tuple || kind == .range }
+    var hasPositions: Bool { kind == .list || isTuple || kind == .range }
+    var isTuple: Bool { kind == .tuple || kind == .group }
 
     /// The items; a generator has none left afterwards.
     func walk() -> [TemplateValue] {
@@ -196,6 +202,24 @@ final class TemplateMethod {
         self.receiver = receiver
         self.name = name
     }
+}
+
+/// What `cycler` and `joiner` give: values that take turns.
+final class TemplateTurns {
+    enum Kind: String {
+        /// Gives one value after the other, round and round.
+        case cycler
+        /// Gives nothing the first time, then its value.
+        case joiner
+    }
+
+    let kind: Kind
+    let items: [TemplateValue]
+    var place = 0
+
+    init(_ items: [TemplateValue], _ kind: Kind) { (self.items, self.kind) = (items, kind) }
+
+    var current: TemplateValue { items[place % items.count] }
 }
 
 /// Where a `for` stands.
