@@ -584,6 +584,190 @@ Documents:
 {% raw %}{{ not read }}{% endraw %}
 """
 
+TEMPLATES["markup-calls"] = """\
+{%- macro described(function) %}
+<function>
+<name>{{ function.name }}</name>
+  {%- for key, field in (function.parameters.properties or {}) | items %}
+<parameter name="{{ key }}">{{ field.description | default('') | trim }}</parameter>
+  {%- endfor %}
+</function>
+{%- endmacro %}
+{%- set first = messages[0].content if messages and messages[0].role == 'system' else none %}
+{%- if first is not none or tools %}
+    {{- '<|im_start|>system\\n' ~ (first or 'You are a helper.') }}
+    {%- if tools is iterable and tools | length > 0 %}
+        {{- '\\n\\nYou can call:' }}
+        {%- for tool in tools %}{{ described(tool.function if tool.function is defined else tool) }}{% endfor %}
+        {{- '\\n\\nCall so:\\n<tool_call>\\n<function=name>\\n<parameter=key>\\nvalue\\n</parameter>\\n</function>\\n</tool_call>' }}
+    {%- endif %}
+    {{- '<|im_end|>\\n' }}
+{%- endif %}
+{%- for message in (messages[1:] if first is not none else messages) %}
+    {%- if message.role == 'tool' %}
+        {%- if loop.previtem is undefined or loop.previtem.role != 'tool' %}{{- '<|im_start|>user\\n' }}{% endif %}
+        {{- '<tool_response>\\n' ~ message.content ~ '\\n</tool_response>\\n' }}
+        {%- if loop.last or loop.nextitem.role != 'tool' %}{{- '<|im_end|>\\n' }}{% endif %}
+    {%- else %}
+        {{- '<|im_start|>' ~ message.role ~ '\\n' }}
+        {%- if message.reasoning_content %}{{- '<think>\\n' ~ message.reasoning_content | trim ~ '\\n</think>\\n\\n' }}{% endif %}
+        {{- message.content if message.content is string else '' }}
+        {%- for call in message.tool_calls or [] %}
+            {{- '\\n<tool_call>\\n<function=' ~ call.function.name ~ '>\\n' }}
+            {%- for key, value in call.function.arguments | items %}
+                {%- set value = value | tojson | safe if value is mapping or (value is sequence and value is not string) else value | string %}
+                {{- '<parameter=' ~ key ~ '>\\n' ~ value ~ '\\n</parameter>\\n' }}
+            {%- endfor %}
+            {{- '</function>\\n</tool_call>' }}
+        {%- endfor %}
+        {{- '<|im_end|>\\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>\\n' ~ ('\\n</think>\\n\\n' if enable_thinking is false else '') }}{% endif %}
+"""
+
+TEMPLATES["keyed-calls"] = """\
+[start]
+{%- macro visible(content) -%}
+    {%- if content is string %}{{ content }}{% elif content is iterable and content is not mapping -%}
+        {%- for part in content %}{% if part is mapping and part.type == 'text' %}{{ part.text }}{% elif part is string %}{{ part }}{% endif %}{% endfor -%}
+    {%- endif -%}
+{%- endmacro -%}
+{%- if tools -%}
+<|system|>
+Functions:
+{% for tool in tools %}
+{{ tool | tojson(ensure_ascii=False) }}
+{% endfor %}
+Each call is <tool_call>name, <arg_key>key</arg_key>, <arg_value>value</arg_value>, </tool_call>.
+{%- endif -%}
+{%- for m in messages -%}
+<|{{ 'observation' if m.role == 'tool' else m.role }}|>
+{% if m.role == 'assistant' -%}
+    {%- set parts = visible(m.content).split('</think>') -%}
+    <think>{{ (m.reasoning_content or '').strip() if loop.last else '' }}</think>{{ parts[-1].strip() }}
+    {%- for call in m.tool_calls or [] %}
+<tool_call>{{ call.function.name }}
+        {%- for key, value in call.function.arguments.items() %}
+
+<arg_key>{{ key }}</arg_key>
+<arg_value>{{ value | tojson(ensure_ascii=False) if value is not string else value }}</arg_value>
+        {%- endfor %}
+
+</tool_call>
+    {%- endfor -%}
+{%- else -%}
+{{ visible(m.content) }}{{ '/nothink' if m.role == 'user' and enable_thinking is defined and not enable_thinking else '' }}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt %}<|assistant|>{% endif -%}
+"""
+
+TEMPLATES["section-calls"] = """\
+{%- if tools -%}<|im_system|>tools<|im_middle|>{{ tools | tojson }}<|im_end|>{%- endif -%}
+{%- for message in messages -%}
+  <|im_{{ message['role'] }}|>{{ message.get('name') or message['role'] }}<|im_middle|>
+  {%- if message['role'] == 'assistant' and message.get('tool_calls') -%}
+    {%- if message['content'] %}{{ message['content'] }}{% endif -%}
+    <|tool_calls_section_begin|>
+    {%- for call in message['tool_calls'] -%}
+      <|tool_call_begin|>{{ call['id'] }}<|tool_call_argument_begin|>{{ call['function']['arguments'] | tojson }}<|tool_call_end|>
+    {%- endfor -%}
+    <|tool_calls_section_end|>
+  {%- elif message['role'] == 'tool' -%}
+    ## Return of {{ message.tool_call_id }}
+{{ message['content'] }}
+  {%- elif message['content'] is string -%}
+    {{ message['content'] }}
+  {%- elif message['content'] is not none -%}
+    {%- for part in message['content'] -%}
+      {%- if part['type'] == 'image' or 'image_url' in part -%}<|media|>{%- else -%}{{ part['text'] }}{%- endif -%}
+    {%- endfor -%}
+  {%- endif -%}
+  <|im_end|>
+{%- endfor -%}
+{%- if add_generation_prompt %}<|im_assistant|>assistant<|im_middle|>{% endif -%}
+"""
+
+TEMPLATES["channels"] = """\
+{#- Thoughts are in channel analysis, calls in commentary. #}
+{%- macro kind(schema) -%}
+    {%- if schema.type == 'array' %}{{ kind(schema['items'] or {}) ~ '[]' }}
+    {%- elif schema.enum %}{{ '"' + schema.enum | join('" | "') + '"' }}
+    {%- elif schema.type in ['integer', 'number'] %}number
+    {%- elif schema.type is string %}{{ schema.type }}
+    {%- else %}any
+    {%- endif -%}
+{%- endmacro -%}
+<|start|>system<|message|>Today: {{ strftime_now('%Y-%m-%d') }}. Effort: {{ reasoning_effort | default('medium') }}.<|end|>
+{%- set rest = messages -%}
+{%- if messages and messages[0].role in ['system', 'developer'] %}{% set rest = messages[1:] %}{% endif -%}
+{%- if tools or rest != messages -%}
+<|start|>developer<|message|>
+    {%- if rest != messages %}{{ messages[0].content }}{% endif -%}
+    {%- for tool in tools or [] %}
+        {{- '\\n// ' ~ tool.function.description ~ '\\ntype ' ~ tool.function.name ~ ' = (_: {' }}
+        {%- for key, schema in tool.function.parameters.properties.items() -%}
+            {{ ' ' ~ key ~ ('' if key in (tool.function.parameters.required or []) else '?') ~ ': ' ~ kind(schema) ~ ',' }}
+        {%- endfor -%}
+        {{- ' }) => any;' }}
+    {%- endfor -%}
+<|end|>
+{%- endif -%}
+{%- set last = namespace(name=none) -%}
+{%- for message in rest -%}
+    {%- if message.role == 'assistant' and message.tool_calls %}
+        {%- if message.content and message.thinking %}{{ raise_exception('either content or thinking') }}{% endif -%}
+        {%- set call = message.tool_calls[0].function -%}
+        {%- if message.content or message.thinking %}<|start|>assistant<|channel|>analysis<|message|>{{ message.content or message.thinking }}<|end|>{% endif -%}
+        <|start|>assistant to=functions.{{ call.name }}<|channel|>commentary json<|message|>{{ call.arguments | tojson }}<|call|>
+        {%- set last.name = call.name -%}
+    {%- elif message.role == 'tool' %}
+        {%- if last.name is none %}{{ raise_exception('a result without a call') }}{% endif -%}
+        <|start|>functions.{{ last.name }} to=assistant<|channel|>commentary<|message|>{{ message.content | tojson }}<|end|>
+    {%- else -%}
+        <|start|>{{ message.role }}{{ '<|channel|>final' if message.role == 'assistant' }}<|message|>{{ message.content }}<|end|>
+    {%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt %}<|start|>assistant{% endif -%}
+"""
+
+TEMPLATES["call-blocks"] = """\
+{%- macro fields(schema, indent) %}
+  {%- set ns = namespace(text=caller()) %}
+  {%- for name, field in schema.properties | items %}
+    {%- if field.type == 'object' and field.properties %}
+      {%- call fields(field, '  ') %}
+        {{- 'class ' + name | title + ':\\n' }}
+      {%- endcall %}
+    {%- endif %}
+    {%- set ns.text = ns.text + indent + name + ': ' + (field.type | string) + ('' if name in schema.required else ' = None') + '\\n' %}
+  {%- endfor %}
+  {{- ns.text }}
+{%- endmacro %}
+{%- for tool in tools or [] %}
+  {%- call(note='') fields(tool.function.parameters, '    ') %}
+    {{- 'def ' + tool.function.name + '(' + tool.function.parameters.properties | join(', ') + '):' + note + '\\n' }}
+  {%- endcall %}
+{%- endfor %}
+{%- filter trim %}
+{%- for message in messages %}
+<|im_start|>{{ message.role }}
+{% if message.tool_calls %}
+<|tool_call_start|>
+```python
+{% for call in message.tool_calls %}
+{{ call.function.name }}({% for key, value in call.function.arguments | items %}{{ key }}={{ value | tojson }}{{ ', ' if not loop.last }}{% endfor %})
+{% endfor %}
+```
+<|tool_call_end|>
+{% endif %}
+{{ message.content or '' }}<|im_end|>
+{%- endfor %}
+{%- endfilter %}
+{%- if add_generation_prompt %}{{ '\\n<|im_start|>assistant\\n' }}{% endif %}
+"""
+
 # --- conversations -----------------------------------------------------------------------------------------------
 
 WEATHER = {
@@ -692,7 +876,10 @@ CONVERSATIONS = {
 
 # --- conversations with tools, as clients send them ---------------------------------------------------------------
 
-TOOL_TEMPLATES = ["inst-tools", "inst-named", "headers-tools", "thinking", "schema-macros"]
+TOOL_TEMPLATES = [
+    "inst-tools", "inst-named", "headers-tools", "thinking", "schema-macros", "markup-calls", "keyed-calls", "section-calls",
+    "channels", "call-blocks",
+]
 
 
 def called(id, name, arguments):
@@ -730,13 +917,17 @@ SENT = {
 }
 
 
-def as_rendered(message):
+# These walk over the parts of content.
+PART_TEMPLATES = ["keyed-calls", "section-calls"]
+
+
+def as_rendered(message, template):
     """What is handed to apply_chat_template for a message of the API."""
     message = {name: value for name, value in message.items() if value is not None or name == "content"}
     message.pop("refusal", None)
     if message["role"] == "developer":
         message["role"] = "system"
-    if isinstance(message["content"], list):
+    if isinstance(message["content"], list) and template not in PART_TEMPLATES:
         message["content"] = "\n".join(part["text"] for part in message["content"])
     calls = []
     for call in message.get("tool_calls", []):
@@ -749,12 +940,24 @@ def as_rendered(message):
     return {**message, "tool_calls": calls} if calls else message
 
 
+def with_function_ids(messages):
+    """Ids that name the function and the call's number, as Kimi wants them."""
+    ids = {}
+    for message in messages:
+        for call in message.get("tool_calls", []):
+            call["id"] = ids.setdefault(call["id"], f"functions.{call['function']['name']}:{len(ids)}")
+        if "tool_call_id" in message:
+            message["tool_call_id"] = ids[message["tool_call_id"]]
+
+
 def tool_conversations():
     runs = []
     for name in TOOL_TEMPLATES:
         for title, sent in SENT.items():
             variables = {"add_generation_prompt": True, "bos_token": "<s>", "eos_token": "</s>", "tools": sent.get("tools"), "documents": None}
-            messages = [as_rendered(message) for message in sent["messages"]]
+            messages = [as_rendered(message, name) for message in sent["messages"]]
+            if name == "section-calls":
+                with_function_ids(messages)
             runs.append({"template": name, "conversation": title, **render(TEMPLATES[name], {**variables, "messages": messages})})
     return {"conversations": SENT, "runs": runs}
 

@@ -80,7 +80,8 @@ extension ServedModel {
     /// A model named `tiny` with the profiles `plain` and `scx`, whose engines compute nothing.
     static func fake(
         tokenizer: String? = "gpt2",
-        template: String? = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+        template: String? = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}",
+        fault: String? = nil
     ) throws -> ServedModel {
         let fixtures = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .appending(path: "Fixtures")
@@ -102,7 +103,7 @@ extension ServedModel {
             },
             chatFormat: try template.map {
                 ChatFormat(template: try ChatTemplate(source: $0, name: "template"))
-            },
+            }, chatFault: fault,
             stopTokens: [0],
             configuration: try DecoderConfiguration(
                 json: json("parity/llama-gqa2/config.json"), path: "config.json"),

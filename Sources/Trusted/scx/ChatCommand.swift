@@ -19,7 +19,7 @@ struct ChatCommand: ParsableCommand {
         discussion: """
             Ctrl-C stops the answer, Ctrl-D ends. A line that ends in a backslash goes on in the next; lines between \
             two lines of \"\"\" are one message. /reset forgets the conversation, /save FILE writes it as JSON, \
-            /help lists the commands, /quit ends.
+            /help lists the commands, /quit ends. What a model thinks first goes to standard error.
             """)
 
     @OptionGroup var options: ModelOptions
@@ -59,12 +59,15 @@ struct ChatCommand: ParsableCommand {
                 return
             }
             do {
-                let prompt = tokenizer.encode(
-                    try format.prompt(messages), addSpecialTokens: false)
-                let request = try sampling.request(prompt: prompt, model: model)
+                let prompt = try format.prompt(messages)
+                let syntax = format.answers(withTools: false)
+                var request = try sampling.request(
+                    prompt: tokenizer.encode(prompt, addSpecialTokens: false), model: model)
+                request.shownTokens = Set(syntax.marks.compactMap { tokenizer.id(for: $0) })
                 let running = try engine.submit(request, continuing: session)
                 session = running
-                messages.append(ChatMessage(role: "assistant", content: try answer(engine, running)))
+                let start = format.reasoning?.start(after: prompt) ?? .text
+                messages.append(try answer(engine, running, AnswerParser(syntax, start: start)))
             } catch {
                 // The message could not be answered; the conversation goes on without it.
                 messages.removeLast()
@@ -74,18 +77,36 @@ struct ChatCommand: ParsableCommand {
     }
 
     /// Streams an answer until it ends or Ctrl-C is pressed.
-    private func answer(_ engine: Engine, _ session: SessionID) throws -> String {
+    private func answer(
+        _ engine: Engine, _ session: SessionID, _ parser: AnswerParser
+    ) throws -> ChatMessage {
         interrupted.store(false, ordering: .relaxed)
         let earlier = signal(SIGINT) { _ in interrupted.store(true, ordering: .relaxed) }
         defer { _ = signal(SIGINT, earlier) }
-        var text = ""
+        var parser = parser
+        var (text, thoughts) = ("", "")
+        func show(_ parts: [AnswerEvent]) {
+            for part in parts {
+                switch part {
+                case .reasoning(let piece):
+                    thoughts += piece
+                    standardError(piece, terminator: "")
+                case .text(let piece):
+                    if text.isEmpty, !thoughts.isEmpty { standardError("\n") }
+                    text += piece
+                    standardOutput(piece)
+                default: break
+                }
+            }
+        }
         try engine.run(session) { event in
-            text += event.text
-            standardOutput(event.text)
+            show(parser.push(event.text))
             return !interrupted.load(ordering: .relaxed)
         }
+        show(parser.finish())
         standardOutput("", terminator: "\n")
-        return text
+        return ChatMessage(
+            role: "assistant", content: text, reasoning: thoughts.isEmpty ? nil : thoughts)
     }
 
     private func save(_ messages: [ChatMessage], to path: String) {

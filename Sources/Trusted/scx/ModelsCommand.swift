@@ -37,11 +37,22 @@ struct ModelsCommand: ParsableCommand {
             } else {
                 print("tokenizer  none: only '--prompt-ids' can be served")
             }
-            print(
-                "template   \(try ChatFormat.load(directory: URL(filePath: directory)) == nil ? "none" : "yes")"
-            )
+            do throws(TemplateError) {
+                let format = try ChatFormat.load(directory: URL(filePath: directory))
+                print("template   \(format.map(ModelsCommand.description) ?? "none")")
+            } catch {
+                print("template   cannot be used, so that only completions are served: \(error)")
+            }
             print("ok")
         }
+    }
+
+    /// What the template knows.
+    private static func description(_ format: ChatFormat) -> String {
+        let tools =
+            format.templateKnowsTools
+            ? "calls of functions as '\(format.toolCallFormat.rawValue)'" : "no tools"
+        return "yes, \(tools), \(format.reasoning == nil ? "no thinking" : "thinking")"
     }
 
     /// Why a directory cannot be served although each file can be read.

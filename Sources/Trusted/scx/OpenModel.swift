@@ -102,6 +102,13 @@ struct OpenModel {
         return tokenizer
     }
 
+    /// The chat template, or why it cannot be used: what needs none is served then.
+    func chatFormat() -> (format: ChatFormat?, fault: String?) {
+        do throws(TemplateError) {
+            return (try ChatFormat.load(directory: URL(filePath: checkpoint.directory)), nil)
+        } catch { return (nil, error.description) }
+    }
+
     /// The chat template, for what cannot be done without.
     func requireChatFormat() throws -> ChatFormat {
         guard let format = try ChatFormat.load(directory: URL(filePath: checkpoint.directory)) else {

@@ -57,7 +57,11 @@ struct ServeCommand: AsyncParsableCommand {
             profileLinks.append(links)
         }
         let vault = try serve.vault()
-        let chatFormat = try ChatFormat.load(directory: URL(filePath: model.checkpoint.directory))
+        let (chatFormat, chatFault) = model.chatFormat()
+        if let chatFault {
+            standardError(
+                "warning: the chat template cannot be used (\(chatFault)): only completions are served")
+        }
         var profiles: [ServedProfile] = []
         for (index, (profile, forward)) in forwards.enumerated() {
             let loop = EngineLoop(limits: serve.engine, vault: vault) { model.makeEngine(forward) }
@@ -66,7 +70,7 @@ struct ServeCommand: AsyncParsableCommand {
                     profile.facts, loop: loop, links: profileLinks[index], sealed: forward.sealedReport))
         }
         let served = ServedModel(
-            name: model.name, tokenizer: model.tokenizer, chatFormat: chatFormat,
+            name: model.name, tokenizer: model.tokenizer, chatFormat: chatFormat, chatFault: chatFault,
             stopTokens: model.stopTokens, configuration: model.configuration, profiles: profiles)
 
         let observer = ServerObserver(

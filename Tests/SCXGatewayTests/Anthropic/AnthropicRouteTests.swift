@@ -87,7 +87,7 @@ struct AnthropicRouteTests {
             [{"role":"system","content":"Be brief.\nMetric."},{"role":"user","content":"Weather\nin Basel?"},\#
             {"role":"assistant","content":"I look.","tool_calls":[\#
             {"id":"t1","type":"function","function":{"name":"get","arguments":{"p":1}}},\#
-            {"id":"t2","type":"function","function":{"name":"get","arguments":{}}}]},\#
+            {"id":"t2","type":"function","function":{"name":"get","arguments":{}}}],"reasoning_content":"x"},\#
             {"role":"tool","content":"20","tool_call_id":"t1"},{"role":"tool","content":"21","tool_call_id":"t2"},\#
             {"role":"user","content":"Which?"}]
             """#
@@ -126,7 +126,11 @@ struct AnthropicRouteTests {
             (#"{"max_tokens":1,"messages":[{"role":"system","content":""}]}"#, "messages[0].role"),
             (#"{"max_tokens":1,"messages":[{"role":"user"}]}"#, "messages[0].content"),
             (#"{"max_tokens":1,"messages":[{"role":"user","content":[]}]}"#, "messages"),
-            (#"{"max_tokens":1,"messages":[{"role":"assistant","content":"I"}]}"#, "messages"),
+            (
+                #"{"max_tokens":1,"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{}}]}]}"#,
+                "messages"
+            ),
+            ("{\(hi),\"thinking\":{\"type\":\"loud\"}}", "thinking.type"),
             (
                 #"{"max_tokens":1,"messages":[{"role":"user","content":[{"type":"image"}]}]}"#,
                 "messages[0].content[0].type"

@@ -1,6 +1,7 @@
 import SCXEngine
 import SCXGateway
 import SCXInference
+import SCXText
 import Testing
 
 @Suite("Streams of Anthropic's interface")
@@ -68,6 +69,44 @@ struct MessageStreamTests {
             ] + end("tool_use")
         let events = try await stream(answers)
         #expect(events == expected)
+    }
+
+    @Test("thoughts are a block before the text")
+    func thinking() async throws {
+        let answers = try FakeAnswering(telling: [
+            .reasoning("Hm", tokens: []), .reasoning(".", tokens: []), .text("Yes", tokens: []),
+            .finished(.end, .example),
+        ])
+        let expected =
+            [
+                start,
+                #"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
+                #"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"Hm"}}"#,
+                #"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"."}}"#,
+                #"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":""}}"#,
+                #"{"type":"content_block_stop","index":0}"#,
+                #"{"type":"content_block_start","index":1,"content_block":{"type":"text","text":""}}"#,
+                #"{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"Yes"}}"#,
+                #"{"type":"content_block_stop","index":1}"#,
+            ] + end("end_turn")
+        let events = try await stream(answers)
+        #expect(events == expected)
+    }
+
+    @Test("words of the assistant at the end begin the answer")
+    func begun() async throws {
+        let answers = try FakeAnswering(saying: "x")
+        let body =
+            #"{"max_tokens":1,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}"#
+        _ = try await AnthropicRoutes.messages(request(body), answers)
+        #expect(answers.requests.first?.ending == .inside)
+        let thinking =
+            #"{"max_tokens":1,"thinking":{"type":"disabled"},"messages":[{"role":"user","content":"a"}]}"#
+        _ = try await AnthropicRoutes.messages(request(thinking), answers)
+        #expect(answers.requests.last?.ending == .answer)
+        #expect(
+            answers.requests.last?.templateVariables
+                == [.init("enable_thinking", false), .init("thinking", false)])
     }
 
     @Test("an error before the first event is thrown, a later one is the last event")

@@ -180,7 +180,15 @@ struct ChatCompletionsTests {
             (hello + #","cache_salt":"""#, "cache_salt"),
             (hello + #","prompt_cache_key":1"#, "prompt_cache_key"),
             (hello + #","chat_template_kwargs":[]"#, "chat_template_kwargs"),
-            (hello + #","model":1"#, "model"),
+            (hello + #","model":1"#, "model"), (hello + #","reasoning_effort":"some""#, "reasoning_effort"),
+            (hello + #","enable_thinking":1"#, "enable_thinking"),
+            (hello + #","thinking":{"type":"on"}"#, "thinking.type"),
+            (hello + #","continue_final_message":true"#, "continue_final_message"),
+            (
+                #""messages":[{"role":"assistant","content":"a"}],"continue_final_message":true,"#
+                    + #""add_generation_prompt":true"#, "continue_final_message"
+            ),
+            (hello + #","add_generation_prompt":"no""#, "add_generation_prompt"),
         ])
     func wrongFields(_ fields: String, _ param: String) async throws {
         let answering = try fake()
@@ -196,6 +204,63 @@ struct ChatCompletionsTests {
     func otherModel(_ name: String) async throws {
         let error = try await fault(#"{\#(Self.hello),"model":"\#(name)"}"#, route, fake())
         #expect(error?.status == 404 && error?.code == "model_not_found" && error?.param == "model")
+    }
+
+    @Test(
+        "where the prompt ends",
+        arguments: [
+            ("", ChatFormat.Ending.inside), (#","add_generation_prompt":true"#, .answer),
+            (#","add_generation_prompt":false"#, .message), (#","continue_final_message":false"#, .answer),
+            (#","continue_final_message":true"#, .inside),
+            (#","continue_final_message":true,"add_generation_prompt":false"#, .inside),
+        ])
+    func endings(_ fields: String, _ ending: ChatFormat.Ending) async throws {
+        let answering = try fake()
+        let begun = #""messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]"#
+        _ = try await route(asking("{\(begun)\(fields)}"), answering)
+        #expect(answering.requests.first?.ending == ending)
+        // Without words of the assistant there is nothing to go on with.
+        #expect(try await chat(#""top_k":1"#).ending == .answer)
+    }
+
+    @Test("what is said of thinking reaches the template")
+    func thinking() async throws {
+        func variables(_ fields: String) async throws -> JSON {
+            .object(try await chat(fields).templateVariables)
+        }
+        #expect(try await variables(#""reasoning_effort":"low""#) == ["reasoning_effort": "low"])
+        let off: JSON = ["enable_thinking": false, "thinking": false]
+        #expect(try await variables(#""reasoning_effort":"none""#) == off)
+        #expect(try await variables(#""enable_thinking":false"#) == off)
+        #expect(try await variables(#""thinking":{"type":"disabled"}"#) == off)
+        #expect(try await variables(#""top_k":1"#) == [:])
+        // The request's own variables come last, and count.
+        let both = #""reasoning_effort":"low","chat_template_kwargs":{"reasoning_effort":"x"}"#
+        #expect(try await chat(both).templateVariables.last == .init("reasoning_effort", "x"))
+        #expect(try await !chat(#""include_reasoning":false"#).showsReasoning)
+    }
+
+    @Test("thoughts are a member of their own")
+    func reasoning() async throws {
+        var cost = usage(3, 4)
+        cost.reasoningTokens = 2
+        let answering = try fake([
+            .reasoning("Hm", tokens: [token(1)]), .reasoning(".", tokens: []),
+            .text("Yes", tokens: [token(2)]),
+            .finished(.end, cost),
+        ])
+        let (json, _) = try whole(try await route(asking("{\(Self.hello)}"), answering))
+        let message = json["choices"]?.array?.first?["message"]
+        #expect(message?["content"] == "Yes" && message?["reasoning_content"] == "Hm.")
+        #expect(json["usage"]?["completion_tokens_details"]?["reasoning_tokens"] == 2)
+    }
+
+    @Test("a template that cannot be used is named, and completions are served")
+    func noTemplate() async throws {
+        let model = try ServedModel.fake(fault: "chat_template.jinja line 3: unsupported tag 'import'")
+        let error = #expect(throws: APIError.self) { try model.requireChatFormat() }
+        #expect(error?.status == 501 && error?.code == "chat_template_unsupported")
+        #expect(error?.message.contains("line 3: unsupported tag 'import'") == true)
     }
 
     // MARK: Whole replies

@@ -74,6 +74,20 @@ struct ChatStreamTests {
             ])
     }
 
+    @Test("thoughts come before the answer, in chunks of their own")
+    func reasoning() async throws {
+        let answering = try FakeAnswering(
+            [
+                .reasoning("Hm", tokens: [token(1)]), .text("Yes", tokens: [token(2)]),
+                .finished(.end, usage(3, 3)),
+            ].map { ChatEvent(choice: 0, $0) })
+        #expect(
+            try await stream("", answering) == [
+                chunk(role), chunk(#"{"reasoning_content":"Hm"}"#), chunk(#"{"content":"Yes"}"#),
+                chunk("{}", finish: #""stop""#, more: "," + costs()), "[DONE]",
+            ])
+    }
+
     @Test("probabilities are in the chunks of their tokens, also without text")
     func logprobs() async throws {
         let id = try #require(try ServedModel.fake().requireTokenizer().id(for: "a"))

@@ -30,6 +30,24 @@ struct ResponseStoreTests {
         )
     }
 
+    @Test("what was thought goes on with the conversation, unless nothing was said after it")
+    func continuesThoughts() async throws {
+        let store = ResponseStore()
+        let thinking = try FakeAnswering(telling: [
+            .reasoning("Hm.", tokens: []), .text("Yes", tokens: []), .finished(.end, .example),
+        ])
+        let first = try await create(#"{"input":"Hi"}"#, thinking, store)
+        let silent = try FakeAnswering(telling: [.reasoning("Hm.", tokens: []), .finished(.length, .example)])
+        let second = try await create(#"{"input":"And?","previous_response_id":"\#(first)"}"#, silent, store)
+        let answers = try FakeAnswering(saying: "Done")
+        _ = try await create(#"{"input":"So?","previous_response_id":"\#(second)"}"#, answers, store)
+        let expected = #"""
+            [{"role":"user","content":"Hi"},{"role":"assistant","content":"Yes","reasoning_content":"Hm."},\#
+            {"role":"user","content":"And?\nSo?"}]
+            """#
+        #expect(answers.messages == expected)
+    }
+
     @Test("a call that was kept can be answered")
     func continuesCall() async throws {
         let store = ResponseStore()

@@ -65,6 +65,27 @@ struct ResponseStreamTests {
         #expect(events.count == expected.count)
     }
 
+    @Test("thoughts are an item before the message")
+    func reasoning() async throws {
+        let answers = try FakeAnswering(telling: [
+            .reasoning("Hm", tokens: []), .reasoning(".", tokens: []), .text("Yes", tokens: []),
+            .finished(.end, .example),
+        ])
+        let events = try await stream(answers).map { try JSON(parsing: $0) }
+        let types = events.compactMap { $0["type"]?.string?.dropFirst("response.".count) }
+        #expect(
+            types.prefix(11) == [
+                "created", "in_progress", "output_item.added", "content_part.added", "reasoning_text.delta",
+                "reasoning_text.delta", "reasoning_text.done", "content_part.done", "output_item.done",
+                "output_item.added", "content_part.added",
+            ])
+        #expect(events[4]["delta"] == "Hm" && events[6]["text"] == "Hm.")
+        #expect(events[8]["item"]?["content"] == [["type": "reasoning_text", "text": "Hm."]])
+        #expect(events[8]["item"]?["id"]?.string?.hasPrefix("rs_") == true)
+        let response = events.last?["response"]
+        #expect(response?["output"]?.array?.map { $0["type"]?.string } == ["reasoning", "message"])
+    }
+
     @Test("calls follow the text, one after the other")
     func calls() async throws {
         let answers = try FakeAnswering(telling: [

@@ -9,7 +9,8 @@ struct ResponsesRouteTests {
     /// What a reply repeats of a request that says nothing but its input.
     static let echo = """
         "instructions":null,"max_output_tokens":null,"metadata":{},"parallel_tool_calls":true,\
-        "previous_response_id":null,"prompt_cache_key":null,"store":true,"temperature":1.0,\
+        "previous_response_id":null,"prompt_cache_key":null,"reasoning":{"effort":null,"summary":null},\
+        "store":true,"temperature":1.0,\
         "text":{"format":{"type":"text"}},"tool_choice":"auto","tools":[],"top_logprobs":0,"top_p":1.0,\
         "truncation":"disabled","user":null
         """
@@ -47,7 +48,8 @@ struct ResponsesRouteTests {
               {"role":"developer","content":"Metric."},
               {"type":"message","role":"user","content":[{"type":"input_text","text":"Weather"},
                 {"type":"input_text","text":"in Basel?"}]},
-              {"type":"reasoning","id":"rs_1","summary":[]},
+              {"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"short"}],
+                "content":[{"type":"reasoning_text","text":"Where?"}]},
               {"type":"message","role":"assistant","id":"msg_1","status":"completed",
                 "content":[{"type":"output_text","text":"I look.","annotations":[]}]},
               {"type":"function_call","call_id":"c1","name":"get","arguments":"{\"p\":1}"},
@@ -60,7 +62,7 @@ struct ResponsesRouteTests {
             [{"role":"system","content":"Be brief.\nMetric."},{"role":"user","content":"Weather\nin Basel?"},\#
             {"role":"assistant","content":"I look.","tool_calls":[\#
             {"id":"c1","type":"function","function":{"name":"get","arguments":{"p":1}}},\#
-            {"id":"c2","type":"function","function":{"name":"get","arguments":{}}}]},\#
+            {"id":"c2","type":"function","function":{"name":"get","arguments":{}}}],"reasoning_content":"Where?"},\#
             {"role":"tool","content":"20","tool_call_id":"c1"},{"role":"tool","content":"21","tool_call_id":"c2"}]
             """#
         let messages = try #require(answers.messages)
@@ -77,12 +79,13 @@ struct ResponsesRouteTests {
              "tool_choice":{"type":"function","name":"f"},"parallel_tool_calls":false,
              "text":{"format":{"type":"json_schema","name":"n","schema":{"type":"object"},"strict":true}},
              "metadata":{"a":"b"},"store":false,"prompt_cache_key":"salt","user":"u","top_logprobs":2,
-             "truncation":"auto","service_tier":"flex"}
+             "truncation":"auto","service_tier":"flex","reasoning":{"effort":"low"}}
             """#
         let reply = try await create(body, answers, key: "alice")
         let expected = #"""
             "instructions":"I","max_output_tokens":7,"metadata":{"a":"b"},"parallel_tool_calls":false,\#
-            "previous_response_id":null,"prompt_cache_key":"salt","store":false,"temperature":0.5,\#
+            "previous_response_id":null,"prompt_cache_key":"salt","reasoning":{"effort":"low","summary":null},\#
+            "store":false,"temperature":0.5,\#
             "text":{"format":{"type":"json_schema","name":"n","schema":{"type":"object"},"strict":true}},\#
             "tool_choice":{"type":"function","name":"f"},"tools":[{"type":"function","name":"f",\#
             "description":"d","parameters":{"type":"object"},"strict":false}],"top_logprobs":2,"top_p":0.25,\#

@@ -84,21 +84,29 @@ struct HostileRequestTests {
 
     @Test("grammars are told apart by all that they depend on")
     func digests() {
+        func digest(
+            _ request: ChatRequest, _ tools: [JSON] = [], _ calls: ToolCallFormat? = nil,
+            start: AnswerStart = .text
+        ) -> SHA256.Digest? {
+            let syntax = AnswerSyntax(reasoning: .marks(open: "<t>", close: "</t>"), calls: calls)
+            return request.grammarDigest(tools: tools, syntax: syntax, start: start)
+        }
         var request = ChatRequest(prompt: .text("x"))
-        #expect(request.grammarDigest(tools: [], callFormat: nil) == nil)
+        #expect(digest(request) == nil)
         request.format = .jsonSchema(["type": "null"])
-        let first = request.grammarDigest(tools: [], callFormat: nil)
-        #expect(first != nil && first == request.grammarDigest(tools: [], callFormat: nil))
+        let first = digest(request)
+        #expect(first != nil && first == digest(request))
         request.key = "other"
-        #expect(request.grammarDigest(tools: [], callFormat: nil) != first)
+        #expect(digest(request) != first)
         request.key = ""
         request.format = .jsonObject
-        #expect(request.grammarDigest(tools: [], callFormat: nil) != first)
+        #expect(digest(request) != first)
         request.format = .text
         request.toolChoice = .required
         let tool: JSON = ["function": ["name": "f"]]
-        let call = request.grammarDigest(tools: [tool], callFormat: .hermes)
-        #expect(call != nil && call != request.grammarDigest(tools: [tool], callFormat: .llama))
-        #expect(call != request.grammarDigest(tools: [tool, tool], callFormat: .hermes))
+        let call = digest(request, [tool], .hermes)
+        #expect(call != nil && call != digest(request, [tool], .llama))
+        #expect(call != digest(request, [tool, tool], .hermes))
+        #expect(call != digest(request, [tool], .hermes, start: .fresh))
     }
 }

@@ -55,7 +55,7 @@ final class TestServer: Sendable {
     }
 
     init(
-        limits: EngineLoop.Limits = .unhurried,
+        limits: EngineLoop.Limits = .unhurried, format: ChatFormat? = nil,
         _ configure: (inout GatewayServer.Options) throws -> Void = { _ in }
     ) async throws {
         let fixture = try Self.fixture.get()
@@ -80,7 +80,8 @@ final class TestServer: Sendable {
                 }, links: [parts.1])
         }
         let model = ServedModel(
-            name: "ward-3m", tokenizer: fixture.tokenizer, chatFormat: fixture.format, stopTokens: [1],
+            name: "ward-3m", tokenizer: fixture.tokenizer, chatFormat: format ?? fixture.format,
+            stopTokens: [1],
             configuration: checkpoint.configuration, profiles: profiles)
         let lines = Lines()
         let logger = Logger(label: "scx") { label in

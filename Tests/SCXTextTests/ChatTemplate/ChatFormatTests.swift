@@ -52,7 +52,7 @@ struct ChatFormatTests {
         let message = ChatMessage(
             role: "user", content: "hi", more: [.init("content", .null), .init("n", .int(1))])
         let text = try format.prompt(
-            [message, ChatMessage(role: "a", content: "b")], addGenerationPrompt: false,
+            [message, ChatMessage(role: "a", content: "b")], ending: .message,
             more: [.init("x", .string("!"))])
         #expect(text == #"{"role": "user", "content": null, "n": 1}{"role": "a", "content": "b"}False!"#)
     }

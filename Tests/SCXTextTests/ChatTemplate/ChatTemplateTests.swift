@@ -51,7 +51,9 @@ struct ChatTemplateTests {
             "chatml", "turns", "inst-system-merged", "inst-tools", "inst-named", "headers", "headers-tools",
             "thinking",
             "model-turns",
-            "parts", "sentence-marks", "schema-macros", "end-marks", "documents",
+            "parts", "sentence-marks", "schema-macros", "end-marks", "documents", "markup-calls",
+            "keyed-calls",
+            "section-calls", "channels", "call-blocks",
         ])
     func families(name: String) throws {
         let fixture = try Self.fixture("\(name).json")

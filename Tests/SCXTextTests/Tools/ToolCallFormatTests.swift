@@ -8,8 +8,10 @@ struct ToolCallFormatTests {
         "a template tells its format",
         arguments: [
             ("inst-tools", ToolCallFormat.mistral), ("inst-named", .mistralNamed), ("headers-tools", .llama),
-            ("thinking", .hermes), ("schema-macros", .hermes), ("chatml", nil), ("sentence-marks", nil),
-            ("model-turns", nil),
+            ("thinking", .hermes), ("schema-macros", .hermes), ("markup-calls", .qwenMarkup),
+            ("keyed-calls", .glm), ("section-calls", .kimi), ("channels", .harmony),
+            ("call-blocks", .miniCPM),
+            ("chatml", nil), ("sentence-marks", nil), ("model-turns", nil),
         ])
     func detection(name: String, format: ToolCallFormat?) throws {
         let source = try #require(try ChatTemplateTests.fixture("\(name).json")["template"]?.string)
@@ -22,12 +24,26 @@ struct ToolCallFormatTests {
     @Test("templates that write calls in another way, or no tools, have no format")
     func unknown() {
         for source in [
-            "{{ tools }}", "{{ messages }}<tool_call>", "{{ tools }}<tool_call><function=",
-            "{{ tools }}<tool_call><arg_key>", "{{ tools }}<TOOLCALL>", "{{ tools }}<tool_calls>[",
+            "{{ tools }}", "{{ messages }}<tool_call>", "{{ tools }}<tool_call><invoke name=",
+            "{{ tools }}<call:tool>", "{{ messages }}[TOOL_CALLS]",
         ] {
             #expect(ToolCallFormat.detect(template: source) == nil)
         }
-        #expect(ToolCallFormat.detect(template: "{{ tools }}<|python_tag|>") == .llama)
+        for (source, format) in [
+            ("<|python_tag|>", ToolCallFormat.llama), ("<tool_call><arg_key>", .glm),
+            ("<TOOLCALL>", .nemotron),
+            ("<tool_call><function=f><parameter=p>", .qwenMarkup), ("<tool_calls>[", .jamba),
+            ("<function=f>{}<|python_tag|>", .functionary),
+            ("<seed:tool_call><function=f><parameter=p>", .seed),
+            ("<minimax:tool_call><invoke name=", .miniMax), ("<|tool_list_start|>", .lfm),
+            ("<|START_ACTION|>", .command), ("<|tool_calls_section_begin|>", .kimi),
+            ("<｜tool▁calls▁begin｜>", .deepSeekPlain), ("<｜tool▁calls▁begin｜>```json", .deepSeek),
+            ("<|channel|>commentary to=functions.f<|message|>", .harmony), ("<|tool_call|>", .granite),
+            ("'｜DSML｜' 'function_calls>'", .deepSeekMarkup), ("'｜DSML｜' 'tool_calls>'", .deepSeekMarkup4),
+            ("<|tool_call_start|>```python", .miniCPM),
+        ] {
+            #expect(ToolCallFormat.detect(template: "{{ tools }}" + source) == format, "\(source)")
+        }
     }
 
     @Test("ids are new, long enough and of the characters that templates accept")
@@ -45,16 +61,29 @@ struct ToolCallFormatTests {
         }
     }
 
-    @Test("literals make a whole call")
-    func literals() {
-        func call(_ format: ToolCallFormat) -> String {
-            format.forcedOpening + format.forcedPrefix("f") + "{}" + format.forcedSuffix
-                + format.forcedClosing
-        }
-        #expect(call(.hermes) == "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>")
-        #expect(call(.llama) == "{\"name\": \"f\", \"parameters\": {}}")
-        #expect(call(.mistral) == "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {}}]")
-        #expect(call(.mistralNamed) == "[TOOL_CALLS]f[ARGS]{}")
+    @Test("decoding keeps the marks of calls")
+    func markers() {
         #expect(ToolCallFormat.hermes.markers == ["<tool_call>", "</tool_call>"])
+        #expect(ToolCallFormat.mistral.markers == ["[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"])
+        #expect(ToolCallFormat.llama.markers == ["<|python_tag|>"])
+        #expect(ToolCallFormat.harmony.markers.contains("<|constrain|>"))
+        #expect(ToolCallFormat.kimi.markers.contains("<|tool_call_argument_begin|>"))
+    }
+
+    @Test("calls of another model get ids that name the function, where a family wants that")
+    func fittingIDs() throws {
+        let source =
+            "{% for m in messages %}{{ m.tool_calls }}{{ m.content or '' }}={{ m.tool_call_id }} {% endfor %}<|tool_calls_section_begin|>"
+        let format = ChatFormat(template: try ChatTemplate(source: source, name: "kimi"))
+        let calls = [("a", "f"), ("functions.g:7", "g")].map {
+            ToolCall(id: $0.0, name: $0.1, arguments: "{}")
+        }
+        let text = try format.prompt([
+            ChatMessage(role: "assistant", content: nil, toolCalls: calls),
+            ChatMessage(role: "tool", content: "x", toolCallID: "a"),
+            ChatMessage(role: "tool", content: "y", toolCallID: "functions.g:7"),
+        ])
+        #expect(text.contains("'id': 'functions.f:0'") && text.contains("'id': 'functions.g:7'"))
+        #expect(text.contains(" x=functions.f:0 y=functions.g:7 "))
     }
 }

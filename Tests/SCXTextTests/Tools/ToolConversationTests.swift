@@ -34,7 +34,7 @@ struct ToolConversationTests {
     func sent() throws {
         let fixture = try ChatTemplateTests.fixture("tool-conversations.json")
         let runs = try #require(fixture["runs"]?.array)
-        #expect(runs.count == 25)
+        #expect(runs.count == 50)
         for run in runs {
             let name = try #require(run["template"]?.string)
             let title = try #require(run["conversation"]?.string)
@@ -46,7 +46,12 @@ struct ToolConversationTests {
             let format = try Self.format(name)
             do {
                 let text = try Self.prompt(format, messages, tools: conversation["tools"]?.array)
-                #expect(text == run["expected"]?.string, "\(name), \(title)")
+                if let expected = run["expected"]?.string {
+                    #expect(text == expected, "\(name), \(title)")
+                } else {
+                    // Tools and calls that a template cannot write stand in a message.
+                    #expect(text.contains("<tools>") || text.contains("not JSON"), "\(name), \(title)")
+                }
             } catch {
                 #expect(run["error"] != nil, "\(name), \(title): \(error)")
             }
@@ -103,21 +108,56 @@ struct ToolConversationTests {
         }
     }
 
-    @Test("several calls that a template refuses become text in its own format")
+    @Test("several calls that a template refuses in one message become several messages")
     func refused() throws {
         var messages = Self.called
         messages[1].toolCalls.append(ToolCall(id: "call_b", name: "clock", arguments: "{}"))
         messages.append(ChatMessage(role: "tool", content: "one", toolCallID: "call_b"))
         let text = try Self.prompt(try Self.format("headers-tools"), messages)
-        let calls = #"{"name": "clock", "parameters": {"zone":"☔"}}; {"name": "clock", "parameters": {}}"#
-        #expect(text.contains(calls + "<|eot_id|>"))
-        #expect(text.contains("noon\n</tool_response>\n<tool_response>\none\n</tool_response><|eot_id|>"))
+        let parts = [
+            #"{"name": "clock", "parameters": {"zone": "☔"}}<|eot_id|>"#, "noon",
+            #"{"name": "clock", "parameters": {}}<|eot_id|>"#, "one",
+        ]
+        var rest = text[...]
+        for part in parts {
+            let range = rest.range(of: part)
+            #expect(range != nil, "\(part) in \(text)")
+            if let range { rest = rest[range.upperBound...] }
+        }
         // Faults that have nothing to do with calls stay.
         #expect(throws: TemplateError.self) {
             try Self.prompt(
                 try Self.format("inst-tools"),
                 [ChatMessage(role: "user", content: "a"), ChatMessage(role: "user", content: "b")])
         }
+    }
+
+    @Test("results of several calls stand behind their calls, and those of none at the end")
+    func grouped() throws {
+        var messages = Self.called
+        messages[1].toolCalls += ["b", "c"].map { ToolCall(id: $0, name: "clock", arguments: "{}") }
+        messages.removeLast()
+        for (id, result) in [("c", "R-c"), ("x", "R-x"), ("b", "R-b1"), ("call_a", "R-a"), ("b", "R-b2")] {
+            messages.append(ChatMessage(role: "tool", content: result, toolCallID: id))
+        }
+        let text = try Self.prompt(try Self.format("headers-tools"), messages)
+        let places = ["R-a", "R-b1", "R-b2", "R-c", "R-x"].compactMap { text.range(of: $0)?.lowerBound }
+        #expect(places.count == 5 && places == places.sorted(), "\(text)")
+    }
+
+    @Test("any number of parts, names and results is looked at in bounded time")
+    func many() throws {
+        let parts = ChatMessage(role: "user", parts: (0..<20_000).map { "part \($0)" })
+        let text = try Self.prompt(try Self.format("parts"), [parts], tools: nil)
+        #expect(text.contains("part 19999"))
+        var calls = ChatMessage(role: "assistant", content: nil)
+        calls.toolCalls = (0..<5000).map { ToolCall(id: "id\($0)", name: "f\($0)", arguments: "{}") }
+        let results = (0..<5000).map {
+            ChatMessage(role: "tool", content: "result \($0)", toolCallID: "id\($0)")
+        }
+        let long = try Self.prompt(
+            try Self.format("thinking"), [ChatMessage(role: "user", content: "x"), calls] + results)
+        #expect(long.contains("f4999") && long.contains("result 4999"))
     }
 
     @Test("arguments too deep for a template are written as text")

@@ -9,6 +9,8 @@ package struct ServedModel: Sendable {
     /// Nil for a model without `tokenizer.json`, which takes and gives token ids only.
     package let tokenizer: Tokenizer?
     package let chatFormat: ChatFormat?
+    /// Why the model's chat template cannot be used; nil when it can, or when there is none.
+    package let chatFault: String?
     /// Tokens that end an answer.
     package let stopTokens: Set<Int32>
     package let configuration: DecoderConfiguration
@@ -18,13 +20,15 @@ package struct ServedModel: Sendable {
     package let work: WorkPool
 
     package init(
-        name: String, tokenizer: Tokenizer?, chatFormat: ChatFormat?, stopTokens: Set<Int32>,
-        configuration: DecoderConfiguration, profiles: [ServedProfile], work: WorkPool = WorkPool()
+        name: String, tokenizer: Tokenizer?, chatFormat: ChatFormat?, chatFault: String? = nil,
+        stopTokens: Set<Int32>, configuration: DecoderConfiguration, profiles: [ServedProfile],
+        work: WorkPool = WorkPool()
     ) {
         precondition(!profiles.isEmpty, "ServedModel: no profile")
         self.name = name
         self.tokenizer = tokenizer
         self.chatFormat = chatFormat
+        self.chatFault = chatFault
         self.stopTokens = stopTokens
         self.configuration = configuration
         self.profiles = profiles
@@ -57,6 +61,12 @@ package struct ServedModel: Sendable {
 
     /// The chat template, for what cannot be done without.
     package func requireChatFormat() throws(APIError) -> ChatFormat {
+        if let chatFault {
+            throw APIError(
+                status: 501,
+                "The chat template of model '\(name)' cannot be used (\(chatFault)): only completions are served.",
+                type: "invalid_request_error", code: "chat_template_unsupported")
+        }
         guard let chatFormat else {
             throw .invalid("Model '\(name)' has no chat template.", code: "no_chat_template")
         }

@@ -22,8 +22,12 @@ package struct ChatRequest: Sendable {
     package var promptAlternatives: Int?
     /// Lets conversations of one API key that give the same text share what they begin with.
     package var salt: String?
-    /// Further variables of the chat template (`chat_template_kwargs`).
+    /// Where the prompt of a conversation ends.
+    package var ending = ChatFormat.Ending.answer
+    /// Further variables of the chat template (`chat_template_kwargs`, `reasoning_effort` and their like).
     package var templateVariables: [JSON.Member] = []
+    /// The client wants to see what the model thinks before it answers.
+    package var showsReasoning = true
     /// Nil for the server's default.
     package var profile: String?
     /// The name of the API key.
@@ -112,6 +116,8 @@ package struct ChatEvent: Sendable {
     package enum Kind: Sendable {
         /// The prompt's tokens from the second on, where they were asked for; comes first.
         case promptScores([SampledToken])
+        /// A piece of what the model thinks, and tokens drawn since the last event.
+        case reasoning(String, tokens: [SampledToken])
         /// Text that is certain now, which may be empty, and tokens drawn since the last event.
         case text(String, tokens: [SampledToken])
         case callBegan(index: Int, id: String, name: String)
@@ -137,6 +143,8 @@ package enum ChatFinish: Equatable, Sendable {
 package struct ChatUsage: Equatable, Sendable {
     package var promptTokens = 0
     package var answerTokens = 0
+    /// Of the answer's tokens those that the model thought.
+    package var reasoningTokens = 0
     /// Of the prompt's tokens those that an earlier request had computed.
     package var cachedTokens = 0
     package var exchanges = 0
@@ -160,6 +168,7 @@ package struct ChatUsage: Equatable, Sendable {
         var sum = a
         sum.promptTokens = max(a.promptTokens, b.promptTokens)
         sum.answerTokens += b.answerTokens
+        sum.reasoningTokens += b.reasoningTokens
         sum.cachedTokens = max(a.cachedTokens, b.cachedTokens)
         sum.exchanges += b.exchanges
         sum.bytesSent += b.bytesSent

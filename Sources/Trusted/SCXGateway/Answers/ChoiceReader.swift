@@ -8,11 +8,13 @@ struct ChoiceReader: Sendable {
     let profile: String
     private let prompt: [Int32]
     private let format: ToolCallFormat?
+    private let showsReasoning: Bool
     private let observer: ServerObserver
     private let capture: ViewCapture?
     private let start = ContinuousClock.now
     private var lastToken: ContinuousClock.Instant?
-    private var parser: ToolCallParser?
+    private var parser: AnswerParser
+    private var reasoningTokens = 0
     private var usage = SessionUsage()
     private var reason: FinishReason?
     /// Kept for the worker's view alone.
@@ -23,17 +25,18 @@ struct ChoiceReader: Sendable {
     ///   - choice: The answer's number.
     ///   - profile: It is computed in.
     ///   - prompt: The prompt's tokens.
+    ///   - parser: Tells thoughts, text and calls from each other.
     ///   - format: How the model writes calls; nil when it was told of no tools.
-    ///   - mostCalls: Calls that may be made.
+    ///   - showsReasoning: Whether thoughts are told.
     ///   - observer: Hears of the answer.
     ///   - capture: Keeps what the worker sees.
     init(
-        choice: Int, profile: String, prompt: [Int32], format: ToolCallFormat?, mostCalls: Int,
-        observer: ServerObserver, capture: ViewCapture?
+        choice: Int, profile: String, prompt: [Int32], parser: AnswerParser, format: ToolCallFormat?,
+        showsReasoning: Bool, observer: ServerObserver, capture: ViewCapture?
     ) {
-        (self.choice, self.profile, self.prompt, self.format) = (choice, profile, prompt, format)
+        (self.choice, self.profile, self.prompt) = (choice, profile, prompt)
+        (self.parser, self.format, self.showsReasoning) = (parser, format, showsReasoning)
         (self.observer, self.capture) = (observer, capture)
-        parser = format.map { ToolCallParser($0, mostCalls: mostCalls) }
     }
 
     /// Whether the answer has ended.
@@ -45,24 +48,30 @@ struct ChoiceReader: Sendable {
         var kinds: [ChatEvent.Kind] = []
         if !event.promptScores.isEmpty { kinds.append(.promptScores(event.promptScores)) }
         var tokens = event.token.map { [$0] } ?? []
-        var calls = parser?.push(event.text) ?? [.text(event.text)]
-        let wholeCalls = parser?.callCount ?? 0
-        if event.finished != nil { calls += parser?.finish() ?? [] }
+        let wasReasoning = parser.isReasoning
+        var parts = parser.push(event.text)
+        if event.token != nil, wasReasoning || parser.isReasoning { reasoningTokens += 1 }
+        let wholeCalls = parser.callCount
+        if event.finished != nil { parts += parser.finish(atLimit: event.finished == .length) }
         // Clients make the calls of an answer that ends with them: one that the limit cut has no whole arguments.
-        let isCut = event.finished == .length && (parser?.callCount ?? 0) > wholeCalls
-        for call in calls {
-            switch call {
+        let isCut = event.finished == .length && parser.callCount > wholeCalls
+        for part in parts {
+            switch part {
+            case .reasoning(let text):
+                guard showsReasoning else { continue }
+                kinds.append(.reasoning(text, tokens: tokens))
+                tokens = []
             case .text(let text):
                 kinds.append(.text(text, tokens: tokens))
                 tokens = []
-            case .callBegan(let index, let name):
-                kinds.append(.callBegan(index: index, id: format?.newCallID() ?? "", name: name))
+            case .callBegan(let index, let name, let id):
+                kinds.append(.callBegan(index: index, id: id ?? format?.newCallID() ?? "", name: name))
             case .arguments(let index, let text): kinds.append(.callArguments(index: index, text))
             case .callEnded: break
             }
         }
         if !tokens.isEmpty { kinds.append(.text("", tokens: tokens)) }
-        reason = event.finished ?? (parser?.isComplete == true ? .stop : nil)
+        reason = event.finished ?? (parser.isComplete ? .stop : nil)
         if let reason {
             capture?.finish(prompt: prompt, answer: answer)
             kinds.append(.finished(isCut ? .length : finish(reason, event.stopText), costs))
@@ -83,7 +92,7 @@ struct ChoiceReader: Sendable {
     }
 
     private func finish(_ reason: FinishReason, _ stopText: String?) -> ChatFinish {
-        if let parser, parser.callCount > 0 { return .toolCalls }
+        if parser.callCount > 0 { return .toolCalls }
         switch reason {
         case .stop: return stopText.map { .stopText($0) } ?? .end
         case .length, .cancelled, .failed: return .length
@@ -94,6 +103,7 @@ struct ChoiceReader: Sendable {
         var costs = ChatUsage()
         costs.promptTokens = prompt.count
         costs.answerTokens = answerTokens
+        costs.reasoningTokens = reasoningTokens
         costs.cachedTokens = usage.cachedTokens
         costs.exchanges = usage.traffic.exchanges
         costs.bytesSent = usage.traffic.bytesSent

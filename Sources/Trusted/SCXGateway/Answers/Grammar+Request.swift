@@ -7,25 +7,30 @@ extension Grammar {
     /// - Parameters:
     ///   - request: The request.
     ///   - tools: Functions that the model is told of.
-    ///   - callFormat: How it writes calls; nil without tools.
+    ///   - syntax: How it writes thoughts and calls.
+    ///   - start: Where the answer begins.
     ///   - budget: Pays for all schemas of the request together.
     /// - Throws: ``APIError`` for a schema that answers cannot be held to, and for a function that does not exist.
     init?(
-        of request: ChatRequest, tools: [JSON], callFormat: ToolCallFormat?, budget: CompilationBudget
+        of request: ChatRequest, tools: [JSON], syntax: AnswerSyntax, start: AnswerStart,
+        budget: CompilationBudget
     ) throws(APIError) {
         let names = tools.map { $0["function"]?["name"]?.string ?? "" }
-        if let callFormat {
+        if let format = syntax.calls {
+            var wanted: [Int]?
             switch request.toolChoice {
             case .none, .auto: break
-            case .required:
-                self = try Self.call(of: tools.indices.map { $0 }, tools, names, callFormat, budget)
-                return
+            case .required: wanted = Array(tools.indices)
             case .function(let name):
                 guard let index = names.firstIndex(of: name) else {
                     throw .invalid(
                         "'tool_choice' names a function that is not in 'tools'.", param: "tool_choice")
                 }
-                self = try Self.call(of: [index], tools, names, callFormat, budget)
+                wanted = [index]
+            }
+            if let wanted {
+                let call = try Self.call(of: wanted, tools, names, format, budget)
+                self = syntax.grammar(text: nil, call: call, start: start)
                 return
             }
         }
@@ -36,12 +41,11 @@ extension Grammar {
         case .jsonSchema(let schema): answer = try Self.schema(schema, "response_format", budget)
         }
         // A model that may call functions may do that in place of its answer.
-        guard let callFormat else {
-            self = answer
-            return
+        var call: Grammar?
+        if let format = syntax.calls {
+            call = try Self.call(of: Array(tools.indices), tools, names, format, budget)
         }
-        let call = try Self.call(of: tools.indices.map { $0 }, tools, names, callFormat, budget)
-        self = .choice([answer, call])
+        self = syntax.grammar(text: answer, call: call, start: start)
     }
 
     /// A call of one of some functions.
@@ -52,15 +56,15 @@ extension Grammar {
         var calls: [Grammar] = []
         for index in indices {
             let parameters = closed(tools[index]["function"]?["parameters"])
-            var arguments = Grammar.anyObject
-            if parameters.object?.isEmpty == false {
-                arguments = try schema(parameters, "tools[\(index)].function.parameters", budget)
+            do throws(ConstraintError) {
+                let isRestricted = parameters.object?.isEmpty == false
+                calls.append(
+                    try format.grammar(
+                        names[index], parameters: isRestricted ? parameters : nil, budget: budget))
+            } catch {
+                throw .invalid(
+                    "\(error).", param: "tools[\(index)].function.parameters", code: "invalid_schema")
             }
-            calls.append(
-                .sequence([
-                    .literal(format.forcedOpening + format.forcedPrefix(names[index])), arguments,
-                    .literal(format.forcedSuffix + format.forcedClosing),
-                ]))
         }
         return .choice(calls)
     }

@@ -74,10 +74,13 @@ extension ChatRequest {
     ///
     /// - Parameters:
     ///   - tools: Functions that the model is told of.
-    ///   - callFormat: How it writes calls; nil without tools.
+    ///   - syntax: How it writes thoughts and calls.
+    ///   - start: Where the answer begins.
     /// - Returns: Equal for equal grammars.
-    package func grammarDigest(tools: [JSON], callFormat: ToolCallFormat?) -> SHA256.Digest? {
-        let mustCall = callFormat != nil && (toolChoice != .none && toolChoice != .auto)
+    package func grammarDigest(
+        tools: [JSON], syntax: AnswerSyntax, start: AnswerStart
+    ) -> SHA256.Digest? {
+        let mustCall = syntax.calls != nil && (toolChoice != .none && toolChoice != .auto)
         guard mustCall || format != .text else { return nil }
         var hash = SHA256()
         func add(_ text: String) {
@@ -96,7 +99,9 @@ extension ChatRequest {
         case .required: add("required")
         case .function(let name): add("function \(name)")
         }
-        add(callFormat?.rawValue ?? "")
+        add(syntax.calls?.rawValue ?? "")
+        add(syntax.reasoning.map { "\($0)" } ?? "")
+        add("\(start)")
         for tool in tools { add(tool.text) }
         return hash.finalize()
     }

@@ -1,6 +1,6 @@
 import Crypto
 import SCXEngine
-package import SCXInference
+import SCXInference
 import SCXText
 import Synchronization
 import Tracing
@@ -11,6 +11,8 @@ package struct ModelAnswers: Answering {
     private let observer: ServerObserver
     private let views: WorkerViewStore?
     private let table: LazyTable
+    /// Special tokens that grammars read as text.
+    private let tableMarks: [String]
     private let grammars = GrammarCache()
 
     /// - Parameters:
@@ -19,12 +21,15 @@ package struct ModelAnswers: Answering {
     ///   - views: Keeps what the worker saw, for requests that ask for it; nil when none may.
     package init(_ model: ServedModel, observer: ServerObserver, views: WorkerViewStore? = nil) {
         (self.model, self.observer, self.views) = (model, observer, views)
-        table = LazyTable(model.tokenizer)
+        tableMarks = model.chatFormat?.answers(withTools: true).marks ?? []
+        table = LazyTable(model.tokenizer, marks: tableMarks)
     }
 
     /// What a request comes down to before it is computed.
     private struct Prepared: Sendable {
         let generation: GenerationRequest
+        /// Reads the answer.
+        let parser: AnswerParser
         /// How the model writes calls; nil when it is told of no tools.
         let format: ToolCallFormat?
     }
@@ -35,7 +40,7 @@ package struct ModelAnswers: Answering {
         let prepared = try await model.work.run(bytes: size, key: request.key) { () throws(APIError) in
             try prepare(request, profile)
         }
-        let (generation, format) = (prepared.generation, prepared.format)
+        let generation = prepared.generation
         let capture = request.count == 1 ? capture(request, profile) : nil
         var streams: [EngineLoop.Events] = []
         for choice in 0..<request.count {
@@ -47,12 +52,11 @@ package struct ModelAnswers: Answering {
                         one, owner: Owner(key: request.key, salt: request.salt), alone: capture?.alone))
             } catch { throw APIError(error) }
         }
-        let mostCalls = request.allowsParallelCalls ? Int.max : 1
         let readers = (0..<request.count).map { choice in
             ChoiceReader(
-                choice: choice, profile: profile.name, prompt: generation.prompt, format: format,
-                mostCalls: mostCalls,
-                observer: observer, capture: capture)
+                choice: choice, profile: profile.name, prompt: generation.prompt, parser: prepared.parser,
+                format: prepared.format, showsReasoning: request.showsReasoning, observer: observer,
+                capture: capture)
         }
         return RunningChat(
             prompt: generation.prompt, profile: profile.name, events: Self.merge(streams, readers))
@@ -64,7 +68,7 @@ package struct ModelAnswers: Answering {
     ) throws(APIError) -> Prepared {
         let tools = try usedTools(request)
         let limit = profile.loop.maximumLength
-        let prompt = try tokens(of: request, tools: tools.isEmpty ? nil : tools, limit: limit)
+        let (prompt, start) = try prompt(of: request, tools: tools.isEmpty ? nil : tools, limit: limit)
         try check(prompt, fits: profile)
         var generation = GenerationRequest(
             prompt: prompt,
@@ -73,15 +77,24 @@ package struct ModelAnswers: Answering {
             stop: StopConditions(
                 tokens: model.stopTokens, ignoresTokens: request.ignoresEnd, strings: request.stop))
         generation.promptAlternatives = request.promptAlternatives
-        if case .messages = request.prompt {} else { generation.continuesText = true }
-        let format = tools.isEmpty ? nil : model.chatFormat?.toolCallFormat
-        if let format, let tokenizer = model.tokenizer {
-            generation.shownTokens = Set(format.markers.compactMap { tokenizer.id(for: $0) })
+        var syntax = AnswerSyntax()
+        if case .messages = request.prompt {
+            syntax = model.chatFormat?.answers(withTools: !tools.isEmpty) ?? syntax
+        } else {
+            generation.continuesText = true
         }
-        if let digest = request.grammarDigest(tools: tools, callFormat: format) {
-            generation.constraint = try constraint(digest, request, tools, format)
+        var marks = syntax.marks
+        if let digest = request.grammarDigest(tools: tools, syntax: syntax, start: start) {
+            generation.constraint = try constraint(digest, request, tools, syntax, start)
+            // The grammar has seen all marks as text.
+            marks = tableMarks
         }
-        return Prepared(generation: generation, format: format)
+        if let tokenizer = model.tokenizer {
+            generation.shownTokens = Set(marks.compactMap { tokenizer.id(for: $0) })
+        }
+        let parser = AnswerParser(
+            syntax, start: start, tools: tools, mostCalls: request.allowsParallelCalls ? .max : 1)
+        return Prepared(generation: generation, parser: parser, format: syntax.calls)
     }
 
     /// What keeps the worker's view of a request that asks for it.
@@ -98,7 +111,7 @@ package struct ModelAnswers: Answering {
         let asked = ChatRequest(prompt: prompt)
         let limit = served.loop.maximumLength
         let tokens = try await model.work.run(bytes: asked.size, key: key) { () throws(APIError) in
-            try self.tokens(of: asked, tools: nil, limit: limit)
+            try self.prompt(of: asked, tools: nil, limit: limit).tokens
         }
         try check(tokens, fits: served)
         var request = GenerationRequest(prompt: tokens, maximumTokens: 0, sampling: SamplingParameters())
@@ -114,28 +127,33 @@ package struct ModelAnswers: Answering {
 
     // MARK: Prompts
 
-    /// The tokens of a prompt.
+    /// The tokens of a prompt, and where the answer to it begins.
     ///
     /// - Parameters:
     ///   - request: What has the prompt.
     ///   - tools: Functions that the model is told of.
     ///   - limit: Most tokens that the model takes; a text that must have more is not tokenised.
-    /// - Returns: The tokens.
+    /// - Returns: The tokens, and whether the model may think first.
     /// - Throws: ``APIError``.
-    package func tokens(of request: ChatRequest, tools: [JSON]?, limit: Int) throws(APIError) -> [Int32] {
+    private func prompt(
+        of request: ChatRequest, tools: [JSON]?, limit: Int
+    ) throws(APIError) -> (tokens: [Int32], start: AnswerStart) {
         switch request.prompt {
-        case .tokens(let tokens): return tokens
-        case .text(let text): return try encode(text, limit: limit)
+        case .tokens(let tokens): return (tokens, .text)
+        case .text(let text): return (try encode(text, limit: limit), .text)
         case .messages(let messages):
             let format = try model.requireChatFormat()
             let text: String
             do throws(TemplateError) {
-                text = try format.prompt(messages, tools: tools, more: request.templateVariables)
+                text = try format.prompt(
+                    messages, ending: request.ending, tools: tools, more: request.templateVariables)
             } catch {
                 throw .invalid(
                     "The model's chat template refuses these messages: \(error.reason).", param: "messages")
             }
-            return try encode(text, addSpecialTokens: false, limit: limit)
+            let begun = request.ending == .inside ? messages.last?.content : nil
+            let start = format.reasoning?.start(after: text, begun: begun) ?? .text
+            return (try encode(text, addSpecialTokens: false, limit: limit), start)
         }
     }
 
@@ -179,14 +197,16 @@ package struct ModelAnswers: Answering {
     // MARK: Constraints
 
     private func constraint(
-        _ digest: SHA256.Digest, _ request: ChatRequest, _ tools: [JSON], _ format: ToolCallFormat?
+        _ digest: SHA256.Digest, _ request: ChatRequest, _ tools: [JSON], _ syntax: AnswerSyntax,
+        _ start: AnswerStart
     ) throws(APIError) -> TokenConstraint? {
         guard let table = table.value else {
             throw .invalid("A model without tokenizer cannot be held to a format.", param: "response_format")
         }
         let grammar = try grammars.grammar(digest) { () throws(APIError) in
             let budget = CompilationBudget(isCancelled: { Interruption.isRequested })
-            let grammar = try Grammar(of: request, tools: tools, callFormat: format, budget: budget)
+            let grammar = try Grammar(
+                of: request, tools: tools, syntax: syntax, start: start, budget: budget)
             do throws(ConstraintError) {
                 return try CompiledGrammar(
                     grammar ?? .anyValue, table: table, endTokens: Array(model.stopTokens), budget: budget)
@@ -246,14 +266,15 @@ package struct ModelAnswers: Answering {
 /// The bytes of all tokens, made when they are first needed.
 private final class LazyTable: Sendable {
     private let tokenizer: Tokenizer?
+    private let marks: [String]
     private let table = Mutex<TokenTable?>(nil)
 
-    init(_ tokenizer: Tokenizer?) { self.tokenizer = tokenizer }
+    init(_ tokenizer: Tokenizer?, marks: [String]) { (self.tokenizer, self.marks) = (tokenizer, marks) }
 
     /// Nil without a tokenizer.
     var value: TokenTable? {
         table.withLock { table in
-            if table == nil { table = tokenizer.map { TokenTable($0) } }
+            if table == nil { table = tokenizer.map { TokenTable($0, marks: marks) } }
             return table
         }
     }

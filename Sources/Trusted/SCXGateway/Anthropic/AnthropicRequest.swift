@@ -9,7 +9,7 @@ struct AnthropicRequest: Sendable {
     let modelName: String
     let isStreamed: Bool
 
-    /// Reads a request; `thinking`, `metadata` and `cache_control` are ignored with all fields that are not known.
+    /// Reads a request; `metadata` and `cache_control` are ignored with all fields that are not known.
     ///
     /// - Throws: ``APIError`` that names the field at fault.
     init(_ request: APIRequest, model: ServedModel) throws(APIError) {
@@ -21,14 +21,18 @@ struct AnthropicRequest: Sendable {
             throw body.error("messages", "must have at least one message")
         }
         for turn in turns { try conversation.add(turn) }
+        conversation.dropThoughts()
         guard let last = conversation.messages.last else {
             throw body.error("messages", "must have content")
         }
-        guard last.role != "assistant" else {
-            throw body.error("messages", "must end with the user: an answer cannot be begun by the client")
+        guard last.toolCalls.isEmpty else {
+            throw body.error("messages", "must end with the results of the assistant's calls")
         }
         messages = conversation.messages(after: try body.text("system", partsOf: ["text"]))
         chat = ChatRequest(prompt: .messages(messages))
+        // Words of the assistant at the end are the beginning of the answer.
+        if last.role == "assistant" { chat.ending = .inside }
+        chat.think(effort: nil, enabled: try body.thinks())
 
         let tools = try Self.tools(body)
         chat.tools = tools.map(\.chatJSON)
@@ -100,7 +104,8 @@ extension Conversation {
             guard give(try block.text("content", partsOf: ["text"]) ?? "", to: id) else {
                 throw block.error("tool_use_id", "is of no tool_use before it")
             }
-        case ("thinking", "assistant"), ("redacted_thinking", "assistant"): break
+        case ("thinking", "assistant"): think(try block.required("thinking", block.string("thinking")))
+        case ("redacted_thinking", "assistant"): break
         case (_, "user"):
             throw block.error("type", "must be text or tool_result: only text is supported here")
         default: throw block.error("type", "must be text or tool_use: only text is supported here")

@@ -29,12 +29,14 @@ package enum AnthropicRoutes {
     ) async throws(APIError) -> APIReply {
         let model = answering.model
         let asked = try AnthropicRequest(request, model: model)
-        let size = asked.chat.size
+        let chat = asked.chat
+        let size = chat.size
         let count = try await model.work.run(bytes: size, key: request.key) { () throws(APIError) -> Int in
             let (format, tokenizer) = (try model.requireChatFormat(), try model.requireTokenizer())
             let text: String
             do {
-                text = try format.prompt(asked.messages, tools: asked.chat.tools)
+                text = try format.prompt(
+                    asked.messages, ending: chat.ending, tools: chat.tools, more: chat.templateVariables)
             } catch {
                 // What a template raises may quote the messages.
                 throw APIError.invalid(

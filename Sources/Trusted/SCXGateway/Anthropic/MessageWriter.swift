@@ -8,6 +8,7 @@ struct MessageWriter: AnswerWriter {
     private let promptTokens: Int
 
     private enum Block {
+        case thinking
         case text
         case call(index: Int, id: String, name: String)
     }
@@ -36,6 +37,10 @@ struct MessageWriter: AnswerWriter {
         }
         switch event {
         case .promptScores: break
+        case .reasoning(let delta, _):
+            if case .thinking = open {} else { events += close() + begin(.thinking) }
+            text += delta
+            events.append(emit(delta: ["type": "thinking_delta", "thinking": .string(delta)]))
         case .text(let delta, _):
             guard !delta.isEmpty else { break }
             if case .text = open {} else { events += close() + begin(.text) }
@@ -100,13 +105,19 @@ struct MessageWriter: AnswerWriter {
     private mutating func close() -> [ServerSentEvent] {
         guard let block = open else { return [] }
         defer { (open, text) = (nil, "") }
-        let event = emit("content_block_stop", [.init("index", .int(content.count))])
+        var events: [ServerSentEvent] = []
+        // Clients send the block back with its signature, which says nothing here.
+        if case .thinking = block {
+            events.append(emit(delta: ["type": "signature_delta", "signature": ""]))
+        }
+        events.append(emit("content_block_stop", [.init("index", .int(content.count))]))
         content.append(json(block))
-        return [event]
+        return events
     }
 
     private func json(_ block: Block) -> JSON {
         switch block {
+        case .thinking: return ["type": "thinking", "thinking": .string(text), "signature": ""]
         case .text: return ["type": "text", "text": .string(text)]
         case .call(_, let id, let name):
             // Arguments that were cut short are no object, and this interface has no other place for them.

@@ -28,6 +28,9 @@ struct ChatCompletionWriter: ChunkWriter {
                 .init("role", "assistant"), .init("content", hasNoText ? .null : .string(answer.text)),
                 .init("refusal", .null),
             ]
+            if !answer.reasoning.isEmpty {
+                message.append(.init("reasoning_content", .string(answer.reasoning)))
+            }
             if !answer.calls.isEmpty {
                 let calls = answer.calls.map { call -> JSON in
                     [
@@ -75,6 +78,8 @@ struct ChatCompletionWriter: ChunkWriter {
         }
         switch event.kind {
         case .promptScores: break
+        case .reasoning(let text, let drawn):
+            chunks.append(chunk(index, ["reasoning_content": .string(text)], logprobs: logprobs(drawn)))
         case .text(let text, let drawn):
             guard !text.isEmpty || (tokens != nil && !drawn.isEmpty) else { break }
             chunks.append(chunk(index, ["content": .string(text)], logprobs: logprobs(drawn)))

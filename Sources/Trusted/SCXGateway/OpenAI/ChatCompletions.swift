@@ -48,7 +48,10 @@ package enum ChatCompletions {
         chat.toolChoice = try toolChoice(body, chat.tools)
         chat.allowsParallelCalls = try body.bool("parallel_tool_calls") ?? true
         chat.format = try format(body)
+        chat.ending = try ending(body)
         chat.templateVariables = try body.object("chat_template_kwargs")?.json.object ?? []
+        chat.think(effort: try body.effort("reasoning_effort"), enabled: try body.thinks())
+        chat.showsReasoning = try body.bool("include_reasoning") ?? true
         let showsLogprobs = try body.bool("logprobs") ?? false
         if let top = try body.int("top_logprobs", 0...SamplingParameters.mostTopLogprobs) {
             guard showsLogprobs || top == 0 else {
@@ -74,6 +77,31 @@ package enum ChatCompletions {
             }
         }
         return messages
+    }
+
+    /// Where the prompt of a conversation ends: with `add_generation_prompt` and `continue_final_message` as in vLLM.
+    ///
+    /// An assistant's text as the last message is the beginning of the answer, unless one of the fields says otherwise.
+    ///
+    /// - Throws: ``APIError`` for fields that do not go together.
+    static func ending(_ body: JSONFields) throws(APIError) -> ChatFormat.Ending {
+        let begins = try body.bool("add_generation_prompt")
+        let continues = try body.bool("continue_final_message")
+        let last = try body.objects("messages")?.last
+        let isText =
+            last?["role"]?.string == "assistant" && last?["tool_calls"]?.array?.isEmpty != false
+            && last?["content"]?.isNull == false
+        if continues == true {
+            guard begins != true else {
+                throw body.error("continue_final_message", "cannot be true beside 'add_generation_prompt'")
+            }
+            guard isText else {
+                throw body.error("continue_final_message", "needs an assistant's text as the last message")
+            }
+            return .inside
+        }
+        if begins == false { return .message }
+        return isText && begins == nil && continues == nil ? .inside : .answer
     }
 
     private static func tools(_ body: JSONFields) throws(APIError) -> [JSON] {

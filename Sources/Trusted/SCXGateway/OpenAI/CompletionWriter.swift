@@ -125,7 +125,7 @@ struct CompletionWriter: ChunkWriter {
         choices[index].hasBegun = true
         switch event.kind {
         case .promptScores, .callBegan, .callArguments: break
-        case .text(let text, let drawn):
+        case .reasoning(let text, let drawn), .text(let text, let drawn):
             guard !text.isEmpty || (tokens != nil && !drawn.isEmpty) else { break }
             chunks.append(object([choice(index, text, drawn.map { ($0.id, $0) })]))
         case .finished(let finish, let usage):

@@ -40,11 +40,16 @@ struct OpenAIRequest: Sendable {
 extension ChatUsage {
     /// The `usage` of OpenAI's interface.
     var openAI: JSON {
-        [
-            "prompt_tokens": .int(promptTokens), "completion_tokens": .int(answerTokens),
-            "total_tokens": .int(promptTokens + answerTokens),
-            "prompt_tokens_details": ["cached_tokens": .int(cachedTokens)],
+        var members: [JSON.Member] = [
+            .init("prompt_tokens", .int(promptTokens)), .init("completion_tokens", .int(answerTokens)),
+            .init("total_tokens", .int(promptTokens + answerTokens)),
+            .init("prompt_tokens_details", ["cached_tokens": .int(cachedTokens)]),
         ]
+        if reasoningTokens > 0 {
+            members.append(
+                .init("completion_tokens_details", ["reasoning_tokens": .int(reasoningTokens)]))
+        }
+        return .object(members)
     }
 
     /// What the answer cost, as headers.

@@ -77,7 +77,8 @@ enum OpenAPISchemas {
                                         ["type", "text"],
                                         [.init("type", ["const": "text"]), .init("text", string)])),
                             ]
-                        ])), .init("name", string), .init("tool_call_id", string),
+                        ])), .init("reasoning_content", string), .init("name", string),
+                    .init("tool_call_id", string),
                     .init("tool_calls", list(name("ToolCall"))),
                 ])),
         .init(
@@ -132,6 +133,11 @@ enum OpenAPISchemas {
                     .init(
                         "tool_choice", ["oneOf": [one(of: "none", "auto", "required"), anyObject]]),
                     .init("parallel_tool_calls", bool), .init("chat_template_kwargs", anyObject),
+                    .init("add_generation_prompt", bool), .init("continue_final_message", bool),
+                    .init(
+                        "reasoning_effort",
+                        one(of: "none", "minimal", "low", "medium", "high", "xhigh", "max")),
+                    .init("enable_thinking", bool), .init("include_reasoning", bool),
                 ] + sampling)),
         .init(
             "ChatCompletion",
@@ -263,7 +269,8 @@ enum OpenAPISchemas {
                 [
                     .init("prompt", string), .init("messages", list(name("ChatMessage"))),
                     .init("add_special_tokens", bool), .init("return_token_strs", bool),
-                    .init("add_generation_prompt", bool), .init("tools", list(name("Tool"))),
+                    .init("add_generation_prompt", bool), .init("continue_final_message", bool),
+                    .init("tools", list(name("Tool"))), .init("chat_template_kwargs", anyObject),
                 ])),
         .init(
             "TokenizeReply",
@@ -291,7 +298,8 @@ enum OpenAPISchemas {
                     .init("instructions", string), .init("max_output_tokens", integer),
                     .init("temperature", number(0, 100)), .init("top_p", number(0, 1)),
                     .init("tools", list(anyObject)), .init("text", anyObject), .init("store", bool),
-                    .init("previous_response_id", string), .init("stream", bool),
+                    .init("previous_response_id", string), .init("reasoning", anyObject),
+                    .init("stream", bool),
                 ])),
         .init(
             "Response",
@@ -313,7 +321,7 @@ enum OpenAPISchemas {
                     .init("system", ["oneOf": [string, list(anyObject)]]),
                     .init("stop_sequences", list(string)), .init("temperature", number(0, 1)),
                     .init("top_p", number(0, 1)), .init("top_k", integer), .init("tools", list(anyObject)),
-                    .init("tool_choice", anyObject), .init("stream", bool),
+                    .init("tool_choice", anyObject), .init("thinking", anyObject), .init("stream", bool),
                 ])),
         .init(
             "Message",

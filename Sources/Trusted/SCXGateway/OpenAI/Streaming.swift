@@ -28,6 +28,7 @@ struct ReplyHead: Sendable {
 /// All of an answer that is not streamed.
 struct WholeAnswer: Sendable {
     private(set) var promptScores: [SampledToken] = []
+    private(set) var reasoning = ""
     private(set) var text = ""
     private(set) var tokens: [SampledToken] = []
     private(set) var calls: [ToolCall] = []
@@ -37,6 +38,9 @@ struct WholeAnswer: Sendable {
     mutating func take(_ event: ChatEvent.Kind) {
         switch event {
         case .promptScores(let scores): promptScores = scores
+        case .reasoning(let piece, let new):
+            reasoning += piece
+            tokens += new
         case .text(let piece, let new):
             text += piece
             tokens += new

@@ -45,11 +45,11 @@ package enum Tokenization {
     ) throws(APIError) -> String {
         let format = try model.requireChatFormat()
         let messages = try ChatCompletions.messages(body)
-        let asksForAnswer = try body.bool("add_generation_prompt") ?? true
+        let ending = try ChatCompletions.ending(body)
         let tools = try body.objects("tools")?.map(\.json)
         let more = try body.object("chat_template_kwargs")?.json.object ?? []
         do {
-            return try format.prompt(messages, addGenerationPrompt: asksForAnswer, tools: tools, more: more)
+            return try format.prompt(messages, ending: ending, tools: tools, more: more)
         } catch {
             throw body.error("messages", "do not fit the model's chat template")
         }

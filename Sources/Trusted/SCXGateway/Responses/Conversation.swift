@@ -13,11 +13,28 @@ struct Conversation: Sendable {
 
     /// Adds a text.
     mutating func say(_ role: String, _ text: String) {
+        if role != "assistant" { dropThoughts() }
         guard let last = messages.last, last.role == role, last.toolCalls.isEmpty else {
             messages.append(ChatMessage(role: role, content: text))
             return
         }
-        messages[messages.count - 1].content += "\n" + text
+        messages[messages.count - 1].content += (last.isContentNull ? "" : "\n") + text
+        messages[messages.count - 1].isContentNull = false
+    }
+
+    /// Adds what the assistant thought before what it says next.
+    mutating func think(_ text: String) {
+        guard !text.isEmpty else { return }
+        if messages.last?.role != "assistant" {
+            messages.append(ChatMessage(role: "assistant", content: nil))
+        }
+        let before = messages[messages.count - 1].reasoning.map { $0 + "\n" } ?? ""
+        messages[messages.count - 1].reasoning = before + text
+    }
+
+    /// Drops thoughts that nothing was said after: they are no message.
+    mutating func dropThoughts() {
+        if let last = messages.last, last.isContentNull, last.toolCalls.isEmpty { messages.removeLast() }
     }
 
     /// Adds a call that the assistant made.
@@ -32,6 +49,7 @@ struct Conversation: Sendable {
     /// Adds what a call gave; false when there was no such call.
     mutating func give(_ result: String, to callID: String) -> Bool {
         guard callIDs.contains(callID) else { return false }
+        dropThoughts()
         messages.append(ChatMessage(role: "tool", content: result, toolCallID: callID))
         return true
     }
@@ -71,6 +89,9 @@ extension Conversation {
                     members.append(.init("tool_calls", .array(calls)))
                 }
                 if let id = message.toolCallID { members.append(.init("tool_call_id", .string(id))) }
+                if let reasoning = message.reasoning {
+                    members.append(.init("reasoning_content", .string(reasoning)))
+                }
                 return .object(members)
             })
     }

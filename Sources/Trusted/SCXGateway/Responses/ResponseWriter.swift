@@ -13,6 +13,7 @@ struct ResponseWriter: AnswerWriter {
     private let tokenizer: Tokenizer?
 
     private enum Item {
+        case reasoning
         case message
         case call(index: Int, id: String, name: String)
     }
@@ -62,6 +63,11 @@ struct ResponseWriter: AnswerWriter {
         }
         switch event {
         case .promptScores: break
+        case .reasoning(let delta, let tokens):
+            if let tokenizer { pendingLogprobs += tokens.map { $0.json(tokenizer) } }
+            if case .reasoning = open {} else { events += close() + begin(.reasoning) }
+            text += delta
+            events.append(emit("response.reasoning_text.delta", part + [.init("delta", .string(delta))]))
         case .text(let delta, let tokens): events += write(delta, tokens)
         case .callBegan(let index, let id, let name):
             events += close()
@@ -78,6 +84,7 @@ struct ResponseWriter: AnswerWriter {
             // Clients expect a message, even an empty one.
             if open == nil, output.isEmpty { events += begin(.message) }
             events += close(end)
+            conversation.dropThoughts()
             (status, self.usage) = (end, usage)
             events.append(emit("response.\(end.rawValue)", [.init("response", response)]))
         }
@@ -121,10 +128,11 @@ struct ResponseWriter: AnswerWriter {
                 "response.output_item.added",
                 [.init("output_index", .int(output.count)), .init("item", json(item, .inProgress))])
         ]
-        if case .message = item {
-            events.append(emit("response.content_part.added", part + [.init("part", textPart)]))
-        } else {
-            pendingLogprobs = []
+        switch item {
+        case .message: events.append(emit("response.content_part.added", part + [.init("part", textPart)]))
+        case .reasoning:
+            events.append(emit("response.content_part.added", part + [.init("part", reasoningPart)]))
+        case .call: pendingLogprobs = []
         }
         return events
     }
@@ -134,6 +142,11 @@ struct ResponseWriter: AnswerWriter {
         guard let item = open else { return [] }
         var events: [ServerSentEvent] = []
         switch item {
+        case .reasoning:
+            conversation.think(text)
+            events.append(emit("response.reasoning_text.done", part + [.init("text", .string(text))]))
+            events.append(emit("response.content_part.done", part + [.init("part", reasoningPart)]))
+            pendingLogprobs = []
         case .message:
             if !text.isEmpty { conversation.say("assistant", text) }
             let members: [JSON.Member] = [
@@ -166,7 +179,12 @@ struct ResponseWriter: AnswerWriter {
     private var part: [JSON.Member] { place + [.init("content_index", 0)] }
 
     private var itemID: String {
-        let prefix = if case .call = open { "fc" } else { "msg" }
+        let prefix =
+            switch open {
+            case .call: "fc"
+            case .reasoning: "rs"
+            default: "msg"
+            }
         return "\(prefix)_\(id.drop { $0 != "_" }.dropFirst())_\(output.count)"
     }
 
@@ -176,8 +194,15 @@ struct ResponseWriter: AnswerWriter {
         ]
     }
 
+    private var reasoningPart: JSON { ["type": "reasoning_text", "text": .string(text)] }
+
     private func json(_ item: Item, _ status: Status) -> JSON {
         switch item {
+        case .reasoning:
+            [
+                "id": .string(itemID), "type": "reasoning", "status": .string(status.rawValue), "summary": [],
+                "content": status == .inProgress ? [] : [reasoningPart],
+            ]
         case .message:
             [
                 "id": .string(itemID), "type": "message", "status": .string(status.rawValue),
@@ -210,7 +235,8 @@ struct ResponseWriter: AnswerWriter {
         [
             "input_tokens": .int(usage.promptTokens),
             "input_tokens_details": ["cached_tokens": .int(usage.cachedTokens), "cache_write_tokens": 0],
-            "output_tokens": .int(usage.answerTokens), "output_tokens_details": ["reasoning_tokens": 0],
+            "output_tokens": .int(usage.answerTokens),
+            "output_tokens_details": ["reasoning_tokens": .int(usage.reasoningTokens)],
             "total_tokens": .int(usage.promptTokens + usage.answerTokens),
         ]
     }

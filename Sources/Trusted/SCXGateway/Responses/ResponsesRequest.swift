@@ -37,6 +37,8 @@ struct ResponsesRequest: Sendable {
         try conversation.add(inputOf: body)
         let instructions = try body.string("instructions")
         var chat = ChatRequest(prompt: .messages(conversation.messages(after: instructions)))
+        let reasoning = try body.object("reasoning")
+        chat.think(effort: try reasoning?.effort("effort"), enabled: nil)
 
         let tools = try Self.tools(body)
         chat.tools = tools.map(\.chatJSON)
@@ -67,6 +69,7 @@ struct ResponsesRequest: Sendable {
             .init("parallel_tool_calls", .bool(chat.allowsParallelCalls)),
             .init("previous_response_id", body["previous_response_id"] ?? .null),
             .init("prompt_cache_key", body["prompt_cache_key"] ?? .null),
+            .init("reasoning", ["effort": reasoning?["effort"] ?? .null, "summary": .null]),
             .init("store", .bool(isStored)),
             .init("temperature", body["temperature"] ?? 1.0),
             .init("text", ["format": format?.json ?? ["type": "text"]]),
@@ -155,6 +158,7 @@ extension Conversation {
         case .string(let text): say("user", text)
         case .array:
             for item in try body.objects("input") ?? [] { try add(item) }
+            dropThoughts()
         default: throw body.error("input", "must be a string or a list of items")
         }
         guard !messages.isEmpty else { throw body.error("input", "must not be empty") }
@@ -181,7 +185,11 @@ extension Conversation {
             guard give(try item.required("output", text), to: id) else {
                 throw item.error("call_id", "is of no function_call before it")
             }
-        case "reasoning": break  // Clients send it back with the rest of an answer.
+        case "reasoning":
+            // Clients send it back with the rest of an answer, as content or as a summary.
+            let content = try item.text("content", partsOf: ["reasoning_text", "text"])
+            let summary = try item.text("summary", partsOf: ["summary_text"])
+            think(content ?? summary ?? "")
         default:
             throw item.error(
                 "type", "must be message, function_call or function_call_output: no other item is supported")

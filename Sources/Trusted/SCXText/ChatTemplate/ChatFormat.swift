@@ -1,4 +1,3 @@
-package import Foundation
 package import SCXInference
 
 /// How a model's conversations are written: its templates and the texts of its special tokens.
@@ -12,6 +11,10 @@ package struct ChatFormat: Sendable {
     package let toolCallFormat: ToolCallFormat
     /// The template itself writes tools, calls and results; otherwise `prompt` puts them into texts.
     package let templateKnowsTools: Bool
+    /// How the model sets its thoughts apart; nil when its template knows none.
+    package let reasoning: ReasoningFormat?
+    /// In which forms the template takes content.
+    let content: ContentForms
 
     /// A format of these templates.
     ///
@@ -27,6 +30,34 @@ package struct ChatFormat: Sendable {
         let known = ToolCallFormat.detect(template: (toolTemplate ?? template).source)
         toolCallFormat = known ?? .hermes
         templateKnowsTools = known != nil
+        reasoning = ReasoningFormat.detect(template: template.source)
+        content = ContentForms(of: template, specialTokens)
+    }
+
+    /// How answers are read.
+    ///
+    /// - Parameter withTools: The model was told of tools.
+    /// - Returns: The syntax that its template teaches.
+    package func answers(withTools: Bool) -> AnswerSyntax {
+        AnswerSyntax(
+            reasoning: reasoning, calls: withTools ? toolCallFormat : nil,
+            wrappers: Self.wrappers.first { template.source.contains($0.taught) }?.marks ?? [])
+    }
+
+    /// Marks that some models put around their answers, and what shows them in a template.
+    private static let wrappers: [(taught: String, marks: [String])] = [
+        ("<|START_RESPONSE|>", ["<|START_RESPONSE|>", "<|END_RESPONSE|>"]),
+        ("<response></response>", ["<response>", "</response>"]),
+    ]
+
+    /// How a prompt ends.
+    package enum Ending: Equatable, Sendable {
+        /// Where the assistant's answer begins.
+        case answer
+        /// After the last message.
+        case message
+        /// Inside the last message, the assistant's, which the model goes on with.
+        case inside
     }
 
     /// The text of a conversation.
@@ -36,7 +67,7 @@ package struct ChatFormat: Sendable {
     ///
     /// - Parameters:
     ///   - messages: The conversation so far.
-    ///   - addGenerationPrompt: Whether the text ends where the assistant's answer begins.
+    ///   - ending: Where the text ends.
     ///   - tools: Functions that the model may call, as in OpenAI's interface.
     ///   - documents: What the model may quote.
     ///   - more: Further variables, such as `enable_thinking`.
@@ -44,25 +75,26 @@ package struct ChatFormat: Sendable {
     /// - Returns: The text, special tokens included.
     /// - Throws: A fault of the template, or one that it raises about the messages.
     package func prompt(
-        _ messages: [ChatMessage], addGenerationPrompt: Bool = true, tools: [JSON]? = nil,
-        documents: [JSON]? = nil,
+        _ messages: [ChatMessage], ending: Ending = .answer, tools: [JSON]? = nil, documents: [JSON]? = nil,
         more: [JSON.Member] = [], clock: @escaping () -> TemplateDate = TemplateDate.now
     ) throws(TemplateError) -> String {
         let tools = tools?.isEmpty == true ? nil : tools
+        let messages = ending == .inside ? try Self.marked(messages, template.name) : messages
         var failure: TemplateError?
         var incomplete: String?
         for attempt in attempts(messages, tools: tools) {
-            let template = attempt.tools == nil ? template : toolTemplate ?? template
+            let template = attempt.usesToolTemplate ? toolTemplate ?? template : template
             let own: [JSON.Member] = [
-                .init("messages", .array(attempt.messages.map(\.json))),
+                .init("messages", .array(attempt.messages.map { $0.json(attempt.form) })),
                 .init("tools", attempt.tools.map { .array($0) } ?? .null),
                 .init("documents", documents.map { .array($0) } ?? .null),
-                .init("add_generation_prompt", .bool(addGenerationPrompt)),
+                .init("add_generation_prompt", .bool(ending == .answer)),
             ]
             do {
-                let text = try template.render(specialTokens + own + more, clock: clock)
-                // A template may drop a system message without a word.
-                if attempt.needed.isEmpty || text.contains(attempt.needed) { return text }
+                var text = try template.render(specialTokens + own + more, clock: clock)
+                if ending == .inside { text = try Self.cut(text, template.name) }
+                // A template may drop a system message, tools or calls without a word.
+                if attempt.isWhole(text) { return text }
                 incomplete = incomplete ?? text
             } catch { failure = failure ?? error }
         }
@@ -71,84 +103,37 @@ package struct ChatFormat: Sendable {
     }
 }
 
+// MARK: Going on with a message
+
 extension ChatFormat {
-    private static let tokenNames = [
-        "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
-    ]
-    private static let largestFile = 64 << 20
+    /// Stands at the end of a message that is to be continued; the same as in transformers, as some templates know it.
+    private static let endMark = "CONTINUE_FINAL_MESSAGE_TAG "
 
-    /// Reads a model directory's templates; nil when it has none.
-    ///
-    /// They are looked for where Hugging Face keeps them: `chat_template.jinja` (and
-    /// `additional_chat_templates/tool_use.jinja`), then `chat_template.json`, then `tokenizer_config.json`.
-    package static func load(directory: URL) throws(TemplateError) -> ChatFormat? {
-        let configuration = try json("tokenizer_config.json", in: directory) ?? .object([])
-        let map = try json("special_tokens_map.json", in: directory) ?? .object([])
-        var tokens: [JSON.Member] = []
-        for name in tokenNames {
-            guard let text = text(of: configuration[name]) ?? text(of: map[name]) else { continue }
-            tokens.append(.init(name, .string(text)))
+    /// The messages with a mark at the end of the last one.
+    private static func marked(
+        _ messages: [ChatMessage], _ template: String
+    ) throws(TemplateError) -> [ChatMessage] {
+        guard var last = messages.last, last.role == "assistant", last.toolCalls.isEmpty else {
+            throw TemplateError(
+                template: template, line: 0,
+                reason: "only a text of the assistant, as the last message, can be continued")
         }
-        if let source = try file("chat_template.jinja", in: directory) {
-            let toolFile = "additional_chat_templates/tool_use.jinja"
-            let toolSource = try file(toolFile, in: directory)
-            var toolTemplate: ChatTemplate?
-            if let toolSource { toolTemplate = try ChatTemplate(source: toolSource, name: toolFile) }
-            let template = try ChatTemplate(source: source, name: "chat_template.jinja")
-            return ChatFormat(template: template, toolTemplate: toolTemplate, specialTokens: tokens)
-        }
-        let separate = try json("chat_template.json", in: directory)?["chat_template"]
-        let place = separate == nil ? "tokenizer_config.json chat_template" : "chat_template.json"
-        switch separate ?? configuration["chat_template"] {
-        case nil, .some(.null): return nil
-        case .string(let source):
-            return ChatFormat(template: try ChatTemplate(source: source, name: place), specialTokens: tokens)
-        case .array(let entries):
-            let template = try named("default", in: entries, place)
-            let toolTemplate = try named("tool_use", in: entries, place)
-            guard let main = template ?? toolTemplate else {
-                throw TemplateError(template: place, line: 0, reason: "no template is named 'default'")
-            }
-            return ChatFormat(template: main, toolTemplate: toolTemplate, specialTokens: tokens)
-        default:
-            throw TemplateError(template: place, line: 0, reason: "neither a text nor a list of templates")
-        }
+        var parts = last.parts
+        if let text = parts?.popLast() { parts?.append(text + endMark) }
+        last.content += endMark
+        last.isContentNull = false
+        last.parts = parts
+        return messages.dropLast() + [last]
     }
 
-    private static func named(
-        _ name: String, in entries: [JSON], _ place: String
-    ) throws(TemplateError) -> ChatTemplate? {
-        guard let source = entries.first(where: { $0["name"]?.string == name })?["template"]?.string else {
-            return nil
+    /// The text up to the mark; white space that the template drops there is dropped in the message too.
+    private static func cut(_ text: String, _ template: String) throws(TemplateError) -> String {
+        let mark = endMark.strippedPython(nil)
+        guard let place = text.places(of: mark).last else {
+            throw TemplateError(template: template, line: 0, reason: "it does not write the last message")
         }
-        return try ChatTemplate(source: source, name: "\(place) '\(name)'")
-    }
-
-    /// A special token is written as its text or as an object that holds it.
-    private static func text(of token: JSON?) -> String? { token?.string ?? token?["content"]?.string }
-
-    private static func json(_ name: String, in directory: URL) throws(TemplateError) -> JSON? {
-        guard let text = try file(name, in: directory) else { return nil }
-        do { return try JSON(parsing: text) } catch {
-            throw TemplateError(template: name, line: 0, reason: error.description)
-        }
-    }
-
-    private static func file(_ name: String, in directory: URL) throws(TemplateError) -> String? {
-        let path = directory.appending(path: name)
-        guard FileManager.default.fileExists(atPath: path.path) else { return nil }
-        let handle: FileHandle
-        let bytes: Data
-        do {
-            handle = try FileHandle(forReadingFrom: path)
-            bytes = try handle.read(upToCount: largestFile + 1) ?? Data()
-        } catch { throw TemplateError(template: name, line: 0, reason: "cannot be read") }
-        guard bytes.count <= largestFile else {
-            throw TemplateError(template: name, line: 0, reason: "larger than \(largestFile) bytes")
-        }
-        guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw TemplateError(template: name, line: 0, reason: "not UTF-8")
-        }
-        return text
+        let end = text.bytes(place..<text.utf8.count)
+        let before = text.bytes(0..<place)
+        return end.hasPrefix(endMark) ? before : before.strippedPython(nil, left: false)
     }
 }

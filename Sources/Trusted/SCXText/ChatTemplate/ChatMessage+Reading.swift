@@ -14,7 +14,7 @@ package struct ChatMessageError: Error, Equatable, Sendable, CustomStringConvert
 extension ChatMessage {
     /// Reads a message of OpenAI's interface.
     ///
-    /// `developer` is the newer name of `system`. Text parts are joined by line ends. Members that templates do not
+    /// `developer` is the newer name of `system`, `reasoning` of `reasoning_content`. Members that templates do not
     /// know are ignored.
     ///
     /// - Parameter json: A member of `messages`.
@@ -34,19 +34,20 @@ extension ChatMessage {
         guard calls.isEmpty || role == "assistant" else {
             throw ChatMessageError(member: "tool_calls", reason: "only an assistant's message has calls")
         }
-        let content = try Self.text(json["content"])
-        guard content != nil || !calls.isEmpty else {
+        let parts = try Self.parts(json["content"])
+        guard parts != nil || !calls.isEmpty else {
             throw ChatMessageError(member: "content", reason: "has to be a text or a list of text parts")
         }
         let callID = try Self.optional("tool_call_id", json)
         guard callID != nil || role != "tool" else {
             throw ChatMessageError(member: "tool_call_id", reason: "has to be a text")
         }
-        let thoughts = try Self.optional("reasoning_content", json)
+        let newer = try Self.optional("reasoning", json)
         self.init(
-            role: role == "developer" ? "system" : role, content: content, toolCalls: calls,
-            toolCallID: callID, name: try Self.optional("name", json),
-            more: thoughts.map { [.init("reasoning_content", .string($0))] } ?? [])
+            role: role == "developer" ? "system" : role, content: parts?.joined(separator: "\n"),
+            toolCalls: calls, toolCallID: callID, name: try Self.optional("name", json),
+            reasoning: try Self.optional("reasoning_content", json) ?? newer)
+        if json["content"]?.array != nil { self.parts = parts }
     }
 
     private static func optional(_ name: String, _ json: JSON) throws(ChatMessageError) -> String? {
@@ -57,10 +58,10 @@ extension ChatMessage {
         }
     }
 
-    private static func text(_ content: JSON?) throws(ChatMessageError) -> String? {
+    private static func parts(_ content: JSON?) throws(ChatMessageError) -> [String]? {
         switch content {
         case nil, .some(.null): return nil
-        case .string(let text): return text
+        case .string(let text): return [text]
         case .array(let parts):
             var texts: [String] = []
             for (i, part) in parts.enumerated() {
@@ -73,7 +74,7 @@ extension ChatMessage {
                 }
                 texts.append(text)
             }
-            return texts.joined(separator: "\n")
+            return texts
         default:
             throw ChatMessageError(member: "content", reason: "has to be a text or a list of text parts")
         }

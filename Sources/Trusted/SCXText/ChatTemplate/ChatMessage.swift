@@ -4,8 +4,10 @@ package import SCXInference
 package struct ChatMessage: Equatable, Sendable {
     /// Who speaks: `system`, `user`, `assistant` or `tool`.
     package var role: String
-    /// Empty when there is none.
-    package var content: String
+    /// Empty when there is none; parts are joined by line ends.
+    package var content: String { didSet { parts = nil } }
+    /// The texts of which the content was sent as a list; nil for one text.
+    package var parts: [String]?
     /// Templates read null rather than an empty text: an assistant that only called functions.
     package var isContentNull: Bool
     /// What the assistant called.
@@ -14,13 +16,14 @@ package struct ChatMessage: Equatable, Sendable {
     package var toolCallID: String?
     /// Of the speaker, or of the tool.
     package var name: String?
-    /// Further members that a template may read, such as `reasoning_content`; they replace those above.
+    /// What the assistant thought before it said this.
+    package var reasoning: String?
+    /// Further members that a template may read; they replace those above.
     package var more: [JSON.Member]
 
     package init(
         role: String, content: String?, toolCalls: [ToolCall] = [], toolCallID: String? = nil,
-        name: String? = nil,
-        more: [JSON.Member] = []
+        name: String? = nil, reasoning: String? = nil, more: [JSON.Member] = []
     ) {
         self.role = role
         self.content = content ?? ""
@@ -28,19 +31,18 @@ package struct ChatMessage: Equatable, Sendable {
         self.toolCalls = toolCalls
         self.toolCallID = toolCallID
         self.name = name
+        self.reasoning = reasoning
         self.more = more
     }
 
-    /// The message as templates read it.
-    package var json: JSON {
-        var own: [JSON.Member] = [
-            .init("role", .string(role)), .init("content", isContentNull ? .null : .string(content)),
-        ]
-        if !toolCalls.isEmpty { own.append(.init("tool_calls", .array(toolCalls.map(\.json)))) }
-        if let toolCallID { own.append(.init("tool_call_id", .string(toolCallID))) }
-        if let name { own.append(.init("name", .string(name))) }
-        return .object(own.filter { member in !more.contains { $0.name == member.name } } + more)
+    /// A message whose content is these texts.
+    package init(role: String, parts: [String]) {
+        self.init(role: role, content: parts.joined(separator: "\n"))
+        self.parts = parts
     }
+
+    /// The message as most templates read it, content as one text.
+    package var json: JSON { json(MessageForm()) }
 
     /// Whether only a template that knows tools can write it.
     var needsTools: Bool { role == "tool" || !toolCalls.isEmpty }

@@ -9,6 +9,8 @@ package struct ChatTemplate: Sendable {
     package let name: String
     package let source: String
     private let body: [TemplateStatement]
+    /// What its text tells.
+    package let facts: TemplateFacts
 
     /// Longest text of a template, in bytes.
     package static let longest = 1 << 20
@@ -26,6 +28,7 @@ package struct ChatTemplate: Sendable {
         self.name = name
         self.source = source
         body = try TemplateParser.statements(of: source, template: name)
+        facts = TemplateFacts(body)
     }
 
     /// Renders the template with these variables.

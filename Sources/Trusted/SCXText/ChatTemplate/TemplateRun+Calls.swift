@@ -8,6 +8,8 @@ extension TemplateRun {
     ///   - callee: The expression.
     ///   - call: With what it is called.
     ///   - caller: The macro of a `call` block.
+    /// - Returns: What the call gives.
+    /// - Throws: Why there is nothing to call, and what the call throws.
     func call(
         _ callee: TemplateNode, _ call: TemplateCall, caller: TemplateValue? = nil
     ) throws(TemplateError) -> TemplateValue {

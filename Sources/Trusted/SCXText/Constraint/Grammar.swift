@@ -7,12 +7,23 @@ package indirect enum Grammar: Sendable {
     case literal(String)
     case sequence([Grammar])
     case choice([Grammar])
+    /// Parts in this order, with `, ` between those that are there.
+    case list([Part])
     /// JSON that fits the schema, its members in the schema's order.
     case schema(JSONSchema)
+    /// Any text up to the first place where this one stands, which is not empty, and this one.
+    case textUntil(String)
     /// Any JSON object.
     case anyObject
     /// Any JSON value.
     case anyValue
+
+    /// A part of a list.
+    package struct Part: Sendable {
+        let grammar: Grammar
+        /// Whether it has to be there.
+        let isRequired: Bool
+    }
 }
 
 /// Why answers cannot be held to a schema or grammar.

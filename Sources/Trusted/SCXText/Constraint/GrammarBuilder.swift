@@ -24,6 +24,8 @@ struct GrammarBuilder {
     private var ruleOfPart: [JSONPart: Int] = [:]
     private var contentOfPart: [JSONPart: Pattern] = [:]
     private var ruleOfCharacters: [ScalarSet: Int] = [:]
+    /// Rules of texts by what ends them.
+    private var ruleOfEnd: [String: Int] = [:]
 
     /// Most ways that may be open at once where they do not share their beginnings.
     static let mostAlternatives = 512
@@ -103,14 +105,43 @@ struct GrammarBuilder {
             var ways: [Int32] = []
             for choice in choices { ways.append(try emit(choice, next: next, depth: depth + 1)) }
             return try split(ways)
+        case .list(let parts): return try emit(list: parts, next: next, depth: depth + 1)
         case .schema(let schema):
-            let scope = Scope(arena: arenas.count, base: starts.count)
-            arenas.append(schema.patterns)
-            for rule in schema.rules { _ = newRule(rule, scope) }
+            let scope = newScope(schema)
             return try emit(schema.root, scope, next: next, depth: 0)
+        case .textUntil(let end):
+            let rule = ruleOfEnd[end] ?? newScope(JSONSchema(until: end)).base
+            ruleOfEnd[end] = rule
+            return try call(rule, next: next)
         case .anyObject: return try emit(.json(.object), Self.own, next: next, depth: 0)
         case .anyValue: return try emit(.json(.value), Self.own, next: next, depth: 0)
         }
+    }
+
+    /// Adds the parts of a list in order: a chain for when none was written yet, and one for later ones.
+    private mutating func emit(
+        list parts: [Grammar.Part], next: Int32, depth: Int
+    ) throws(ConstraintError) -> Int32 {
+        let firstRequired = parts.firstIndex(where: \.isRequired) ?? parts.count
+        var (first, later) = (next, next)
+        for (index, part) in parts.enumerated().reversed() {
+            let alone = index <= firstRequired ? try emit(part.grammar, next: later, depth: depth) : nil
+            if index > 0 {
+                let one = try emit(part.grammar, next: later, depth: depth)
+                let following = try emit(.literal(", "), next: one, depth: depth)
+                later = part.isRequired ? following : try split([following, later])
+            }
+            if let alone { first = part.isRequired ? alone : try split([alone, first]) }
+        }
+        return first
+    }
+
+    /// Takes the patterns of a schema, whose rules wait to be written.
+    private mutating func newScope(_ schema: JSONSchema) -> Scope {
+        let scope = Scope(arena: arenas.count, base: starts.count)
+        arenas.append(schema.patterns)
+        for rule in schema.rules { _ = newRule(rule, scope) }
+        return scope
     }
 
     // MARK: Patterns

@@ -80,7 +80,7 @@ struct TokenTree: Sendable {
 
 /// The bytes that a tokenizer's tokens add to a text, ready for finding those that a grammar allows.
 ///
-/// Made once for a tokenizer, and shared by all answers. Special tokens add no bytes.
+/// Made once for a tokenizer, and shared by all answers. Special tokens add no bytes, except those that are marks.
 package final class TokenTable: Sendable {
     package let vocabularySize: Int
     private let bytes: [UInt8]
@@ -96,8 +96,14 @@ package final class TokenTable: Sendable {
     /// Tokens that read differently at the start of a text, as they read there.
     let startTree: TokenTree
 
-    package init(_ tokenizer: Tokenizer) {
-        let (inner, start) = tokenizer.tokenBytes()
+    /// The bytes of a tokenizer's tokens.
+    ///
+    /// - Parameters:
+    ///   - tokenizer: The tokenizer.
+    ///   - marks: Special tokens that answers have as text, such as those around calls.
+    package init(_ tokenizer: Tokenizer, marks: [String] = []) {
+        let shown = Set(marks.compactMap { tokenizer.id(for: $0) })
+        let (inner, start) = tokenizer.tokenBytes(showing: shown)
         var (bytes, ends): ([UInt8], [Int32]) = ([], [])
         ends.reserveCapacity(inner.count)
         var (plainEntries, otherEntries): ([TokenTree.Entry], [TokenTree.Entry]) = ([], [])
@@ -106,7 +112,7 @@ package final class TokenTable: Sendable {
         var longestPlain = 0
         for (id, token) in inner.enumerated() {
             let entry: TokenTree.Entry = (Int32(id), bytes.count..<bytes.count + token.count)
-            if let length = Self.plainLength(token) {
+            if !shown.contains(Int32(id)), let length = Self.plainLength(token) {
                 plainEntries.append(entry)
                 plain.insert(entry.id)
                 longestPlain = max(longestPlain, length)

@@ -16,15 +16,16 @@ extension Tokenizer {
 
     /// The bytes that each token adds to a decoded text.
     ///
-    /// - Returns: Bytes by the tokens' numbers, none for special tokens; and those of the tokens that read differently
-    ///   at the start of a text, where some tokenizers drop a space.
-    func tokenBytes() -> (inner: [[UInt8]], start: [Int32: [UInt8]]) {
+    /// - Parameter shown: Special tokens that are written as they are spelled.
+    /// - Returns: Bytes by the tokens' numbers, none for other special tokens; and those of the tokens that read
+    ///   differently at the start of a text, where some tokenizers drop a space.
+    func tokenBytes(showing shown: Set<Int32> = []) -> (inner: [[UInt8]], start: [Int32: [UInt8]]) {
         var inner: [[UInt8]] = []
         var start: [Int32: [UInt8]] = [:]
         inner.reserveCapacity(vocabularySize)
         for id in 0..<Int32(vocabularySize) {
             guard !isSpecial(id), let token = written(id), let bytes = bytes(of: id) else {
-                inner.append([])
+                inner.append(shown.contains(id) ? bytes(of: id) ?? [] : [])
                 continue
             }
             inner.append(bytes)

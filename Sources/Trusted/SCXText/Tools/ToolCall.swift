@@ -26,11 +26,13 @@ package struct ToolCall: Equatable, Sendable {
         return json
     }
 
-    /// The call as templates read it: the arguments are an object when they can be.
-    package var json: JSON {
-        let function: JSON = [
-            "name": .string(name), "arguments": argumentsObject ?? .string(arguments),
-        ]
+    /// The call as templates read it.
+    ///
+    /// - Parameter asText: The arguments are a text; otherwise they are an object when they can be.
+    /// - Returns: A member of `tool_calls`.
+    func json(asText: Bool = false) -> JSON {
+        let object = asText ? nil : argumentsObject
+        let function: JSON = ["name": .string(name), "arguments": object ?? .string(arguments)]
         return ["id": .string(id), "type": "function", "function": function]
     }
 }

@@ -1,27 +1,49 @@
-import SCXInference
-
-/// How a family of models writes calls of functions.
+/// How a family of models writes calls of functions; each is described in `Formats`.
+///
+/// In the order in which a template is asked whether it teaches them.
 package enum ToolCallFormat: String, CaseIterable, Sendable {
-    /// Hermes, Qwen and many others: `<tool_call>\n{"name": …, "arguments": {…}}\n</tool_call>`.
-    case hermes
-    /// Llama 3.1 and later: `{"name": …, "parameters": {…}}`, perhaps after `<|python_tag|>`.
-    case llama
-    /// Mistral until version 7 of its tokenizer: `[TOOL_CALLS] [{"name": …, "arguments": {…}}]`.
-    case mistral
-    /// Mistral from version 11 on: `[TOOL_CALLS]name[ARGS]{…}`.
-    case mistralNamed
+    case harmony, deepSeekMarkup, deepSeekMarkup4, deepSeek, deepSeekPlain, kimi, miniMax, seed, mistralNamed
+    case mistral, command, lfm, miniCPM, glm, qwenMarkup, jamba, nemotron, granite, functionary, hermes, llama
 
-    /// Tokens whose text the parser has to see, though decoding leaves special tokens out by default.
-    package var markers: [String] {
+    var syntax: ToolCallSyntax {
         switch self {
-        case .hermes: ["<tool_call>", "</tool_call>"]
-        case .llama: ["<|python_tag|>"]
-        case .mistral, .mistralNamed: ["[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"]
+        case .harmony: .harmony
+        case .deepSeekMarkup: .deepSeekMarkup
+        case .deepSeekMarkup4: .deepSeekMarkup4
+        case .deepSeek: .deepSeek
+        case .deepSeekPlain: .deepSeekPlain
+        case .kimi: .kimi
+        case .miniMax: .miniMax
+        case .seed: .seed
+        case .mistralNamed: .mistralNamed
+        case .mistral: .mistral
+        case .command: .command
+        case .lfm: .lfm
+        case .miniCPM: .miniCPM
+        case .glm: .glm
+        case .qwenMarkup: .qwenMarkup
+        case .jamba: .jamba
+        case .nemotron: .nemotron
+        case .granite: .granite
+        case .functionary: .functionary
+        case .hermes: .hermes
+        case .llama: .llama
         }
     }
 
-    /// What a call begins with.
-    var marker: String { markers[0] }
+    /// Texts that the parser has to see, though decoding leaves special tokens out by default.
+    package var markers: [String] { self == .harmony ? HarmonyParser.marks : syntax.marks + extraMarks }
+
+    /// Tags in the headers of Mistral's calls, and the like.
+    private var extraMarks: [String] {
+        switch self {
+        case .mistral, .mistralNamed: ["[CALL_ID]", "[ARGS]"]
+        case .kimi: ["<|tool_call_argument_begin|>"]
+        case .deepSeek, .deepSeekPlain: ["<｜tool▁sep｜>"]
+        case .deepSeekMarkup, .deepSeekMarkup4: ["｜DSML｜"]
+        default: []
+        }
+    }
 
     /// Finds the format that a template teaches.
     ///
@@ -30,67 +52,8 @@ package enum ToolCallFormat: String, CaseIterable, Sendable {
     /// - Parameter source: The template's text.
     /// - Returns: Nil when it writes no tools, or their calls in a way not known here.
     package static func detect(template source: String) -> ToolCallFormat? {
-        guard source.contains("tools") else { return nil }
-        if source.contains("[TOOL_CALLS]") { return source.contains("[ARGS]") ? .mistralNamed : .mistral }
-        // Some put something else than JSON inside `<tool_call>`.
-        let isOther = source.contains("<function=") || source.contains("<arg_key>")
-        if source.contains("<tool_call>") { return isOther ? nil : .hermes }
-        if source.contains("<|python_tag|>") { return .llama }
-        return source.contains("ipython") && source.contains("\"parameters\"") ? .llama : nil
-    }
-}
-
-// MARK: Writing
-
-extension ToolCallFormat {
-    // Calls are written as `forcedOpening`, then for each call `forcedPrefix`, its arguments' JSON and `forcedSuffix`,
-    // with `forcedBetween` between two calls, then `forcedClosing`. A grammar for calls that have to be made puts the
-    // function's schema in the place of the arguments. Markers in these texts are tokens of their own where the
-    // vocabulary has them.
-
-    /// Text before the first call.
-    package var forcedOpening: String { self == .mistral ? "[TOOL_CALLS] [" : "" }
-
-    /// Text before the arguments of this function.
-    package func forcedPrefix(_ name: String) -> String {
-        let quoted = JSON.string(name).text
-        return switch self {
-        case .hermes: "<tool_call>\n{\"name\": \(quoted), \"arguments\": "
-        case .llama: "{\"name\": \(quoted), \"parameters\": "
-        case .mistral: "{\"name\": \(quoted), \"arguments\": "
-        case .mistralNamed: "[TOOL_CALLS]\(name)[ARGS]"
-        }
-    }
-
-    /// Text after the arguments.
-    package var forcedSuffix: String {
-        switch self {
-        case .hermes: "}\n</tool_call>"
-        case .llama, .mistral: "}"
-        case .mistralNamed: ""
-        }
-    }
-
-    /// Text between two calls.
-    package var forcedBetween: String {
-        switch self {
-        case .hermes: "\n"
-        case .llama: "; "
-        case .mistral: ", "
-        case .mistralNamed: ""
-        }
-    }
-
-    /// Text after the last call.
-    package var forcedClosing: String { self == .mistral ? "]" : "" }
-
-    /// The calls as the model writes them; arguments that are no JSON object become a JSON string.
-    package func text(of calls: [ToolCall]) -> String {
-        let texts = calls.map { call in
-            let arguments = call.argumentsObject == nil ? JSON.string(call.arguments).text : call.arguments
-            return forcedPrefix(call.name) + arguments + forcedSuffix
-        }
-        return forcedOpening + texts.joined(separator: forcedBetween) + forcedClosing
+        guard source.contains("tools") || source.contains("tool_calls") else { return nil }
+        return allCases.first { $0.syntax.isTaught(source) }
     }
 }
 
@@ -113,22 +76,31 @@ extension ToolCallFormat {
     /// The messages with ids that the family's templates accept.
     ///
     /// A client may bring calls of another model. The n-th id that does not fit becomes `call` and the number, so that
-    /// a longer conversation begins with the same text.
+    /// a longer conversation begins with the same text; Kimi's ids name the function and the call's number.
     func fittingIDs(_ messages: [ChatMessage]) -> [ChatMessage] {
-        guard hasShortIDs else { return messages }
+        guard hasShortIDs || self == .kimi else { return messages }
         var names: [String: String] = [:]
-        func fitting(_ id: String) -> String {
-            if id.utf8.count == 9, id.allSatisfy({ Self.alphabet.contains($0) }) { return id }
+        var count = 0
+        func fitting(_ id: String, _ function: String?) -> String {
             if let name = names[id] { return name }
             let number = "\(names.count % 100_000)"
-            let name = "call" + String(repeating: "0", count: 5 - number.utf8.count) + number
+            var name = "call" + String(repeating: "0", count: 5 - number.utf8.count) + number
+            if self == .kimi {
+                guard let function, ToolCallSyntax.kimiName(id: id) == nil else { return id }
+                name = "functions.\(function):\(count)"
+            } else if id.utf8.count == 9, id.allSatisfy({ Self.alphabet.contains($0) }) {
+                return id
+            }
             names[id] = name
             return name
         }
         return messages.map { message in
             var message = message
-            for i in message.toolCalls.indices { message.toolCalls[i].id = fitting(message.toolCalls[i].id) }
-            message.toolCallID = message.toolCallID.map(fitting)
+            for i in message.toolCalls.indices {
+                message.toolCalls[i].id = fitting(message.toolCalls[i].id, message.toolCalls[i].name)
+                count += 1
+            }
+            message.toolCallID = message.toolCallID.map { fitting($0, nil) }
             return message
         }
     }

@@ -4,25 +4,9 @@ import SCXInference
 ///
 /// Arguments pass through while they arrive once the name is known; otherwise the object is read to its end first.
 struct ToolCallReader: Sendable {
-    enum Outcome {
-        /// Not known yet what it is.
-        case held
-        /// The name is known and this byte is the arguments' first.
-        case began(String)
-        /// A byte of the arguments.
-        case argument
-        /// A byte of a call that has begun, outside its arguments.
-        case aside
-        /// The object of a call that has begun is at its end.
-        case ended
-        /// The object is at its end, and is a call.
-        case complete(name: String, arguments: String)
-        /// This is no call, or none any more.
-        case fault
-    }
-
     private static let argumentNames = ["arguments", "parameters"]
-    private static let knownNames = argumentNames + ["name", "type", "id"]
+    private static let nameNames = ["name", "tool_name"]
+    private static let knownNames = argumentNames + nameNames + ["type", "id", "tool_call_id"]
 
     private var scanner = JSONScanner()
     /// The call stands in the text without a marker: an object with other members is an answer in JSON.
@@ -37,12 +21,13 @@ struct ToolCallReader: Sendable {
 
     init(isBare: Bool) { self.isBare = isBare }
 
-    mutating func push(_ byte: UInt8) -> Outcome {
+    mutating func push(_ byte: UInt8, into arguments: inout [UInt8]) -> CallOutcome {
         let step = scanner.push(byte)
         if step == .fault { return .fault }
         if isInsideArguments {
             if step == .valueEnded(1) { isInsideArguments = false }
-            return .argument
+            arguments.append(byte)
+            return .onward
         }
         switch step {
         case .nameBegan(1): token = []
@@ -51,9 +36,10 @@ struct ToolCallReader: Sendable {
             guard isExpected(byte) else { return .fault }
             if Self.argumentNames.contains(member), byte == UInt8(ascii: "{"), let name {
                 (hasBegun, isInsideArguments) = (true, true)
-                return .began(name)
+                arguments.append(byte)
+                return .began(name: name, id: nil)
             }
-        case .valueEnded(0): return end()
+        case .valueEnded(0): return end(into: &arguments)
         default: break
         }
         token.append(byte)
@@ -65,20 +51,20 @@ struct ToolCallReader: Sendable {
             guard take() else { return .fault }
         default: break
         }
-        return hasBegun ? .aside : .held
+        return hasBegun ? .onward : .held
     }
 
     /// Whether the member's value may begin so.
     private func isExpected(_ byte: UInt8) -> Bool {
-        if member == "name" { return byte == UInt8(ascii: "\"") && name == nil }
+        if Self.nameNames.contains(member) { return byte == UInt8(ascii: "\"") && name == nil }
         guard Self.argumentNames.contains(member) else { return true }
         // An object, an object as a text, or null.
-        return "{\"n".utf8.contains(byte) && !hasBegun && arguments == nil
+        return "{\"n".utf8.contains(byte) && !hasBegun && self.arguments == nil
     }
 
     /// Takes the value that has ended.
     private mutating func take() -> Bool {
-        if member == "name" {
+        if Self.nameNames.contains(member) {
             name = (try? JSON(parsing: token.span))?.string
             return name?.isEmpty == false
         }
@@ -94,9 +80,10 @@ struct ToolCallReader: Sendable {
         return true
     }
 
-    private func end() -> Outcome {
+    private func end(into result: inout [UInt8]) -> CallOutcome {
         if hasBegun { return .ended }
         guard let name, arguments != nil || !isBare else { return .fault }
-        return .complete(name: name, arguments: arguments ?? "{}")
+        result += (arguments ?? "{}").utf8
+        return .whole(name: name, id: nil)
     }
 }

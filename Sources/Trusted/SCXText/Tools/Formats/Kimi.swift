@@ -1,0 +1,31 @@
+extension ToolCallSyntax {
+    /// Kimi K2: `<|tool_call_begin|>functions.NAME:0<|tool_call_argument_begin|>{…}<|tool_call_end|>` in a section.
+    ///
+    /// `functions.NAME:0` is the call's id, which the result names; calls are counted over the whole conversation.
+    static let kimi = ToolCallSyntax(
+        section: Marks(open: "<|tool_calls_section_begin|>", close: "<|tool_calls_section_end|>"),
+        call: Marks(open: "<|tool_call_begin|>", close: "<|tool_call_end|>"),
+        body: .named(
+            Header { header in
+                let parts = header.split(
+                    separator: "<|tool_call_argument_begin|>", omittingEmptySubsequences: false)
+                guard parts.count == 2, parts[1].allSatisfy(\.isWhitespace) else { return nil }
+                let id = String(parts[0]).strippedPython(nil)
+                guard let name = kimiName(id: id) else { return nil }
+                return (name, id)
+            }),
+        isTaught: { $0.contains("<|tool_calls_section_begin|>") },
+        writing: Writing(
+            opening: "<|tool_calls_section_begin|>",
+            prefix: { name, index in
+                "<|tool_call_begin|>functions.\(name):\(index)<|tool_call_argument_begin|>"
+            }, suffix: "<|tool_call_end|>", closing: "<|tool_calls_section_end|>"))
+
+    /// The function of an id such as `functions.NAME:0`.
+    static func kimiName(id: String) -> String? {
+        guard let colon = id.lastIndex(of: ":"), Int(id[id.index(after: colon)...]) != nil else { return nil }
+        let prefix = "functions."
+        let name = id.hasPrefix(prefix) ? id[..<colon].dropFirst(prefix.count) : id[..<colon]
+        return name.isEmpty || name.contains(where: \.isWhitespace) ? nil : String(name)
+    }
+}

@@ -1,0 +1,23 @@
+extension ToolCallSyntax {
+    /// LFM2: `<|tool_call_start|>[name(argument="value"), …]<|tool_call_end|>`.
+    static let lfm = ToolCallSyntax(
+        section: Marks(open: "<|tool_call_start|>", close: "<|tool_call_end|>"), body: .python, isList: true,
+        isTaught: { template in
+            !template.contains("```python")
+                && ["<|tool_call_start|>", "<|tool_list_start|>", "List of tools: ["].contains {
+                    template.contains($0)
+                }
+        },
+        writing: Writing(
+            opening: "<|tool_call_start|>[", prefix: { name, _ in "\(name)(" }, suffix: ")", between: ", ",
+            closing: "]<|tool_call_end|>"))
+
+    /// MiniCPM3: the same as lines of a block of Python.
+    static let miniCPM = ToolCallSyntax(
+        section: Marks(open: "<|tool_call_start|>\n```python", close: "<|tool_call_end|>"), body: .python,
+        trailers: ["```"],
+        isTaught: { $0.contains("<|tool_call_start|>") && $0.contains("```python") },
+        writing: Writing(
+            opening: "<|tool_call_start|>\n```python\n", prefix: { name, _ in "\(name)(" }, suffix: ")",
+            between: "\n", closing: "\n```\n<|tool_call_end|>"))
+}
