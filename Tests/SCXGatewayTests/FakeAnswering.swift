@@ -81,7 +81,7 @@ extension ServedModel {
     static func fake(
         tokenizer: String? = "gpt2",
         template: String? = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}",
-        fault: String? = nil
+        fault: String? = nil, aliases: [String] = []
     ) throws -> ServedModel {
         let fixtures = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .appending(path: "Fixtures")
@@ -107,6 +107,6 @@ extension ServedModel {
             stopTokens: [0],
             configuration: try DecoderConfiguration(
                 json: json("parity/llama-gqa2/config.json"), path: "config.json"),
-            profiles: profiles)
+            profiles: profiles, aliases: aliases)
     }
 }

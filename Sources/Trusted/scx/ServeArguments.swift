@@ -19,6 +19,8 @@ enum ServeArguments {
         "seal-after",
         "session-dir", "session-key", "drain", "log-level", "trace",
     ]
+    /// Options that may be given several times: lists in the file, texts with commas in the environment.
+    static let lists = ["served-model-name", "allow-origin"]
     /// Options that take none.
     static let flags = ["insecure", "no-page", "log-json"]
 
@@ -51,6 +53,11 @@ enum ServeArguments {
             if let value = reader.string(forKey: ConfigKey([key(of: option)])) {
                 filled += ["--\(option)", value]
             }
+        }
+        for option in lists where value(of: option, in: arguments) == nil {
+            let key = ConfigKey([key(of: option)])
+            let values = reader.stringArray(forKey: key) ?? reader.string(forKey: key).map { [$0] }
+            for value in values ?? [] { filled += ["--\(option)", value] }
         }
         for flag in flags where !arguments.contains("--\(flag)") {
             switch reader.string(forKey: ConfigKey([key(of: flag)])) {

@@ -71,7 +71,8 @@ struct ServeCommand: AsyncParsableCommand {
         }
         let served = ServedModel(
             name: model.name, tokenizer: model.tokenizer, chatFormat: chatFormat, chatFault: chatFault,
-            stopTokens: model.stopTokens, configuration: model.configuration, profiles: profiles)
+            stopTokens: model.stopTokens, configuration: model.configuration, profiles: profiles,
+            aliases: serve.servedModelName)
 
         let observer = ServerObserver(
             metrics: ServerMetrics(model: model.name, profiles: profiles.map(\.name)), logger: serve.logger)

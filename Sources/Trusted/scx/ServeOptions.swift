@@ -23,6 +23,18 @@ struct ServeOptions: ParsableArguments {
     @Option(help: "The private key to it, PEM.")
     var httpsKey: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "A further name under which clients may ask for the model; may be given several times.",
+            valueName: "name"))
+    var servedModelName: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "An origin, such as https://chat.example.org, whose pages may ask; '*' for all, with API keys. May be given several times.",
+            valueName: "origin"))
+    var allowOrigin: [String] = []
+
     @Flag(help: "Serve other machines without TLS or API keys; '/health' and the log say so.")
     var insecure = false
 
@@ -107,6 +119,18 @@ struct ServeOptions: ParsableArguments {
         guard (httpsCert == nil) == (httpsKey == nil) else {
             throw ValidationError("'--https-cert' and '--https-key' go together.")
         }
+        for origin in allowOrigin where !ServerLimits.isOrigin(origin) {
+            throw ValidationError(
+                "'--allow-origin \(origin)': must be a scheme and a host in small letters, such as https://chat.example.org."
+            )
+        }
+        if allowOrigin.contains("*"), apiKeys == nil {
+            throw ValidationError(
+                "'--allow-origin *' needs '--api-keys': any page that is open in a browser could ask.")
+        }
+        guard !servedModelName.contains("") else {
+            throw ValidationError("'--served-model-name' must not be empty.")
+        }
         if sessionKey != nil, sessionDir == nil {
             throw ValidationError("'--session-key' needs '--session-dir'.")
         }
@@ -122,6 +146,7 @@ struct ServeOptions: ParsableArguments {
         options.isInsecure = insecure
         options.limits.drainTime = .seconds(drain)
         options.limits.hosts += [host.lowercased(), ProcessInfo.processInfo.hostName.lowercased()]
+        options.limits.origins = allowOrigin
         options.endsWithSignals = true
         if let problem = options.problem { throw ValidationError("\(problem).") }
         return options

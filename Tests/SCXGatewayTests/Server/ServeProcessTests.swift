@@ -51,7 +51,9 @@ struct ServeProcessTests {
     @Test("flags win over the environment, and that over the file; SIGTERM lets an answer end")
     func configurationAndDrain() async throws {
         let file = FileManager.default.temporaryDirectory.appending(path: "scx-\(UUID().uuidString).yaml")
-        try Data("port: 1\nmax-running: 3\nweights: f32\nlog-json: true\n".utf8).write(to: file)
+        try Data(
+            "port: 1\nmax-running: 3\nweights: f32\nlog-json: true\nserved-model-name: [a, other]\n".utf8
+        ).write(to: file)
         defer { try? FileManager.default.removeItem(at: file) }
         try await off {
             let server = try Server(
@@ -72,7 +74,7 @@ struct ServeProcessTests {
 
             let connection = try HTTPConnection(port: server.port)
             let body =
-                #"{"messages": [{"role": "user", "content": "Hello"}], "ignore_eos": true, "#
+                #"{"messages": [{"role": "user", "content": "Hello"}], "ignore_eos": true, "model": "other", "#
                 + #""max_tokens": 400, "stream": true}"#
             connection.request("POST", "/v1/chat/completions", body: Array(body.utf8))
             let status = try connection.line()

@@ -17,11 +17,13 @@ extension ServedModel {
     ///
     /// - Throws: ``APIError``, 404 for another model.
     func profile(ofModel asked: String) throws(APIError) -> String? {
-        if asked == name { return nil }
-        // A model's name may have colons of its own.
-        if asked.hasPrefix(name + ":") {
-            let profile = String(asked.dropFirst(name.count + 1))
-            if profiles.contains(where: { $0.name == profile }) { return profile }
+        for name in [name] + aliases {
+            if asked == name { return nil }
+            // A model's name may have colons of its own.
+            if asked.hasPrefix(name + ":") {
+                let profile = String(asked.dropFirst(name.count + 1))
+                if profiles.contains(where: { $0.name == profile }) { return profile }
+            }
         }
         throw APIError(
             status: 404, "The model '\(asked.prefix(80))' does not exist; this server has '\(name)'.",

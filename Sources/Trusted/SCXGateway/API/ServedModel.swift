@@ -6,6 +6,8 @@ package import SCXText
 /// The model that a server answers with.
 package struct ServedModel: Sendable {
     package let name: String
+    /// Further names under which clients may ask for it.
+    package let aliases: [String]
     /// Nil for a model without `tokenizer.json`, which takes and gives token ids only.
     package let tokenizer: Tokenizer?
     package let chatFormat: ChatFormat?
@@ -22,10 +24,11 @@ package struct ServedModel: Sendable {
     package init(
         name: String, tokenizer: Tokenizer?, chatFormat: ChatFormat?, chatFault: String? = nil,
         stopTokens: Set<Int32>, configuration: DecoderConfiguration, profiles: [ServedProfile],
-        work: WorkPool = WorkPool()
+        aliases: [String] = [], work: WorkPool = WorkPool()
     ) {
         precondition(!profiles.isEmpty, "ServedModel: no profile")
         self.name = name
+        self.aliases = aliases
         self.tokenizer = tokenizer
         self.chatFormat = chatFormat
         self.chatFault = chatFault

@@ -16,6 +16,8 @@ package struct ChatRequest: Sendable {
     package var stop: [String] = []
     /// Go on after the model's end token.
     package var ignoresEnd = false
+    /// Tokens that end the answer beside the model's own.
+    package var stopTokens: Set<Int32> = []
     /// How many answers.
     package var count = 1
     /// Asks for the log-probability of each prompt token, with so many of the likeliest tokens in its place.
@@ -24,6 +26,8 @@ package struct ChatRequest: Sendable {
     package var salt: String?
     /// Where the prompt of a conversation ends.
     package var ending = ChatFormat.Ending.answer
+    /// What the model may quote, for chat templates that know documents.
+    package var documents: [JSON]?
     /// Further variables of the chat template (`chat_template_kwargs`, `reasoning_effort` and their like).
     package var templateVariables: [JSON.Member] = []
     /// The client wants to see what the model thinks before it answers.
@@ -56,6 +60,8 @@ package struct ChatRequest: Sendable {
         case jsonObject
         /// What a JSON Schema allows.
         case jsonSchema(JSON)
+        /// One of these texts.
+        case choice([String])
     }
 }
 
@@ -65,6 +71,7 @@ extension ChatRequest {
         var bytes = tools.reduce(0) { $0 + $1.roughSize }
         if toolChoice != .none && toolChoice != .auto || format != .text { bytes *= Self.schemaWeight }
         bytes += templateVariables.reduce(0) { $0 + $1.value.roughSize }
+        bytes += (documents ?? []).reduce(0) { $0 + $1.roughSize }
         if case .jsonSchema(let schema) = format { bytes += Self.schemaWeight * schema.roughSize }
         switch prompt {
         case .tokens(let tokens): bytes += tokens.count

@@ -38,6 +38,7 @@ extension Grammar {
         switch request.format {
         case .text: return nil
         case .jsonObject: answer = .anyObject
+        case .choice(let texts): answer = .choice(texts.map { .literal($0) })
         case .jsonSchema(let schema): answer = try Self.schema(schema, "response_format", budget)
         }
         // A model that may call functions may do that in place of its answer.

@@ -92,6 +92,9 @@ extension ChatRequest {
         case .text: add("text")
         case .jsonObject: add("object")
         case .jsonSchema(let schema): add(schema.text)
+        case .choice(let texts):
+            add("choice")
+            for text in texts { add(text) }
         }
         switch toolChoice {
         case .none: add("none")

@@ -75,17 +75,20 @@ package struct ModelAnswers: Answering {
             maximumTokens: request.maximumTokens ?? max(1, limit - prompt.count),
             sampling: request.sampling,
             stop: StopConditions(
-                tokens: model.stopTokens, ignoresTokens: request.ignoresEnd, strings: request.stop))
+                tokens: (request.ignoresEnd ? [] : model.stopTokens).union(request.stopTokens),
+                ignoresTokens: request.ignoresEnd && request.stopTokens.isEmpty, strings: request.stop))
         generation.promptAlternatives = request.promptAlternatives
         var syntax = AnswerSyntax()
         if case .messages = request.prompt {
             syntax = model.chatFormat?.answers(withTools: !tools.isEmpty) ?? syntax
+            generation.continuesText = request.ending == .inside
         } else {
             generation.continuesText = true
         }
         var marks = syntax.marks
         if let digest = request.grammarDigest(tools: tools, syntax: syntax, start: start) {
-            generation.constraint = try constraint(digest, request, tools, syntax, start)
+            let grammar = try grammar(digest, request, tools, syntax, start)
+            generation.constraint = TokenConstraint(grammar, atStart: !generation.continuesText)
             // The grammar has seen all marks as text.
             marks = tableMarks
         }
@@ -146,7 +149,8 @@ package struct ModelAnswers: Answering {
             let text: String
             do throws(TemplateError) {
                 text = try format.prompt(
-                    messages, ending: request.ending, tools: tools, more: request.templateVariables)
+                    messages, ending: request.ending, tools: tools, documents: request.documents,
+                    more: request.templateVariables)
             } catch {
                 throw .invalid(
                     "The model's chat template refuses these messages: \(error.reason).", param: "messages")
@@ -196,14 +200,14 @@ package struct ModelAnswers: Answering {
 
     // MARK: Constraints
 
-    private func constraint(
+    private func grammar(
         _ digest: SHA256.Digest, _ request: ChatRequest, _ tools: [JSON], _ syntax: AnswerSyntax,
         _ start: AnswerStart
-    ) throws(APIError) -> TokenConstraint? {
+    ) throws(APIError) -> CompiledGrammar {
         guard let table = table.value else {
             throw .invalid("A model without tokenizer cannot be held to a format.", param: "response_format")
         }
-        let grammar = try grammars.grammar(digest) { () throws(APIError) in
+        return try grammars.grammar(digest) { () throws(APIError) in
             let budget = CompilationBudget(isCancelled: { Interruption.isRequested })
             let grammar = try Grammar(
                 of: request, tools: tools, syntax: syntax, start: start, budget: budget)
@@ -214,7 +218,6 @@ package struct ModelAnswers: Answering {
                 throw .invalid("\(error).", param: "response_format", code: "invalid_schema")
             }
         }
-        return TokenConstraint(grammar)
     }
 
     // MARK: Events

@@ -40,6 +40,7 @@ package enum ChatCompletions {
         for old in ["functions", "function_call"] where body[old] != nil {
             throw body.error(old, "is not supported any more: use 'tools' and 'tool_choice'")
         }
+        try body.refuse(UnsupportedFields.ofChat)
         var chat = ChatRequest(prompt: .messages(try messages(body)))
         try common.fill(&chat, from: request)
         let oldLimit = try body.tokenLimit("max_tokens")
@@ -47,7 +48,7 @@ package enum ChatCompletions {
         chat.tools = try tools(body)
         chat.toolChoice = try toolChoice(body, chat.tools)
         chat.allowsParallelCalls = try body.bool("parallel_tool_calls") ?? true
-        chat.format = try format(body)
+        chat.documents = try body.objects("documents")?.map(\.json)
         chat.ending = try ending(body)
         chat.templateVariables = try body.object("chat_template_kwargs")?.json.object ?? []
         chat.think(effort: try body.effort("reasoning_effort"), enabled: try body.thinks())
@@ -150,12 +151,20 @@ package enum ChatCompletions {
         return .function(name)
     }
 
-    private static func format(_ body: JSONFields) throws(APIError) -> ChatRequest.AnswerFormat {
-        guard let format = try body.object("response_format") else { return .text }
+    /// What an answer's text may be.
+    ///
+    /// - Throws: ``APIError`` that names the field at fault.
+    static func format(_ body: JSONFields) throws(APIError) -> ChatRequest.AnswerFormat {
+        let structure = try body.structure()
+        guard let format = try body.object("response_format") else { return structure ?? .text }
         switch try format.string("type") {
-        case "text": return .text
-        case "json_object": return .jsonObject
+        case "text": return structure ?? .text
+        case "json_object": return try format.object("schema").map { .jsonSchema($0.json) } ?? .jsonObject
         case "json_schema":
+            // Some clients write the schema without its name.
+            if format["json_schema"] == nil, let schema = try format.object("schema") {
+                return .jsonSchema(schema.json)
+            }
             guard let named = try format.object("json_schema") else {
                 throw format.error("json_schema", "must be an object")
             }

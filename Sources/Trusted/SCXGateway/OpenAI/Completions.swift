@@ -15,6 +15,7 @@ package enum Completions {
         let model = answering.model
         let common = try OpenAIRequest(request, model)
         let body = request.body
+        try body.refuse(UnsupportedFields.ofCompletions)
         let prompts = try body.prompts("prompt", vocabulary: model.configuration.vocabularySize)
         let echoes = try body.bool("echo") ?? false
         let logprobs = try body.int("logprobs", 0...SamplingParameters.mostTopLogprobs)
@@ -26,9 +27,6 @@ package enum Completions {
         chat.promptAlternatives = echoes ? logprobs : nil
         guard prompts.count * chat.count <= mostChoices else {
             throw body.error("prompt", "must be fewer: at most \(mostChoices) answers, 'n' for each prompt")
-        }
-        guard try body.int("best_of", 1...Int.max) ?? chat.count == chat.count else {
-            throw body.error("best_of", "must be equal to 'n': all answers are given")
         }
         guard try (body.string("suffix") ?? "").isEmpty else {
             throw body.error("suffix", "is not supported")

@@ -8,16 +8,15 @@ package enum Models {
     /// A file's date would change with every copy; clients only sort by it.
     private static let created = Int(Date().timeIntervalSince1970)
 
-    /// The served model, and once more for each profile beyond the default, as `name:profile`.
+    /// The served model under each of its names, and once more for each profile beyond the default, as `name:profile`.
     package static func list(
         _ request: APIRequest, _ answering: any Answering
     ) async throws(APIError) -> APIReply {
         let model = answering.model
         let others = model.profiles.dropFirst().map { object("\(model.name):\($0.name)", model, $0) }
-        return .json([
-            "object": "list",
-            "data": .array([object(model.name, model, model.profiles[0])] + others),
-        ])
+        let names = [model.name] + model.aliases
+        let own = names.map { object($0, model, model.profiles[0]) }
+        return .json(["object": "list", "data": .array(own + others)])
     }
 
     /// One of them.

@@ -7,6 +7,7 @@ struct OpenAIRequest: Sendable {
     let profile: String
     let isStreamed: Bool
     let includesUsage: Bool
+    private let vocabulary: Int
 
     static let mostChoices = 16
 
@@ -19,6 +20,10 @@ struct OpenAIRequest: Sendable {
             throw body.error("stream_options", "is allowed only with 'stream'")
         }
         includesUsage = try options?.bool("include_usage") ?? false
+        if let options, try options.bool("continuous_usage_stats") == true {
+            throw options.error("continuous_usage_stats", "is not supported: the last event has the usage")
+        }
+        vocabulary = served.configuration.vocabularySize
     }
 
     /// Sets the fields of a chat request that both kinds have.
@@ -28,8 +33,13 @@ struct OpenAIRequest: Sendable {
         let body = request.body
         chat.sampling = try body.sampling()
         chat.stop = try body.stops()
+        chat.stopTokens = try body.stopTokens(vocabulary)
         chat.ignoresEnd = try body.bool("ignore_eos") ?? false
         chat.count = try body.int("n", 1...Self.mostChoices) ?? 1
+        guard try body.int("best_of", 1...Int.max) ?? chat.count == chat.count else {
+            throw body.error("best_of", "must be equal to 'n': all answers are given")
+        }
+        chat.format = try ChatCompletions.format(body)
         chat.salt = try body.salt()
         // Read so that a wrong one is told; it is for the client's own records.
         _ = try body.string("user")

@@ -43,7 +43,7 @@ enum OpenAPISchemas {
         .init("min_p", number(0, 1)), .init("presence_penalty", number(-2, 2)),
         .init("frequency_penalty", number(-2, 2)), .init("repetition_penalty", number(0, 100)),
         .init("logit_bias", ["type": "object", "additionalProperties": number(-100, 100)]),
-        .init("user", string), .init("ignore_eos", bool),
+        .init("user", string), .init("ignore_eos", bool), .init("stop_token_ids", list(integer)),
         .init(
             "cache_salt",
             [
@@ -138,6 +138,7 @@ enum OpenAPISchemas {
                         "reasoning_effort",
                         one(of: "none", "minimal", "low", "medium", "high", "xhigh", "max")),
                     .init("enable_thinking", bool), .init("include_reasoning", bool),
+                    .init("documents", list(anyObject)),
                 ] + sampling)),
         .init(
             "ChatCompletion",

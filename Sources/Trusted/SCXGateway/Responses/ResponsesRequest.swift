@@ -27,6 +27,7 @@ struct ResponsesRequest: Sendable {
             throw body.error(name, "is not supported: nothing is kept here but responses")
         }
         if try body.bool("background") == true { throw body.error("background", "is not supported") }
+        try body.refuse(UnsupportedFields.ofResponses)
         let truncation = try body.string("truncation") ?? "disabled"
         guard ["disabled", "auto"].contains(truncation) else {
             throw body.error("truncation", "must be disabled or auto")
@@ -45,8 +46,16 @@ struct ResponsesRequest: Sendable {
         chat.toolChoice = try Self.toolChoice(body)
         try tools.check(chat.toolChoice, body)
         chat.allowsParallelCalls = try body.bool("parallel_tool_calls") ?? true
-        let format = try body.object("text")?.object("format")
+        let text = try body.object("text")
+        if let text, try text.string("verbosity") ?? "medium" != "medium" {
+            throw text.error("verbosity", "is not supported: say it in the instructions")
+        }
+        let format = try text?.object("format")
         chat.format = try Self.format(format)
+        if chat.format == .text, let structure = try body.structure() { chat.format = structure }
+        chat.stop = try body.stops()
+        chat.stopTokens = try body.stopTokens(model.configuration.vocabularySize)
+        chat.ignoresEnd = try body.bool("ignore_eos") ?? false
         chat.maximumTokens = try body.tokenLimit("max_output_tokens")
         chat.sampling = try body.sampling()
         let top = try body.int("top_logprobs", 0...SamplingParameters.mostTopLogprobs)

@@ -59,6 +59,11 @@ struct GatewayResponder: HTTPResponder {
                     code: "unknown_url")
             case .otherMethod(let methods):
                 routeName = "other method"
+                if let allowed = crossOrigin.preflight(request, methods: methods) {
+                    try refuseForeignPages(request)
+                    response = allowed
+                    break
+                }
                 throw APIError(
                     status: 405, "This path does not take this method.", type: "invalid_request_error",
                     code: "method_not_allowed", allow: methods.map(\.rawValue))
@@ -77,11 +82,14 @@ struct GatewayResponder: HTTPResponder {
         } catch {
             response = Self.response(error, path: path)
         }
+        crossOrigin.mark(&response, for: request)
         observer.requestEnded(
             route: routeName, method: request.method, status: response.status.code, key: keyName,
             after: ContinuousClock.now - start)
         return (request.method == .head ? response.createHeadResponse() : response, routeName)
     }
+
+    private var crossOrigin: CrossOrigin { CrossOrigin(origins: limits.origins) }
 
     // MARK: Who asks
 
@@ -120,9 +128,11 @@ struct GatewayResponder: HTTPResponder {
                 type: "permission_error", code: "foreign_host")
         }
         guard let origin = request.headers[.origin] else { return }
-        guard origin == "http://\(host)" || origin == "https://\(host)", limits.isOwnHost(host) else {
+        let isOwn = origin == "http://\(host)" || origin == "https://\(host)"
+        guard isOwn || crossOrigin.origin(of: request) != nil, limits.isOwnHost(host) else {
             throw APIError(
-                status: 403, "Pages of other sites may not ask this server without an API key.",
+                status: 403,
+                "Pages of other sites may not ask this server without an API key; '--allow-origin' lets one.",
                 type: "permission_error", code: "foreign_origin")
         }
     }

@@ -17,6 +17,9 @@ package struct ServerLimits: Equatable, Sendable {
     /// The host names of this server; addresses name it too.
     package var hosts = ["localhost", "127.0.0.1", "[::1]"]
 
+    /// Origins whose pages may ask, beside the server's own; `*` for all.
+    package var origins: [String] = []
+
     package init() {}
 
     /// Whether a Host header names this server: by one of its names, or by any address, which nobody's name is.
