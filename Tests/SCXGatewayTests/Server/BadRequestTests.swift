@@ -41,6 +41,10 @@ struct BadRequestTests {
             #expect(error?["param"] != nil && error?["code"] != nil)
             if let code { #expect(reply.errorCode == code) }
         }
+        let packed = try await server.send("POST", Self.chat, ["Content-Encoding": "gzip"], "{}")
+        #expect(packed.status == 415 && packed.errorCode == "unsupported_encoding")
+        let plain = try await server.send("POST", Self.chat, ["Content-Encoding": "identity"], "{}")
+        #expect(plain.status == 400)
         let words = String(repeating: "word ", count: 3000)
         #expect(try await server.chat(words).errorCode == "context_length_exceeded")
         #expect(try await server.chat("Hello").status == 200)

@@ -71,6 +71,7 @@ struct GatewayResponder: HTTPResponder {
                 routeName = route.path
                 try refuseForeignPages(request)
                 keyName = try authorize(request, route)
+                try refusePackedBody(request)
                 // What the body takes is counted until the request is answered.
                 let lease = try room(for: request, route)
                 defer { withExtendedLifetime(lease) {} }
@@ -138,6 +139,16 @@ struct GatewayResponder: HTTPResponder {
     }
 
     // MARK: Bodies
+
+    /// Refuses bodies that would have to be unpacked.
+    private func refusePackedBody(_ request: Request) throws(APIError) {
+        guard let coding = request.headers[.contentEncoding], coding.lowercased() != "identity" else {
+            return
+        }
+        throw APIError(
+            status: 415, "Bodies with a 'Content-Encoding' are not taken: send the JSON as it is.",
+            type: "invalid_request_error", code: "unsupported_encoding")
+    }
 
     /// Room for the body of a request, as large as it says that it is.
     private func room(for request: Request, _ route: Route) throws(APIError) -> BodyRoom.Lease? {
@@ -284,7 +295,7 @@ struct GatewayResponder: HTTPResponder {
         if error.status == 401 { response.headers[.wwwAuthenticate] = "Bearer" }
         if !error.allow.isEmpty { response.headers[.allow] = error.allow.joined(separator: ", ") }
         // What is left of a body that is not wanted would be read as the next request.
-        if error.status == 413 || error.status == 408 || error.code == "no_room_for_body" {
+        if [408, 413, 415].contains(error.status) || error.code == "no_room_for_body" {
             response.headers[.connection] = "close"
         }
         return response
