@@ -10,16 +10,38 @@
 package enum BundledModel {
     package static let name = "ward-3m"
 
-    /// The model's directory: in `Models` beside the program or in a folder above it, which finds it for an installed
-    /// copy and in a build folder; nil if it is not there.
-    package static var path: String? {
-        var folder = executableFolder()
-        while !folder.isEmpty {
-            let candidate = "\(folder)/Models/\(name)"
-            if unsafe access("\(candidate)/config.json", R_OK) == 0 { return candidate }
-            guard let slash = folder.lastIndex(of: "/") else { break }
-            folder = String(folder[..<slash])
+    /// Where the model lies, by ``path(forProgramIn:)``; nil when it is in none of the places.
+    package static var path: String? { path(forProgramIn: executableFolder()) }
+
+    /// Looks for the model as a program in some folder does.
+    ///
+    /// These places are tried in this order:
+    /// 1. beside the program, as `ward-3m` or `Models/ward-3m`: a program that was copied with its model;
+    /// 2. in `../share/scx/models`, as packages install it;
+    /// 3. in `Models` of the checkout whose build folder holds the program: the nearest folder above that has a
+    ///    `Package.swift`. Other folders above are not looked into, since other users may be able to write them.
+    ///
+    /// - Parameter folder: The program's folder, absolute and without symbolic links.
+    /// - Returns: A directory with a `config.json` that can be read; nil when no place has one.
+    package static func path(forProgramIn folder: String) -> String? {
+        guard folder.hasPrefix("/") else { return nil }
+        let parent = Self.parent(of: folder) ?? ""
+        var places = ["\(folder)/\(name)", "\(folder)/Models/\(name)", "\(parent)/share/scx/models/\(name)"]
+        var above = Self.parent(of: folder)
+        while let checkout = above {
+            if canRead("\(checkout)/Package.swift") {
+                places.append("\(checkout)/Models/\(name)")
+                break
+            }
+            above = Self.parent(of: checkout)
         }
-        return nil
+        return places.first { canRead("\($0)/config.json") }
     }
+
+    /// The folder that holds a file or folder; nil of `/`, whose name is written "" here.
+    private static func parent(of path: String) -> String? {
+        path.lastIndex(of: "/").map { String(path[..<$0]) }
+    }
+
+    private static func canRead(_ path: String) -> Bool { unsafe access(path, R_OK) == 0 }
 }
