@@ -12,26 +12,41 @@ let settings: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),  // to hand out spans; the only experimental feature
 ]
 
-let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+/// A product of another package that every build needs.
+func product(_ name: String, _ package: String) -> Target.Dependency {
+    .product(name: name, package: package)
+}
 
-let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
-let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
-let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
-let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
-let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
-let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
-let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
-let swiftASN1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
-let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
-let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
-let hummingbirdTLS = Target.Dependency.product(name: "HummingbirdTLS", package: "hummingbird")
-let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
-let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
-let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
-let tracing = Target.Dependency.product(name: "Tracing", package: "swift-distributed-tracing")
-let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
-let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
-let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
+/// A product of another package that only trait `Network` needs.
+func networkProduct(_ name: String, _ package: String) -> Target.Dependency {
+    .product(name: name, package: package, condition: .when(traits: ["Network"]))
+}
+
+/// A target of this package that only trait `Network` needs.
+func networkTarget(_ name: String) -> Target.Dependency {
+    .target(name: name, condition: .when(traits: ["Network"]))
+}
+
+let argumentParser = product("ArgumentParser", "swift-argument-parser")
+let crypto = product("Crypto", "swift-crypto")
+let cryptoExtras = product("CryptoExtras", "swift-crypto")
+
+let nioCore = networkProduct("NIOCore", "swift-nio")
+let nioPosix = networkProduct("NIOPosix", "swift-nio")
+let nioSSL = networkProduct("NIOSSL", "swift-nio-ssl")
+let nioHTTP1 = networkProduct("NIOHTTP1", "swift-nio")
+let nioTLS = networkProduct("NIOTLS", "swift-nio")
+let swiftASN1 = networkProduct("SwiftASN1", "swift-asn1")
+let hummingbird = networkProduct("Hummingbird", "hummingbird")
+let hummingbirdCore = networkProduct("HummingbirdCore", "hummingbird")
+let hummingbirdTLS = networkProduct("HummingbirdTLS", "hummingbird")
+let configuration = networkProduct("Configuration", "swift-configuration")
+let logging = networkProduct("Logging", "swift-log")
+let systemPackage = networkProduct("SystemPackage", "swift-system")
+let tracing = networkProduct("Tracing", "swift-distributed-tracing")
+let httpTypes = networkProduct("HTTPTypes", "swift-http-types")
+let serviceLifecycle = networkProduct("ServiceLifecycle", "swift-service-lifecycle")
+let x509 = networkProduct("X509", "swift-certificates")
 
 let package = Package(
     name: "scx",
@@ -40,6 +55,15 @@ let package = Package(
         .executable(name: "scx", targets: ["scx"]),
         .executable(name: "scx-worker", targets: ["scx-worker"]),
         .executable(name: "scx-lab", targets: ["scx-lab"]),
+    ],
+    traits: [
+        .default(enabledTraits: ["Network"]),
+        .trait(
+            name: "Network",
+            description: """
+                The HTTP endpoint (scx serve), and workers on other machines over TLS (tcp:// addresses, scx keys). \
+                Without it, 'swift build --product scx' takes less than half as long.
+                """),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -109,10 +133,11 @@ let package = Package(
         .executableTarget(
             name: "scx",
             dependencies: [
-                "SCXGateway", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
-                "SCXLinkTLS", "SCXOptions", "SCXWorker",
-                "SCXCertificates", "CSCXSystem", argumentParser, configuration, logging, systemPackage,
-                tracing,
+                "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink", "SCXOptions",
+                "SCXWorker",
+                "scx-worker",  // built and linked beside it, because it starts one; nothing imports it
+                networkTarget("SCXGateway"), networkTarget("SCXLinkTLS"), networkTarget("SCXCertificates"),
+                "CSCXSystem", argumentParser, configuration, logging, systemPackage, tracing,
             ],
             path: "Sources/Trusted/scx", swiftSettings: settings),
 
@@ -127,7 +152,9 @@ let package = Package(
 
         .executableTarget(
             name: "scx-worker",
-            dependencies: ["SCXWorker", "SCXInference", "SCXLink", "SCXLinkTLS", argumentParser],
+            dependencies: [
+                "SCXWorker", "SCXInference", "SCXLink", networkTarget("SCXLinkTLS"), argumentParser,
+            ],
             path: "Sources/Untrusted/scx-worker", packageAccess: false, swiftSettings: settings),
 
         // The laboratory: measures both sides, ships in no product of either.

@@ -3,6 +3,10 @@ import NIOPosix
 import NIOSSL
 public import SCXLink
 
+#if !Network
+    #error("SCXLinkTLS needs the trait 'Network'; without it, name a product: swift build --product scx")
+#endif
+
 /// Connects to workers over TCP and mutual TLS 1.3.
 public enum TLSClient {
     /// Connects to a worker, and returns when both sides have verified each other's certificates.

@@ -2,6 +2,10 @@ import Crypto
 import SwiftASN1
 import X509
 
+#if !Network
+    #error("SCXCertificates needs the trait 'Network'; without it, name a product: swift build --product scx")
+#endif
+
 #if canImport(FoundationEssentials)
     package import FoundationEssentials
 #else

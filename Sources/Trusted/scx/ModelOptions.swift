@@ -1,6 +1,6 @@
 import ArgumentParser
 import SCXInference
-import SCXLinkTLS
+import SCXLink
 import SCXOptions
 import SCXWorker
 
@@ -96,6 +96,17 @@ struct ModelOptions: ParsableArguments {
         }
         if profile != .scx, !scx.isDefault {
             throw ValidationError("the options '--scx-…' need '--profile scx'.")
+        }
+    }
+}
+
+extension ModelOptions.WorkerPlace {
+    /// As on the command line.
+    var name: String {
+        switch self {
+        case .inprocess: "in this process"
+        case .unix(let path): "unix:\(path)"
+        case .tcp(let address): "tcp://\(address.host):\(address.port)"
         }
     }
 }

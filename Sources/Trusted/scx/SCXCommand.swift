@@ -23,12 +23,14 @@ struct SCXCommand: AsyncParsableCommand {
         cscx_forbid_dumps()
         var arguments = Array(CommandLine.arguments.dropFirst())
         do {
-            if arguments.first == ServeCommand.configuration.commandName {
-                arguments =
-                    ["serve"]
-                    + (try await ServeArguments.filled(
-                        Array(arguments.dropFirst()), environment: ProcessInfo.processInfo.environment))
-            }
+            #if Network
+                if arguments.first == ServeCommand.configuration.commandName {
+                    arguments =
+                        ["serve"]
+                        + (try await ServeArguments.filled(
+                            Array(arguments.dropFirst()), environment: ProcessInfo.processInfo.environment))
+                }
+            #endif
             var command = try parseAsRoot(arguments)
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()

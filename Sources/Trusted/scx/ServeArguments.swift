@@ -1,82 +1,84 @@
-import ArgumentParser
-import Configuration
-import Foundation
-import SystemPackage
+#if Network
+    import ArgumentParser
+    import Configuration
+    import Foundation
+    import SystemPackage
 
-/// Completes the command line of `scx serve` from the environment and a file.
-///
-/// A flag on the command line wins over the environment, and that over the file. `--session-dir` is `SCX_SESSION_DIR` in
-/// the environment and `session-dir` in the file; `--scx-noise` is `SCX_NOISE` and `noise`.
-enum ServeArguments {
-    /// Options that take a value, as on the command line.
-    static let options = [
-        "model", "weights", "threads", "profile", "speculate", "pads", "bank", "site-data", "pad-memory",
-        "pad-rows",
-        "pace", "kv", "shard", "worker", "tls-cert", "tls-key", "tls-ca", "scx-ls", "scx-le",
-        "scx-redundancy", "scx-noise", "scx-reuse", "scx-compress", "also-profile", "host", "port",
-        "api-keys",
-        "https-cert", "https-key", "max-running", "max-waiting", "max-per-key", "max-kept", "idle",
-        "seal-after",
-        "session-dir", "session-key", "drain", "log-level", "trace",
-    ]
-    /// Options that may be given several times: lists in the file, texts with commas in the environment.
-    static let lists = ["served-model-name", "allow-origin"]
-    /// Options that take none.
-    static let flags = ["insecure", "no-page", "log-json"]
-
-    /// The name of an option in the environment (after `SCX_`) and in the file.
-    static func key(of option: String) -> String {
-        option.hasPrefix("scx-") ? String(option.dropFirst(4)) : option
-    }
-
-    /// The arguments with what environment and file say of options that they lack.
+    /// Completes the command line of `scx serve` from the environment and a file.
     ///
-    /// - Parameters:
-    ///   - arguments: Those after `scx serve`.
-    ///   - environment: Variables of the environment.
-    /// - Returns: Arguments for the command's parser.
-    /// - Throws: `ValidationError` that names the file or variable at fault.
-    static func filled(_ arguments: [String], environment: [String: String]) async throws -> [String] {
-        let variables = EnvironmentVariablesProvider(environmentVariables: environment)
-            .prefixKeys(with: "scx")
-        var providers: [any ConfigProvider] = [variables]
-        if let path = value(of: "config", in: arguments) ?? environment["SCX_CONFIG"] {
-            do {
-                providers.append(try await FileProvider<YAMLSnapshot>(filePath: FilePath(path)))
-            } catch {
-                throw ValidationError("'--config \(path)': cannot be read as YAML (\(error)).")
-            }
-        }
-        let reader = ConfigReader(providers: providers)
-        var filled = arguments
-        for option in options where value(of: option, in: arguments) == nil {
-            if let value = reader.string(forKey: ConfigKey([key(of: option)])) {
-                filled += ["--\(option)", value]
-            }
-        }
-        for option in lists where value(of: option, in: arguments) == nil {
-            let key = ConfigKey([key(of: option)])
-            let values = reader.stringArray(forKey: key) ?? reader.string(forKey: key).map { [$0] }
-            for value in values ?? [] { filled += ["--\(option)", value] }
-        }
-        for flag in flags where !arguments.contains("--\(flag)") {
-            switch reader.string(forKey: ConfigKey([key(of: flag)])) {
-            case nil, "false"?, "no"?, "0"?: break
-            case "true"?, "yes"?, "1"?: filled.append("--\(flag)")
-            case .some:
-                throw ValidationError(
-                    "'\(key(of: flag))' in the environment or the file is neither true nor false.")
-            }
-        }
-        return filled
-    }
+    /// A flag on the command line wins over the environment, and that over the file. `--session-dir` is `SCX_SESSION_DIR` in
+    /// the environment and `session-dir` in the file; `--scx-noise` is `SCX_NOISE` and `noise`.
+    enum ServeArguments {
+        /// Options that take a value, as on the command line.
+        static let options = [
+            "model", "weights", "threads", "profile", "speculate", "pads", "bank", "site-data", "pad-memory",
+            "pad-rows",
+            "pace", "kv", "shard", "worker", "tls-cert", "tls-key", "tls-ca", "scx-ls", "scx-le",
+            "scx-redundancy", "scx-noise", "scx-reuse", "scx-compress", "also-profile", "host", "port",
+            "api-keys",
+            "https-cert", "https-key", "max-running", "max-waiting", "max-per-key", "max-kept", "idle",
+            "seal-after",
+            "session-dir", "session-key", "drain", "log-level", "trace",
+        ]
+        /// Options that may be given several times: lists in the file, texts with commas in the environment.
+        static let lists = ["served-model-name", "allow-origin"]
+        /// Options that take none.
+        static let flags = ["insecure", "no-page", "log-json"]
 
-    /// What an option is given, as `--option value` or `--option=value`.
-    private static func value(of option: String, in arguments: [String]) -> String? {
-        for (index, argument) in arguments.enumerated() {
-            if argument == "--\(option)" { return arguments.dropFirst(index + 1).first ?? "" }
-            if argument.hasPrefix("--\(option)=") { return String(argument.dropFirst(option.count + 3)) }
+        /// The name of an option in the environment (after `SCX_`) and in the file.
+        static func key(of option: String) -> String {
+            option.hasPrefix("scx-") ? String(option.dropFirst(4)) : option
         }
-        return nil
+
+        /// The arguments with what environment and file say of options that they lack.
+        ///
+        /// - Parameters:
+        ///   - arguments: Those after `scx serve`.
+        ///   - environment: Variables of the environment.
+        /// - Returns: Arguments for the command's parser.
+        /// - Throws: `ValidationError` that names the file or variable at fault.
+        static func filled(_ arguments: [String], environment: [String: String]) async throws -> [String] {
+            let variables = EnvironmentVariablesProvider(environmentVariables: environment)
+                .prefixKeys(with: "scx")
+            var providers: [any ConfigProvider] = [variables]
+            if let path = value(of: "config", in: arguments) ?? environment["SCX_CONFIG"] {
+                do {
+                    providers.append(try await FileProvider<YAMLSnapshot>(filePath: FilePath(path)))
+                } catch {
+                    throw ValidationError("'--config \(path)': cannot be read as YAML (\(error)).")
+                }
+            }
+            let reader = ConfigReader(providers: providers)
+            var filled = arguments
+            for option in options where value(of: option, in: arguments) == nil {
+                if let value = reader.string(forKey: ConfigKey([key(of: option)])) {
+                    filled += ["--\(option)", value]
+                }
+            }
+            for option in lists where value(of: option, in: arguments) == nil {
+                let key = ConfigKey([key(of: option)])
+                let values = reader.stringArray(forKey: key) ?? reader.string(forKey: key).map { [$0] }
+                for value in values ?? [] { filled += ["--\(option)", value] }
+            }
+            for flag in flags where !arguments.contains("--\(flag)") {
+                switch reader.string(forKey: ConfigKey([key(of: flag)])) {
+                case nil, "false"?, "no"?, "0"?: break
+                case "true"?, "yes"?, "1"?: filled.append("--\(flag)")
+                case .some:
+                    throw ValidationError(
+                        "'\(key(of: flag))' in the environment or the file is neither true nor false.")
+                }
+            }
+            return filled
+        }
+
+        /// What an option is given, as `--option value` or `--option=value`.
+        private static func value(of option: String, in arguments: [String]) -> String? {
+            for (index, argument) in arguments.enumerated() {
+                if argument == "--\(option)" { return arguments.dropFirst(index + 1).first ?? "" }
+                if argument.hasPrefix("--\(option)=") { return String(argument.dropFirst(option.count + 3)) }
+            }
+            return nil
+        }
     }
-}
+#endif

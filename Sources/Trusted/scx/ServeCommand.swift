@@ -1,162 +1,167 @@
-import ArgumentParser
-import Foundation
-import Logging
-import SCXEngine
-import SCXGateway
-import SCXInference
-import SCXLink
-import SCXLinkTLS
-import SCXOptions
-import SCXProfiles
-import SCXText
-import Tracing
+#if Network
+    import ArgumentParser
+    import Foundation
+    import Logging
+    import SCXEngine
+    import SCXGateway
+    import SCXInference
+    import SCXLink
+    import SCXLinkTLS
+    import SCXOptions
+    import SCXProfiles
+    import SCXText
+    import Tracing
 
-struct ServeCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "serve", abstract: "Answer OpenAI clients over HTTP.",
-        discussion: """
-            Any client of the OpenAI interface works by changing its base URL; the prompt and the answer stay on this \
-            side. Every option can also be given in the environment ('--max-kept' is SCX_MAX_KEPT, '--scx-noise' is \
-            SCX_NOISE) and in the file of '--config' (max-kept, noise); the command line wins, then the environment. \
-            SIGTERM lets running answers end. docs/endpoint.md has the rest.
-            """)
+    struct ServeCommand: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "serve", abstract: "Answer OpenAI clients over HTTP.",
+            discussion: """
+                Any client of the OpenAI interface works by changing its base URL; the prompt and the answer stay on this \
+                side. Every option can also be given in the environment ('--max-kept' is SCX_MAX_KEPT, '--scx-noise' is \
+                SCX_NOISE) and in the file of '--config' (max-kept, noise); the command line wins, then the environment. \
+                SIGTERM lets running answers end. docs/endpoint.md has the rest.
+                """)
 
-    @OptionGroup(title: "Model and worker") var options: ModelOptions
-    @OptionGroup(title: "Server") var serve: ServeOptions
+        @OptionGroup(title: "Model and worker") var options: ModelOptions
+        @OptionGroup(title: "Server") var serve: ServeOptions
 
-    func validate() throws {
-        if serve.alsoProfile == .scx, options.speculate != .off {
-            throw ValidationError(
-                "'--speculate' does not go with '--also-profile scx', whose sessions generate a single row at a time."
-            )
+        func validate() throws {
+            if serve.alsoProfile == .scx, options.speculate != .off {
+                throw ValidationError(
+                    "'--speculate' does not go with '--also-profile scx', whose sessions generate a single row at a time."
+                )
+            }
         }
-    }
 
-    func run() async throws {
-        let server = try serve.server()
-        let spans = try serve.spans()
-        if let spans { InstrumentationSystem.bootstrap(spans) }
-        // What the worker saw is for programs of this machine alone.
-        let showsViews = !serve.noPage && server.isLoopback
-        var links: [TappedLink] = []
-        /// Those of each profile, in turn.
-        var profileLinks: [[TappedLink]] = []
-        /// Lets views see what crosses a link.
-        func tapped(_ link: any WorkerLink) -> any WorkerLink {
-            guard showsViews else { return link }
-            let tapped = TappedLink(link)
-            links.append(tapped)
-            return tapped
-        }
-        let model = try OpenModel(options, wrap: tapped)
-        profileLinks.append(links)
-        var forwards = [(options.profile, model.forward)]
-        if let other = serve.alsoProfile, other != options.profile {
-            links = []
-            forwards.append((other, try model.forward(other, wrap: tapped)))
+        func run() async throws {
+            let server = try serve.server()
+            let spans = try serve.spans()
+            if let spans { InstrumentationSystem.bootstrap(spans) }
+            // What the worker saw is for programs of this machine alone.
+            let showsViews = !serve.noPage && server.isLoopback
+            var links: [TappedLink] = []
+            /// Those of each profile, in turn.
+            var profileLinks: [[TappedLink]] = []
+            /// Lets views see what crosses a link.
+            func tapped(_ link: any WorkerLink) -> any WorkerLink {
+                guard showsViews else { return link }
+                let tapped = TappedLink(link)
+                links.append(tapped)
+                return tapped
+            }
+            let model = try OpenModel(options, wrap: tapped)
             profileLinks.append(links)
-        }
-        let vault = try serve.vault()
-        let (chatFormat, chatFault) = model.chatFormat()
-        if let chatFault {
-            standardError(
-                "warning: the chat template cannot be used (\(chatFault)): only completions are served")
-        }
-        var profiles: [ServedProfile] = []
-        for (index, (profile, forward)) in forwards.enumerated() {
-            let loop = EngineLoop(limits: serve.engine, vault: vault) { model.makeEngine(forward) }
-            profiles.append(
-                ServedProfile(
-                    profile.facts, loop: loop, links: profileLinks[index], sealed: forward.sealedReport))
-        }
-        let served = ServedModel(
-            name: model.name, tokenizer: model.tokenizer, chatFormat: chatFormat, chatFault: chatFault,
-            stopTokens: model.stopTokens, configuration: model.configuration, profiles: profiles,
-            aliases: serve.servedModelName)
+            var forwards = [(options.profile, model.forward)]
+            if let other = serve.alsoProfile, other != options.profile {
+                links = []
+                forwards.append((other, try model.forward(other, wrap: tapped)))
+                profileLinks.append(links)
+            }
+            let vault = try serve.vault()
+            let (chatFormat, chatFault) = model.chatFormat()
+            if let chatFault {
+                standardError(
+                    "warning: the chat template cannot be used (\(chatFault)): only completions are served")
+            }
+            var profiles: [ServedProfile] = []
+            for (index, (profile, forward)) in forwards.enumerated() {
+                let loop = EngineLoop(limits: serve.engine, vault: vault) { model.makeEngine(forward) }
+                profiles.append(
+                    ServedProfile(
+                        profile.facts, loop: loop, links: profileLinks[index], sealed: forward.sealedReport))
+            }
+            let served = ServedModel(
+                name: model.name, tokenizer: model.tokenizer, chatFormat: chatFormat, chatFault: chatFault,
+                stopTokens: model.stopTokens, configuration: model.configuration, profiles: profiles,
+                aliases: serve.servedModelName)
 
-        let observer = ServerObserver(
-            metrics: ServerMetrics(model: model.name, profiles: profiles.map(\.name)), logger: serve.logger)
-        let views =
-            showsViews
-            ? WorkerViewStore(
-                WorkerView(
-                    model.checkpoint, format: options.weights, tokenizer: model.tokenizer,
-                    chatFormat: chatFormat, threads: options.threads ?? ThreadPool.systemCores)) : nil
-        var routes = RouteTable(
-            answers: ModelAnswers(served, observer: observer, views: views), responses: ResponseStore(),
-            metrics: observer.metrics, facts: facts)
-        if !serve.noPage { routes.addPage(views: views) }
-        let gateway = GatewayServer(options: server, routes: routes, observer: observer)
-        observer.logger.notice(
-            "starting", metadata: ["model": "\(model.name)", "insecure": "\(serve.insecure)"])
-        for case let sealed? in profiles.map(\.sealed) where !sealed.peers.isEmpty {
+            let observer = ServerObserver(
+                metrics: ServerMetrics(model: model.name, profiles: profiles.map(\.name)),
+                logger: serve.logger)
+            let views =
+                showsViews
+                ? WorkerViewStore(
+                    WorkerView(
+                        model.checkpoint, format: options.weights, tokenizer: model.tokenizer,
+                        chatFormat: chatFormat, threads: options.threads ?? ThreadPool.systemCores)) : nil
+            var routes = RouteTable(
+                answers: ModelAnswers(served, observer: observer, views: views), responses: ResponseStore(),
+                metrics: observer.metrics, facts: facts)
+            if !serve.noPage { routes.addPage(views: views) }
+            let gateway = GatewayServer(options: server, routes: routes, observer: observer)
             observer.logger.notice(
-                "the owners of workers and of peers must not collude: together they read everything",
-                metadata: [
-                    "workers": "\(sealed.workers.joined(separator: ", "))",
-                    "peers": "\(sealed.peers.joined(separator: ", "))",
-                ])
+                "starting", metadata: ["model": "\(model.name)", "insecure": "\(serve.insecure)"])
+            for case let sealed? in profiles.map(\.sealed) where !sealed.peers.isEmpty {
+                observer.logger.notice(
+                    "the owners of workers and of peers must not collude: together they read everything",
+                    metadata: [
+                        "workers": "\(sealed.workers.joined(separator: ", "))",
+                        "peers": "\(sealed.peers.joined(separator: ", "))",
+                    ])
+            }
+            try await gateway.run { port in greet(port, served) }
+            for profile in profiles { await profile.loop.drain() }
+            spans?.forceFlush()
+            observer.logger.notice("ended")
         }
-        try await gateway.run { port in greet(port, served) }
-        for profile in profiles { await profile.loop.drain() }
-        spans?.forceFlush()
-        observer.logger.notice("ended")
-    }
 
-    /// What `/health` says of how this server was started.
-    private var facts: [JSON.Member] {
-        [
-            .init(
-                "worker",
-                .string(
-                    options.workers.isEmpty
-                        ? "own process" : options.workers.map(\.name).joined(separator: ", "))),
-            .init("insecure", .bool(serve.insecure)), .init("https", .bool(serve.httpsCert != nil)),
-            .init("api_keys", .bool(serve.apiKeys != nil)),
-        ]
-    }
+        /// What `/health` says of how this server was started.
+        private var facts: [JSON.Member] {
+            [
+                .init(
+                    "worker",
+                    .string(
+                        options.workers.isEmpty
+                            ? "own process" : options.workers.map(\.name).joined(separator: ", "))),
+                .init("insecure", .bool(serve.insecure)), .init("https", .bool(serve.httpsCert != nil)),
+                .init("api_keys", .bool(serve.apiKeys != nil)),
+            ]
+        }
 
-    /// Prints what a person needs to begin.
-    private func greet(_ port: Int, _ model: ServedModel) {
-        let host = serve.host.contains(":") ? "[\(serve.host)]" : serve.host
-        let url = "\(serve.httpsCert == nil ? "http" : "https")://\(host):\(port)"
-        let key = serve.apiKeys == nil ? "" : " -H 'Authorization: Bearer KEY'"
-        var lines = [
-            "scx serves \(model.name) at \(url)\(serve.noPage ? "" : " (a page for people is there, too)")",
-            "",
-            "  curl \(url)/v1/chat/completions\(key) -H 'Content-Type: application/json' \\",
-            "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"What are the symptoms of asthma?\"}]}'",
-            "",
-            "  python3 -c 'from openai import OpenAI; c = OpenAI(base_url=\"\(url)/v1\", api_key=\"\(serve.apiKeys == nil ? "none" : "KEY")\"); "
-                + "print(c.chat.completions.create(model=\"\(model.name)\", messages=[{\"role\": \"user\", \"content\": \"Hello\"}]).choices[0].message.content)'",
-            "",
-            "  model    \(model.name), \(options.weights.rawValue), context \(model.configuration.maximumLength)",
-            "  worker   \(options.workers.isEmpty ? "a process of its own on this machine" : options.workers.map(\.name).joined(separator: ", "))",
-        ]
-        for sealed in model.profiles.compactMap(\.sealed) { lines.append("  owners   \(sealed.owners)") }
-        lines.append("")
-        lines += ProfileFacts.table(model.profiles.map(\.facts)).map { "  " + $0 }
-        if serve.insecure { lines.append("  INSECURE: other machines may connect without TLS or API keys") }
-        standardOutput(lines.joined(separator: "\n") + "\n")
-    }
-}
-
-extension ModelOptions.WorkerPlace {
-    /// As on the command line.
-    var name: String {
-        switch self {
-        case .inprocess: "in this process"
-        case .unix(let path): "unix:\(path)"
-        case .tcp(let address): "tcp://\(address.host):\(address.port)"
+        /// Prints what a person needs to begin.
+        private func greet(_ port: Int, _ model: ServedModel) {
+            let host = serve.host.contains(":") ? "[\(serve.host)]" : serve.host
+            let url = "\(serve.httpsCert == nil ? "http" : "https")://\(host):\(port)"
+            let key = serve.apiKeys == nil ? "" : " -H 'Authorization: Bearer KEY'"
+            var lines = [
+                "scx serves \(model.name) at \(url)\(serve.noPage ? "" : " (a page for people is there, too)")",
+                "",
+                "  curl \(url)/v1/chat/completions\(key) -H 'Content-Type: application/json' \\",
+                "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"What are the symptoms of asthma?\"}]}'",
+                "",
+                "  python3 -c 'from openai import OpenAI; c = OpenAI(base_url=\"\(url)/v1\", api_key=\"\(serve.apiKeys == nil ? "none" : "KEY")\"); "
+                    + "print(c.chat.completions.create(model=\"\(model.name)\", messages=[{\"role\": \"user\", \"content\": \"Hello\"}]).choices[0].message.content)'",
+                "",
+                "  model    \(model.name), \(options.weights.rawValue), context \(model.configuration.maximumLength)",
+                "  worker   \(options.workers.isEmpty ? "a process of its own on this machine" : options.workers.map(\.name).joined(separator: ", "))",
+            ]
+            for sealed in model.profiles.compactMap(\.sealed) { lines.append("  owners   \(sealed.owners)") }
+            lines.append("")
+            lines += ProfileFacts.table(model.profiles.map(\.facts)).map { "  " + $0 }
+            if serve.insecure {
+                lines.append("  INSECURE: other machines may connect without TLS or API keys")
+            }
+            standardOutput(lines.joined(separator: "\n") + "\n")
         }
     }
-}
 
-extension ModelOptions.Profile {
-    /// What it hides.
-    var facts: ProfileFacts {
-        // All profiles are there, which a test sees to.
-        ProfileFacts.all.first { $0.name == rawValue }
-            ?? ProfileFacts(name: rawValue, sees: "everything", hides: "nothing", leaks: "everything")
+    extension ModelOptions.WorkerPlace {
+        /// As on the command line.
+        var name: String {
+            switch self {
+            case .inprocess: "in this process"
+            case .unix(let path): "unix:\(path)"
+            case .tcp(let address): "tcp://\(address.host):\(address.port)"
+            }
+        }
     }
-}
+
+    extension ModelOptions.Profile {
+        /// What it hides.
+        var facts: ProfileFacts {
+            // All profiles are there, which a test sees to.
+            ProfileFacts.all.first { $0.name == rawValue }
+                ?? ProfileFacts(name: rawValue, sees: "everything", hides: "nothing", leaks: "everything")
+        }
+    }
+#endif

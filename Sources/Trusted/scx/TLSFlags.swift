@@ -1,5 +1,8 @@
 import ArgumentParser
-import SCXLinkTLS
+
+#if Network
+    import SCXLinkTLS
+#endif
 
 /// Who this side is and whom it trusts, for workers over TCP.
 struct TLSFlags: ParsableArguments {
@@ -12,10 +15,12 @@ struct TLSFlags: ParsableArguments {
     @Option(help: "The certificate of the worker, PEM (scx keys trust).")
     var tlsCa: String?
 
-    func identity() throws -> TLSIdentity {
-        guard let tlsCert, let tlsKey, let tlsCa else {
-            throw ValidationError("a worker at 'tcp://…' needs '--tls-cert', '--tls-key' and '--tls-ca'.")
+    #if Network
+        func identity() throws -> TLSIdentity {
+            guard let tlsCert, let tlsKey, let tlsCa else {
+                throw ValidationError("a worker at 'tcp://…' needs '--tls-cert', '--tls-key' and '--tls-ca'.")
+            }
+            return try TLSIdentity(certificate: tlsCert, key: tlsKey, trusted: tlsCa)
         }
-        return try TLSIdentity(certificate: tlsCert, key: tlsKey, trusted: tlsCa)
-    }
+    #endif
 }

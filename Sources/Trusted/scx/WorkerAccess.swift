@@ -2,9 +2,12 @@ import ArgumentParser
 import SCXEncoding
 import SCXInference
 import SCXLink
-import SCXLinkTLS
 import SCXProfiles
 import SCXWorker
+
+#if Network
+    import SCXLinkTLS
+#endif
 
 /// How this program reaches its workers, as often as it wants to.
 struct WorkerAccess {
@@ -73,11 +76,15 @@ struct WorkerAccess {
                 try SharedMemoryStream.connect(path: path, before: deadline)
             }
         case .tcp(let address):
-            let identity = try tls.identity()
-            connect = { deadline throws(LinkError) in
-                try TLSClient.connect(
-                    host: address.host, port: address.port, identity: identity, before: deadline)
-            }
+            #if Network
+                let identity = try tls.identity()
+                connect = { deadline throws(LinkError) in
+                    try TLSClient.connect(
+                        host: address.host, port: address.port, identity: identity, before: deadline)
+                }
+            #else
+                throw WithoutNetwork.error("a worker at '\(worker.name)'")
+            #endif
         }
         let link = RemoteLink(
             digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow,

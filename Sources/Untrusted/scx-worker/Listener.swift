@@ -1,12 +1,17 @@
 import Foundation
 import SCXLink
-import SCXLinkTLS
 import SCXWorker
+
+#if Network
+    import SCXLinkTLS
+#endif
 
 /// Accepts connections and serves each on a thread of its own.
 enum Listener {
     case unix(UnixListener)
-    case tls(TLSServer)
+    #if Network
+        case tls(TLSServer)
+    #endif
 
     /// Begins to listen.
     ///
@@ -18,9 +23,13 @@ enum Listener {
         switch address {
         case .unix(let path): self = .unix(try UnixListener(path: path))
         case .tcp(let host, let port):
-            guard let identity else { throw .unreachable("\(address): TLS needs certificates") }
-            self = .tls(
-                try TLSServer(host: host, port: port, identity: identity) { log("refused: \($0)") })
+            #if Network
+                guard let identity else { throw .unreachable("\(address): TLS needs certificates") }
+                self = .tls(
+                    try TLSServer(host: host, port: port, identity: identity) { log("refused: \($0)") })
+            #else
+                throw .unreachable(WithoutNetwork.reason(host, port))
+            #endif
         }
     }
 
@@ -34,9 +43,11 @@ enum Listener {
                     Self.serve(server, socket) { () throws(LinkError) in
                         try SharedMemoryStream.accept(upgrading: socket)
                     }
-                case .tls(let listener):
-                    let stream = try listener.accept()
-                    Self.serve(server, stream) { stream }
+                #if Network
+                    case .tls(let listener):
+                        let stream = try listener.accept()
+                        Self.serve(server, stream) { stream }
+                #endif
                 }
             } catch {
                 // A connection that ended before it was accepted is no reason to stop.

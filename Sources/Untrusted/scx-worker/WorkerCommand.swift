@@ -2,8 +2,11 @@ import ArgumentParser
 import Foundation
 import SCXInference
 import SCXLink
-import SCXLinkTLS
 import SCXWorker
+
+#if Network
+    import SCXLinkTLS
+#endif
 
 @main
 struct WorkerCommand: ParsableCommand {
@@ -69,6 +72,11 @@ struct WorkerCommand: ParsableCommand {
         if shard != nil, weights != "int8" {
             throw ValidationError("'--shard' needs '--weights int8': shards serve profile sealed alone.")
         }
+        #if !Network
+            if case .tcp(let host, let port) = listen {
+                throw ValidationError("'--listen' of \(WithoutNetwork.reason(host, port))")
+            }
+        #endif
         if case .tcp = listen, tlsCert == nil || tlsKey == nil || tlsCa == nil {
             throw ValidationError("'--listen \(listen)' needs '--tls-cert', '--tls-key' and '--tls-ca'.")
         }
@@ -88,7 +96,7 @@ struct WorkerCommand: ParsableCommand {
         if endWithInput { Self.endWithInput() }
         guard let format = WeightFormat(rawValue: weights) else { return }
         let checkpoint = try Checkpoint(directory: model)
-        let identity = try tlsIdentity()
+        let identity: TLSIdentity? = try tlsIdentity()
         let recorder = try record.map { try Recorder(directory: $0) }
         let pool = ThreadPool(threads: threads ?? ThreadPool.systemCores)
         var progress = ProgressLine("loading \(checkpoint.directory)")
@@ -113,9 +121,13 @@ struct WorkerCommand: ParsableCommand {
         try listener.run(server)
     }
 
-    private func tlsIdentity() throws(TLSFileError) -> TLSIdentity? {
-        guard let tlsCert, let tlsKey, let tlsCa else { return nil }
-        return try TLSIdentity(certificate: tlsCert, key: tlsKey, trusted: tlsCa)
+    private func tlsIdentity() throws -> TLSIdentity? {
+        #if Network
+            guard let tlsCert, let tlsKey, let tlsCa else { return nil }
+            return try TLSIdentity(certificate: tlsCert, key: tlsKey, trusted: tlsCa)
+        #else
+            return nil
+        #endif
     }
 
     /// Ends this process when standard input ends, which happens when the process that holds its other end has ended.

@@ -9,6 +9,10 @@ import NIOSSL
 import SCXInference
 import ServiceLifecycle
 
+#if !Network
+    #error("SCXGateway needs the trait 'Network'; without it, name a product: swift build --product scx")
+#endif
+
 /// The HTTP server: an OpenAI-compatible endpoint over an ``Answering``.
 package struct GatewayServer: Sendable {
     /// Where it listens and whom it serves.
