@@ -158,11 +158,12 @@ let package = Package(
             path: "Sources/Untrusted/scx-worker", packageAccess: false, swiftSettings: settings),
 
         // The laboratory: measures both sides, ships in no product of either.
+        .target(name: "CSCXCoverage", path: "Sources/Lab/CSCXCoverage"),
         .executableTarget(
             name: "scx-lab",
             dependencies: [
                 "SCXAttacks", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
-                "SCXOptions", "SCXWorker", argumentParser,
+                "SCXOptions", "SCXWorker", "CSCXCoverage", "CSCXSystem", argumentParser,
             ],
             path: "Sources/Lab/scx-lab", swiftSettings: settings),
 

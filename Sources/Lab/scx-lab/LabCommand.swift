@@ -23,5 +23,6 @@ struct LabCommand: ParsableCommand {
             ReportCommand.self,
             LoadCommand.self,
             EndureCommand.self,
+            FuzzCommand.self,
         ])
 }

@@ -21,6 +21,7 @@ final class LabProcess: Sendable {
     private let environment: [String: String]
     private let log: String
     private let running = Mutex<Running?>(nil)
+    private let ended = Mutex<Int32>(-1)
 
     private struct Running {
         let number: pid_t
@@ -60,6 +61,7 @@ final class LabProcess: Sendable {
             guard let current = running else { return nil }
             var status: Int32 = 0
             guard unsafe waitpid(current.number, &status, WNOHANG) == 0 else {
+                ended.withLock { $0 = Self.exitStatus(status) }
                 close(current.input)
                 running = nil
                 return nil
@@ -177,11 +179,14 @@ final class LabProcess: Sendable {
         guard let current = running.withLock({ $0.take() }) else { return -1 }
         var status: Int32 = 0
         defer { close(current.input) }
-        guard unsafe waitpid(current.number, &status, 0) == current.number, status & 0x7f == 0 else {
-            return -1
-        }
-        return status >> 8 & 0xff
+        guard unsafe waitpid(current.number, &status, 0) == current.number else { return -1 }
+        return Self.exitStatus(status)
     }
+
+    /// The exit status of the process that ``number`` found ended; -1 when it was killed, or none ended by itself.
+    var status: Int32 { ended.withLock { $0 } }
+
+    private static func exitStatus(_ status: Int32) -> Int32 { status & 0x7f == 0 ? status >> 8 & 0xff : -1 }
 
     /// The last lines of what it printed.
     var lastLines: String {

@@ -1,0 +1,85 @@
+import Foundation
+import SCXInference
+import SCXLink
+
+/// A model's config.json.
+struct ConfigurationTarget: FuzzTarget {
+    let seeds: [[UInt8]]
+    let words = [
+        "\"rope_scaling\":", "\"rope_type\": \"yarn\"", "\"rope_parameters\":", "\"llama3\"",
+        "\"sliding_window\":",
+        "\"num_hidden_layers\":", "\"num_key_value_heads\":", "\"head_dim\":", "\"layer_types\":", "null",
+        "1e400", "-1",
+        "\"max_position_embeddings\":", "\"vocab_size\":", "\"architectures\": [\"LlamaForCausalLM\"]",
+        "\"factor\":",
+    ]
+
+    init(_ checkout: String) throws {
+        seeds = try FuzzFixtures.files("\(checkout)/Tests/Fixtures/configs", ".json")
+    }
+
+    func run(_ input: [UInt8]) throws {
+        _ = try DecoderConfiguration(json: JSON(parsing: input.span), path: "config.json")
+    }
+}
+
+/// A safetensors file, with the configuration of the model that it should hold.
+struct SafeTensorsTarget: FuzzTarget {
+    private let folder: String
+    let seeds: [[UInt8]]
+    let words = [
+        "\"dtype\":\"F32\"", "\"BF16\"", "\"F8_E4M3\"", "\"shape\":[", "\"data_offsets\":[", "__metadata__",
+        "model.embed_tokens.weight", "18446744073709551615", "9223372036854775807", "[0,0]",
+        "\u{0}\u{0}\u{0}\u{0}",
+    ]
+
+    init(_ checkout: String, _ folder: String) throws {
+        self.folder = folder
+        let model = "\(checkout)/Tests/Fixtures/parity/llama-gqa2"
+        seeds = try FuzzFixtures.files(model, "model.safetensors")
+        try Data(contentsOf: URL(filePath: "\(model)/config.json")).write(
+            to: URL(filePath: "\(folder)/config.json"))
+    }
+
+    func run(_ input: [UInt8]) throws {
+        let path = "\(folder)/model.safetensors"
+        // A new file each time: one that is mapped must not shrink under its reader.
+        try? FileManager.default.removeItem(atPath: path)
+        try Data(input).write(to: URL(filePath: path))
+        _ = try SafeTensorsFile(path).tensorNames
+        let checkpoint = try Checkpoint(directory: folder)
+        _ = checkpoint.unexpectedTensors()
+        try checkpoint.validate()
+    }
+}
+
+/// A recording of what a worker saw.
+struct TranscriptTarget: FuzzTarget {
+    private let folder: String
+    let seeds: [[UInt8]]
+    let words = [
+        "\"kind\":", "\"offset\":", "\"rows\":", "\"channels\":", "\"elements\":\"float32\"", "\"layouts\":[",
+        "\"start\"",
+        "\"version\":", "9223372036854775807", "-1", "\n",
+    ]
+
+    init(_ checkout: String, _ folder: String) throws {
+        self.folder = folder
+        let link = "\(checkout)/Tests/Fixtures/link"
+        seeds = try ["python", "swift"].flatMap { try FuzzFixtures.files("\(link)/\($0)", ".jsonl") }
+        try Data(contentsOf: URL(filePath: "\(link)/swift/transcript.bin"))
+            .write(to: URL(filePath: "\(folder)/transcript.bin"))
+    }
+
+    func run(_ input: [UInt8]) throws {
+        try Data(input).write(to: URL(filePath: "\(folder)/transcript.jsonl"))
+        let transcript = try Transcript(directory: folder)
+        for entry in transcript.entries {
+            if entry.elements == .uint32 {
+                _ = try transcript.words(of: entry)
+            } else {
+                _ = try transcript.floats(of: entry)
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+import CSCXSystem
+import Foundation
+import SCXInference
+import SCXLink
+import SCXWorker
+import Synchronization
+
+/// A stream that gives an input and then ends, and keeps what is written to it.
+final class FuzzStream: ByteStream {
+    private let unread: Mutex<ArraySlice<UInt8>>
+    private let sent = Mutex<[UInt8]>([])
+
+    init(_ input: [UInt8] = []) { unread = Mutex(input[...]) }
+
+    /// All that was written.
+    var written: [UInt8] { sent.withLock { $0 } }
+
+    @unsafe func read(_ buffer: UnsafeMutableRawBufferPointer, before deadline: Deadline) throws(LinkError) {
+        let part: ArraySlice<UInt8>? = unread.withLock { unread in
+            guard unread.count >= buffer.count else {
+                unread = []
+                return nil
+            }
+            defer { unread = unread.dropFirst(buffer.count) }
+            return unread.prefix(buffer.count)
+        }
+        guard let part else { throw .disconnected("the stream ended") }
+        unsafe buffer.copyBytes(from: part)
+    }
+
+    @unsafe func write(_ buffer: UnsafeRawBufferPointer, before deadline: Deadline) throws(LinkError) {
+        // Answers to one input may be long; their beginnings are enough.
+        sent.withLock { if $0.count < 1 << 20 { unsafe $0.append(contentsOf: buffer) } }
+    }
+
+    func close() { unread.withLock { $0 = [] } }
+}
+
+/// A small model's workers, one in float32 and one that multiplies on the ring, and what a client asks them.
+struct FuzzWorkers {
+    private static let digest = "00112233445566778899aabbccddeeff"
+
+    private let servers: [WorkerServer]
+    private let requests: [Request]
+    private let widestRow: Int
+
+    init(_ checkout: String) throws {
+        let checkpoint = try Checkpoint(directory: "\(checkout)/Tests/Fixtures/parity/llama-gqa2")
+        let pool = ThreadPool(threads: 1)
+        var limits = WorkerServer.Limits()
+        limits.tensorBytes = 1 << 24
+        var most = Worker.Limits()
+        (most.slots, most.slotBytes, most.answerBytes) = (4, 1 << 24, 1 << 24)
+        servers = try [WeightFormat.f32, .int8].map { format in
+            WorkerServer(
+                worker: Worker(model: try Decoder(checkpoint, format: format, pool: pool), limits: most),
+                digest: Self.digest, weights: format, limits: limits)
+        }
+        let configuration = checkpoint.configuration
+        widestRow = configuration.widestRow
+        let hidden = configuration.hiddenSize
+        let slot = Slot(number: 1)
+        func rows(_ count: Int, _ channels: Int) -> EncodedTensor {
+            EncodedTensor(
+                encodedRows: count, channels: channels,
+                values: (0..<count * channels).map { Float($0 % 7) - 3 })
+        }
+        let ring = RingTensor(
+            paddedRows: 2, channels: hidden, values: (0..<2 * hidden).map { UInt32($0 &* 77_777) })
+        requests = [
+            Request(.stats),
+            Request(.linear(layer: 0, site: .queryKeyValue, slot: slot, exact: false), rows(3, hidden)),
+            Request(.linear(layer: 0, site: .gateUp, slot: nil, exact: true), rows(2, hidden)),
+            Request(.feedForward(layer: 1), rows(2, hidden)),
+            Request(
+                .middle(
+                    blocks: 0..<configuration.blockCount,
+                    segments: [Segment(slot: slot, position: 0, rows: 3)]),
+                rows(3, hidden)),
+            Request(.headTopK(count: 3), rows(1, hidden)),
+            Request(.linearRing(layer: 0, site: .gateUp), ring),
+            Request(
+                .padProducts(
+                    layer: 0, site: .output, seed: PadSeed(bytes: [UInt8](repeating: 7, count: 32)), first: 5,
+                    rows: 3)),
+            Request(.release(slot: slot)),
+        ]
+    }
+
+    /// A client's bytes: its hello, and all requests but those that it would have to see an answer for.
+    func conversation() throws -> [UInt8] {
+        let stream = FuzzStream()
+        let messages = MessageStream(stream)
+        var client = ClientProtocol(digest: Self.digest, widestRow: widestRow)
+        try messages.send(client.hello())
+        for (i, request) in requests.enumerated() {
+            try messages.send(request.message(number: UInt64(i + 2)))
+        }
+        return stream.written
+    }
+
+    /// What a worker sends to a client that sends this.
+    func answers(_ input: [UInt8], ring: Bool) -> [UInt8] {
+        let stream = FuzzStream(input)
+        servers[ring ? 1 : 0].serve(stream)
+        return stream.written
+    }
+
+    /// Reads a worker's bytes as the client does that has asked all this.
+    func read(_ input: [UInt8]) throws {
+        let messages = MessageStream(FuzzStream(input))
+        var client = ClientProtocol(digest: Self.digest, widestRow: widestRow)
+        _ = client.hello()
+        func next() throws -> Message {
+            try messages.receive(before: .never) { head throws(LinkError) in try client.begin(head) }
+        }
+        _ = try client.receiveHello(next())
+        for request in requests where client.hasRoom {
+            _ = try client.ask(request)
+            _ = try client.receive(next())
+        }
+    }
+}
+
+/// What a client sends a worker.
+struct FramesTarget: FuzzTarget {
+    private let workers: FuzzWorkers
+    let seeds: [[UInt8]]
+
+    init(_ checkout: String) throws {
+        workers = try FuzzWorkers(checkout)
+        let link = "\(checkout)/Tests/Fixtures/link"
+        seeds = [try workers.conversation()] + (try FuzzFixtures.files("\(link)/swift", "messages.bin"))
+    }
+
+    func run(_ input: [UInt8]) {
+        for ring in [false, true] { _ = workers.answers(input, ring: ring) }
+    }
+}
+
+/// What a worker answers.
+struct AnswersTarget: FuzzTarget {
+    private let workers: FuzzWorkers
+    let seeds: [[UInt8]]
+
+    init(_ checkout: String) throws {
+        workers = try FuzzWorkers(checkout)
+        let conversation = try workers.conversation()
+        seeds = [false, true].map { [workers] in workers.answers(conversation, ring: $0) }
+    }
+
+    func run(_ input: [UInt8]) throws { try workers.read(input) }
+}
+
+/// Rings in shared memory, whose first page another process writes.
+struct MemoryTarget: FuzzTarget {
+    private static let ringBytes = 1 << 12
+    private static let headBytes = 4096
+
+    /// The preamble, the eight words of the first page before and after the first read, and bytes of a ring.
+    let seeds: [[UInt8]] = [
+        Array("SCXSHM01".utf8) + [0, 16, 0, 0, 0, 0, 0, 0]
+            + [64, 0, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 0, count: 56)
+            + [0, 1, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 0, count: 56) + Array(0..<200)
+    ]
+    let longest = 1 << 12
+
+    init(_ folder: String) throws {}
+
+    func run(_ input: [UInt8]) throws {
+        var ends: [Int32] = [-1, -1]
+        guard unsafe cscx_socket_pair(&ends) == 0 else { return }
+        let count = Self.headBytes + 2 * Self.ringBytes
+        let descriptor = cscx_memory_create(count)
+        guard descriptor >= 0, let memory = unsafe cscx_memory_map(descriptor, count) else { return }
+        defer {
+            unsafe cscx_memory_unmap(memory, count)
+            cscx_close(descriptor)
+            cscx_close(ends[0])
+        }
+        let accepted = try SocketStream(descriptor: ends[1], name: "a peer")
+        defer { accepted.close() }
+        let preamble = Array(input.prefix(16))
+        _ = unsafe preamble.withUnsafeBytes {
+            unsafe cscx_send_descriptor(ends[0], $0.baseAddress, $0.count, descriptor)
+        }
+        let stream = try SharedMemoryStream.accept(upgrading: accepted, before: Deadline(after: .zero))
+        defer { stream.close() }
+        let body = input.dropFirst(16)
+        unsafe UnsafeMutableRawBufferPointer(start: memory + Self.headBytes, count: 2 * Self.ringBytes)
+            .copyBytes(from: body.dropFirst(128).prefix(2 * Self.ringBytes))
+        for step in 0..<2 {
+            unsafe Self.write(Array(body.dropFirst(64 * step).prefix(64)), to: memory)
+            Self.use(stream)
+        }
+    }
+
+    /// Writes the eight words of the first page.
+    @unsafe private static func write(_ words: [UInt8], to memory: UnsafeMutableRawPointer) {
+        for word in 0..<(words.count / 8) {
+            var value: UInt64 = 0
+            for i in 0..<8 { value |= UInt64(words[8 * word + i]) << UInt64(8 * i) }
+            unsafe cscx_store64(memory + word * 128, value)
+        }
+    }
+
+    /// Reads some bytes and writes some, without waiting.
+    private static func use(_ stream: any ByteStream) {
+        let soon = Deadline(after: .zero)
+        var room = [UInt8](repeating: 0, count: 64)
+        var span = room.mutableSpan
+        do throws(LinkError) {
+            try unsafe span.withUnsafeMutableBytes { b throws(LinkError) in
+                try unsafe stream.read(b, before: soon)
+            }
+        } catch {}
+        do throws(LinkError) {
+            try unsafe room.span.bytes.withUnsafeBytes { b throws(LinkError) in
+                try unsafe stream.write(b, before: soon)
+            }
+        } catch {}
+    }
+}
