@@ -145,17 +145,6 @@
         }
     }
 
-    extension ModelOptions.WorkerPlace {
-        /// As on the command line.
-        var name: String {
-            switch self {
-            case .inprocess: "in this process"
-            case .unix(let path): "unix:\(path)"
-            case .tcp(let address): "tcp://\(address.host):\(address.port)"
-            }
-        }
-    }
-
     extension ModelOptions.Profile {
         /// What it hides.
         var facts: ProfileFacts {

@@ -200,25 +200,43 @@ struct TokenizerTarget: FuzzTarget {
     }
 }
 
-/// Answers of a model that may hold calls of tools.
+/// Answers of a model that may hold thoughts and calls of tools, in the format of each family.
 struct CallsTarget: FuzzTarget {
+    private static let tools: [JSON] = [
+        [
+            "type": "function",
+            "function": [
+                "name": "f",
+                "parameters": [
+                    "type": "object", "properties": ["a": ["type": "string"], "b": ["type": "array"]],
+                ],
+            ],
+        ]
+    ]
     let seeds: [[UInt8]] = [
         "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": [1, \"b\"]}}\n</tool_call>",
         "[TOOL_CALLS]f[ARGS]{\"a\": 1}", "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {}}]",
         "{\"name\": \"f\", \"parameters\": {\"x\": \"\\u00e4\"}}", "Text <tool_call> no call",
+        "<think>why</think><tool_call>\n<function=f>\n<parameter=a>\n1\n</parameter>\n</function>\n</tool_call>",
+        "<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>1</arg_value>\n</tool_call>",
+        "<|channel|>analysis<|message|>x<|end|><|start|>assistant<|channel|>commentary to=functions.f <|message|>{}<|call|>",
+        "[f(a='x', b=[1, 2.5, None, {'k': True}])]",
     ].map { Array($0.utf8) }
-    let words = [
-        "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "[ARGS]", "{\"name\": \"", "\"arguments\": {",
-        "\"parameters\":", "}}",
-        "<think>", "</think>", "<|python_tag|>", ", ", "\\\"",
-    ]
+    var words: [String] {
+        ToolCallFormat.allCases.flatMap { AnswerSyntax(calls: $0).marks }
+            + [
+                "{\"name\": \"", "\"arguments\": {", "\"parameters\":", "}}", "<think>", "</think>", ", ",
+                "\\\"", "f(a=",
+                "'''",
+            ]
+    }
 
-    func run(_ input: [UInt8]) throws {
+    func run(_ input: [UInt8]) {
         for format in ToolCallFormat.allCases {
-            var parser = ToolCallParser(format, mostCalls: 4)
+            var parser = AnswerParser(AnswerSyntax(calls: format), tools: Self.tools, mostCalls: 4)
             for part in 0..<4 {
-                let start = input.count * part / 4
-                _ = parser.push(FuzzFixtures.text(Array(input[start..<(input.count * (part + 1) / 4)])))
+                let piece = input[(input.count * part / 4)..<(input.count * (part + 1) / 4)]
+                _ = parser.push(FuzzFixtures.text(Array(piece)))
             }
             _ = parser.finish()
         }

@@ -1,4 +1,4 @@
-import SCXEncoding
+package import SCXEncoding
 package import SCXInference
 package import SCXLink
 
