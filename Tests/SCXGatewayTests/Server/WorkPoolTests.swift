@@ -52,6 +52,20 @@ struct WorkPoolTests {
         #expect(error?.message == "no")
     }
 
+    @Test("work counts while it waits and while it is done", .timeLimit(.minutes(20)))
+    func counts() async throws {
+        let pool = WorkPool()
+        let gate = Gate()
+        let tasks = (0..<3).map { _ in
+            Task { try await pool.run(bytes: Self.large, key: "") { () throws(APIError) in gate.pass() } }
+        }
+        while pool.preparing < 3 { await Task.yield() }
+        #expect(pool.waiting >= 2)
+        gate.open()
+        for task in tasks { try await task.value }
+        while pool.preparing > 0 { await Task.yield() }
+    }
+
     @Test("small work does not wait for large, and large work whose client goes stops or is never begun")
     func lanes() async throws {
         let pool = WorkPool()

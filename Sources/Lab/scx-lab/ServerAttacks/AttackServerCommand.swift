@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import SCXEngine
 import SCXInference
 import Synchronization
 
@@ -106,6 +107,8 @@ struct AttackServerCommand: ParsableCommand {
         for _ in 0..<attack.clients {
             group.enter()
             Thread {
+                // A real attacker computes elsewhere.
+                lowerPriority(Self.attackersNiceness)
                 let client = AttackClient(target)
                 var round = 0
                 while !isOver.withLock({ $0 }) {
@@ -123,20 +126,33 @@ struct AttackServerCommand: ParsableCommand {
         group.wait()
         report.outcomes = outcomes.withLock { $0 }
         report.wasIdle = Self.becomesIdle(target)
-        // Memory that is free is given back a moment later.
-        Thread.sleep(forTimeInterval: 3)
-        report.memoryAfter = server?.memory?.total
+        report.memoryAfter = Self.restingMemory(server, before: report.memoryBefore)
         return report
     }
+
+    /// What the server holds once it has given back what is free, which it does some moments after its work is over.
+    private static func restingMemory(_ server: LoadServer?, before: Int?) -> Int? {
+        var least: Int?
+        for _ in 0..<8 {
+            Thread.sleep(forTimeInterval: 1)
+            guard let now = server?.memory?.total else { return nil }
+            least = min(least ?? now, now)
+            if let before, now <= before + before / 10 { break }
+        }
+        return least
+    }
+
+    /// How far the share of the processor of the attack's threads is below that of the server.
+    private static let attackersNiceness: Int32 = 19
 
     /// Waits until the server computes nothing any more; false when that takes too long.
     private static func becomesIdle(_ target: LoadTarget) -> Bool {
         for _ in 0..<60 {
-            let profiles = health(target)?["profiles"]?.object
-            let isIdle = profiles?.allSatisfy { profile in
+            let health = health(target)
+            let isIdle = health?["profiles"]?.object?.allSatisfy { profile in
                 profile.value["running"]?.int == 0 && profile.value["waiting"]?.int == 0
             }
-            if isIdle == true { return true }
+            if isIdle == true, health?["preparing"]?.int ?? 0 == 0 { return true }
             Thread.sleep(forTimeInterval: 0.5)
         }
         return false

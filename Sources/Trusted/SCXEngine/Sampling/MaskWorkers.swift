@@ -11,7 +11,7 @@ import Synchronization
 /// Threads that look for the tokens with which constrained answers may go on, beside the thread of the engine.
 ///
 /// A search that is long is done in parts, and the one on which the least was spent goes first: answers to a schema that
-/// costs much wait for each other, and nobody else waits for them. One thread does the first parts, another one with a small
+/// costs much wait for each other, and nobody else waits for them. One thread does the first parts, another one with a smaller
 /// share of the processor the rest. Threads are started when there is something to do.
 package final class MaskWorkers: Sendable {
     private let queue: MaskQueue
@@ -73,8 +73,9 @@ private final class MaskQueue: @unchecked Sendable {
     private static let mostYields = 200
     /// Steps after which a search is a long one.
     private static let quickSteps = 32_768
-    /// How far the share of the processor of the thread for long searches is below that of others.
-    private static let niceness: Int32 = 10
+    /// How far the shares of the processor of the two threads are below that of the engine, which computes for everybody.
+    private static let quickNiceness: Int32 = 3
+    private static let longNiceness: Int32 = 10
 
     init(areIdle: Bool) { self.areIdle = areIdle }
 
@@ -90,7 +91,7 @@ private final class MaskQueue: @unchecked Sendable {
             guard !(isQuick ? hasQuickThread : hasLongThread) else { return }
             if isQuick { hasQuickThread = true } else { hasLongThread = true }
             let thread = Thread { [self] in
-                if !isQuick { lowerPriority(Self.niceness) }
+                lowerPriority(isQuick ? Self.quickNiceness : Self.longNiceness)
                 run(isQuick: isQuick)
             }
             thread.name = "scx masks"

@@ -24,7 +24,7 @@ package final class GrammarCache: Sendable {
     private static let mostEntries = 256
 
     /// - Parameter bytes: Memory of all grammars that no answer uses; the one used last stays in any case.
-    package init(bytes: Int = 16 << 20) { mostBytes = bytes }
+    package init(bytes: Int = 8 << 20) { mostBytes = bytes }
 
     /// Grammars kept.
     package var count: Int { state.withLock { $0.entries.count } }

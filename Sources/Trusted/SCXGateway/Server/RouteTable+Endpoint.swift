@@ -95,7 +95,7 @@ extension RouteTable {
         return .object(
             [
                 .init("status", .string(isDraining ? "draining" : "ok")), .init("model", .string(model.name)),
-                .init("profiles", .object(profiles)),
+                .init("preparing", .int(model.work.preparing)), .init("profiles", .object(profiles)),
             ] + facts)
     }
 }

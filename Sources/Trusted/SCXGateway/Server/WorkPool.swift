@@ -25,6 +25,9 @@ package final class WorkPool: Sendable {
     /// Pieces of work that no thread has taken yet.
     package var waiting: Int { quick.waitingCount + slow.waitingCount }
 
+    /// Pieces of work that wait or are done now.
+    package var preparing: Int { waiting + quick.workingCount + slow.workingCount }
+
     deinit {
         quick.close()
         slow.close()
@@ -102,6 +105,7 @@ private final class WorkLane: @unchecked Sendable {
     private var jobs = 0
     private var started = 0
     private var idle = 0
+    private var working = 0
     /// Whether large work was done since memory was last given back.
     private var isUntidy = false
     private var isClosed = false
@@ -115,6 +119,7 @@ private final class WorkLane: @unchecked Sendable {
     }
 
     var waitingCount: Int { condition.withLock { waiting.count } }
+    var workingCount: Int { condition.withLock { working } }
 
     func add(_ job: Job) {
         let isTaken = condition.withLock { () -> Bool in
@@ -187,6 +192,7 @@ private final class WorkLane: @unchecked Sendable {
             // Names come from a file of keys, but those that are gone need not be kept for ever.
             if served.count > 1024 { served = [:] }
             served[job.key] = jobs
+            working += 1
             isUntidy = isUntidy || job.bytes > WorkPool.quickBytes
             return .job(job)
         }
@@ -196,7 +202,9 @@ private final class WorkLane: @unchecked Sendable {
         lowerPriority(niceness)
         while true {
             switch take() {
-            case .job(let job): job.run(job.isCancelled.isSet ? .clientGone : nil)
+            case .job(let job):
+                job.run(job.isCancelled.isSet ? .clientGone : nil)
+                condition.withLock { working -= 1 }
             case .tidy: cscx_trim_heap()
             case .end: return
             }
