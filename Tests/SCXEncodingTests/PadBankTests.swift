@@ -165,8 +165,8 @@ struct PadBankTests {
         for pads in taken.values { #expect(Set(pads).count == pads.count) }
     }
 
-    @Test("stored pads of a maker that is a main worker are not used, by its name or by its key")
-    func mainWorker() throws {
+    @Test("stored pads of a maker that is refused are not used, and that is told once")
+    func refusedMaker() throws {
         let model = try PadFixture.model()
         let key = [UInt8](repeating: 7, count: 32)
         for (name, maker) in [
@@ -179,10 +179,10 @@ struct PadBankTests {
             func bank(_ store: PadStore, refuses: Bool) -> PadBank {
                 PadBank(sites: model.sites, sources: [model.source], store: store) {
                     lines.add($0)
-                } mainWorker: { found in
+                } refusal: { found in
                     guard refuses else { return nil }
-                    return name == "name"
-                        ? (found.name == "peer a" ? "unix:a" : nil) : (found.key == key ? "unix:b" : nil)
+                    return (name == "name" ? found.name == "peer a" : found.key == key)
+                        ? "it is another's" : nil
                 }
             }
             do {
@@ -192,7 +192,9 @@ struct PadBankTests {
                 #expect(bank.use.loaded == 0 && bank.use.peer == 0 && opened.store.burntCount == 0)
                 #expect(
                     lines.all.count == 1
-                        && lines.all.allSatisfy { $0.contains("it is the main worker 'unix:") })
+                        && lines.all.allSatisfy {
+                            $0.hasSuffix("that \(maker.name) multiplied are not used: it is another's")
+                        })
                 #expect(bank.makerNames(of: .peer).isEmpty)
             }
             // With other main workers they are as good as any.

@@ -70,9 +70,17 @@ struct PeerCommandTests {
         #expect(own.errorLines.filter { $0.contains("it is the main worker '\(main)' now") }.count == 1)
         let pads = try JSON(parsing: own.output)["pads"]
         #expect(pads?["peer"] == 0 && (pads?["direct"]?.int ?? 0) > 0)
-        let others = try scx(question + ["--worker", other, "--bank", bank])
-        #expect(try tokens(others) == expected && others.errorLines.isEmpty, "\(others.error)")
-        #expect((try JSON(parsing: others.output)["pads"]?["peer"]?.int ?? 0) > 0)
+        // Nor under another name of its, which nobody can tell from another worker's.
+        for name in ["unix:\(folder)/again", other] {
+            let unknown = try scx(question + ["--worker", name, "--bank", bank])
+            #expect(try tokens(unknown) == expected)
+            #expect(unknown.errorLines.filter { $0.contains("it has shown no TLS key") }.count == 1)
+            #expect(try JSON(parsing: unknown.output)["pads"]?["peer"] == 0)
+        }
+        // This program's own worker is nobody's peer.
+        let alone = try scx(question + ["--bank", bank])
+        #expect(try tokens(alone) == expected && alone.errorLines.isEmpty, "\(alone.error)")
+        #expect((try JSON(parsing: alone.output)["pads"]?["peer"]?.int ?? 0) > 0)
     }
 
     @Test("over TLS the key counts, and on one machine the process behind it")

@@ -35,17 +35,17 @@ struct SealedModel {
         let members = try Self.members(workers, isSharded: options.sealed.shard != nil)
         let store = try options.sealed.pads.store(checkpoint)
         let model = try ringModel()
-        let names = Set(options.workers.map(\.name))
+        let foreign = options.workers.filter { $0 != .inprocess }.map(\.name)
         let bank = PadBank(
             sites: model.sites,
             sources: try sources(options.sealed.pads, options.tls, owners, not: options.workers),
             store: store, limits: options.sealed.limits
         ) {
             standardError("warning: \($0)")
-        } mainWorker: { maker in
+        } refusal: { maker in
             guard maker.kind == .peer else { return nil }
-            return names.first { maker.name == PeerPads.name(of: $0) }
-                ?? maker.key.flatMap { owners.name(of: .worker, withKey: $0) }
+            return owners.refusal(
+                ofPadsBy: PeerPads.address(of: maker.name), key: maker.key, workers: foreign)
         }
         PadProducer.start(bank) { standardError("warning: \($0)") }
         return RingForwardPass(

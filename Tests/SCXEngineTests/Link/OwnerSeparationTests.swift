@@ -71,8 +71,6 @@ struct OwnerSeparationTests {
                     == "'--pads peer:tcp://peer:1' is the main worker 'tcp://worker:7070': " + reason + end)
         }
         #expect(refusal(owners, self.end(key: 4, address: "10.0.0.2:7070"), .peer, "tcp://peer:1") == nil)
-        #expect(owners.name(of: .worker, withKey: [UInt8](repeating: 2, count: 32)) == "tcp://second:7070")
-        #expect(owners.name(of: .worker, withKey: [UInt8](repeating: 4, count: 32)) == nil)
     }
 
     @Test("a main worker that turns out to be a peer is refused, also by what the peer showed long ago")
@@ -87,6 +85,33 @@ struct OwnerSeparationTests {
         // An address that the peer has left may be another's now, and those who are refused leave no trace.
         #expect(refusal(owners, end(key: 3, address: "10.0.0.1:1"), .worker, "tcp://worker:1") == nil)
         #expect(refusal(owners, end(key: 5, address: "10.0.0.4:1"), .peer, "tcp://peer:2") == nil)
+    }
+
+    @Test("stored pads are refused of a main worker, and of whoever showed no key beside workers of others")
+    func storedPads() {
+        let owners = OwnerSeparation()
+        func refusal(_ name: String, _ key: UInt8?, _ workers: [String]) -> String? {
+            owners.refusal(
+                ofPadsBy: name, key: key.map { [UInt8](repeating: $0, count: 32) }, workers: workers)
+        }
+        let workers = ["tcp://worker:7070"]
+        #expect(self.refusal(owners, end(key: 1), .worker, workers[0]) == nil)
+        let isWorker = "it is the main worker 'tcp://worker:7070' now, and would read everything"
+        #expect(refusal("tcp://peer:1", 1, workers) == isWorker)
+        #expect(refusal("tcp://worker:7070", 2, workers) == isWorker)
+        // By whatever name: a link, a second name or another socket of the same process leads to the same one.
+        for name in ["unix:a.sock", "unix:link.sock"] {
+            #expect(
+                refusal(name, nil, ["unix:a.sock"])?.contains("main worker 'unix:a.sock'") == true)
+            #expect(refusal(name, nil, workers)?.contains("it has shown no TLS key") == true)
+            #expect(refusal(name, nil, []) == nil)
+        }
+        // What was accepted counts: a main worker that turns out to be the maker later is refused.
+        #expect(refusal("tcp://peer:1", 3, workers) == nil)
+        let found = self.refusal(owners, end(key: 3), .worker, workers[0])
+        #expect(
+            found?.hasPrefix("'--worker tcp://worker:7070' is the peer of '--pads' 'tcp://peer:1': ") == true)
+        #expect(self.refusal(owners, end(key: 4), .worker, workers[0]) == nil)
     }
 
     @Test("several workers, and several peers, may be one owner's")

@@ -62,7 +62,7 @@ package final class PadBank: Sendable {
         var makers: [PadMaker]
         /// Makers that gave a wrong product, which are not asked any more.
         var distrusted: Set<Int> = []
-        /// Makers of stored pads that are main workers now, and for which a warning was given.
+        /// Makers whose stored pads must not be used, and of whom that was told.
         var refused: Set<PadMaker> = []
 
         var distrustedMakers: Set<PadMaker> { Set(distrusted.map { makers[$0] }) }
@@ -73,7 +73,7 @@ package final class PadBank: Sendable {
     private let store: PadStore?
     private let limits: Limits
     private let availability: Availability
-    private let mainWorker: @Sendable (PadMaker) -> String?
+    private let refusal: @Sendable (PadMaker) -> String?
     private let state: Mutex<State>
     private let warn: @Sendable (String) -> Void
     /// Held while a batch is loaded.
@@ -84,17 +84,17 @@ package final class PadBank: Sendable {
     /// Makes a bank without pads.
     ///
     /// - Parameters:
-    ///   - sites: The model's sites, in the order of a forward pass.
-    ///   - sources: Who computes products; they are asked in this order, and the first answer is taken.
-    ///   - store: Pads on disk, which are used before the sources are asked.
-    ///   - limits: How many pads are prepared.
-    ///   - warn: Called with a line when a source is left out, and when one that was lost is back.
-    ///   - mainWorker: Returns the name of the main worker that is the same as a maker of stored pads, which would
-    ///     know both the pads and the padded rows; nil when the maker is not a main worker.
+    ///   - sites: Of the model, in the order of a forward pass.
+    ///   - sources: Where products come from: the first that gives them.
+    ///   - store: Asked before the sources.
+    ///   - limits: How much is prepared.
+    ///   - warn: Told when a source is left out, and when one that was lost is back.
+    ///   - refusal: Why stored pads of a maker must not be used, as those of a main worker, who would have both the pads and
+    ///     the padded rows; nil when they may be.
     package init(
         sites: [RingSite], sources: [any PadSource], store: PadStore? = nil, limits: Limits = .init(),
         warn: @escaping @Sendable (String) -> Void = { _ in },
-        mainWorker: @escaping @Sendable (PadMaker) -> String? = { _ in nil }
+        refusal: @escaping @Sendable (PadMaker) -> String? = { _ in nil }
     ) {
         precondition(!sources.isEmpty, "PadBank: no source")
         self.sites = sites
@@ -102,7 +102,7 @@ package final class PadBank: Sendable {
         self.store = store
         self.limits = limits
         availability = Availability(count: sources.count)
-        self.mainWorker = mainWorker
+        self.refusal = refusal
         self.warn = warn
         var state = State(makers: sources.map(PadMaker.init))
         for site in sites { state.shelves[site.site] = Shelf(site: site) }
@@ -194,7 +194,7 @@ package final class PadBank: Sendable {
     private func nextStored(_ site: RingSite) -> PadBatch? {
         guard let store else { return nil }
         let distrusted = state.withLock { $0.distrustedMakers }
-        guard let pads = store.take(site, by: { !distrusted.contains($0) && !isMainWorker($0) }) else {
+        guard let pads = store.take(site, by: { !distrusted.contains($0) && !isRefused($0) }) else {
             return nil
         }
         let maker = pads.maker
@@ -208,13 +208,12 @@ package final class PadBank: Sendable {
             products: pads.products)
     }
 
-    /// Whether a maker of stored pads is a main worker; warns about each once.
-    private func isMainWorker(_ maker: PadMaker) -> Bool {
-        guard let name = mainWorker(maker) else { return false }
+    /// Whether stored pads of a maker must not be used, of which is told once.
+    private func isRefused(_ maker: PadMaker) -> Bool {
+        guard let reason = refusal(maker) else { return false }
         if state.withLock({ $0.refused.insert(maker).inserted }) {
             warn(
-                "pads of the bank \(store?.path ?? "") that \(maker.name) multiplied are not used: it is the main "
-                    + "worker '\(name)' now, and would read everything")
+                "pads of the bank \(store?.path ?? "") that \(maker.name) multiplied are not used: \(reason)")
         }
         return true
     }

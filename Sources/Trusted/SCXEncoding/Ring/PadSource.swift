@@ -133,8 +133,15 @@ package final class PeerPads: PadSource {
 
     package func connect() throws(LinkError) { try link.connect() }
 
-    /// The name of the peer at an address.
-    package static func name(of address: String) -> String { "peer \(address)" }
+    /// What the peer at an address is called.
+    package static func name(of address: String) -> String { "\(prefix)\(address)" }
+
+    /// The address of a peer that is called so.
+    package static func address(of name: String) -> String {
+        name.hasPrefix(prefix) ? String(name.dropFirst(prefix.count)) : name
+    }
+
+    private static let prefix = "peer "
 
     package var kind: PadSourceKind { .peer }
 

@@ -80,9 +80,33 @@ package final class OwnerSeparation: Sendable {
         }
     }
 
-    /// The name of the one with this role who has shown a key; nil when nobody has.
-    package func name(of role: Role, withKey key: [UInt8]) -> String? {
-        seen.withLock { $0[role]?.keys[key] }
+    /// Decides whether pads that somebody multiplied in an earlier run may be used beside the main workers of this one.
+    ///
+    /// A maker's key that is accepted counts as a peer's from then on: a main worker that shows it later is refused. One
+    /// without a key can be anybody who listens anywhere now, so its pads are used beside this program's own workers only.
+    ///
+    /// - Parameters:
+    ///   - name: The maker's address, as people gave it.
+    ///   - key: SHA-256 of the public key that it proved to hold; nil for none.
+    ///   - workers: The addresses of the main workers that this program did not start.
+    /// - Returns: Why its pads must not be used; nil when they may be.
+    package func refusal(ofPadsBy name: String, key: [UInt8]?, workers: [String]) -> String? {
+        if workers.contains(name) { return Self.isWorker(name) }
+        guard let key else {
+            return workers.first.map {
+                "it has shown no TLS key, so nobody can tell whether it is the main worker '\($0)' too; fill the bank "
+                    + "from a peer over TCP"
+            }
+        }
+        return seen.withLock { seen in
+            if let worker = seen[.worker]?.keys[key] { return Self.isWorker(worker) }
+            seen[.peer, default: Seen()].keys[key] = name
+            return nil
+        }
+    }
+
+    private static func isWorker(_ name: String) -> String {
+        "it is the main worker '\(name)' now, and would read everything"
     }
 
     /// Who of the other role is the same, and by what value that is known.
