@@ -237,6 +237,36 @@ struct PadBankTests {
                     repeating: "peer tcp://there:1 gave a wrong product of pads and is asked no more",
                     count: 2))
     }
+
+    @Test("where nobody knows who lied, a peer is left out for a while and where there is another source")
+    func suspect() throws {
+        let model = try PadFixture.model()
+        let site = model.sites[0]
+        let peers = ["peer a", "peer b"].map { model.source.named(.peer, $0) }
+        let lines = PadFixture.Lines()
+        let moment = Mutex(ContinuousClock.now)
+        let bank = PadBank(
+            sites: model.sites, sources: peers, now: { moment.withLock { $0 } }, warn: { lines.add($0) })
+        for asked in [[1, 0], [1, 1]] {
+            try Self.take(bank, 2, site, model.source)
+            #expect(peers.map(\.asked) == asked)
+            // What it prepared is gone.
+            bank.suspect(source: 0)
+            #expect(
+                lines.all == ["peer a is left out for 2.0 s: it may have given a wrong product of pads"])
+        }
+        moment.withLock { $0 += .seconds(2) }
+        try Self.take(bank, 64, site, model.source)
+        #expect(peers.map(\.asked) == [2, 1])
+        // Alone it goes on, and this side's own products are right.
+        for source in [peers[0], model.source] {
+            let alone = PadBank(sites: model.sites, sources: [source]) { lines.add($0) }
+            try Self.take(alone, 2, site, model.source)
+            alone.suspect(source: 0)
+            try Self.take(alone, 2, site, model.source)
+        }
+        #expect(lines.all.count == 1)
+    }
 }
 
 @Suite("filling a bank of pads")

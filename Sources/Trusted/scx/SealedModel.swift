@@ -73,7 +73,8 @@ struct SealedModel {
         }
         guard isSharded else { return workers.map { ($0.name, [$0.link]) } }
         let count = workers.first?.hello?.shard.count ?? 1
-        var links: [any WorkerLink] = []
+        // In the order of the shards, as lines of the log count them.
+        var (links, names): ([any WorkerLink], [String]) = ([], [])
         for index in 0..<count {
             guard
                 let found = workers.first(where: {
@@ -84,11 +85,12 @@ struct SealedModel {
                     "'--shard columns': no worker has shard \(index + 1) of \(count) of this model.")
             }
             links.append(found.link)
+            names.append(found.name)
         }
         guard links.count == workers.count else {
             throw ValidationError("'--shard columns': \(workers.count) workers for \(count) shards.")
         }
-        return [(workers.map(\.name).joined(separator: " + "), links)]
+        return [(names.joined(separator: " + "), links)]
     }
 
     /// Profile `fixed-point`, without a worker.

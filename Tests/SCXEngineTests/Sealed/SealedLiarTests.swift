@@ -71,6 +71,66 @@ struct SealedLiarTests {
         #expect(!warnings.withLock { $0.contains { $0.contains("worker 1") } })
     }
 
+    @Test("a worker that lies is asked no more until its time is over, also when it is the only one")
+    func binding() throws {
+        let fixture = try SealedFixture("llama-gqa2")
+        let prompt = fixture.prompt(20)
+        let expected = try fixture.engine(fixture.fixedPoint()).logits(of: prompt)
+        let lines = Mutex<[String]>([])
+        let moment = Mutex(ContinuousClock.now)
+        let asked = Mutex(0)
+        let counts = SealedCounts()
+        let liar = LyingLink(fixture.worker) { _, answer, number in
+            asked.withLock { $0 = number }
+            return answer.values.map { $0 ^ 1 }
+        }
+        let workers = RingWorkers([("liar", [liar])], now: { moment.withLock { $0 } }) { line in
+            lines.withLock { $0.append(line) }
+        }
+        let engine = fixture.engine(
+            RingForwardPass(
+                sealed: fixture.model, workers: workers,
+                bank: PadBank(sites: fixture.model.sites, sources: [DirectPads(fixture.weights)]),
+                counts: counts))
+        // The time of this test stands still: one lie, and then none for ever.
+        for (tries, seconds) in [(1, "2.0"), (2, "4.0"), (3, "8.0")] {
+            for _ in 0..<2 { #expect(try engine.logits(of: prompt) == expected) }
+            #expect(counts.values.refused == tries && asked.withLock { $0 } == tries)
+            #expect(lines.withLock { $0.count } == tries)
+            #expect(
+                lines.withLock { $0.last }
+                    == "worker liar is left out for \(seconds) s: it returned a wrong product")
+            moment.withLock { $0 += .seconds(10) }
+        }
+    }
+
+    @Test("of workers that hold shards, the one that lied is named", arguments: [0, 1])
+    func shard(liar: Int) throws {
+        let fixture = try SealedFixture("llama-gqa2")
+        let prompt = fixture.prompt(20)
+        let expected = try fixture.engine(fixture.fixedPoint()).logits(of: prompt)
+        let lines = Mutex<[String]>([])
+        let links = try (0..<2).map { index in
+            let part = try #require(Shard(index: index, of: 2))
+            let worker = InProcessLink(
+                Worker(
+                    model: try Decoder(
+                        fixture.checkpoint, format: .int8, pool: SealedFixture.pool, shard: part)))
+            return LyingLink(worker) { _, answer, _ in
+                index == liar ? answer.values.map { $0 &+ 5 } : nil
+            }
+        }
+        let forward = RingForwardPass(
+            sealed: fixture.model,
+            workers: RingWorkers([("a + b", links)]) { line in lines.withLock { $0.append(line) } },
+            bank: PadBank(sites: fixture.model.sites, sources: [DirectPads(fixture.weights)]))
+        #expect(try fixture.engine(forward).logits(of: prompt) == expected)
+        #expect(
+            lines.withLock { $0.first }
+                == "worker a + b is left out for 2.0 s: the worker of shard \(liar + 1) of 2 returned a wrong "
+                + "product")
+    }
+
     @Test("one lie among a thousand right answers is caught")
     func once() throws {
         let fixture = try SealedFixture("llama-gqa2")

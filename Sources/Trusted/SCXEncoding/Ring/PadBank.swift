@@ -65,7 +65,11 @@ package final class PadBank: Sendable {
         /// Makers whose stored pads must not be used, and of whom that was told.
         var refused: Set<PadMaker> = []
 
-        var distrustedMakers: Set<PadMaker> { Set(distrusted.map { makers[$0] }) }
+        /// Throws away the batches of a maker.
+        mutating func drop(_ maker: Int) {
+            for key in shelves.keys { shelves[key]?.batches.removeAll { $0.source == maker } }
+            bytes = shelves.values.reduce(0) { $0 + $1.batches.reduce(0) { $0 + $1.byteCount } }
+        }
     }
 
     private let sites: [RingSite]
@@ -88,11 +92,13 @@ package final class PadBank: Sendable {
     ///   - sources: Where products come from: the first that gives them.
     ///   - store: Asked before the sources.
     ///   - limits: How much is prepared.
+    ///   - now: Tells the time, by which sources are left out.
     ///   - warn: Told when a source is left out, and when one that was lost is back.
     ///   - refusal: Why stored pads of a maker must not be used, as those of a main worker, who would have both the pads and
     ///     the padded rows; nil when they may be.
     package init(
         sites: [RingSite], sources: [any PadSource], store: PadStore? = nil, limits: Limits = .init(),
+        now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now },
         warn: @escaping @Sendable (String) -> Void = { _ in },
         refusal: @escaping @Sendable (PadMaker) -> String? = { _ in nil }
     ) {
@@ -101,7 +107,7 @@ package final class PadBank: Sendable {
         self.sources = sources
         self.store = store
         self.limits = limits
-        availability = Availability(count: sources.count)
+        availability = Availability(count: sources.count, now: now)
         self.refusal = refusal
         self.warn = warn
         var state = State(makers: sources.map(PadMaker.init))
@@ -193,7 +199,10 @@ package final class PadBank: Sendable {
 
     private func nextStored(_ site: RingSite) -> PadBatch? {
         guard let store else { return nil }
-        let distrusted = state.withLock { $0.distrustedMakers }
+        let barred = availability.barredNow
+        let distrusted = state.withLock { state in
+            Set(state.distrusted.union(barred).map { state.makers[$0] })
+        }
         guard let pads = store.take(site, by: { !distrusted.contains($0) && !isRefused($0) }) else {
             return nil
         }
@@ -228,17 +237,14 @@ package final class PadBank: Sendable {
 
     /// Leaves out a source that failed until it can be reached again.
     private func lose(_ number: Int, _ error: LinkError) {
-        let (source, warn) = (sources[number], warn)
+        let source = sources[number]
         switch error {
         case .malformedFrame, .incompatible, .timedOut, .disconnected, .unreachable:
-            let isNew = availability.lose(number) {
-                do throws(LinkError) { try source.connect() } catch { return false }
-                warn("\(source.name) is back")
-                return true
+            availability.lose(number, named: source.name, error, warn: warn) { () throws(LinkError) in
+                try source.connect()
             }
-            if isNew { warn("\(source.name) is left out until it is back: \(error)") }
         case .invalidRequest, .workerFull, .unexpectedAnswer:
-            let pause = availability.suspend(number)
+            guard let pause = availability.suspend(number) else { return }
             warn("\(source.name) is left out for \(pause / .seconds(1)) s: \(error)")
         }
     }
@@ -260,14 +266,33 @@ package final class PadBank: Sendable {
     package func distrust(source: Int) {
         let name = state.withLock { state -> String? in
             guard state.distrusted.insert(source).inserted else { return nil }
-            for key in state.shelves.keys { state.shelves[key]?.batches.removeAll { $0.source == source } }
-            state.bytes = state.shelves.values.reduce(0) { $0 + $1.batches.reduce(0) { $0 + $1.byteCount } }
+            state.drop(source)
             return state.makers[source].name
         }
         if let name { warn("\(name) gave a wrong product of pads and is asked no more") }
     }
 
-    /// Loads or prepares, in the background, the next batch of the site that has the fewest rows.
+    /// Throws away what a maker prepared who may have given a wrong product, and leaves it out for a while, where others can
+    /// be asked.
+    ///
+    /// Nothing happens to products of this side's own.
+    ///
+    /// - Parameter source: Its number.
+    package func suspect(source: Int) {
+        let (name, distrusted) = state.withLock { state -> (String?, Set<Int>) in
+            guard state.makers[source].kind == .peer else { return (nil, []) }
+            state.drop(source)
+            if source >= sources.count { state.distrusted.insert(source) }
+            return (state.makers[source].name, state.distrusted)
+        }
+        guard let name, source < sources.count,
+            sources.indices.contains(where: { $0 != source && !distrusted.contains($0) }),
+            let pause = availability.bar(source)
+        else { return }
+        warn("\(name) is left out for \(pause / .seconds(1)) s: it may have given a wrong product of pads")
+    }
+
+    /// Loads or prepares the next batch in the background: of the site that has the fewest rows.
     ///
     /// - Returns: False when nothing has to be prepared now.
     package func prepareNext() throws(LinkError) -> Bool {

@@ -66,8 +66,9 @@ package final class RingModel: Sendable {
     enum Verdict {
         /// The worker's answer is right, so the product of the pad is wrong.
         case answerIsRight
-        case answerIsWrong
-        /// It is not known, because the weights cannot be read here.
+        /// At a column, the first of those that are.
+        case answerIsWrong(column: Int)
+        /// The weights cannot be read here.
         case unknown
     }
 
@@ -88,8 +89,8 @@ package final class RingModel: Sendable {
         var random = SecureRandom()
         site.renewSketch(weights, random: &random, pool: layers.pool)
         let right = product(row.padded.span, weights)
-        return row.answer.indices.allSatisfy { row.answer[$0] == right.span[$0] }
-            ? .answerIsRight : .answerIsWrong
+        let wrong = row.answer.indices.first { row.answer[$0] != right.span[$0] }
+        return wrong.map { .answerIsWrong(column: $0) } ?? .answerIsRight
     }
 
     /// Computes a product on the trusted side, from the checkpoint.

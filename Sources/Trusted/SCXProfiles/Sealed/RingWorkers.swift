@@ -41,14 +41,16 @@ package final class RingWorkers {
     ///
     /// - Parameters:
     ///   - links: For each member its name and its links, in the order of their shards.
-    ///   - warn: Called with a line each time that a worker is left out, and when one that was lost is back.
+    ///   - now: Tells the time, by which workers that lied are left out.
+    ///   - warn: Told, once each time, when a worker is left out, and when one that was lost is back.
     package init(
         _ links: [(name: String, links: [any WorkerLink])],
+        now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now },
         warn: @escaping @Sendable (String) -> Void = { _ in }
     ) {
         precondition(!links.isEmpty && links.allSatisfy { !$0.links.isEmpty }, "RingWorkers: no worker")
         members = links.map { Member(name: $0.name, links: $0.links) }
-        availability = Availability(count: links.count)
+        availability = Availability(count: links.count, now: now)
         self.warn = warn
     }
 
@@ -56,6 +58,9 @@ package final class RingWorkers {
 
     /// The names of the members.
     package var names: [String] { members.map(\.name) }
+
+    /// Whether there is somebody to send rows to; waits while all workers are lost and may come back.
+    var canBeAsked: Bool { !availability.usable().isEmpty }
 
     package var traffic: Traffic {
         members.flatMap(\.links).reduce(Traffic()) { $0 + $1.traffic }
@@ -68,7 +73,7 @@ package final class RingWorkers {
         let (layer, name) = site.site.named
         var parts: [Part] = []
         let shares = shares(of: tensor.rows)
-        guard !shares.isEmpty else { throw .unreachable("all workers are lost") }
+        guard !shares.isEmpty else { throw .unreachable("all workers are lost or left out") }
         for (member, rows) in shares {
             let part =
                 rows.count == tensor.rows
@@ -162,32 +167,39 @@ package final class RingWorkers {
         return shares
     }
 
-    /// Leaves out the worker that computed a row wrongly.
-    func distrust(_ row: Int, _ sent: Sent) {
-        guard let part = sent.parts.first(where: { $0.rows.contains(row) }) else { return }
-        suspend(part.member, "it returned a wrong product")
+    /// Leaves out the worker that computed a row wrongly, also where it is the only one.
+    ///
+    /// - Parameters:
+    ///   - row: Of the request.
+    ///   - column: Of the first output that is wrong; nil where that is not known.
+    ///   - sent: The request.
+    func distrust(_ row: Int, column: Int?, _ sent: Sent) {
+        guard let member = sent.parts.first(where: { $0.rows.contains(row) })?.member,
+            let pause = availability.bar(member)
+        else { return }
+        let count = members[member].links.count
+        let shard = column.flatMap { column in
+            (0..<count).first { index in
+                Shard(index: index, of: count)?.range(of: sent.site.outputs).contains(column) == true
+            }
+        }
+        let part = shard.map { "the worker of shard \($0 + 1) of \(count)" } ?? "one of them"
+        let liar = count == 1 ? "it" : part
+        warn(
+            "worker \(members[member].name) is left out for \(pause / .seconds(1)) s: "
+                + "\(liar) returned a wrong product")
     }
 
     private func leaveOut(_ member: Int, _ error: LinkError) {
+        let (name, links) = ("worker \(members[member].name)", members[member].links)
         switch error {
         case .malformedFrame, .incompatible, .timedOut, .disconnected, .unreachable:
-            let (name, links, warn) = (members[member].name, members[member].links, warn)
-            let isNew = availability.lose(member) {
-                do throws(LinkError) {
-                    for link in links { try link.connect() }
-                } catch {
-                    return false
-                }
-                warn("worker \(name) is back")
-                return true
+            availability.lose(member, named: name, error, warn: warn) { () throws(LinkError) in
+                for link in links { try link.connect() }
             }
-            if isNew { warn("worker \(name) is left out until it is back: \(error)") }
-        case .invalidRequest, .workerFull, .unexpectedAnswer: suspend(member, "\(error)")
+        case .invalidRequest, .workerFull, .unexpectedAnswer:
+            guard let pause = availability.suspend(member) else { return }
+            warn("\(name) is left out for \(pause / .seconds(1)) s: \(error)")
         }
-    }
-
-    private func suspend(_ member: Int, _ reason: String) {
-        let pause = availability.suspend(member)
-        warn("worker \(members[member].name) is left out for \(pause / .seconds(1)) s: \(reason)")
     }
 }

@@ -115,6 +115,11 @@ final class SealedProducts: SiteProducts {
         /// A failure is only noticed when the result is waited for.
         private func send() {
             tries += 1
+            // Pads are not used up for nobody.
+            guard owner.workers.canBeAsked else {
+                (padded, sent, tries) = (nil, nil, SealedProducts.mostTries)
+                return
+            }
             do throws(LinkError) {
                 let pads = try owner.counts.time(.pads) { () throws(LinkError) in
                     try owner.bank.take(rows.rows, for: site)
@@ -168,10 +173,10 @@ final class SealedProducts: SiteProducts {
         counts.add(refused: 1)
         switch try model.judge(row, site) {
         case .answerIsRight: bank.distrust(source: row.source)
-        case .answerIsWrong: workers.distrust(row.index, sent)
+        case .answerIsWrong(let column): workers.distrust(row.index, column: column, sent)
         case .unknown:
-            bank.distrust(source: row.source)
-            workers.distrust(row.index, sent)
+            bank.suspect(source: row.source)
+            workers.distrust(row.index, column: nil, sent)
         }
     }
 
