@@ -42,7 +42,12 @@ struct PadsCommand: ParsableCommand {
             let store = try pads.makeStore(checkpoint)
             let sealed = try SealedModel(checkpoint, name, pads, threads: loaded.threads)
             let sites = try sealed.ringModel().sites
-            var fill = PadFill(store, sites: sites, sources: try sealed.sources(pads, tls))
+            let sources = try sealed.sources(pads, tls)
+            for case (let source, let failure?) in sources {
+                standardError("warning: \(source.name) is not asked: \(failure)")
+            }
+            var fill = PadFill(
+                store, sites: sites, sources: sources.filter { $0.failure == nil }.map(\.source))
             fill.fileRows = PadFill.fileRows(sites, memory: pads.memory)
             var line = ProgressLine("preparing pads")
             let start = ContinuousClock.now

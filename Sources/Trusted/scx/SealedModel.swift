@@ -34,11 +34,12 @@ struct SealedModel {
     ) throws -> RingForwardPass {
         let members = try Self.members(workers, isSharded: options.sealed.shard != nil)
         let store = try options.sealed.pads.store(checkpoint)
+        try Self.checkRows(workers, checkpoint, options.sealed.padRows)
         let model = try ringModel()
         let foreign = options.workers.filter { $0 != .inprocess }.map(\.name)
+        let sources = try sources(options.sealed.pads, options.tls, owners, not: options.workers)
         let bank = PadBank(
-            sites: model.sites,
-            sources: try sources(options.sealed.pads, options.tls, owners, not: options.workers),
+            sites: model.sites, sources: sources.map(\.source),
             store: store, limits: options.sealed.limits
         ) {
             standardError("warning: \($0)")
@@ -47,11 +48,32 @@ struct SealedModel {
             return owners.refusal(
                 ofPadsBy: PeerPads.address(of: maker.name), key: maker.key, workers: foreign)
         }
+        for (number, source) in sources.enumerated() {
+            if let failure = source.failure { bank.lose(number, failure) }
+        }
         PadProducer.start(bank) { standardError("warning: \($0)") }
         return RingForwardPass(
             sealed: model, workers: RingWorkers(members) { standardError("warning: \($0)") }, bank: bank,
             rowCounts: options.sealed.padRows, pace: options.sealed.pace.map { .milliseconds($0) },
             options: options.sealed.ringOptions)
+    }
+
+    /// Refuses workers that take no request of the fewest rows that are sent.
+    private static func checkRows(
+        _ workers: [(name: String, link: any WorkerLink, hello: Hello?)], _ checkpoint: Checkpoint,
+        _ counts: RowCounts
+    ) throws {
+        let configuration = checkpoint.configuration
+        let widest = max(
+            configuration.hiddenSize, configuration.feedForwardSize,
+            configuration.headCount * configuration.headSize)
+        let bytes = 4 * widest * counts.fewestRows
+        for worker in workers where worker.hello != nil && worker.link.largestTensor < bytes {
+            throw ValidationError(
+                "'--pad-rows' sends \(counts.fewestRows) rows at least, \((bytes >> 20) + 1) MiB, and worker "
+                    + "\(worker.name) takes \(worker.link.largestTensor >> 20) MiB (scx-worker --max-tensor)."
+            )
+        }
     }
 
     /// The workers as those who can each compute a whole product: one by one, or all shards together.
@@ -111,6 +133,9 @@ struct SealedModel {
         return try Decoder(checkpoint, format: .int8, pool: pool) { progress.show($0) }
     }
 
+    /// Where products of pads come from, and why those that cannot be reached now cannot.
+    typealias Sources = [(source: any PadSource, failure: LinkError?)]
+
     /// Where products of pads come from.
     ///
     /// - Parameters:
@@ -118,24 +143,42 @@ struct SealedModel {
     ///   - tls: For peers over TCP.
     ///   - owners: Refuses a peer that is a main worker.
     ///   - workers: The main workers' addresses.
-    /// - Returns: At least one.
-    /// - Throws: When a peer cannot be reached, or is a main worker.
+    /// - Returns: At least one that can be asked.
+    /// - Throws: An error that names the peer, when it cannot be a peer, or when no source can be asked.
     func sources(
         _ flags: PadFlags, _ tls: TLSFlags, _ owners: OwnerSeparation = OwnerSeparation(),
         not workers: [ModelOptions.WorkerPlace] = []
-    ) throws -> [any PadSource] {
-        try flags.places.map { place in
+    ) throws -> Sources {
+        let sources = try flags.places.map { place -> (source: any PadSource, failure: LinkError?) in
             switch place {
-            case .direct: return DirectPads(try weights(pool))
+            case .direct: return (DirectPads(try weights(pool)), nil)
             case .peer(let address):
                 guard !workers.contains(address) else {
                     throw ValidationError(
                         "'--pads peer:\(address.name)' is a main worker: the two together could read everything."
                     )
                 }
-                let link = try WorkerAccess.connect(address, .peer, tls, checkpoint, owners)
-                return PeerPads(link, name: PeerPads.name(of: address.name)) { link.remoteEnd?.key }
+                let link = try WorkerAccess.makeLink(to: address, .peer, tls, checkpoint, owners)
+                let source = PeerPads(link, name: PeerPads.name(of: address.name)) { link.remoteEnd?.key }
+                do throws(LinkError) { try WorkerAccess.open(link) } catch {
+                    // It may come; who is somebody else, or has another model, stays that.
+                    guard error.isOfLost else { throw error }
+                    return (source, error)
+                }
+                return (source, nil)
             }
         }
+        if sources.allSatisfy({ $0.failure != nil }), let first = sources.first, let failure = first.failure {
+            throw ValidationError(
+                "'--pads peer:\(PeerPads.address(of: first.source.name))': \(failure).")
+        }
+        return sources
+    }
+}
+
+extension LinkError {
+    /// Whether somebody is not there, and may come.
+    fileprivate var isOfLost: Bool {
+        if case .incompatible = self { false } else { true }
     }
 }

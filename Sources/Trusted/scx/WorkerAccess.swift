@@ -68,6 +68,33 @@ struct WorkerAccess {
         _ worker: ModelOptions.WorkerPlace, _ role: OwnerSeparation.Role, _ tls: TLSFlags,
         _ checkpoint: Checkpoint, _ owners: OwnerSeparation
     ) throws -> RemoteLink {
+        let link = try makeLink(to: worker, role, tls, checkpoint, owners)
+        try open(link)
+        return link
+    }
+
+    /// Connects to a worker that is expected to be there.
+    ///
+    /// - Throws: ``LinkError`` that says why it is not.
+    static func open(_ link: RemoteLink) throws(LinkError) {
+        // A worker that is not there when the program starts is a wrong address more often than a late worker.
+        try link.open(within: .seconds(3))
+    }
+
+    /// A way to a worker that others started, not connected yet.
+    ///
+    /// - Parameters:
+    ///   - worker: Where it listens.
+    ///   - role: What it is to do; a peer must be able to multiply whole pads.
+    ///   - tls: For one over TCP.
+    ///   - checkpoint: The model that it serves.
+    ///   - owners: Refuses one that has the other role already, whenever it is connected to.
+    /// - Returns: A link that connects when it is asked to.
+    /// - Throws: `ValidationError` when it is in this process, or an error that names a file of the TLS identity.
+    static func makeLink(
+        to worker: ModelOptions.WorkerPlace, _ role: OwnerSeparation.Role, _ tls: TLSFlags,
+        _ checkpoint: Checkpoint, _ owners: OwnerSeparation
+    ) throws -> RemoteLink {
         let connect: RemoteLink.Connect
         switch worker {
         case .inprocess: throw ValidationError("'inprocess' is no other process.")
@@ -86,12 +113,12 @@ struct WorkerAccess {
                 throw WithoutNetwork.error("a worker at '\(worker.name)'")
             #endif
         }
-        let link = RemoteLink(
+        let name = worker.name
+        return RemoteLink(
             digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow,
-            connect: owners.guarding(role, name: worker.name, connect))
-        // A worker that is not there when the program starts is a wrong address more often than a late worker.
-        try link.open(within: .seconds(3))
-        return link
+            accept: { hello throws(LinkError) in
+                if role == .peer { try PeerPads.check(hello, at: name) }
+            }, connect: owners.guarding(role, name: name, connect))
     }
 
     /// A way to the first worker: what crosses one waits for no other.

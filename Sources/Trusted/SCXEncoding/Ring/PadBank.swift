@@ -236,7 +236,11 @@ package final class PadBank: Sendable {
     }
 
     /// Leaves out a source that failed until it can be reached again.
-    private func lose(_ number: Int, _ error: LinkError) {
+    ///
+    /// - Parameters:
+    ///   - number: Its number.
+    ///   - error: How it failed.
+    package func lose(_ number: Int, _ error: LinkError) {
         let source = sources[number]
         switch error {
         case .malformedFrame, .incompatible, .timedOut, .disconnected, .unreachable:

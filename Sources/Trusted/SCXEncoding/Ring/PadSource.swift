@@ -133,6 +133,25 @@ package final class PeerPads: PadSource {
 
     package func connect() throws(LinkError) { try link.connect() }
 
+    /// Refuses a worker that cannot multiply whole pads.
+    ///
+    /// - Parameters:
+    ///   - hello: What it says of itself.
+    ///   - address: Its address, as people give it.
+    /// - Throws: ``LinkError/incompatible(_:)``: its weights are not int8, or it holds a shard.
+    package static func check(_ hello: Hello, at address: String) throws(LinkError) {
+        guard hello.ring else {
+            throw .incompatible(
+                "'--pads peer:\(address)' has \(hello.weights) weights, and pads need a worker with "
+                    + "'--weights int8'")
+        }
+        guard hello.shard == .whole else {
+            throw .incompatible(
+                "'--pads peer:\(address)' has shard \(hello.shard.index + 1) of \(hello.shard.count), and pads need "
+                    + "a worker of the whole model")
+        }
+    }
+
     /// What the peer at an address is called.
     package static func name(of address: String) -> String { "\(prefix)\(address)" }
 

@@ -19,7 +19,10 @@ package final class RemoteLink: WorkerLink {
     /// Makes a connection, or throws why there is none now.
     package typealias Connect = @Sendable (_ deadline: Deadline) throws(LinkError) -> any ByteStream
 
-    /// How long to wait for the worker.
+    /// Refuses a worker by what it says of itself.
+    package typealias Acceptance = @Sendable (_ hello: Hello) throws(LinkError) -> Void
+
+    /// How long to wait.
     package struct Patience: Sendable {
         /// How long to try to connect, over all attempts.
         package var connect = Duration.seconds(30)
@@ -69,6 +72,7 @@ package final class RemoteLink: WorkerLink {
     }
 
     private let makeConnection: Connect
+    private let accept: Acceptance
     private let digest: String
     private let widestRow: Int
     private let patience: Patience
@@ -85,11 +89,14 @@ package final class RemoteLink: WorkerLink {
     ///   - digest: The model's digest, which must equal the worker's.
     ///   - widestRow: Elements of the longest row that an answer can have.
     ///   - patience: How long to wait.
+    ///   - accept: Asked at each connection; throws ``LinkError/incompatible(_:)``.
     ///   - connect: Makes a connection.
     package init(
-        digest: String, widestRow: Int, patience: Patience = .init(), connect: @escaping Connect
+        digest: String, widestRow: Int, patience: Patience = .init(),
+        accept: @escaping Acceptance = { _ in }, connect: @escaping Connect
     ) {
         makeConnection = connect
+        self.accept = accept
         self.digest = digest
         self.widestRow = widestRow
         self.patience = patience
@@ -259,6 +266,7 @@ package final class RemoteLink: WorkerLink {
                 head throws(LinkError) in try link.begin(head)
             }
             hello = try link.receiveHello(reply)
+            try accept(hello)
         } catch {
             bytes.close()
             throw error

@@ -7,8 +7,9 @@ package enum RowCounts: Equatable, Sendable {
     /// To the next multiple.
     case multiples(of: Int)
 
-    /// The rounded number of rows.
-    ///
+    /// The fewest rows that a request has.
+    package var fewestRows: Int { padded(1) }
+
     /// - Precondition: `rows` is positive.
     func padded(_ rows: Int) -> Int {
         switch self {
