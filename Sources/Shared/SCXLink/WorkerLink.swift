@@ -17,6 +17,15 @@ public protocol WorkerLink: Sendable {
     /// Waits for the answer to a request that was sent.
     func receive(_ sent: SentRequest) throws(LinkError) -> Answer
 
+    /// Waits for the answer to a request, and gives up when no part of it has come after a time.
+    ///
+    /// - Parameters:
+    ///   - sent: The request.
+    ///   - limit: How long to wait, where the link can measure that; the link's own limit counts too.
+    /// - Returns: The answer.
+    /// - Throws: ``LinkError/timedOut(_:)`` when it took longer.
+    func receive(_ sent: SentRequest, within limit: Duration) throws(LinkError) -> Answer
+
     /// Makes sure that there is a connection, for links that have one; may wait for the worker.
     func connect() throws(LinkError)
 
@@ -29,6 +38,10 @@ public protocol WorkerLink: Sendable {
 
 extension WorkerLink {
     public func connect() throws(LinkError) {}
+
+    public func receive(_ sent: SentRequest, within limit: Duration) throws(LinkError) -> Answer {
+        try receive(sent)
+    }
 }
 
 /// A request that was sent and whose answer has not been received.

@@ -4,11 +4,11 @@ import Synchronization
 
 /// Which of several workers or sources of pads can be asked now, and the attempts to reach lost ones again.
 ///
-/// One that is lost is connected to again on a thread of its own, so that nobody waits for it while another can be asked.
-/// When all are lost, ``usable(besides:)`` waits for as long as the first attempt to bring one of them back lasts. After that
-/// callers are told at once that there is none, until one is back.
+/// One that is lost is connected to again on a thread of its own, so that nobody waits for it while another can be
+/// asked. When all are lost, ``usable(besides:)`` waits until the first attempt to reach one of them again is over.
+/// After that it returns at once, with none, until one can be reached again.
 ///
-/// Times are those of a clock that nobody sets.
+/// All times are those of a clock that nobody can set.
 package final class Availability: @unchecked Sendable {
     private enum Condition {
         case ready
@@ -23,22 +23,24 @@ package final class Availability: @unchecked Sendable {
     // This lock guards everything below.
     private let lock = NSCondition()
     private var conditions: [Condition]
-    /// Until when one is barred, whatever its condition.
+    /// Until when each is excluded, whatever its condition.
     private var barred: [ContinuousClock.Instant?]
-    /// How often one was suspended or barred.
+    /// How often each was suspended or excluded.
     private var suspensions: [Int]
     private var isClosed = false
     private let now: @Sendable () -> ContinuousClock.Instant
 
-    /// How long one is suspended or barred at first; doubled each time, up to 5 minutes.
+    /// How long the first suspension or exclusion lasts; each further one is twice as long, up to 5 minutes.
     private static let firstSuspension = Duration.seconds(2)
     private static let longestSuspension = Duration.seconds(300)
-    /// Pause after an attempt to bring one back; doubled each time.
+    /// Pauses between attempts to connect again; each is twice the last.
     private static let pauses = (first: Duration.milliseconds(500), longest: Duration.seconds(60))
 
+    /// Makes a list of which all are ready.
+    ///
     /// - Parameters:
-    ///   - count: Of those that can be asked; all are ready.
-    ///   - now: Tells the time.
+    ///   - count: How many there are.
+    ///   - now: Returns the time, by which suspensions and exclusions end.
     package init(
         count: Int, now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now }
     ) {
@@ -67,7 +69,7 @@ package final class Availability: @unchecked Sendable {
         barred[index].map { $0 > now } ?? false
     }
 
-    /// Those that are barred now.
+    /// Those that are excluded now.
     package var barredNow: [Int] {
         lock.withLock {
             let now = now()
@@ -75,10 +77,11 @@ package final class Availability: @unchecked Sendable {
         }
     }
 
-    /// Those that are to be asked: all that are ready; else the suspended one that is ready next; else it waits.
+    /// Those to ask: all that are ready; if none is, the suspended one whose suspension ends first; if all are lost,
+    /// it waits.
     ///
-    /// - Parameter excluded: Are not asked, whatever their condition.
-    /// - Returns: None when all are barred, or lost and the first attempts to bring them back have failed.
+    /// - Parameter excluded: Those that must not be asked, whatever their state.
+    /// - Returns: Empty when all are barred, or are lost and the first attempts to reach them again have failed.
     package func usable(besides excluded: Set<Int> = []) -> [Int] {
         lock.withLock {
             while !isClosed {
@@ -103,10 +106,10 @@ package final class Availability: @unchecked Sendable {
         }
     }
 
-    /// Asks one no more while others can be asked, for a while that grows each time.
+    /// Suspends one for a time that grows with each suspension: it is asked only when no other can be.
     ///
     /// - Parameter index: Its number.
-    /// - Returns: How long; nil when it was suspended or lost before, which stays as it is.
+    /// - Returns: How long it is suspended; nil when it is suspended or lost already, which does not change.
     package func suspend(_ index: Int) -> Duration? {
         lock.withLock {
             let now = now()
@@ -121,10 +124,11 @@ package final class Availability: @unchecked Sendable {
         }
     }
 
-    /// Asks one no more, whoever else is there, for a while that grows each time; also when it is connected to again.
+    /// Excludes one for a time that grows each time: it is not asked even when no other can be, nor after it was
+    /// connected to again.
     ///
     /// - Parameter index: Its number.
-    /// - Returns: How long; nil when it was barred before, which stays as it is.
+    /// - Returns: How long; nil when it is excluded already, which does not change.
     package func bar(_ index: Int) -> Duration? {
         lock.withLock {
             let now = now()
@@ -140,7 +144,7 @@ package final class Availability: @unchecked Sendable {
         return min(Self.firstSuspension * (1 << min(suspensions[index], 8)), Self.longestSuspension)
     }
 
-    /// Asks one no more until it was brought back.
+    /// Marks one as lost until it can be reached again.
     ///
     /// - Parameters:
     ///   - index: Its number.
@@ -160,14 +164,15 @@ package final class Availability: @unchecked Sendable {
         return true
     }
 
-    /// Asks one no more until it can be connected to again, and tells so.
+    /// Marks one as lost until it can be connected to again, and warns about it.
     ///
     /// - Parameters:
     ///   - index: Its number.
-    ///   - name: What people call it.
+    ///   - name: Its name in warnings.
     ///   - error: Why it is lost.
-    ///   - warn: Told once that it is left out, once why it cannot be used any more, and once that it is back.
-    ///   - connect: Called on another thread until it succeeds.
+    ///   - warn: Called with one line when it is left out, one when it turns out that it cannot be used any more, and
+    ///     one when it is back.
+    ///   - connect: Called on another thread, with growing pauses, until it does not throw.
     package func lose(
         _ index: Int, named name: String, _ error: LinkError, warn: @escaping @Sendable (String) -> Void,
         connect: @escaping @Sendable () throws(LinkError) -> Void
@@ -175,7 +180,7 @@ package final class Availability: @unchecked Sendable {
         let told = Mutex("\(error)")
         let isNew = lose(index) {
             do throws(LinkError) { try connect() } catch {
-                // What is merely gone comes back by itself; another model or owner stays until somebody changes it.
+                // A worker that is only gone comes back by itself; one of another model or role does not.
                 if case .incompatible = error {
                     let reason = "\(error)"
                     let isNews = told.withLock { told in

@@ -1,4 +1,5 @@
 import Foundation
+import SCXEncoding
 import SCXEngine
 import SCXInference
 import SCXLink
@@ -114,6 +115,102 @@ struct RemoteLinkTests {
             Issue.record("another model was taken")
         } catch {
             guard case .incompatible = error else { throw error }
+        }
+    }
+
+    @Test("what a worker says of itself is looked at whenever it is connected to")
+    func accepted() throws {
+        let model = try TinyModel("qwen2")
+        let server = model.server()
+        let count = Mutex(0)
+        let streams = Mutex<[PipeStream]>([])
+        let link = RemoteLink(
+            digest: model.checkpoint.digest(), widestRow: model.checkpoint.configuration.widestRow,
+            accept: { hello throws(LinkError) in
+                let isFirst = count.withLock { count in
+                    count += 1
+                    return count == 1
+                }
+                // The worker has float weights: no peer.
+                if !isFirst { try PeerPads.check(hello, at: "unix:peer") }
+            },
+            connect: { _ in
+                let (client, worker) = PipeStream.pair(onWrite: { _, _ in })
+                streams.withLock { $0.append(client) }
+                Thread.detachNewThread { server.serve(worker) }
+                return client
+            })
+        _ = try link.exchange(Request(.stats))
+        streams.withLock { $0[0] }.close()
+        // The first meets the end of the connection, or already the refusal.
+        var error: LinkError?
+        for _ in 0..<2 {
+            do throws(LinkError) { _ = try link.exchange(Request(.stats)) } catch let found { error = found }
+        }
+        guard case .incompatible(let reason) = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(
+            reason == "'--pads peer:unix:peer' has f32 weights, and pads need a worker with '--weights int8'")
+    }
+
+    /// A stream whose other end falls silent when it is told to; it says how long was waited.
+    private final class SilentStream: ByteStream {
+        private let inner: any ByteStream
+        private let waited = Mutex<[Duration]?>(nil)
+        init(_ inner: any ByteStream) { self.inner = inner }
+
+        /// How long was waited since ``fallSilent()``.
+        var waits: [Duration] { waited.withLock { $0 ?? [] } }
+        func fallSilent() { waited.withLock { $0 = [] } }
+
+        @unsafe func read(
+            _ buffer: UnsafeMutableRawBufferPointer, before deadline: Deadline
+        ) throws(LinkError) {
+            let isSilent = waited.withLock { waits in
+                guard waits != nil else { return false }
+                waits?.append(deadline.remaining ?? .seconds(1e9))
+                return true
+            }
+            if isSilent { throw .timedOut("silent") }
+            try unsafe inner.read(buffer, before: deadline)
+        }
+
+        @unsafe func write(_ buffer: UnsafeRawBufferPointer, before deadline: Deadline) throws(LinkError) {
+            try unsafe inner.write(buffer, before: deadline)
+        }
+
+        func close() { inner.close() }
+    }
+
+    @Test("an answer is waited for no longer than is allowed, by who asks and by the link's patience")
+    func limits() throws {
+        let model = try TinyModel("qwen2")
+        let server = model.server()
+        for (limit, longest) in [(12, 12), (1_000, 300), (nil, 300)] as [(Int?, Int)] {
+            let (client, worker) = PipeStream.pair(onWrite: { _, _ in })
+            Thread.detachNewThread { server.serve(worker) }
+            let stream = SilentStream(client)
+            let link = RemoteLink(
+                digest: model.checkpoint.digest(), widestRow: model.checkpoint.configuration.widestRow
+            ) { _ in stream }
+            try link.open()
+            stream.fallSilent()
+            let sent = try link.send(Request(.stats))
+            let error = #expect(throws: LinkError.self) {
+                if let limit {
+                    _ = try link.receive(sent, within: .seconds(limit))
+                } else {
+                    _ = try link.receive(sent)
+                }
+            }
+            guard case .timedOut = error else {
+                Issue.record("\(String(describing: error))")
+                continue
+            }
+            #expect(stream.waits.count == 1 && stream.waits.allSatisfy { $0 <= .seconds(longest) })
+            link.close()
         }
     }
 

@@ -55,6 +55,43 @@ final class AbsentLink: WorkerLink {
     func comeBack(_ isBack: Bool) { state.withLock { $0.isBack = isBack } }
 }
 
+/// A worker that takes requests and answers none, for as long as somebody waits, from a given one on.
+final class HangingLink: WorkerLink {
+    private let inner: any WorkerLink
+    private let hanging: Int
+    private let count = Mutex(0)
+    private let limits = Mutex<[Duration]>([])
+
+    /// - Parameters:
+    ///   - inner: Answers before.
+    ///   - hanging: The first request that is not answered any more, counted from 1.
+    init(_ inner: any WorkerLink, hanging: Int) { (self.inner, self.hanging) = (inner, hanging) }
+
+    var traffic: Traffic { inner.traffic }
+    /// How long was waited for answers.
+    var waited: [Duration] { limits.withLock { $0 } }
+
+    func exchange(_ request: Request) throws(LinkError) -> Answer { try inner.exchange(request) }
+
+    func receive(_ sent: SentRequest) throws(LinkError) -> Answer {
+        Issue.record("it is waited for without a limit")
+        throw .timedOut("it hangs")
+    }
+
+    func receive(_ sent: SentRequest, within limit: Duration) throws(LinkError) -> Answer {
+        limits.withLock { $0.append(limit) }
+        let number = count.withLock { count in
+            count += 1
+            return count
+        }
+        guard number < hanging else { throw .timedOut("it hangs") }
+        return try sent.answer()
+    }
+
+    /// It takes no new connection either.
+    func connect() throws(LinkError) { throw .unreachable("it hangs") }
+}
+
 @Suite("profile sealed: workers and peers that are away for a while", .timeLimit(.minutes(10)))
 struct SealedOutageTests {
     private let fixture: SealedFixture
@@ -94,6 +131,30 @@ struct SealedOutageTests {
         lines.wait(for: "worker 0 is back")
         while absent.count == asked { #expect(try engine.logits(of: prompt) == expected) }
         #expect(counts.values.computedHere == 0 && counts.values.refused == 0)
+    }
+
+    @Test("one that hangs is given a multiple of what is expected, and then left out", arguments: [1, 4])
+    func hanging(number: Int) throws {
+        let lines = Lines()
+        let (worker, peer) = (
+            HangingLink(fixture.worker, hanging: number), HangingLink(fixture.worker, hanging: number)
+        )
+        let counts = SealedCounts()
+        let engine = fixture.engine(
+            fixture.sealed(
+                [worker, fixture.worker],
+                sources: [PeerPads(peer, name: "peer"), DirectPads(fixture.weights)], counts: counts
+            ) { lines.add($0) })
+        for _ in 0..<2 { #expect(try engine.logits(of: prompt) == expected) }
+        for (link, name) in [(worker, "worker 0"), (peer, "peer")] {
+            #expect(link.waited.count == number)
+            #expect(link.waited.allSatisfy { $0 >= .seconds(10) && $0 <= .seconds(300) })
+            #expect(
+                lines.all.filter {
+                    $0 == "\(name) is left out until it is back: the peer is silent: it hangs"
+                }.count == 1)
+        }
+        #expect(counts.values.refused == 0 && counts.values.computedHere == 0)
     }
 
     @Test("without another the step waits for a worker that comes back, and computes here when it does not")

@@ -62,7 +62,7 @@ package final class PadBank: Sendable {
         var makers: [PadMaker]
         /// Makers that gave a wrong product, which are not asked any more.
         var distrusted: Set<Int> = []
-        /// Makers whose stored pads must not be used, and of whom that was told.
+        /// Makers whose stored pads must not be used, and for which a warning was given.
         var refused: Set<PadMaker> = []
 
         /// Throws away the batches of a maker.
@@ -88,14 +88,14 @@ package final class PadBank: Sendable {
     /// Makes a bank without pads.
     ///
     /// - Parameters:
-    ///   - sites: Of the model, in the order of a forward pass.
-    ///   - sources: Where products come from: the first that gives them.
-    ///   - store: Asked before the sources.
-    ///   - limits: How much is prepared.
-    ///   - now: Tells the time, by which sources are left out.
-    ///   - warn: Told when a source is left out, and when one that was lost is back.
-    ///   - refusal: Why stored pads of a maker must not be used, as those of a main worker, who would have both the pads and
-    ///     the padded rows; nil when they may be.
+    ///   - sites: The model's sites, in the order of a forward pass.
+    ///   - sources: Who computes products; they are asked in this order, and the first answer is taken.
+    ///   - store: Pads on disk, which are used before the sources are asked.
+    ///   - limits: How many pads are prepared.
+    ///   - now: Returns the time, by which sources are asked again.
+    ///   - warn: Called with a line when a source is left out, and when one that was lost is back.
+    ///   - refusal: Returns why stored pads of a maker must not be used, for instance because it is a main worker, which
+    ///     would know both the pads and the padded rows; nil when they may be used.
     package init(
         sites: [RingSite], sources: [any PadSource], store: PadStore? = nil, limits: Limits = .init(),
         now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now },
@@ -217,7 +217,7 @@ package final class PadBank: Sendable {
             products: pads.products)
     }
 
-    /// Whether stored pads of a maker must not be used, of which is told once.
+    /// Whether stored pads of a maker must not be used; warns about each maker once.
     private func isRefused(_ maker: PadMaker) -> Bool {
         guard let reason = refusal(maker) else { return false }
         if state.withLock({ $0.refused.insert(maker).inserted }) {
@@ -276,10 +276,10 @@ package final class PadBank: Sendable {
         if let name { warn("\(name) gave a wrong product of pads and is asked no more") }
     }
 
-    /// Throws away what a maker prepared who may have given a wrong product, and leaves it out for a while, where others can
-    /// be asked.
+    /// Throws away what a maker prepared that may have given a wrong product, and leaves it out for a while if other
+    /// sources can be asked.
     ///
-    /// Nothing happens to products of this side's own.
+    /// Products that this side computed itself stay.
     ///
     /// - Parameter source: Its number.
     package func suspect(source: Int) {
@@ -296,7 +296,7 @@ package final class PadBank: Sendable {
         warn("\(name) is left out for \(pause / .seconds(1)) s: it may have given a wrong product of pads")
     }
 
-    /// Loads or prepares the next batch in the background: of the site that has the fewest rows.
+    /// Loads or prepares, in the background, the next batch of the site that has the fewest rows.
     ///
     /// - Returns: False when nothing has to be prepared now.
     package func prepareNext() throws(LinkError) -> Bool {

@@ -1,5 +1,6 @@
 package import SCXInference
 package import SCXLink
+import Synchronization
 
 /// Computes the products of pads with the weights.
 package protocol PadSource: Sendable {
@@ -114,6 +115,7 @@ package final class PeerPads: PadSource {
     private let link: any WorkerLink
     package let name: String
     private let findKey: @Sendable () -> [UInt8]?
+    private let times = Mutex(AnswerTimes())
 
     /// Makes a source of a link to a peer.
     ///
@@ -136,9 +138,9 @@ package final class PeerPads: PadSource {
     /// Refuses a worker that cannot multiply whole pads.
     ///
     /// - Parameters:
-    ///   - hello: What it says of itself.
-    ///   - address: Its address, as people give it.
-    /// - Throws: ``LinkError/incompatible(_:)``: its weights are not int8, or it holds a shard.
+    ///   - hello: What the worker says of itself.
+    ///   - address: Its address, as the user gave it.
+    /// - Throws: ``LinkError/incompatible(_:)`` when its weights are not int8, or when it holds a shard.
     package static func check(_ hello: Hello, at address: String) throws(LinkError) {
         guard hello.ring else {
             throw .incompatible(
@@ -152,10 +154,10 @@ package final class PeerPads: PadSource {
         }
     }
 
-    /// What the peer at an address is called.
+    /// The name of the peer at an address.
     package static func name(of address: String) -> String { "\(prefix)\(address)" }
 
-    /// The address of a peer that is called so.
+    /// The address of the peer with a name.
     package static func address(of name: String) -> String {
         name.hasPrefix(prefix) ? String(name.dropFirst(prefix.count)) : name
     }
@@ -168,8 +170,12 @@ package final class PeerPads: PadSource {
         _ site: RingSite, seed: PadSeed, rows: Int
     ) throws(LinkError) -> SecretBuffer<UInt32> {
         let (layer, name) = site.site.named
-        let answer = try link.exchange(
+        let work = Double(rows) * Double(site.inputs) * Double(site.outputs)
+        let start = ContinuousClock.now
+        let sent = try link.send(
             Request(.padProducts(layer: layer, site: name, seed: seed, first: 0, rows: rows)))
+        let answer = try link.receive(sent, within: times.withLock { $0.limit(work: work) })
+        times.withLock { $0.add(work: work, took: .now - start) }
         guard case .ring(let tensor) = answer, tensor.rows == rows, tensor.channels == site.outputs else {
             throw .unexpectedAnswer("products of another shape")
         }

@@ -80,13 +80,13 @@ package final class OwnerSeparation: Sendable {
         }
     }
 
-    /// Decides whether pads that somebody multiplied in an earlier run may be used beside the main workers of this one.
+    /// Decides whether pads that a peer multiplied in an earlier run may be used with the main workers of this one.
     ///
-    /// A maker's key that is accepted counts as a peer's from then on: a main worker that shows it later is refused. One
-    /// without a key can be anybody who listens anywhere now, so its pads are used beside this program's own workers only.
+    /// When they may, the peer's key counts as seen: a main worker that shows it later is refused. A peer without a key
+    /// cannot be recognised at another address. Its pads are therefore used with this program's own workers only.
     ///
     /// - Parameters:
-    ///   - name: The maker's address, as people gave it.
+    ///   - name: The peer's address, as the user gave it.
     ///   - key: SHA-256 of the public key that it proved to hold; nil for none.
     ///   - workers: The addresses of the main workers that this program did not start.
     /// - Returns: Why its pads must not be used; nil when they may be.

@@ -22,7 +22,7 @@ package final class RemoteLink: WorkerLink {
     /// Refuses a worker by what it says of itself.
     package typealias Acceptance = @Sendable (_ hello: Hello) throws(LinkError) -> Void
 
-    /// How long to wait.
+    /// How long to wait for the worker.
     package struct Patience: Sendable {
         /// How long to try to connect, over all attempts.
         package var connect = Duration.seconds(30)
@@ -145,7 +145,7 @@ package final class RemoteLink: WorkerLink {
                     + "(scx-worker --max-tensor)")
         }
         return try withConnection { connection throws(LinkError) in
-            while !connection.link.hasRoom { try receiveNext(&connection) }
+            while !connection.link.hasRoom { try receiveNext(&connection, within: patience.answer) }
             let message = try connection.link.ask(request)
             let sent = SentRequest(number: message.head.number, connection: connection.number)
             connection.sent[message.head.number] = Asked(request: request, interest: sent.interest)
@@ -179,6 +179,10 @@ package final class RemoteLink: WorkerLink {
     }
 
     package func receive(_ sent: SentRequest) throws(LinkError) -> Answer {
+        try receive(sent, within: patience.answer)
+    }
+
+    package func receive(_ sent: SentRequest, within limit: Duration) throws(LinkError) -> Answer {
         guard let waiting = sent.waiting else { return try sent.answer() }
         // `sent` must exist until here, since an answer for which nobody waits is dropped.
         defer { withExtendedLifetime(sent) {} }
@@ -191,7 +195,9 @@ package final class RemoteLink: WorkerLink {
                 "RemoteLink: the answer was received before")
             state.connection = nil
             do throws(LinkError) {
-                while connection.answers[waiting.number] == nil { try receiveNext(&connection) }
+                while connection.answers[waiting.number] == nil {
+                    try receiveNext(&connection, within: limit)
+                }
             } catch {
                 connection.stream.bytes.close()
                 throw error
@@ -206,9 +212,9 @@ package final class RemoteLink: WorkerLink {
     /// Reads one answer, to whichever request it is; a refusal by the worker is an answer, too.
     ///
     /// - Throws: The error that ends the connection.
-    private func receiveNext(_ connection: inout Connection) throws(LinkError) {
+    private func receiveNext(_ connection: inout Connection, within limit: Duration) throws(LinkError) {
         var link = connection.link
-        let reply = try connection.stream.receive(before: Deadline(after: patience.answer)) {
+        let reply = try connection.stream.receive(before: Deadline(after: min(limit, patience.answer))) {
             head throws(LinkError) in try link.begin(head)
         }
         let number = reply.head.number

@@ -85,5 +85,9 @@ package final class TappedLink: WorkerLink {
 
     package func receive(_ sent: SentRequest) throws(LinkError) -> Answer { try inner.receive(sent) }
 
+    package func receive(_ sent: SentRequest, within limit: Duration) throws(LinkError) -> Answer {
+        try inner.receive(sent, within: limit)
+    }
+
     package func connect() throws(LinkError) { try inner.connect() }
 }

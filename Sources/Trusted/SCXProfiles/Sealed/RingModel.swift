@@ -66,9 +66,9 @@ package final class RingModel: Sendable {
     enum Verdict {
         /// The worker's answer is right, so the product of the pad is wrong.
         case answerIsRight
-        /// At a column, the first of those that are.
+        /// The worker's answer is wrong, at this column first.
         case answerIsWrong(column: Int)
-        /// The weights cannot be read here.
+        /// It is not known, because the weights cannot be read here.
         case unknown
     }
 

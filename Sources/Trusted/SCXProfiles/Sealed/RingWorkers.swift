@@ -15,8 +15,9 @@ package final class RingWorkers {
         let name: String
         /// The member's links, in the order of their shards.
         let links: [any WorkerLink]
+        var times = AnswerTimes()
         /// Measured speed in multiply-adds a second; nil before the first product.
-        var speed: Double?
+        var speed: Double? { times.speed }
     }
 
     /// Rows that were sent.
@@ -41,8 +42,8 @@ package final class RingWorkers {
     ///
     /// - Parameters:
     ///   - links: For each member its name and its links, in the order of their shards.
-    ///   - now: Tells the time, by which workers that lied are left out.
-    ///   - warn: Told, once each time, when a worker is left out, and when one that was lost is back.
+    ///   - now: Returns the time, by which workers that lied are asked again.
+    ///   - warn: Called with a line each time that a worker is left out, and when one that was lost is back.
     package init(
         _ links: [(name: String, links: [any WorkerLink])],
         now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now },
@@ -120,18 +121,17 @@ package final class RingWorkers {
 
     private func receive(_ part: Part, _ site: RingSite) throws(LinkError) -> RingTensor {
         let links = members[part.member].links
+        let work = Double(part.rows.count) * Double(site.inputs) * Double(site.outputs)
+        let limit = members[part.member].times.limit(work: work)
         var columns: [RingTensor] = []
         for (index, (link, request)) in zip(links, part.requests).enumerated() {
             let outputs = Shard(index: index, of: links.count)?.range(of: site.outputs).count ?? 0
-            guard case .ring(let tensor) = try link.receive(request), tensor.rows == part.rows.count,
-                tensor.channels == outputs
+            guard case .ring(let tensor) = try link.receive(request, within: limit),
+                tensor.rows == part.rows.count, tensor.channels == outputs
             else { throw .unexpectedAnswer("expected \(part.rows.count) rows of \(outputs) channels") }
             columns.append(tensor)
         }
-        let seconds = (ContinuousClock.now - part.start) / .seconds(1)
-        let work = Double(part.rows.count) * Double(site.inputs) * Double(site.outputs)
-        let speed = work / max(seconds, 1e-6)
-        members[part.member].speed = members[part.member].speed.map { 0.8 * $0 + 0.2 * speed } ?? speed
+        members[part.member].times.add(work: work, took: .now - part.start)
         guard columns.count > 1 else { return columns[0] }
         var values: [UInt32] = []
         values.reserveCapacity(part.rows.count * site.outputs)

@@ -10,6 +10,8 @@ package enum RowCounts: Equatable, Sendable {
     /// The fewest rows that a request has.
     package var fewestRows: Int { padded(1) }
 
+    /// The rounded number of rows.
+    ///
     /// - Precondition: `rows` is positive.
     func padded(_ rows: Int) -> Int {
         switch self {
