@@ -211,7 +211,7 @@ package final class Availability: @unchecked Sendable {
             while ContinuousClock.now < end, !lock.withLock({ isClosed }) {
                 Thread.sleep(forTimeInterval: 0.05)
             }
-            pause = min(2 * pause, Self.pauses.longest)
+            pause = min(pause * 2, Self.pauses.longest)
         }
     }
 
