@@ -116,6 +116,7 @@ struct WorkerAccess {
         let name = worker.name
         return RemoteLink(
             digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow,
+            patience: role == .peer ? .peer : .init(),
             accept: { hello throws(LinkError) in
                 if role == .peer { try PeerPads.check(hello, at: name) }
             }, connect: owners.guarding(role, name: name, connect))

@@ -40,6 +40,13 @@ package final class RemoteLink: WorkerLink {
             patience.pause = .milliseconds(50)
             return patience
         }
+
+        /// For a peer that multiplies pads: another source can be asked sooner than it can be waited for.
+        package static var peer: Patience {
+            var patience = Patience()
+            patience.connect = .seconds(3)
+            return patience
+        }
     }
 
     private struct Connection {
