@@ -32,11 +32,13 @@ struct PeerCommandTests {
     }
 
     /// A running `scx-worker` of the bundled model on a socket of its own.
-    private func start() throws -> (process: WorkerProcess, link: RemoteLink) {
+    private func start(
+        weights: String = "int8", more: [String] = []
+    ) throws -> (process: WorkerProcess, link: RemoteLink) {
         let checkpoint = try Checkpoint(directory: LeakTests.bundled)
         let process = try WorkerProcess(
             program: WorkerProcessTests.worker,
-            arguments: ["--model", LeakTests.bundled, "--weights", "int8", "--threads", "1"])
+            arguments: ["--model", LeakTests.bundled, "--weights", weights, "--threads", "1"] + more)
         let link = RemoteLink(to: process, checkpoint)
         try link.open()
         return (process, link)
@@ -81,6 +83,36 @@ struct PeerCommandTests {
         let alone = try scx(question + ["--bank", bank])
         #expect(try tokens(alone) == expected && alone.errorLines.isEmpty, "\(alone.error)")
         #expect((try JSON(parsing: alone.output)["pads"]?["peer"]?.int ?? 0) > 0)
+    }
+
+    @Test("a peer without int8 weights, a peer that is not there, and too many rows are told at the start")
+    func refusals() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let floats = try start(weights: "bf16")
+        let part = try start(more: ["--shard", "1/2"])
+        let small = try start(more: ["--max-tensor", "1"])
+        defer { for one in [floats, part, small] { one.link.close() } }
+        for (peer, reason) in [(floats, "has bf16 weights"), (part, "has shard 1 of 2")] {
+            let address = "peer:unix:\(peer.process.socket)"
+            let result = try scx(question + ["--pads", address, "--pads", "direct"])
+            #expect(line(result).contains("'--pads \(address)' \(reason)"))
+        }
+        let worker = ["--worker", "unix:\(small.process.socket)"]
+        let rows = try scx(question + worker + ["--pad-rows", "4096"])
+        #expect(
+            rows.status != 0 && rows.error.contains("'--pad-rows' sends 4096 rows at least"), "\(rows.error)")
+        let expected = try tokens(scx(question + ["--profile", "fixed-point"]))
+        #expect(try tokens(scx(question + worker + ["--pad-rows", "2"])) == expected)
+
+        let missing = "peer:unix:\(folder)/none"
+        let none = try scx(question + ["--pads", missing])
+        #expect(none.status != 0 && none.error.contains("'--pads \(missing)'"), "\(none.error)")
+        let other = try scx(question + ["--pads", missing, "--pads", "direct"])
+        #expect(try tokens(other) == expected)
+        #expect(
+            other.errorLines.filter {
+                $0.contains("peer unix:\(folder)/none is left out until it is back: ")
+            }.count == 1 && other.errorLines.count == 1, "\(other.error)")
     }
 
     @Test("over TLS the key counts, and on one machine the process behind it")
