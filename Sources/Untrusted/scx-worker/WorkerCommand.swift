@@ -93,7 +93,7 @@ struct WorkerCommand: ParsableCommand {
     }
 
     func run() throws {
-        if endWithInput { Self.endWithInput() }
+        if endWithInput { Self.endWithInput(listen) }
         guard let format = WeightFormat(rawValue: weights) else { return }
         let checkpoint = try Checkpoint(directory: model)
         let identity: TLSIdentity? = try tlsIdentity()
@@ -131,9 +131,19 @@ struct WorkerCommand: ParsableCommand {
     }
 
     /// Ends this process when standard input ends, which happens when the process that holds its other end has ended.
-    private static func endWithInput() {
+    ///
+    /// That process may have had no time to remove the socket, so it is removed here, and its directory if that is empty.
+    private static func endWithInput(_ address: ListenAddress) {
         Thread.detachNewThread {
             while !FileHandle.standardInput.availableData.isEmpty {}
+            if case .unix(let path) = address {
+                let files = FileManager.default
+                try? files.removeItem(atPath: path)
+                let directory = URL(filePath: path).deletingLastPathComponent().path
+                if (try? files.contentsOfDirectory(atPath: directory))?.isEmpty == true {
+                    try? files.removeItem(atPath: directory)
+                }
+            }
             Foundation.exit(0)
         }
     }

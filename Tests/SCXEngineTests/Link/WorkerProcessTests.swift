@@ -79,6 +79,40 @@ struct WorkerProcessTests {
         }
     }
 
+    @Test("a worker whose parent is gone removes its socket, and the directory if nothing else is in it")
+    func orphan() throws {
+        let model = try TinyModel("qwen3")
+        for isAlone in [true, false] {
+            let folder = FileManager.default.temporaryDirectory.appending(
+                path: "scx-\(UUID().uuidString)"
+            ).path
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+            defer { try? FileManager.default.removeItem(atPath: folder) }
+            let (socket, other) = ("\(folder)/w.sock", "\(folder)/other")
+            if !isAlone { try Data().write(to: URL(filePath: other)) }
+            let (process, input) = (Process(), Pipe())
+            process.executableURL = URL(filePath: Self.worker)
+            process.arguments = [
+                "--model", model.checkpoint.directory, "--weights", "f32", "--threads", "1", "--listen",
+                "unix:\(socket)", "--end-with-input",
+            ]
+            process.standardInput = input
+            try process.run()
+            let link = RemoteLink(
+                digest: model.checkpoint.digest(), widestRow: model.checkpoint.configuration.widestRow,
+                patience: .ownProcess
+            ) { deadline throws(LinkError) in try SharedMemoryStream.connect(path: socket, before: deadline) }
+            try link.open()
+            // As the end of this process would.
+            try input.fileHandleForWriting.close()
+            process.waitUntilExit()
+            #expect(process.terminationStatus == 0)
+            #expect(!FileManager.default.fileExists(atPath: socket))
+            #expect(FileManager.default.fileExists(atPath: folder) != isAlone)
+            #expect(FileManager.default.fileExists(atPath: other) != isAlone)
+        }
+    }
+
     @Test("the process and its directory are gone when nobody needs them")
     func cleansUp() throws {
         let model = try TinyModel("qwen3")
