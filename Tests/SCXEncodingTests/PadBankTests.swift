@@ -246,7 +246,7 @@ struct PadBankTests {
         let lines = PadFixture.Lines()
         let moment = Mutex(ContinuousClock.now)
         let bank = PadBank(
-            sites: model.sites, sources: peers, now: { moment.withLock { $0 } }, warn: { lines.add($0) })
+            sites: model.sites, sources: peers, warn: { lines.add($0) }, now: { moment.withLock { $0 } })
         for asked in [[1, 0], [1, 1]] {
             try Self.take(bank, 2, site, model.source)
             #expect(peers.map(\.asked) == asked)

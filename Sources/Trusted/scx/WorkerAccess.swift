@@ -117,9 +117,10 @@ struct WorkerAccess {
         return RemoteLink(
             digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow,
             patience: role == .peer ? .peer : .init(),
+            connect: owners.guarding(role, name: name, connect),
             accept: { hello throws(LinkError) in
                 if role == .peer { try PeerPads.check(hello, at: name) }
-            }, connect: owners.guarding(role, name: name, connect))
+            })
     }
 
     /// A way to the first worker: what crosses one waits for no other.

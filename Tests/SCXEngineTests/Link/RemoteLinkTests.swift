@@ -126,6 +126,12 @@ struct RemoteLinkTests {
         let streams = Mutex<[PipeStream]>([])
         let link = RemoteLink(
             digest: model.checkpoint.digest(), widestRow: model.checkpoint.configuration.widestRow,
+            connect: { _ in
+                let (client, worker) = PipeStream.pair(onWrite: { _, _ in })
+                streams.withLock { $0.append(client) }
+                Thread.detachNewThread { server.serve(worker) }
+                return client
+            },
             accept: { hello throws(LinkError) in
                 let isFirst = count.withLock { count in
                     count += 1
@@ -133,12 +139,6 @@ struct RemoteLinkTests {
                 }
                 // The worker has float weights: no peer.
                 if !isFirst { try PeerPads.check(hello, at: "unix:peer") }
-            },
-            connect: { _ in
-                let (client, worker) = PipeStream.pair(onWrite: { _, _ in })
-                streams.withLock { $0.append(client) }
-                Thread.detachNewThread { server.serve(worker) }
-                return client
             })
         _ = try link.exchange(Request(.stats))
         streams.withLock { $0[0] }.close()

@@ -84,9 +84,9 @@ struct SealedLiarTests {
             asked.withLock { $0 = number }
             return answer.values.map { $0 ^ 1 }
         }
-        let workers = RingWorkers([("liar", [liar])], now: { moment.withLock { $0 } }) { line in
-            lines.withLock { $0.append(line) }
-        }
+        let workers = RingWorkers(
+            [("liar", [liar])], warn: { line in lines.withLock { $0.append(line) } },
+            now: { moment.withLock { $0 } })
         let engine = fixture.engine(
             RingForwardPass(
                 sealed: fixture.model, workers: workers,

@@ -92,15 +92,15 @@ package final class PadBank: Sendable {
     ///   - sources: Who computes products; they are asked in this order, and the first answer is taken.
     ///   - store: Pads on disk, which are used before the sources are asked.
     ///   - limits: How many pads are prepared.
-    ///   - now: Returns the time, by which sources are asked again.
     ///   - warn: Called with a line when a source is left out, and when one that was lost is back.
     ///   - refusal: Returns why stored pads of a maker must not be used, for instance because it is a main worker, which
     ///     would know both the pads and the padded rows; nil when they may be used.
+    ///   - now: Returns the time, by which sources are asked again.
     package init(
         sites: [RingSite], sources: [any PadSource], store: PadStore? = nil, limits: Limits = .init(),
-        now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now },
         warn: @escaping @Sendable (String) -> Void = { _ in },
-        refusal: @escaping @Sendable (PadMaker) -> String? = { _ in nil }
+        refusal: @escaping @Sendable (PadMaker) -> String? = { _ in nil },
+        now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now }
     ) {
         precondition(!sources.isEmpty, "PadBank: no source")
         self.sites = sites

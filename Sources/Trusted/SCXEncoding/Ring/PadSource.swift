@@ -175,7 +175,7 @@ package final class PeerPads: PadSource {
         let sent = try link.send(
             Request(.padProducts(layer: layer, site: name, seed: seed, first: 0, rows: rows)))
         let answer = try link.receive(sent, within: times.withLock { $0.limit(work: work) })
-        times.withLock { $0.add(work: work, took: .now - start) }
+        times.withLock { $0.add(work: work, took: ContinuousClock.now - start) }
         guard case .ring(let tensor) = answer, tensor.rows == rows, tensor.channels == site.outputs else {
             throw .unexpectedAnswer("products of another shape")
         }

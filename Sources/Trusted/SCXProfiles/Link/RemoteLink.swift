@@ -96,11 +96,11 @@ package final class RemoteLink: WorkerLink {
     ///   - digest: The model's digest, which must equal the worker's.
     ///   - widestRow: Elements of the longest row that an answer can have.
     ///   - patience: How long to wait.
-    ///   - accept: Asked at each connection; throws ``LinkError/incompatible(_:)``.
     ///   - connect: Makes a connection.
+    ///   - accept: Called at each connection; throws ``LinkError/incompatible(_:)``.
     package init(
         digest: String, widestRow: Int, patience: Patience = .init(),
-        accept: @escaping Acceptance = { _ in }, connect: @escaping Connect
+        connect: @escaping Connect, accept: @escaping Acceptance = { _ in }
     ) {
         makeConnection = connect
         self.accept = accept

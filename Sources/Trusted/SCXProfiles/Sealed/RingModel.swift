@@ -90,7 +90,7 @@ package final class RingModel: Sendable {
         site.renewSketch(weights, random: &random, pool: layers.pool)
         let right = product(row.padded.span, weights)
         let wrong = row.answer.indices.first { row.answer[$0] != right.span[$0] }
-        return wrong.map { .answerIsWrong(column: $0) } ?? .answerIsRight
+        return wrong.map { Verdict.answerIsWrong(column: $0) } ?? .answerIsRight
     }
 
     /// Computes a product on the trusted side, from the checkpoint.

@@ -42,12 +42,12 @@ package final class RingWorkers {
     ///
     /// - Parameters:
     ///   - links: For each member its name and its links, in the order of their shards.
-    ///   - now: Returns the time, by which workers that lied are asked again.
     ///   - warn: Called with a line each time that a worker is left out, and when one that was lost is back.
+    ///   - now: Returns the time, by which workers that lied are asked again.
     package init(
         _ links: [(name: String, links: [any WorkerLink])],
-        now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now },
-        warn: @escaping @Sendable (String) -> Void = { _ in }
+        warn: @escaping @Sendable (String) -> Void = { _ in },
+        now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now }
     ) {
         precondition(!links.isEmpty && links.allSatisfy { !$0.links.isEmpty }, "RingWorkers: no worker")
         members = links.map { Member(name: $0.name, links: $0.links) }
@@ -131,7 +131,7 @@ package final class RingWorkers {
             else { throw .unexpectedAnswer("expected \(part.rows.count) rows of \(outputs) channels") }
             columns.append(tensor)
         }
-        members[part.member].times.add(work: work, took: .now - part.start)
+        members[part.member].times.add(work: work, took: ContinuousClock.now - part.start)
         guard columns.count > 1 else { return columns[0] }
         var values: [UInt32] = []
         values.reserveCapacity(part.rows.count * site.outputs)

@@ -117,7 +117,9 @@ final class SealedProducts: SiteProducts {
             tries += 1
             // Pads are not used up for nobody.
             guard owner.workers.canBeAsked else {
-                (padded, sent, tries) = (nil, nil, SealedProducts.mostTries)
+                padded = nil
+                sent = nil
+                tries = SealedProducts.mostTries
                 return
             }
             do throws(LinkError) {
