@@ -1,7 +1,6 @@
 import Foundation
 import Testing
-
-@testable import scx_lab
+import scx_lab
 
 @Suite("inputs at random")
 struct FuzzTests {
@@ -18,10 +17,11 @@ struct FuzzTests {
     }
 
     /// Those that need no other process for each input.
-    private static let readers = FuzzReader.all.filter { $0 != .yaml && $0 != .http }
+    private static let inProcess: [FuzzReader] = FuzzReader.all.filter { $0 != .yaml && $0 != .http }
 
-    @Test("readers take or refuse their seeds, former findings and what is made of them", arguments: readers)
-    func readers(reader: FuzzReader) throws {
+    @Test(
+        "readers take or refuse their seeds, former findings and what is made of them", arguments: inProcess)
+    func takesOrRefuses(reader: FuzzReader) throws {
         let folder = try Folder()
         let target = try reader.target(checkout: Self.checkout, folder: folder.path)
         #expect(!target.seeds.isEmpty)
@@ -35,8 +35,9 @@ struct FuzzTests {
     }
 
     @Test(
-        "most seeds of a reader are taken, so that inputs made of them reach its depths", arguments: readers)
-    func seeds(reader: FuzzReader) throws {
+        "most seeds of a reader are taken, so that inputs made of them reach its depths", arguments: inProcess
+    )
+    func takesSeeds(reader: FuzzReader) throws {
         let folder = try Folder()
         var target = try reader.target(checkout: Self.checkout, folder: folder.path)
         var taken = 0
@@ -50,7 +51,7 @@ struct FuzzTests {
     }
 
     @Test("a reader that fails is found out, its input kept, and that input makes it fail again")
-    func finding() throws {
+    func findsOut() throws {
         let folder = try Folder()
         let findings = "\(folder.path)/findings"
         let watch = FuzzWatch(
@@ -65,7 +66,7 @@ struct FuzzTests {
     }
 
     @Test("a seed gives the same inputs again, none longer than may be")
-    func mutator() {
+    func mutates() {
         let old = Array("{\"a\": [1, 22, 333]}".utf8)
         func inputs(_ seed: UInt64) -> [[UInt8]] {
             var mutator = Mutator(seed: seed, words: ["\"b\":"], longest: 100)
@@ -80,7 +81,7 @@ struct FuzzTests {
     }
 
     @Test("the journal holds the last input whole")
-    func journal() throws {
+    func keepsLast() throws {
         let folder = try Folder()
         let path = "\(folder.path)/journal"
         #expect(FuzzJournal.read(path) == (0, []))

@@ -9,7 +9,7 @@
 /// A file with the input that is tried now, which outlives the process that tries it.
 ///
 /// Two little-endian numbers of 64 bits, how many inputs were begun and the length of the last, and its bytes.
-final class FuzzJournal {
+package final class FuzzJournal {
     /// The exit status of a process whose input took too much memory.
     static let memoryStatus: Int32 = 99
 
@@ -17,14 +17,14 @@ final class FuzzJournal {
     private var count: UInt64 = 0
 
     /// Why the file cannot be used.
-    struct Failure: Error, CustomStringConvertible {
-        let description: String
+    package struct Failure: Error, CustomStringConvertible {
+        package let description: String
     }
 
     /// Opens it for writing.
     ///
     /// - Throws: ``Failure``.
-    init(_ path: String) throws(Failure) {
+    package init(_ path: String) throws(Failure) {
         file = unsafe open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw Failure(description: "'\(path)' cannot be written") }
     }
@@ -34,7 +34,7 @@ final class FuzzJournal {
     /// Writes down an input that is about to be tried.
     ///
     /// - Throws: ``Failure`` when the disk is full.
-    func begin(_ input: [UInt8]) throws(Failure) {
+    package func begin(_ input: [UInt8]) throws(Failure) {
         count += 1
         var bytes: [UInt8] = []
         bytes.reserveCapacity(16 + input.count)
@@ -50,7 +50,7 @@ final class FuzzJournal {
     ///
     /// - Parameter path: Where it is.
     /// - Returns: How many inputs were begun, and the last.
-    static func read(_ path: String) -> (count: Int, input: [UInt8]) {
+    package static func read(_ path: String) -> (count: Int, input: [UInt8]) {
         let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return (0, []) }
         defer { close(file) }

@@ -10,7 +10,7 @@ import SCXInference
 #endif
 
 /// Gives one reader inputs, one after the other, in the process that a finding may end.
-struct FuzzRun {
+package struct FuzzRun {
     /// Memory that one input may take, in bytes.
     ///
     /// The sanitizer holds back a part of what was freed.
@@ -27,7 +27,7 @@ struct FuzzRun {
     ///   - seeds: Inputs to begin with besides the reader's own, such as former findings.
     ///   - seed: Of the sequence of inputs.
     ///   - journal: Where each input is written before it is tried.
-    init(_ target: any FuzzTarget, seeds: [[UInt8]], seed: UInt64, journal: FuzzJournal) {
+    package init(_ target: any FuzzTarget, seeds: [[UInt8]], seed: UInt64, journal: FuzzJournal) {
         self.target = target
         self.journal = journal
         inputs = (target.seeds + seeds).map { Array($0.prefix(target.longest)) }
@@ -42,7 +42,7 @@ struct FuzzRun {
     ///   - end: When to stop, after all seeds at the earliest.
     ///   - count: How many inputs to stop at, if that is earlier.
     /// - Throws: ``FuzzJournal/Failure`` when an input cannot be written down.
-    mutating func run(until end: ContinuousClock.Instant, count: Int = .max) throws {
+    package mutating func run(until end: ContinuousClock.Instant, count: Int = .max) throws {
         let seeds = inputs
         for seed in seeds { _ = try attempt(seed) }
         var left = count - seeds.count

@@ -2,7 +2,7 @@
 ///
 /// Errors are what a reader should throw. A trap, a report of a sanitizer, an input that takes seconds, or one that takes
 /// hundreds of megabytes is a finding.
-protocol FuzzTarget {
+package protocol FuzzTarget {
     /// Inputs to begin with.
     var seeds: [[UInt8]] { get }
     /// Words that inputs of this kind are made of.
@@ -18,12 +18,12 @@ protocol FuzzTarget {
 }
 
 extension FuzzTarget {
-    var words: [String] { [] }
-    var longest: Int { 1 << 16 }
+    package var words: [String] { [] }
+    package var longest: Int { 1 << 16 }
 }
 
 /// The readers that ``FuzzCommand`` tries.
-enum FuzzReader: String, CaseIterable {
+package enum FuzzReader: String, CaseIterable {
     case json
     case schema
     case pattern
@@ -42,7 +42,7 @@ enum FuzzReader: String, CaseIterable {
     case planted
 
     /// Those that the project has.
-    static let all = allCases.filter { $0 != .planted }
+    package static let all = allCases.filter { $0 != .planted }
 
     /// What is read.
     var summary: String {
@@ -72,7 +72,7 @@ enum FuzzReader: String, CaseIterable {
     ///   - folder: An empty folder for files that the reader needs.
     /// - Returns: The reader.
     /// - Throws: When a fixture cannot be read.
-    func target(checkout: String, folder: String) throws -> any FuzzTarget {
+    package func target(checkout: String, folder: String) throws -> any FuzzTarget {
         switch self {
         case .json: JSONTarget(checkout)
         case .schema: try SchemaTarget(checkout)

@@ -1,7 +1,7 @@
 import Foundation
 
 /// Starts processes that try inputs on one reader, and keeps the inputs that end them.
-struct FuzzWatch {
+package struct FuzzWatch {
     private let reader: FuzzReader
     private let checkout: String
     private let findings: String
@@ -16,7 +16,7 @@ struct FuzzWatch {
     ///   - patience: How long one input may take.
     ///   - count: How many inputs a process tries at most.
     ///   - mostFindings: After how many findings to stop.
-    init(
+    package init(
         _ reader: FuzzReader, checkout: String, findings: String, patience: Duration, count: Int,
         mostFindings: Int = 10
     ) {
@@ -31,7 +31,7 @@ struct FuzzWatch {
     ///   - seed: Of the sequence of inputs.
     /// - Returns: How many inputs were tried, and how many were findings.
     /// - Throws: When a process cannot be started, or a finding not be kept.
-    func run(for time: Duration, seed: UInt64) throws -> (inputs: Int, findings: Int) {
+    package func run(for time: Duration, seed: UInt64) throws -> (inputs: Int, findings: Int) {
         let folder = FileManager.default.temporaryDirectory.appending(path: "scx-fuzz-\(UUID().uuidString)")
             .path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

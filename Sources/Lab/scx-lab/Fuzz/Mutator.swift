@@ -1,7 +1,7 @@
 /// Makes new inputs from old ones.
 ///
 /// The same seed and the same calls give the same inputs.
-struct Mutator {
+package struct Mutator {
     private var state: UInt64
     private let words: [[UInt8]]
     private let longest: Int
@@ -10,7 +10,7 @@ struct Mutator {
     ///   - seed: Of the sequence of inputs.
     ///   - words: That are put into inputs.
     ///   - longest: Bytes that an input has at most.
-    init(seed: UInt64, words: [String], longest: Int) {
+    package init(seed: UInt64, words: [String], longest: Int) {
         state = seed
         self.words = words.map { Array($0.utf8) }
         self.longest = longest
@@ -32,7 +32,7 @@ struct Mutator {
     ///   - input: The old input.
     ///   - other: Another old input, of which parts may be taken.
     /// - Returns: The new input, no longer than inputs may be.
-    mutating func mutated(_ input: [UInt8], _ other: [UInt8]) -> [UInt8] {
+    package mutating func mutated(_ input: [UInt8], _ other: [UInt8]) -> [UInt8] {
         var bytes = input
         for _ in 0..<(1 << below(4)) { change(&bytes, other) }
         return Array(bytes.prefix(longest))

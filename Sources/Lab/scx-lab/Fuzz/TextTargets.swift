@@ -3,15 +3,15 @@ import SCXInference
 import SCXText
 
 /// Files of the project that seeds are made of.
-enum FuzzFixtures {
+package enum FuzzFixtures {
     /// The contents of a folder's files whose names end so.
-    static func files(_ folder: String, _ ending: String) throws -> [[UInt8]] {
+    package static func files(_ folder: String, _ ending: String) throws -> [[UInt8]] {
         try FileManager.default.contentsOfDirectory(atPath: folder).sorted().filter { $0.hasSuffix(ending) }
             .map { [UInt8](try Data(contentsOf: URL(filePath: "\(folder)/\($0)"))) }
     }
 
     /// A text that a reader of text gets: bytes that are no UTF-8 are replaced, as a JSON reader would refuse them.
-    static func text(_ input: [UInt8]) -> String { String(decoding: input, as: UTF8.self) }
+    package static func text(_ input: [UInt8]) -> String { String(decoding: input, as: UTF8.self) }
 }
 
 /// JSON texts, which every request and most files are.
