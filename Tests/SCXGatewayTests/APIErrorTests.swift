@@ -14,7 +14,7 @@ struct APIErrorTests {
             (AdmissionError.draining, 503, "server_draining"),
             (EngineError.promptTooLong(tokens: 9, limit: 4), 400, "context_length_exceeded"),
             (EngineError.emptyPrompt, 400, nil),
-            (SamplingError.nothingToChoose, 502, nil),
+            (SamplingError.nothingToChoose, 502, "no_probabilities"),
             (LinkError.workerFull("x"), 503, "worker_full"),
             (LinkError.disconnected("secret"), 503, "worker_unavailable"),
         ]

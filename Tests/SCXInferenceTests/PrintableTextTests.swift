@@ -6,7 +6,7 @@ struct PrintableTextTests {
     @Test(
         "what a terminal would obey, or not show, is written as an escape",
         arguments: [
-            ("a\u{1B}[2Jb", "a\\u{1B}[2Jb"), ("a\u{9B}31mb", "a\\u{9B}31mb"),
+            ("a\u{1B}[2Jb", "a\\u{1B}[2Jb"), ("a\u{9B}31mb", "a\\u{009B}31mb"),
             ("user\u{202E}txt.exe", "user\\u{202E}txt.exe"),
             ("a\u{2066}b\u{2069}", "a\\u{2066}b\\u{2069}"), ("a\r\nb\tc", "a\\r\\nb\\tc"),
             ("a\u{2028}b", "a\\u{2028}b"),

@@ -233,7 +233,7 @@ struct MessageTests {
         let message = ProtocolTests.worker.failure(.workerFull(said))
         let error = #expect(throws: LinkError.self) { _ = try Answer(message, to: Request(.stats)) }
         let text = "\(error.map { "\($0)" } ?? "")"
-        #expect(text.hasPrefix("the worker is full: \\u{1B}[2J\\u{9B}31m\\n\\u{202E}kox"))
+        #expect(text.hasPrefix("the worker is full: \\u{1B}[2J\\u{009B}31m\\n\\u{202E}kox"))
         #expect(text.count < 300)
     }
 

@@ -53,7 +53,7 @@ struct ProtocolTests {
             } else {
                 let reply = worker.answer(.failure(.workerFull("no\nplace")), to: number)
                 try client.begin(reply.head)
-                #expect(throws: LinkError.workerFull("no place")) { _ = try client.receive(reply) }
+                #expect(throws: LinkError.workerFull("no\\nplace")) { _ = try client.receive(reply) }
                 #expect(client.isOpen)
             }
         }

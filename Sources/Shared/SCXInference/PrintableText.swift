@@ -2,7 +2,7 @@ extension StringProtocol {
     /// The text as a terminal, a log or an error may hold it, when it comes from a file, a peer or a model.
     ///
     /// Control characters (also those from U+0080 to U+009F, which some terminals obey), those that turn the direction of
-    /// writing around, and all others that are not seen are written as escapes such as `\u{9B}`; joiners, which
+    /// writing around, and all others that are not seen are written as escapes such as `\u{009B}`; joiners, which
     /// scripts and emoji need, stay.
     ///
     /// - Parameters:

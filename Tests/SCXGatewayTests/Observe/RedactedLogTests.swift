@@ -44,7 +44,7 @@ struct RedactedLogTests {
         #expect(
             lines[0].dropFirst(25)
                 == "info scx.test: request ended profile=scx route=\"/v1/chat completions\" status=200\n")
-        #expect(lines[1].dropFirst(25) == "warning scx.test: two lines profile=scx x=\"a\\nb\"\n")
+        #expect(lines[1].dropFirst(25) == "warning scx.test: two\\nlines profile=scx x=\"a\\nb\"\n")
     }
 
     @Test("as JSON a record is one object")

@@ -183,11 +183,12 @@ struct ServerTests {
             let connection = try HTTPConnection(port: port)
             let whole = body.text.replacingOccurrences(of: "\"stream\":true", with: "\"stream\":false")
             connection.request("POST", "/v1/chat/completions", body: Array(whole.utf8))
-            Thread.sleep(forTimeInterval: 0.1)
+            // It goes once the answer has begun, and not before the request was taken.
+            for _ in 0..<6_000 where server.busy == 0 { Thread.sleep(forTimeInterval: 0.01) }
         }
         #expect(await server.becomesIdle())
         let count = "scx_requests_cancelled_total{model_name=\"ward-3m\",profile=\"plain\"} 2"
-        for _ in 0..<500 where !server.metrics.text([]).contains(count) {
+        for _ in 0..<6_000 where !server.metrics.text([]).contains(count) {
             try await Task.sleep(for: .milliseconds(10))
         }
         let isCounted = server.metrics.text([]).contains(count)

@@ -125,7 +125,7 @@ final class TestServer: Sendable {
 
     /// Waits until nothing is computed.
     func becomesIdle() async -> Bool {
-        for _ in 0..<500 {
+        for _ in 0..<6_000 {
             if busy == 0 { return true }
             try? await Task.sleep(for: .milliseconds(10))
         }

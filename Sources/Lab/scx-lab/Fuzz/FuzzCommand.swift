@@ -65,10 +65,7 @@ struct FuzzCommand: ParsableCommand {
 
     /// Seeds in files, beside those that a reader has itself.
     private func seeds(_ reader: FuzzReader) throws -> [[UInt8]] {
-        let folder = "\(checkout)/Tests/Fuzz/\(reader.rawValue)"
-        guard FileManager.default.fileExists(atPath: folder) else { return [] }
-        return try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
-            .map { [UInt8](try Data(contentsOf: URL(filePath: "\(folder)/\($0)"))) }
+        try FuzzFixtures.files("\(checkout)/Tests/Fuzz/\(reader.rawValue)", "")
     }
 
     // MARK: The process that may fail

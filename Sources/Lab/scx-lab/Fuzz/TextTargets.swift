@@ -4,10 +4,13 @@ import SCXText
 
 /// Files of the project that seeds are made of.
 package enum FuzzFixtures {
-    /// The contents of a folder's files whose names end so.
+    /// The contents of a folder's files whose names end so; none where there is no folder.
     package static func files(_ folder: String, _ ending: String) throws -> [[UInt8]] {
-        try FileManager.default.contentsOfDirectory(atPath: folder).sorted().filter { $0.hasSuffix(ending) }
-            .map { [UInt8](try Data(contentsOf: URL(filePath: "\(folder)/\($0)"))) }
+        guard FileManager.default.fileExists(atPath: folder) else { return [] }
+        return try FileManager.default.contentsOfDirectory(atPath: folder).sorted().filter {
+            $0.hasSuffix(ending)
+        }
+        .map { [UInt8](try Data(contentsOf: URL(filePath: "\(folder)/\($0)"))) }
     }
 
     /// A text that a reader of text gets: bytes that are no UTF-8 are replaced, as a JSON reader would refuse them.
