@@ -307,7 +307,8 @@ struct PadFillTests {
     func fullDisk() throws {
         let place = Place()
         let model = try PadFixture.model()
-        let room = Mutex(7)
+        // Two ledgers are written when a bank is made and opened.
+        let room = Mutex(2 + 7)
         let opened = try PadFixture.open(place) { step in
             guard case .write = step else { return 0 }
             return room.withLock { room in

@@ -3,6 +3,7 @@ import SCXEncoding
 import SCXInference
 import SCXLink
 import Synchronization
+import Testing
 
 /// A model of three small sites, and what the tests of pads need around it.
 enum PadFixture {
@@ -112,12 +113,14 @@ enum PadFixture {
     }
 
     static func open(
-        _ path: String, digest: String = Self.digest, observer: @escaping PadStore.Observer = { _ in 0 }
+        _ path: String, registry: String? = nil, digest: String = Self.digest,
+        observer: @escaping PadStore.Observer = { _ in 0 }
     ) throws -> Opened {
         let lines = Lines()
-        let store = try PadStore(directory: path, digest: digest, blocks: blocks, observer: observer) {
-            lines.add($0)
-        }
+        let store = try PadStore(
+            directory: path, registry: registry ?? path + Place.registryEnding, digest: digest,
+            blocks: blocks, observer: observer
+        ) { lines.add($0) }
         return Opened(store: store, warnings: lines)
     }
 
@@ -133,7 +136,19 @@ enum PadFixture {
             path = "\(base)/scx-\(UUID().uuidString)"
         }
 
-        deinit { try? FileManager.default.removeItem(atPath: path) }
+        deinit {
+            for path in [path, registry] { try? FileManager.default.removeItem(atPath: path) }
+        }
+
+        /// Where it is kept what was used of the bank.
+        static let registryEnding = ".banks"
+        var registry: String { path + Self.registryEnding }
+
+        /// The bank's file there.
+        func registryFile() throws -> String {
+            let names = try FileManager.default.contentsOfDirectory(atPath: registry)
+            return try #require(names.count == 1 ? "\(registry)/\(names[0])" : nil)
+        }
 
         func files(_ ending: String = ".pads") throws -> [String] {
             try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasSuffix(ending) }.sorted()
@@ -142,6 +157,20 @@ enum PadFixture {
     }
 
     static func read(_ path: String) throws -> Data { try Data(contentsOf: URL(filePath: path)) }
+
+    /// Writes over a file, which stays the same one, or makes one that its owner alone can read.
+    static func overwrite(_ data: Data, _ path: String) throws {
+        guard FileManager.default.fileExists(atPath: path) else { return try write(data, path) }
+        let handle = try FileHandle(forWritingTo: URL(filePath: path))
+        try handle.truncate(atOffset: 0)
+        try handle.write(contentsOf: data)
+        try handle.close()
+    }
+
+    /// The number of a file on its disk.
+    static func node(_ path: String) throws -> UInt64? {
+        try FileManager.default.attributesOfItem(atPath: path)[.systemFileNumber] as? UInt64
+    }
 
     /// Writes into a file where it lies, or a new one that its owner alone can read.
     static func write(_ data: Data, _ path: String) throws {

@@ -129,7 +129,8 @@ struct PadStoreTests {
         func open(_ byte: UInt8) throws -> PadStore {
             let key = SecretBuffer<UInt8>(repeating: byte, count: 32)
             return try PadStore(
-                directory: place.path, digest: PadFixture.digest, blocks: 1, key: key
+                directory: place.path, registry: place.registry, digest: PadFixture.digest, blocks: 1,
+                key: key
             ) { line in
                 withExtendedLifetime(place) { _ = Issue.record("\(line)") }
             }
@@ -149,10 +150,14 @@ struct PadStoreTests {
             missing?.description.hasSuffix(
                 "there is no bank of pads here; 'scx pads fill --count N' makes one") == true)
         #expect(throws: VaultError.self) {
-            _ = try PadStore(directory: place.path, digest: PadFixture.digest, blocks: 1, makes: false) { _ in
-            }
+            _ = try PadStore(
+                directory: place.path, registry: place.registry, digest: PadFixture.digest, blocks: 1,
+                makes: false
+            ) { _ in }
         }
-        #expect(!FileManager.default.fileExists(atPath: place.path))
+        for path in [place.path, place.registry] {
+            #expect(!FileManager.default.fileExists(atPath: path))
+        }
 
         let model = try PadFixture.model()
         let opened = try PadFixture.open(place)

@@ -25,6 +25,10 @@ struct CommandTests {
     static let cache = FileManager.default.temporaryDirectory.appending(
         path: "scx-cache-\(UUID().uuidString)")
 
+    /// Where they keep what was used of banks of pads.
+    static let state = FileManager.default.temporaryDirectory.appending(
+        path: "scx-state-\(UUID().uuidString)")
+
     func run(_ program: String, _ arguments: [String], input: String = "", cache: URL = Self.cache) throws
         -> Result
     {
@@ -34,6 +38,7 @@ struct CommandTests {
         // ArgumentParser leaves a few bytes behind when it exits with an error; that is not for these tests.
         process.environment = ProcessInfo.processInfo.environment.merging([
             "ASAN_OPTIONS": "detect_leaks=0", "XDG_CACHE_HOME": cache.path,
+            "XDG_STATE_HOME": Self.state.path,
         ]) { $1 }
         let (output, error, stdin) = (Pipe(), Pipe(), Pipe())
         process.standardOutput = output

@@ -41,12 +41,32 @@ struct VaultFile: ~Copyable {
     /// The size in bytes when the file was opened.
     let size: Int
     private let descriptor: Int32
+    private let isLocked: Bool
 
     /// Makes a file that must not exist yet.
     static func creating(_ path: String) throws(VaultError) -> VaultFile {
+        try creating(path, knownAs: path, isLocked: false)
+    }
+
+    /// Makes a file that was not there and that no other process can lock.
+    ///
+    /// - Parameters:
+    ///   - path: Where it is made.
+    ///   - name: Its path from when it is whole, which errors name.
+    /// - Returns: The file, locked until it is closed.
+    /// - Throws: ``VaultError`` when it cannot be made.
+    static func creatingLocked(_ path: String, knownAs name: String) throws(VaultError) -> VaultFile {
+        try creating(path, knownAs: name, isLocked: true)
+    }
+
+    private static func creating(
+        _ path: String, knownAs name: String, isLocked: Bool
+    ) throws(VaultError) -> VaultFile {
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw VaultError(path, cannot: "make this file") }
-        return VaultFile(path: path, size: 0, descriptor: descriptor)
+        let file = VaultFile(path: name, size: 0, descriptor: descriptor, isLocked: isLocked)
+        if isLocked { try file.lock() }
+        return file
     }
 
     /// Opens a file.
@@ -55,13 +75,18 @@ struct VaultFile: ~Copyable {
     /// - Throws: ``VaultError`` when it cannot be read, or when others than its owner can read it.
     static func reading(_ path: String) throws(VaultError) -> VaultFile? { try opening(path, O_RDONLY) }
 
-    private static func opening(_ path: String, _ access: Int32) throws(VaultError) -> VaultFile? {
+    private static func opening(
+        _ path: String, _ access: Int32, isLocked: Bool = false
+    ) throws(VaultError) -> VaultFile? {
         let descriptor = unsafe open(path, access | O_CLOEXEC | O_NONBLOCK)
         if descriptor < 0, errno == ENOENT { return nil }
-        guard descriptor >= 0 else { throw VaultError(path, cannot: "read it") }
+        guard descriptor >= 0 else {
+            throw VaultError(path, cannot: access == O_RDONLY ? "read it" : "open it to write")
+        }
         var status = stat()
         let isKnown = unsafe fstat(descriptor, &status) == 0
-        let file = VaultFile(path: path, size: isKnown ? Int(status.st_size) : 0, descriptor: descriptor)
+        let file = VaultFile(
+            path: path, size: isKnown ? Int(status.st_size) : 0, descriptor: descriptor, isLocked: isLocked)
         guard isKnown, status.st_mode & S_IFMT == S_IFREG else {
             throw VaultError(path, "is no ordinary file")
         }
@@ -72,16 +97,41 @@ struct VaultFile: ~Copyable {
         return file
     }
 
-    /// Opens an existing file to read it and to append to it.
-    static func appending(_ path: String) throws(VaultError) -> VaultFile? {
-        try opening(path, O_RDWR | O_APPEND)
+    /// Opens a file that is there to read it and to change it, for one process at a time.
+    ///
+    /// - Throws: ``VaultError``, also when another process has it (``VaultError/isBusy``), or when it has another name.
+    static func locking(_ path: String) throws(VaultError) -> VaultFile? {
+        guard let file = try opening(path, O_RDWR, isLocked: true) else { return nil }
+        try file.checkOnlyName()
+        try file.lock()
+        return file
     }
 
-    private init(path: String, size: Int, descriptor: Int32) {
-        (self.path, self.size, self.descriptor) = (path, size, descriptor)
+    private init(path: String, size: Int, descriptor: Int32, isLocked: Bool) {
+        (self.path, self.size, self.descriptor, self.isLocked) = (path, size, descriptor, isLocked)
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        // A process that is just being started may have a copy of the descriptor for a moment.
+        if isLocked { _ = flock(descriptor, LOCK_UN) }
+        close(descriptor)
+    }
+
+    private borrowing func lock() throws(VaultError) {
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { throw .busy(path) }
+    }
+
+    /// Refuses a file that a hard link gives to another directory as well.
+    borrowing func checkOnlyName() throws(VaultError) {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { throw VaultError(path, cannot: "read it") }
+        guard status.st_nlink == 1 else {
+            throw VaultError(
+                path,
+                "has \(status.st_nlink) names on the disk (hard links), and what has another may use its pads too; "
+                    + "remove the others")
+        }
+    }
 
     /// Appends bytes.
     borrowing func append(_ bytes: UnsafeRawBufferPointer) throws(VaultError) {
@@ -108,11 +158,10 @@ struct VaultFile: ~Copyable {
         guard ftruncate(descriptor, off_t(size)) == 0 else { throw VaultError(path, cannot: "cut it") }
     }
 
-    /// A number that distinguishes the file from a copy of it on the same disk.
-    borrowing func identity() throws(VaultError) -> UInt64 {
-        var status = stat()
-        guard unsafe fstat(descriptor, &status) == 0 else { throw VaultError(path, cannot: "read it") }
-        return UInt64(status.st_ino)
+    /// Writes over the file's beginning.
+    borrowing func overwrite(_ data: Data) throws(VaultError) {
+        let count = unsafe data.withUnsafeBytes { unsafe pwrite(descriptor, $0.baseAddress, $0.count, 0) }
+        guard count == data.count else { throw VaultError(path, cannot: "write it") }
     }
 
     /// Reads the next bytes.
@@ -199,6 +248,20 @@ struct VaultDirectory: ~Copyable {
         // released explicitly.
         _ = flock(descriptor, LOCK_UN)
         close(descriptor)
+    }
+
+    /// Makes a directory and those above it that are missing.
+    static func makeAll(_ path: String) throws(VaultError) {
+        if unsafe mkdir(path, 0o700) == 0 || errno == EEXIST { return }
+        let code = errno
+        let parent = path.split(separator: "/").dropLast().joined(separator: "/")
+        guard code == ENOENT, !parent.isEmpty else {
+            throw VaultError(path, "cannot make this directory: \(VaultError.reason(code))")
+        }
+        try makeAll((path.hasPrefix("/") ? "/" : "") + parent)
+        guard unsafe mkdir(path, 0o700) == 0 || errno == EEXIST else {
+            throw VaultError(path, cannot: "make this directory")
+        }
     }
 
     /// Returns when the names of the directory's files are on the disk (fsync).

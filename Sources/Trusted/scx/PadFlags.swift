@@ -19,7 +19,9 @@ struct PadFlags: ParsableArguments {
             "Directory of the bank of pads on disk, which 'scx pads fill' makes.",
             discussion: """
                 Without it, this user's bank of the model if there is one: $XDG_STATE_HOME/scx/pads/DIGEST or \
-                ~/.local/state/scx/pads/DIGEST.
+                ~/.local/state/scx/pads/DIGEST. Wherever it is, $XDG_STATE_HOME/scx/banks (or \
+                ~/.local/state/scx/banks) keeps a small file that says what was used of it; without that file, or \
+                when the two do not agree, the bank is refused.
                 """))
     var bank: String?
 
@@ -74,12 +76,17 @@ struct PadFlags: ParsableArguments {
     func directory(_ digest: String) -> String { bank ?? Self.defaultDirectory(digest) }
 
     /// Where a user's pads of a model lie.
-    private static func defaultDirectory(_ digest: String) -> String {
+    private static func defaultDirectory(_ digest: String) -> String { "\(stateFolder)/pads/\(digest)" }
+
+    /// Where it is kept what was used of a user's banks.
+    private static var registry: String { "\(stateFolder)/banks" }
+
+    private static var stateFolder: String {
         let environment = ProcessInfo.processInfo.environment
         let home = environment["HOME"] ?? NSHomeDirectory()
         let state =
             environment["XDG_STATE_HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? "\(home)/.local/state"
-        return "\(state)/scx/pads/\(digest)"
+        return "\(state)/scx"
     }
 
     /// Opens the bank that was named, or the user's own if somebody has made it.
@@ -91,9 +98,9 @@ struct PadFlags: ParsableArguments {
         guard bank != nil || PadStore.exists(path) else { return nil }
         let blocks = checkpoint.configuration.blockCount
         let opened = Result { () throws(VaultError) in
-            try PadStore(directory: path, digest: digest, blocks: blocks, makes: false) {
-                standardError("warning: \($0)")
-            }
+            try PadStore(
+                directory: path, registry: Self.registry, digest: digest, blocks: blocks, makes: false
+            ) { standardError("warning: \($0)") }
         }
         if case .failure(let error) = opened, error.isBusy {
             standardError("warning: \(error); this one keeps pads in memory alone")
@@ -127,7 +134,8 @@ struct PadFlags: ParsableArguments {
             at: URL(filePath: path).deletingLastPathComponent(), withIntermediateDirectories: true,
             attributes: [.posixPermissions: 0o700])
         return try PadStore(
-            directory: path, digest: digest, blocks: checkpoint.configuration.blockCount
+            directory: path, registry: Self.registry, digest: digest,
+            blocks: checkpoint.configuration.blockCount
         ) { standardError("warning: \($0)") }
     }
 }

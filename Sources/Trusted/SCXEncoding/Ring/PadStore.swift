@@ -21,15 +21,20 @@ import Synchronization
 /// removed. Numbers strictly rise and are never used for a second batch. Each site's batches are burnt in the order
 /// of their numbers, so a batch that was skipped because it could not be read is burnt together with the next one.
 ///
-/// **What is refused.** A file that is cut or changed, has another file's name, or is of another model, bank, key or
-/// version is refused with one line that names it; everything else stays in use. A ledger that is changed, older than
-/// a file, or itself a copy is refused together with the whole directory.
+/// **One ledger.** When a bank is opened, the ledger is written anew under a random epoch before any batch is handed
+/// out. A file outside of the directory (``PadRegistry``) has the epoch and the number of burnt batches. So a ledger
+/// that was copied or restored is recognised, also when it is the same file on the disk.
 ///
-/// **What cannot be detected** is that the whole directory is back as it was earlier, with its ledger, on the same
-/// disk. That happens when a snapshot of a virtual machine or of a disk is restored, and when one snapshot is started
-/// twice. Pads that were used in between would be used again, and whoever sees both requests would learn the
-/// difference of two rows. After restoring a snapshot, remove the directory before anything uses it. If snapshots are
-/// taken regularly, keep the directory on a disk that they leave out, or use no bank.
+/// **What is refused.** A file that is cut or changed, has another file's name or a second name (hard link), or is of
+/// another model, bank, key or version is refused with one line that names it; everything else stays in use. A ledger
+/// that is changed, is not the one that was used last, or has fewer records than batches were burnt is refused
+/// together with the whole directory.
+///
+/// **What cannot be detected** is that the directory and the file outside of it are both back as they were earlier.
+/// That happens when a snapshot of a virtual machine, a container or a disk that holds both is restored, and when one
+/// snapshot is started twice. Pads that were used in between would be used again, and whoever sees both requests
+/// would learn the difference of two rows. After restoring a snapshot, remove the directory before anything uses it.
+/// If snapshots are taken regularly, keep the directory on a disk that they leave out, or use no bank.
 package final class PadStore: Sendable {
     static let fileEnding = ".pads"
     private static let partial = ".partial"
@@ -40,6 +45,8 @@ package final class PadStore: Sendable {
         case create(String), write(String), synchronize(String), name(String)
         case remove(String)
         case record, synchronizeDirectory
+        /// Of the file outside of the directory.
+        case register
     }
 
     /// Is called before each step, and can make it fail by returning an error code of the system; 0 lets it happen.
@@ -63,8 +70,10 @@ package final class PadStore: Sendable {
         var burnt: Int
     }
 
-    private struct State: ~Copyable {
+    /// Which batches were burnt.
+    struct State: ~Copyable, Sendable {
         var ledger: PadLedger
+        var registry: PadRegistry
         /// Set when a batch could not be burnt.
         ///
         /// Nothing is handed out any more then, because it is not known what is on the disk.
@@ -85,36 +94,38 @@ package final class PadStore: Sendable {
     ///
     /// - Parameters:
     ///   - path: The directory; those above it must exist.
+    ///   - registry: A folder outside of it with a file for each of this user's banks; made if it is missing.
     ///   - digest: The model's digest.
     ///   - blocks: How many blocks the model has.
     ///   - makes: Whether to make a bank if there is none.
     ///   - observer: Is told of each step on the disk.
     ///   - warn: Called with a line for each file that is refused, and when nothing can be handed out any more.
-    /// - Throws: ``VaultError``, also when another process uses the directory (``VaultError/isBusy``).
+    /// - Throws: ``VaultError``, also when another process uses the bank (``VaultError/isBusy``).
     package convenience init(
-        directory path: String, digest: String, blocks: Int, makes: Bool = true,
+        directory path: String, registry: String, digest: String, blocks: Int, makes: Bool = true,
         observer: @escaping Observer = { _ in 0 },
         warn: @escaping @Sendable (String) -> Void
     ) throws(VaultError) {
-        try self.init(path, digest, blocks, makes, nil, observer, warn)
+        try self.init(path, registry, digest, blocks, makes, nil, observer, warn)
     }
 
     /// Opens or makes a bank whose key the caller brings, so that the key is not stored on the disk.
     ///
     /// - Precondition: The key has 32 bytes.
     package convenience init(
-        directory path: String, digest: String, blocks: Int, key: borrowing SecretBuffer<UInt8>,
+        directory path: String, registry: String, digest: String, blocks: Int,
+        key: borrowing SecretBuffer<UInt8>,
         makes: Bool = true,
         observer: @escaping Observer = { _ in 0 }, warn: @escaping @Sendable (String) -> Void
     ) throws(VaultError) {
         precondition(key.count == KeyFile.size, "PadStore: a key of 32 bytes")
         let key = unsafe key.span.withUnsafeBytes { unsafe SymmetricKey(data: $0) }
-        try self.init(path, digest, blocks, makes, key, observer, warn)
+        try self.init(path, registry, digest, blocks, makes, key, observer, warn)
     }
 
     private init(
-        _ path: String, _ digest: String, _ blocks: Int, _ makes: Bool, _ given: SymmetricKey?,
-        _ observer: @escaping Observer, _ warn: @escaping @Sendable (String) -> Void
+        _ path: String, _ registry: String, _ digest: String, _ blocks: Int, _ makes: Bool,
+        _ given: SymmetricKey?, _ observer: @escaping Observer, _ warn: @escaping @Sendable (String) -> Void
     ) throws(VaultError) {
         precondition(digest.utf8.count == 32 && blocks > 0, "PadStore: no digest of a model")
         self.path = path
@@ -129,17 +140,12 @@ package final class PadStore: Sendable {
         directory.removeFiles(endingIn: [Self.partial])
         key = try Self.openKey(path, names, given)
         try directory.synchronize()
-        let ledger = try Self.openLedger(path, names, self.digest, blocks, key)
-        bank = ledger.header.bank
-        guard ledger.header.digest == self.digest else {
-            let other = String(decoding: ledger.header.digest, as: UTF8.self)
-            throw VaultError(path, "holds pads of another model (digest \(other), this one has \(digest))")
+        let place = Place(path: path, registry: registry, digest: self.digest, blocks: blocks)
+        let state = try place.open(names, directory, key) { step throws(VaultError) in
+            try Self.observe(step, path, observer)
         }
-        guard ledger.header.blocks == blocks else {
-            throw VaultError(
-                path, "holds pads of a model of \(ledger.header.blocks) blocks, this one has \(blocks)")
-        }
-        var index = Index(next: ledger.highest + 1, burnt: ledger.count)
+        bank = state.ledger.header.bank
+        var index = Index(next: state.ledger.highest + 1, burnt: state.ledger.count)
         for name in names.sorted() where name.hasSuffix(Self.fileEnding) {
             let file = "\(path)/\(name)"
             // A new batch must not get the name of a file that is refused.
@@ -150,7 +156,7 @@ package final class PadStore: Sendable {
             case .failure(let problem): warn("\(file): \(problem)")
             case .success(nil): break
             case .success(let header?):
-                guard !ledger.isBurnt(header.number, header.site) else {
+                guard !state.ledger.isBurnt(header.number, header.site) else {
                     VaultFile.remove(file)
                     warn("\(file): its pads were used or passed over before; it is removed")
                     continue
@@ -161,7 +167,7 @@ package final class PadStore: Sendable {
         }
         try directory.synchronize()
         self.index = Mutex(index)
-        state = Mutex(State(ledger: ledger))
+        self.state = Mutex(state)
     }
 
     /// Whether there is a bank at a path.
@@ -186,31 +192,13 @@ package final class PadStore: Sendable {
         return key
     }
 
-    /// Opens the ledger, or makes one if there are no files of pads.
-    private static func openLedger(
-        _ path: String, _ names: [String], _ digest: [UInt8], _ blocks: Int, _ key: SymmetricKey
-    ) throws(VaultError) -> PadLedger {
-        let file = "\(path)/\(ledgerName)"
-        if !names.contains(ledgerName) {
-            guard !names.contains(where: { $0.hasSuffix(fileEnding) }) else {
-                throw VaultError(
-                    file,
-                    "is gone, so nobody can tell which pads were used; remove the directory and fill it anew")
-            }
-            try PadLedger.make(file, blocks: blocks, digest: digest, key: key)
-        }
-        guard let ledger = try PadLedger.open(file, key: key) else {
-            throw VaultError(file, "was deleted while in use")
-        }
-        return ledger
-    }
-
     /// Reads a file's header, which is in clear; nil when the file is gone.
     static func look(
         _ path: String, _ name: String, _ digest: [UInt8], _ bank: [UInt8]
     ) -> Result<PadFileHeader?, PadFileProblem> {
         do throws(VaultError) {
             guard let file = try VaultFile.reading(path) else { return .success(nil) }
+            try file.checkOnlyName()
             return PadFile.header(file).flatMap { header in
                 if header.digest != digest { return .failure("is of another model") }
                 if header.bank != bank { return .failure("is of another bank") }
@@ -294,7 +282,11 @@ package final class PadStore: Sendable {
         }
     }
 
-    private func observe(_ step: Step) throws(VaultError) {
+    private func observe(_ step: Step) throws(VaultError) { try Self.observe(step, path, observer) }
+
+    private static func observe(
+        _ step: Step, _ path: String, _ observer: Observer
+    ) throws(VaultError) {
         let code = observer(step)
         guard code == 0 else { throw VaultError(path, "cannot write it: \(VaultError.reason(code))") }
     }
@@ -313,7 +305,7 @@ package final class PadStore: Sendable {
             while !state.isBroken, let entry = removeFirst(of: site.site) {
                 do throws(PadFileProblem) {
                     guard let pads = try read(entry, site, isWanted, &state) else { continue }
-                    do throws(VaultError) { try burn(entry, site.site, &state.ledger) } catch {
+                    do throws(VaultError) { try burn(entry, site.site, &state) } catch {
                         fail(&state)
                         warn(
                             "\(error); pads of the bank \(path) are used no more, since they cannot be burnt")
@@ -353,6 +345,7 @@ package final class PadStore: Sendable {
             guard let found = try VaultFile.reading(entry.path) else {
                 throw VaultError(entry.path, "is gone")
             }
+            try found.checkOnlyName()
             file = found
         } catch {
             throw PadFileProblem(stringLiteral: error.problem)
@@ -379,15 +372,17 @@ package final class PadStore: Sendable {
     }
 
     /// Burns a batch: when this returns, nobody can read it again, and the ledger says that it was used.
-    private func burn(_ entry: Entry, _ site: DecoderSite, _ ledger: inout PadLedger) throws(VaultError) {
+    private func burn(_ entry: Entry, _ site: DecoderSite, _ state: inout State) throws(VaultError) {
         // The file is removed first, since on a full disk that makes room for the record.
         try observe(.remove(entry.path))
         try VaultFile.removeSurely(entry.path)
         try observe(.record)
-        try ledger.burn(entry.number, site)
+        try state.ledger.burn(entry.number, site)
         try observe(.synchronizeDirectory)
         try directory.synchronize()
-        let count = ledger.count
+        try observe(.register)
+        let count = state.ledger.count
+        try state.registry.update(burnt: count)
         index.withLock { $0.burnt = count }
     }
 }

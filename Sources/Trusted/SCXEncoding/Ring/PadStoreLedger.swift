@@ -10,28 +10,37 @@ import SCXInference
 ///
 /// A record is `number | site | tag`. A tag is the HMAC-SHA256 of the record and the tag before it, so that records
 /// cannot be changed, left out or moved without being noticed. The last record may be incomplete after a crash; its
-/// batch was not used then. The file begins with the bank's random name, the model's digest and the file's own
-/// identity on the disk, which a copy does not have.
+/// batch was not used then. The file begins with the bank's random name, the model's digest and a random epoch.
+///
+/// Each process that opens the bank writes the ledger anew under a new epoch (``renewed(_:_:)``). The new ledger begins
+/// with one record for each site, the site's last one, so that it does not grow from run to run.
 struct PadLedger: ~Copyable, Sendable {
     /// The beginning of a ledger.
     struct Header: Sendable {
         let blocks: Int
         let digest: [UInt8]
         let bank: [UInt8]
-        let identity: UInt64
+        /// Of this ledger alone.
+        let epoch: [UInt8]
+        /// The epoch of the one before.
+        let previous: [UInt8]
+        /// Batches that were burnt before this ledger was written.
+        let burntBefore: Int
+        /// Records that it had when it was written: at most one for each site.
+        let carried: Int
 
         fileprivate var bytes: [UInt8] {
-            PadLedger.magic + [PadLedger.version] + littleEndian(UInt64(blocks)) + littleEndian(identity)
-                + digest
-                + bank
+            var bytes = PadLedger.magic + [PadLedger.version]
+            for count in [blocks, burntBefore, carried] { bytes += littleEndian(UInt64(count)) }
+            return bytes + digest + bank + epoch + previous
         }
     }
 
     private static let magic: [UInt8] = Array("scxburn".utf8)
-    private static let version: UInt8 = 1
+    private static let version: UInt8 = 2
     private static let tagSize = 16
-    private static let clearHeaderSize = 72
-    private static let headerSize = clearHeaderSize + tagSize + 8
+    private static let clearHeaderSize = 112
+    private static let headerSize = clearHeaderSize + tagSize
     private static let recordSize = 32
 
     let header: Header
@@ -41,72 +50,108 @@ struct PadLedger: ~Copyable, Sendable {
 
     /// What the records say.
     struct Contents: Sendable {
-        /// How many records there are.
+        /// Batches that were burnt since the bank was made.
         fileprivate(set) var count = 0
         /// The last number of each site.
         fileprivate(set) var last: [DecoderSite: UInt64] = [:]
+        fileprivate var records = 0
         fileprivate var tag: [UInt8] = []
 
         func isBurnt(_ number: UInt64, _ site: DecoderSite) -> Bool { number <= last[site] ?? 0 }
     }
 
+    var path: String { file.path }
     var count: Int { contents.count }
     var highest: UInt64 { contents.last.values.max() ?? 0 }
+    /// Whether none was burnt since it was written.
+    var isNew: Bool { contents.count == header.burntBefore }
 
     func isBurnt(_ number: UInt64, _ site: DecoderSite) -> Bool { contents.isBurnt(number, site) }
 
     /// Makes a ledger without records; it is on the disk once its directory is.
-    static func make(_ path: String, blocks: Int, digest: [UInt8], key master: SymmetricKey)
-        throws(VaultError)
-    {
-        let name = "\(path).partial"
-        VaultFile.remove(name)
-        let file = try VaultFile.creating(name)
-        var random = SystemRandomNumberGenerator()
-        let bank = (0..<2).flatMap { _ in littleEndian(random.next()) }
-        let header = Header(blocks: blocks, digest: digest, bank: bank, identity: try file.identity())
-        try file.append(
-            Data(header.bytes + tag(header.bytes, key(master, header)) + [UInt8](repeating: 0, count: 8)))
-        try file.synchronize()
-        try VaultFile.move(name, to: path)
+    ///
+    /// - Parameters:
+    ///   - path: Where.
+    ///   - header: What it begins with.
+    ///   - master: The bank's key.
+    ///   - observe: Told each step.
+    /// - Throws: ``VaultError``; there is none then.
+    static func make(
+        _ path: String, _ header: Header, key master: SymmetricKey,
+        _ observe: (PadStore.Step) throws(VaultError) -> Void
+    ) throws(VaultError) {
+        _ = try create(path, header, [:], key(master, header), observe)
     }
 
-    /// Opens a ledger and checks all of it.
+    /// Writes the ledger anew under an epoch, in place of this one; it is on the disk once its directory is.
+    ///
+    /// - Throws: ``VaultError``; this one stays then.
+    func renewed(
+        _ epoch: [UInt8], _ observe: (PadStore.Step) throws(VaultError) -> Void
+    ) throws(VaultError) -> PadLedger {
+        let next = Header(
+            blocks: header.blocks, digest: header.digest, bank: header.bank, epoch: epoch,
+            previous: header.epoch, burntBefore: count, carried: contents.last.count)
+        return try Self.create(path, next, contents.last, key, observe)
+    }
+
+    private static func create(
+        _ path: String, _ header: Header, _ last: [DecoderSite: UInt64], _ key: SymmetricKey,
+        _ observe: (PadStore.Step) throws(VaultError) -> Void
+    ) throws(VaultError) -> PadLedger {
+        let name = "\(path).partial"
+        VaultFile.remove(name)
+        try observe(.create(name))
+        let file = try VaultFile.creatingLocked(name, knownAs: path)
+        var contents = Contents()
+        contents.tag = tag(header.bytes, key)
+        var bytes = header.bytes + contents.tag
+        for (site, number) in last.sorted(by: { $0.value < $1.value }) {
+            let record = record(number, site)
+            contents.tag = tag(contents.tag + record, key)
+            bytes += record + contents.tag
+        }
+        (contents.count, contents.records, contents.last) = (header.burntBefore, header.carried, last)
+        try observe(.write(name))
+        try file.append(Data(bytes))
+        try observe(.synchronize(name))
+        try file.synchronize()
+        try observe(.name(path))
+        try VaultFile.move(name, to: path)
+        return PadLedger(header: header, file: file, key: key, contents: contents)
+    }
+
+    /// Opens a ledger for this process alone, and checks all of it.
     ///
     /// - Returns: Nil when there is none.
+    /// - Throws: ``VaultError``, also when another process has it, or when it has another name on the disk.
     static func open(_ path: String, key master: SymmetricKey) throws(VaultError) -> PadLedger? {
-        guard let file = try VaultFile.appending(path) else { return nil }
+        guard let file = try VaultFile.locking(path) else { return nil }
         let bytes = try read(file)
         let header = try header(bytes, path)
         let key = key(master, header)
         let first = tag(header.bytes, key)
-        guard bytes[clearHeaderSize..<clearHeaderSize + tagSize].elementsEqual(first) else {
+        guard bytes[clearHeaderSize..<headerSize].elementsEqual(first) else {
             throw VaultError(path, "was changed, or is not of this key")
-        }
-        guard try header.identity == file.identity() else {
-            throw VaultError(
-                path,
-                "is a copy, or was put back from a backup: its pads may have been used elsewhere; \(remedy)")
         }
         var contents = Contents()
         contents.tag = first
-        let end = try check(bytes, path, &contents) { tag($0, key) }
-        if end < bytes.count {
-            try file.truncate(to: end)
-            try file.synchronize()
-        }
+        try check(bytes, path, header, &contents) { tag($0, key) }
+        // What follows the last whole record is left out when the ledger is written anew.
         return PadLedger(header: header, file: file, key: key, contents: contents)
     }
 
-    private static let remedy = "remove the directory and fill it anew"
+    /// What to do when nobody can tell which pads were used.
+    static let remedy = "remove the directory and fill it anew with 'scx pads fill'"
 
     /// Reads a ledger of a bank that another process may be using; the tags are not checked.
     static func look(_ path: String) throws(VaultError) -> (header: Header, contents: Contents)? {
         guard let file = try VaultFile.reading(path) else { return nil }
         let bytes = try read(file)
+        let header = try header(bytes, path)
         var contents = Contents()
-        _ = try check(bytes, path, &contents, tag: nil)
-        return (try header(bytes, path), contents)
+        try check(bytes, path, header, &contents, tag: nil)
+        return (header, contents)
     }
 
     /// Records that a batch is burnt; when this returns, the record is on the disk.
@@ -116,7 +161,7 @@ struct PadLedger: ~Copyable, Sendable {
         precondition(!isBurnt(number, site), "PadLedger: burnt before")
         let record = Self.record(number, site)
         let tag = Self.tag(contents.tag + record, key)
-        let size = Self.headerSize + contents.count * Self.recordSize
+        let size = Self.headerSize + contents.records * Self.recordSize
         do throws(VaultError) {
             try file.append(Data(record + tag))
         } catch {
@@ -128,6 +173,7 @@ struct PadLedger: ~Copyable, Sendable {
         try file.synchronize()
         contents.tag = tag
         contents.count += 1
+        contents.records += 1
         contents.last[site] = number
     }
 
@@ -160,33 +206,39 @@ struct PadLedger: ~Copyable, Sendable {
             throw VaultError(path, "is no ledger of a bank of pads; \(remedy)")
         }
         guard bytes[7] == version else {
-            throw VaultError(path, "has version \(bytes[7]), and this program reads version \(version)")
+            throw VaultError(
+                path, "has version \(bytes[7]), and this program reads version \(version); \(remedy)")
         }
         guard bytes.count >= headerSize else {
             throw VaultError(path, "is cut: \(bytes.count) bytes; \(remedy)")
         }
-        let blocks: UInt64 = fromLittleEndian(bytes[8..<16])
-        guard (1...1 << 20).contains(blocks),
-            bytes[clearHeaderSize + tagSize..<headerSize].allSatisfy({ $0 == 0 })
-        else { throw VaultError(path, "was changed; \(remedy)") }
+        func count(_ index: Int) -> UInt64 { fromLittleEndian(bytes[(8 + 8 * index)..<(16 + 8 * index)]) }
+        guard (1...1 << 20).contains(count(0)), count(1) < 1 << 60, count(2) < 1 << 32 else {
+            throw VaultError(path, "was changed; \(remedy)")
+        }
         return Header(
-            blocks: Int(blocks), digest: Array(bytes[24..<56]), bank: Array(bytes[56..<72]),
-            identity: fromLittleEndian(bytes[16..<24]))
+            blocks: Int(count(0)), digest: Array(bytes[32..<64]), bank: Array(bytes[64..<80]),
+            epoch: Array(bytes[80..<96]), previous: Array(bytes[96..<112]), burntBefore: Int(count(1)),
+            carried: Int(count(2)))
     }
 
-    /// Reads and checks the records.
-    ///
-    /// - Returns: Where the last whole record ends.
+    /// Reads and checks the whole records.
     private static func check(
-        _ bytes: [UInt8], _ path: String, _ contents: inout Contents, tag: (([UInt8]) -> [UInt8])?
-    ) throws(VaultError) -> Int {
+        _ bytes: [UInt8], _ path: String, _ header: Header, _ contents: inout Contents,
+        tag: (([UInt8]) -> [UInt8])?
+    ) throws(VaultError) {
+        let carried = headerSize + header.carried * recordSize
+        guard bytes.count >= carried else {
+            throw VaultError(path, "is cut: \(bytes.count) bytes; \(remedy)")
+        }
+        contents.count = header.burntBefore
         var start = headerSize
         while start + recordSize <= bytes.count {
             let record = Array(bytes[start..<start + 16])
             let found = Array(bytes[start + 16..<start + recordSize])
-            let isLast = start + 2 * recordSize > bytes.count
+            let isLast = start >= carried && start + 2 * recordSize > bytes.count
             // After a crash the last record may be all zeros, when the file's size was on the disk before its bytes.
-            if isLast, bytes[start..<start + recordSize].allSatisfy({ $0 == 0 }) { return start }
+            if isLast, bytes[start..<start + recordSize].allSatisfy({ $0 == 0 }) { return }
             let number: UInt64 = fromLittleEndian(record[0..<8])
             let code: (UInt32, UInt32) = (fromLittleEndian(record[8..<12]), fromLittleEndian(record[12..<16]))
             guard let site = DecoderSite(code: code), number > contents.last[site] ?? 0,
@@ -194,14 +246,14 @@ struct PadLedger: ~Copyable, Sendable {
             else {
                 throw VaultError(
                     path,
-                    "was changed at record \(contents.count + 1), so nobody can tell which pads were used; \(remedy)"
+                    "was changed at record \(contents.records + 1), so nobody can tell which pads were used; \(remedy)"
                 )
             }
             contents.tag = found
-            contents.count += 1
+            contents.records += 1
+            if contents.records > header.carried { contents.count += 1 }
             contents.last[site] = number
             start += recordSize
         }
-        return start
     }
 }
