@@ -5,23 +5,28 @@ import Foundation
 /// The seed from which the pads of one batch of one site are expanded: a key of AES-256.
 ///
 /// The trusted side draws a new seed for each batch. A peer that multiplies the batch gets the seed, so it knows
-/// these pads, and the main worker must not get it. When it is printed or reflected, it shows nothing of the key.
+/// these pads, and the main worker must not get it. When it is printed or reflected, it shows nothing of the key. Its
+/// memory is overwritten when the last copy goes.
 public struct PadSeed: Equatable, Sendable, CustomStringConvertible, CustomReflectable {
     /// How many bytes a seed has.
     public static let byteCount = 32
     /// The most rows of one request for products of pads.
     public static let rowLimit = 1 << 16
 
+    private let key: Key
+
     /// The 32 bytes of the key.
-    public let bytes: [UInt8]
+    public var bytes: [UInt8] { key.bytes }
 
     /// Makes a seed of the bytes of a key.
     ///
     /// - Precondition: There are ``byteCount`` bytes.
     public init(bytes: [UInt8]) {
         precondition(bytes.count == Self.byteCount, "PadSeed: 32 bytes")
-        self.bytes = bytes
+        key = Key(bytes)
     }
+
+    public static func == (one: PadSeed, other: PadSeed) -> Bool { one.bytes == other.bytes }
 
     public var description: String { "a pad seed" }
     public var customMirror: Mirror { Mirror(self, children: []) }
@@ -64,6 +69,26 @@ public struct PadSeed: Equatable, Sendable, CustomStringConvertible, CustomRefle
                     _unsafeElements: out.extracting(i * inputs..<(i + 1) * inputs))
                 expand(row: row, into: &words)
             }
+        }
+    }
+}
+
+/// The bytes that copies of a seed share.
+private final class Key: @unchecked Sendable {
+    /// Changed by `deinit` alone.
+    private(set) var bytes: [UInt8]
+
+    init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+    deinit {
+        // In place, since nobody else holds the array.
+        unsafe bytes.withUnsafeMutableBytes { bytes in
+            guard let start = bytes.baseAddress else { return }
+            #if canImport(Darwin)
+                unsafe _ = memset_s(start, bytes.count, 0, bytes.count)
+            #else
+                unsafe explicit_bzero(start, bytes.count)
+            #endif
         }
     }
 }

@@ -98,10 +98,10 @@ extension SecretBuffer where Element == UInt8 {
     }
 }
 
-/// Overwrites a list of tokens, unless somebody else holds the same list, and empties it.
-package func erase(_ tokens: inout [Int32]) {
-    unsafe tokens.withUnsafeMutableBytes { bytes in
+/// Overwrites a list of values, unless somebody else holds the same list, and empties it.
+package func erase<Value: BitwiseCopyable>(_ values: inout [Value]) {
+    unsafe values.withUnsafeMutableBytes { bytes in
         if let start = bytes.baseAddress { unsafe zeroize(start, byteCount: bytes.count) }
     }
-    tokens = []
+    values = []
 }

@@ -176,9 +176,13 @@ package final class PeerPads: PadSource {
             Request(.padProducts(layer: layer, site: name, seed: seed, first: 0, rows: rows)))
         let answer = try link.receive(sent, within: times.withLock { $0.limit(work: work) })
         times.withLock { $0.add(work: work, took: ContinuousClock.now - start) }
-        guard case .ring(let tensor) = answer, tensor.rows == rows, tensor.channels == site.outputs else {
+        guard case .ring(let tensor) = consume answer, tensor.rows == rows,
+            tensor.channels == site.outputs
+        else {
             throw .unexpectedAnswer("products of another shape")
         }
-        return SecretBuffer(copying: tensor.values.span)
+        var values = (consume tensor).values
+        defer { erase(&values) }
+        return SecretBuffer(copying: values.span)
     }
 }

@@ -246,8 +246,8 @@ enum PadFile {
             unsafe SealedParts.read(into: preface, from: file, key: key) { context(bytes, .preface, $0) }
         }
         guard isWhole else { throw damaged }
-        let opened = unsafe preface.span.withUnsafeBytes { unsafe Array($0) }
-        guard let maker = PadMaker(opened[PadSeed.byteCount...]) else { throw damaged }
+        let named = unsafe preface.span.withUnsafeBytes { unsafe Array($0[PadSeed.byteCount...]) }
+        guard let maker = PadMaker(named[...]) else { throw damaged }
         guard isWanted(maker) else { return nil }
         var products = SecretBuffer<UInt32>(repeating: 0, count: header.rows * header.outputs)
         var words = products.mutableSpan
@@ -255,9 +255,10 @@ enum PadFile {
             unsafe SealedParts.read(into: products, from: file, key: key) { context(bytes, .products, $0) }
         }
         guard isRead else { throw damaged }
-        return StoredPads(
-            seed: PadSeed(bytes: Array(opened[..<PadSeed.byteCount])), first: Int(header.first), maker: maker,
-            products: products)
+        let seed = unsafe preface.span.withUnsafeBytes {
+            unsafe PadSeed(bytes: Array($0[..<PadSeed.byteCount]))
+        }
+        return StoredPads(seed: seed, first: Int(header.first), maker: maker, products: products)
     }
 }
 
