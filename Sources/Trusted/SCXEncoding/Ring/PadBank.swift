@@ -300,8 +300,23 @@ package final class PadBank: Sendable {
     ///
     /// - Returns: False when nothing has to be prepared now.
     package func prepareNext() throws(LinkError) -> Bool {
+        // A batch that is being loaded is neither in the store nor in memory; no other goes ahead of it.
+        guard let next = loading.withLock({ _ in next() }) else { return false }
+        if next.isStored {
+            // This is false when all of the site's files were refused; the store has warned about them.
+            _ = load(next.site, unlessRows: limits.loadedRows)
+        } else {
+            let distrusted = state.withLock { $0.distrusted }
+            let ready = availability.ready.filter { !distrusted.contains($0) }
+            try add(prepare(next.site, rows: limits.batchRows, of: ready))
+        }
+        return true
+    }
+
+    /// The site that has the fewest rows, and whether the store has more of them; nil when nothing is to be prepared.
+    private func next() -> (site: RingSite, isStored: Bool)? {
         let stored = sites.map { store?.nextBatch(of: $0)?.bytes }
-        let next = state.withLock { state -> (site: RingSite, isStored: Bool)? in
+        return state.withLock { state -> (site: RingSite, isStored: Bool)? in
             guard !state.isClosed, state.bytes < limits.bytes else { return nil }
             var least: (site: RingSite, rows: Int, bytes: Int?)?
             for (site, bytes) in zip(sites, stored) {
@@ -315,16 +330,6 @@ package final class PadBank: Sendable {
             guard let least, state.bytes + (least.bytes ?? 0) <= limits.bytes else { return nil }
             return (least.site, least.bytes != nil)
         }
-        guard let next else { return false }
-        if next.isStored {
-            // This is false when all of the site's files were refused; the store has warned about them.
-            _ = load(next.site, unlessRows: limits.loadedRows)
-        } else {
-            let distrusted = state.withLock { $0.distrusted }
-            let ready = availability.ready.filter { !distrusted.contains($0) }
-            try add(prepare(next.site, rows: limits.batchRows, of: ready))
-        }
-        return true
     }
 
     /// Waits until pads were taken, at most a second.
@@ -342,12 +347,11 @@ package final class PadBank: Sendable {
 extension SecureRandom {
     /// Draws a seed that was never used.
     package mutating func padSeed() -> PadSeed {
-        var bytes: [UInt8] = []
-        for _ in 0..<PadSeed.byteCount / 4 {
+        // Never grows, so that no copy of it is left behind.
+        var bytes = [UInt8](repeating: 0, count: PadSeed.byteCount)
+        for start in stride(from: 0, to: PadSeed.byteCount, by: 4) {
             let word = word()
-            for shift in stride(from: 0, to: 32, by: 8) {
-                bytes.append(UInt8(truncatingIfNeeded: word >> UInt32(shift)))
-            }
+            for i in 0..<4 { bytes[start + i] = UInt8(truncatingIfNeeded: word >> UInt32(8 * i)) }
         }
         return PadSeed(bytes: bytes)
     }
