@@ -33,7 +33,8 @@ struct CommandTests {
         -> Result
     {
         let process = Process()
-        process.executableURL = Self.folder.appending(path: program)
+        process.executableURL =
+            program.hasPrefix("/") ? URL(filePath: program) : Self.folder.appending(path: program)
         process.arguments = arguments
         // ArgumentParser leaves a few bytes behind when it exits with an error; that is not for these tests.
         process.environment = ProcessInfo.processInfo.environment.merging([

@@ -96,4 +96,28 @@ struct PadsCommandTests {
         #expect(try damaged.status == 0 && tokens(damaged) == tokens(right))
         #expect(damaged.error.contains("warning: \(bank)/\(file): has 200 bytes instead of "))
     }
+
+    @Test("a limit on the size of files ends a fill, and a bank that was restored is refused")
+    func limitAndBackup() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "scx-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let (bank, backup) = ("\(folder)/bank", "\(folder)/backup")
+        let program = CommandTests.folder.appending(path: "scx").path
+        let fill = ["pads", "fill", "--count", "20", "--bank", bank]
+        let limited = try CommandTests().run(
+            "/bin/sh", ["-c", "ulimit -f 4; exec \"$0\" \"$@\"", program] + fill)
+        #expect(limited.status == 1 && limited.error.contains("cannot write it: File too large"))
+        #expect(try scx(fill).output.contains("tokens   20\n"))
+
+        try FileManager.default.copyItem(atPath: bank, toPath: backup)
+        let ask = ["generate", "--prompt-ids", "5,6,7", "--max-tokens", "2", "--worker", "inprocess"]
+        let first = try scx(ask + ["--bank", bank])
+        #expect(first.status == 0, "\(first.error)")
+        try FileManager.default.removeItem(atPath: bank)
+        try FileManager.default.copyItem(atPath: backup, toPath: bank)
+        let refused = try scx(ask + ["--bank", bank])
+        #expect(refused.status == 1 && refused.errorLines.count == 1)
+        #expect(refused.error.contains("\(bank)/burnt: is not the one that was used last"))
+    }
 }

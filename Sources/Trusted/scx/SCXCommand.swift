@@ -21,6 +21,8 @@ struct SCXCommand: AsyncParsableCommand {
     static func main() async {
         // A dump of this process would hold texts, keys and pads.
         cscx_forbid_dumps()
+        // A write beyond the limit of a file's size then fails with an error, as on a full disk.
+        _ = signal(SIGXFSZ, SIG_IGN)
         var arguments = Array(CommandLine.arguments.dropFirst())
         do {
             #if Network
