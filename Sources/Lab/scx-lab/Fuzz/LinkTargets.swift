@@ -87,16 +87,23 @@ struct FuzzWorkers {
         ]
     }
 
-    /// A client's bytes: its hello, and all requests but those that it would have to see an answer for.
-    func conversation() throws -> [UInt8] {
-        let stream = FuzzStream()
-        let messages = MessageStream(stream)
-        var client = ClientProtocol(digest: Self.digest, widestRow: widestRow)
-        try messages.send(client.hello())
-        for (i, request) in requests.enumerated() {
-            try messages.send(request.message(number: UInt64(i + 2)))
+    /// Requests that a worker takes at once, in groups.
+    private var groups: [ArraySlice<Request>] {
+        stride(from: 0, to: requests.count, by: 3).map { requests[$0..<min($0 + 3, requests.count)] }
+    }
+
+    /// What clients send: a hello and a group of requests each.
+    func conversations() throws -> [[UInt8]] {
+        try groups.map { group in
+            let stream = FuzzStream()
+            let messages = MessageStream(stream)
+            var client = ClientProtocol(digest: Self.digest, widestRow: widestRow)
+            try messages.send(client.hello())
+            for (i, request) in group.enumerated() {
+                try messages.send(request.message(number: UInt64(i + 2)))
+            }
+            return stream.written
         }
-        return stream.written
     }
 
     /// What a worker sends to a client that sends this.
@@ -106,8 +113,18 @@ struct FuzzWorkers {
         return stream.written
     }
 
-    /// Reads a worker's bytes as the client does that has asked all this.
+    /// Reads a worker's bytes as clients do that have asked a group of requests each.
+    ///
+    /// - Throws: What the last of them found wrong, when none of them got all its answers.
     func read(_ input: [UInt8]) throws {
+        var failure: (any Error)?
+        for group in groups {
+            do { return try read(input, group) } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+
+    private func read(_ input: [UInt8], _ group: ArraySlice<Request>) throws {
         let messages = MessageStream(FuzzStream(input))
         var client = ClientProtocol(digest: Self.digest, widestRow: widestRow)
         _ = client.hello()
@@ -115,9 +132,15 @@ struct FuzzWorkers {
             try messages.receive(before: .never) { head throws(LinkError) in try client.begin(head) }
         }
         _ = try client.receiveHello(next())
-        for request in requests where client.hasRoom {
+        var asked = 0
+        for request in group where client.hasRoom {
             _ = try client.ask(request)
-            _ = try client.receive(next())
+            asked += 1
+        }
+        for _ in 0..<asked {
+            let message = try next()
+            // A worker may refuse a request and go on.
+            do { _ = try client.receive(message) } catch { guard client.isOpen else { throw error } }
         }
     }
 }
@@ -130,7 +153,7 @@ struct FramesTarget: FuzzTarget {
     init(_ checkout: String) throws {
         workers = try FuzzWorkers(checkout)
         let link = "\(checkout)/Tests/Fixtures/link"
-        seeds = [try workers.conversation()] + (try FuzzFixtures.files("\(link)/swift", "messages.bin"))
+        seeds = try workers.conversations() + FuzzFixtures.files("\(link)/swift", "messages.bin")
     }
 
     func run(_ input: [UInt8]) {
@@ -144,9 +167,11 @@ struct AnswersTarget: FuzzTarget {
     let seeds: [[UInt8]]
 
     init(_ checkout: String) throws {
-        workers = try FuzzWorkers(checkout)
-        let conversation = try workers.conversation()
-        seeds = [false, true].map { [workers] in workers.answers(conversation, ring: $0) }
+        let workers = try FuzzWorkers(checkout)
+        self.workers = workers
+        seeds = try workers.conversations().flatMap { conversation in
+            [false, true].map { workers.answers(conversation, ring: $0) }
+        }
     }
 
     func run(_ input: [UInt8]) throws { try workers.read(input) }
