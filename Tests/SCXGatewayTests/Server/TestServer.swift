@@ -99,6 +99,10 @@ final class TestServer: Sendable {
         routes.addPage(views: views)
         var options = GatewayServer.Options()
         options.port = 0
+        // A busy machine is no slow client; tests of time limits set them.
+        options.limits.headerTime = .seconds(86_400)
+        options.limits.bodyTime = .seconds(86_400)
+        options.limits.clientTime = .seconds(86_400)
         try configure(&options)
         let server = GatewayServer(options: options, routes: routes, observer: observer)
         let (ports, found) = AsyncStream<Int>.makeStream()

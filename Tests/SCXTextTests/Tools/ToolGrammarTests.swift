@@ -156,7 +156,10 @@ struct ToolGrammarTests {
         let members = (0..<20).map { JSON.Member("p\($0)", ["type": "string"]) }
         let schema: JSON = ["type": "object", "properties": .object(members)]
         for format in [ToolCallFormat.qwenMarkup, .glm, .lfm] {
-            let budget = CompilationBudget()
+            // Steps count and not seconds, which a sanitizer multiplies.
+            var limits = CompilationLimits()
+            limits.time = .seconds(86_400)
+            let budget = CompilationBudget(limits)
             let calls = try (0..<128).map { number throws(ConstraintError) in
                 try format.grammar("f\(number)", parameters: schema, budget: budget)
             }

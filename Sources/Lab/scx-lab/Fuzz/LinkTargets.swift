@@ -60,10 +60,10 @@ struct FuzzWorkers {
         widestRow = configuration.widestRow
         let hidden = configuration.hiddenSize
         let slot = Slot(number: 1)
+        // Numbers of nobody's text, so that nothing is encoded here.
         func rows(_ count: Int, _ channels: Int) -> EncodedTensor {
-            EncodedTensor(
-                encodedRows: count, channels: channels,
-                values: (0..<count * channels).map { Float($0 % 7) - 3 })
+            let values = (0..<count * channels).map { Float($0 % 7) - 3 }
+            return EncodedTensor(resultOf: Request(.stats), channels: channels, values: values)
         }
         let ring = RingTensor(
             paddedRows: 2, channels: hidden, values: (0..<2 * hidden).map { UInt32($0 &* 77_777) })
