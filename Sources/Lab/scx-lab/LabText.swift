@@ -1,4 +1,5 @@
 import Foundation
+import SCXInference
 import SCXText
 
 extension Tokenizer {
@@ -15,4 +16,6 @@ extension Tokenizer {
 }
 
 /// Writes a line to standard error.
-func standardError(_ text: String) { FileHandle.standardError.write(Data("\(text)\n".utf8)) }
+func standardError(_ text: String) {
+    FileHandle.standardError.write(Data("\(text.printable(keepsLines: true))\n".utf8))
+}

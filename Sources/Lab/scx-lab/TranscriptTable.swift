@@ -1,4 +1,5 @@
 import Foundation
+import SCXInference
 import SCXLink
 
 /// The texts that `scx-lab transcript show` prints.
@@ -71,9 +72,7 @@ enum TranscriptTable {
     }
 
     /// A text of the transcript, made safe for a terminal.
-    private static func shown(_ text: Substring) -> String {
-        String(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : Character($0) })
-    }
+    private static func shown(_ text: Substring) -> String { text.printable() }
 
     static func values(of entry: TranscriptEntry, in transcript: Transcript) throws -> String? {
         let indent = String(repeating: " ", count: 22)
