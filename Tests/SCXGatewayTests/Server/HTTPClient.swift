@@ -28,7 +28,7 @@ struct HTTPReply: Sendable {
 
 /// A connection to a server on this machine, byte by byte, for what well-behaved clients never do.
 ///
-/// Blocks: use it through `off(_:)`.
+/// Blocks, without a limit on time: use it through `off(_:)`.
 final class HTTPConnection {
     struct Broken: Error {}
 
@@ -47,9 +47,6 @@ final class HTTPConnection {
             }
         }
         guard result == 0 else { throw Broken() }
-        var time = timeval(tv_sec: 60, tv_usec: 0)
-        unsafe setsockopt(
-            descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
     }
 
     deinit { close(descriptor) }
