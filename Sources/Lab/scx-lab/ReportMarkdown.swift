@@ -65,14 +65,20 @@ extension ReportResult {
     package static let markdownHead = """
         # What a worker can read
 
-        Made by `scx-lab report`; nothing here is written by hand. A worker's recorder wrote the transcripts, the attacks \
-        of `Sources/Untrusted/SCXAttacks` had those, the public model and what everybody knows of a prompt (the begin of the \
-        text, the chat template), which is not counted. Shares are tokens at their right positions, or, after “set:”, tokens \
-        found at all; in brackets the 95 % interval (Wilson). “guessing” is what the model alone would write, without a look \
-        at the transcript: the level of chance; “commonest” is what the commonest token of the attacker's own texts would be \
-        right by, which is that level for attacks that learn from those. Attacks that \
-        see the prompt alone, as `scores` and `kv-inversion`, or the answer alone, as `logit-lens`, cannot reach 100 %, since \
-        both are counted. A dash: the transcript has nothing of the kind that the attack works on.
+        `scx-lab report` made all tables of this page; none of the figures is written by hand. \
+        [threat-model.md](threat-model.md#the-attacks-by-name) says in one line what each attack does.
+
+        - **What the attacks had**: the transcripts that a worker's recorder wrote, the public model, and what \
+        everybody knows of a prompt (the beginning of the text, the chat template). Known tokens are not counted. \
+        The attacks are those of `Sources/Untrusted/SCXAttacks`.
+        - **What is counted**: the share of tokens that were found at their right positions, or, after “set:”, of \
+        tokens found at all; in brackets is the 95 % confidence interval (Wilson).
+        - **The level of chance**: “guessing” is what the model alone would write, without the transcript.
+        - Attacks that see only the prompt, such as `scores` and `kv-inversion`, or only the answer, such as \
+        `logit-lens`, cannot reach 100 %, since both are counted.
+        - A dash means that the transcript has nothing of the kind that the attack uses.
+
+        The commands:
 
             scx-lab report --model Models/ward-3m --text F --out DIR --markdown FILE
             scx-lab synth --shape tiny-32k --seed 1 --out M
