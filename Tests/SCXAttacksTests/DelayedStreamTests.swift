@@ -8,9 +8,9 @@ import SCXWorker
 import Testing
 import scx_lab
 
-@Suite("a link with a long round trip", .timeLimit(.minutes(10)))
+@Suite("a link with a long round trip", .timeLimit(.minutes(60)))
 struct DelayedStreamTests {
-    private let soon = Deadline(after: .seconds(60))
+    private let soon = Deadline(after: .seconds(3_600))
 
     private func send(_ stream: any ByteStream, _ bytes: [UInt8]) throws(LinkError) {
         try unsafe bytes.span.bytes.withUnsafeBytes { bytes throws(LinkError) in

@@ -4,7 +4,7 @@ import SCXLink
 import Synchronization
 import Testing
 
-@Suite("which workers can be asked", .timeLimit(.minutes(5)))
+@Suite("which workers can be asked", .timeLimit(.minutes(60)))
 struct AvailabilityTests {
     /// A worker whose attempts to come back wait for the test.
     final class Absent: Sendable {

@@ -106,7 +106,7 @@ extension DistinguishedName {
 }
 
 /// What a test gives up after.
-var soon: Deadline { Deadline(after: .seconds(20)) }
+var soon: Deadline { Deadline(after: .seconds(3_600)) }
 
 func connect(_ server: TLSServer, _ identity: TLSIdentity) throws(LinkError) -> TLSStream {
     try TLSClient.connect(host: "127.0.0.1", port: server.port, identity: identity, before: soon)

@@ -11,7 +11,7 @@ import Synchronization
 import Testing
 import X509
 
-@Suite("mutual trust", .serialized, .timeLimit(.minutes(20)))
+@Suite("mutual trust", .serialized, .timeLimit(.minutes(60)))
 struct MutualTrustTests {
     private let keys: TestKeys
     private let worker: KeyDirectory

@@ -7,7 +7,7 @@ import SCXProfiles
 import Testing
 import X509
 
-@Suite("who is behind a TLS connection", .serialized, .timeLimit(.minutes(20)))
+@Suite("who is behind a TLS connection", .serialized, .timeLimit(.minutes(60)))
 struct OwnerTests {
     private let keys: TestKeys
     private let client: KeyDirectory

@@ -4,7 +4,7 @@ import SCXLinkTLS
 import Synchronization
 import Testing
 
-@Suite("TLS stream", .serialized, .timeLimit(.minutes(20)))
+@Suite("TLS stream", .serialized, .timeLimit(.minutes(60)))
 struct TLSStreamTests {
     private let keys: TestKeys
     private let server: TLSServer

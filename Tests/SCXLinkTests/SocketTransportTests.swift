@@ -59,8 +59,8 @@ struct SocketTransportTests {
         var status = stat()
         #expect(unsafe lstat(path, &status) == 0)
         #expect(status.st_mode & 0o777 == 0o600)
-        let client = try UnixSocket.connect(path: path, before: Deadline(after: .seconds(5)))
-        let server = try listener.accept(before: Deadline(after: .seconds(5)))
+        let client = try UnixSocket.connect(path: path, before: Deadline(after: .seconds(3_600)))
+        let server = try listener.accept(before: Deadline(after: .seconds(3_600)))
         try client.send([1, 2, 3])
         #expect(try server.receive(3) == [1, 2, 3])
         #expect(
@@ -76,7 +76,7 @@ struct SocketTransportTests {
         #expect(waiting.value()?.isDisconnected == true)
         #expect(unsafe access(path, F_OK) != 0)
         let gone = failure { () throws(LinkError) in
-            _ = try UnixSocket.connect(path: path, before: Deadline(after: .seconds(5)))
+            _ = try UnixSocket.connect(path: path, before: Deadline(after: .seconds(3_600)))
         }
         #expect(gone?.description.contains("\(path): cannot connect to it: No such file") == true)
     }
@@ -93,7 +93,7 @@ struct SocketTransportTests {
             }
         }
         #expect(error.isTimeOut)
-        for _ in connections { _ = try listener.accept(before: Deadline(after: .seconds(1))) }
+        for _ in connections { _ = try listener.accept(before: Deadline(after: .seconds(3_600))) }
     }
 
     @Test("a stale socket is replaced; a live one and another file are not")
@@ -107,7 +107,7 @@ struct SocketTransportTests {
         let second = failure { () throws(LinkError) in _ = try UnixListener(path: path) }
         #expect(second == .disconnected("\(path): another process listens on it"))
         #expect(throws: Never.self) {
-            try UnixSocket.connect(path: path, before: Deadline(after: .seconds(5)))
+            try UnixSocket.connect(path: path, before: Deadline(after: .seconds(3_600)))
         }
 
         // The socket that another listener put there meanwhile stays.
@@ -131,7 +131,7 @@ struct SocketTransportTests {
         #expect(failure { () throws(LinkError) in _ = try UnixListener(path: path) }.isDisconnected)
         #expect(
             failure { () throws(LinkError) in
-                _ = try UnixSocket.connect(path: path, before: Deadline(after: .seconds(1)))
+                _ = try UnixSocket.connect(path: path, before: Deadline(after: .seconds(3_600)))
             }.isDisconnected)
     }
 }

@@ -39,7 +39,7 @@ final class Background<Result: Sendable>: Sendable {
     }
 
     /// What the closure returned; nil if it has not within the limit.
-    func value(within limit: Duration = .seconds(30)) -> Result? {
+    func value(within limit: Duration = .seconds(3_600)) -> Result? {
         let end = ContinuousClock.now + limit
         while !done.load(ordering: .acquiring) {
             guard ContinuousClock.now < end else { return nil }
@@ -83,14 +83,16 @@ private func runOnThread(_ body: @escaping @Sendable () -> Void) {
 }
 
 extension ByteStream {
-    func send(_ bytes: [UInt8], before deadline: Deadline = Deadline(after: .seconds(20))) throws(LinkError) {
+    func send(_ bytes: [UInt8], before deadline: Deadline = Deadline(after: .seconds(3_600)))
+        throws(LinkError)
+    {
         try unsafe bytes.span.bytes.withUnsafeBytes { b throws(LinkError) in
             try unsafe write(b, before: deadline)
         }
     }
 
     func receive(
-        _ count: Int, before deadline: Deadline = Deadline(after: .seconds(20))
+        _ count: Int, before deadline: Deadline = Deadline(after: .seconds(3_600))
     ) throws(LinkError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         var span = bytes.mutableSpan

@@ -34,7 +34,7 @@ final class WorkerClient: @unchecked Sendable {
         stream = MessageStream(client)
         var link = ClientProtocol(digest: Self.digest, widestRow: widestRow)
         try stream.send(link.hello())
-        let reply = try stream.receive(before: Deadline(after: .seconds(30))) { head throws(LinkError) in
+        let reply = try stream.receive(before: Deadline(after: .seconds(3_600))) { head throws(LinkError) in
             try link.begin(head)
         }
         hello = try link.receiveHello(reply)
@@ -53,7 +53,7 @@ final class WorkerClient: @unchecked Sendable {
 
     /// The next answer with its number, or the error that the worker answered with.
     func receive() throws -> (number: UInt64, result: Result<Answer, LinkError>) {
-        let reply = try stream.receive(before: Deadline(after: .seconds(60))) { head throws(LinkError) in
+        let reply = try stream.receive(before: Deadline(after: .seconds(3_600))) { head throws(LinkError) in
             try link.begin(head)
         }
         do throws(LinkError) { return (reply.head.number, .success(try link.receive(reply))) } catch {
@@ -87,7 +87,7 @@ final class WorkerClient: @unchecked Sendable {
     func close() { stream.bytes.close() }
 
     /// Why the worker's side ended, which this waits for.
-    func end(within limit: Duration = .seconds(30)) throws -> LinkError? {
+    func end(within limit: Duration = .seconds(3_600)) throws -> LinkError? {
         let limit = ContinuousClock.now + limit
         while ContinuousClock.now < limit {
             if let end = served.value { return end }

@@ -112,7 +112,7 @@ struct MaskWorkerTests {
         #expect(finished[free]?.failure == nil && finished[free]?.finished != nil)
     }
 
-    @Test("a finished session that may be continued keeps no grammar", .timeLimit(.minutes(20)))
+    @Test("a finished session that may be continued keeps no grammar", .timeLimit(.minutes(60)))
     func finished() throws {
         let bundled = try Self.bundled.get()
         let engine = try bundled.engine(MaskWorkers())

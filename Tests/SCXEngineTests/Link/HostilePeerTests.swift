@@ -27,7 +27,7 @@ struct HostilePeerTests {
 
     @Test(
         "whatever a client sends, its connection ends and the others get their answers",
-        .timeLimit(.minutes(20)))
+        .timeLimit(.minutes(60)))
     func clients() throws {
         var limits = WorkerServer.Limits()
         limits.patience = .milliseconds(100)
@@ -56,14 +56,14 @@ struct HostilePeerTests {
             var span = rest.mutableSpan
             #expect(throws: LinkError.self) {
                 try unsafe span.withUnsafeMutableBytes { b throws(LinkError) in
-                    try unsafe stream.read(b, before: Deadline(after: .seconds(60)))
+                    try unsafe stream.read(b, before: Deadline(after: .seconds(3_600)))
                 }
             }
             #expect(try answer(good, greedy([1, 2, 3], 8)) == expected)
         }
     }
 
-    @Test("a thousand connections that say nothing leave the others alone", .timeLimit(.minutes(20)))
+    @Test("a thousand connections that say nothing leave the others alone", .timeLimit(.minutes(60)))
     func manyConnections() throws {
         let server = model.server()
         let good = try model.engine(model.link(to: { server }))

@@ -137,7 +137,7 @@ struct OwnerSeparationTests {
         #expect(!UnixSocket.isSame(first, second) && !UnixSocket.isSame(first, "\(folder)/none"))
 
         func connection(_ path: String) throws -> RemoteEnd {
-            let stream = try UnixSocket.connect(path: path, before: Deadline(after: .seconds(20)))
+            let stream = try UnixSocket.connect(path: path, before: Deadline(after: .seconds(3_600)))
             defer { stream.close() }
             return stream.remoteEnd
         }

@@ -6,7 +6,7 @@ import SCXWorker
 import Synchronization
 import Testing
 
-@Suite("several requests on their way to a worker", .timeLimit(.minutes(20)))
+@Suite("several requests on their way to a worker", .timeLimit(.minutes(60)))
 struct RequestsInFlightTests {
     let model: TinyModel
     var hidden: Int { model.checkpoint.configuration.hiddenSize }
@@ -123,7 +123,7 @@ struct RequestsInFlightTests {
         var link = WorkerProtocol(hello: hello, largestTensor: 1 << 20)
         var answers: [Message] = []
         for _ in 0..<4 {
-            let message = try stream.receive(before: Deadline(after: .seconds(30))) {
+            let message = try stream.receive(before: Deadline(after: .seconds(3_600))) {
                 head throws(LinkError) in
                 try link.begin(head)
             }

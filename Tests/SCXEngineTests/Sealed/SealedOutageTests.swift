@@ -92,7 +92,7 @@ final class HangingLink: WorkerLink {
     func connect() throws(LinkError) { throw .unreachable("it hangs") }
 }
 
-@Suite("profile sealed: workers and peers that are away for a while", .timeLimit(.minutes(10)))
+@Suite("profile sealed: workers and peers that are away for a while", .timeLimit(.minutes(60)))
 struct SealedOutageTests {
     private let fixture: SealedFixture
     private let prompt: [Int32]

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Readers that leave")
 struct CancellationTests {
-    @Test("an answer that nobody reads on is cancelled", .timeLimit(.minutes(20)), arguments: [false, true])
+    @Test("an answer that nobody reads on is cancelled", .timeLimit(.minutes(60)), arguments: [false, true])
     func cancelled(_ isAnthropic: Bool) async throws {
         let answers = EndlessAnswers(model: try ServedModel.fake(tokenizer: nil))
         try await readOne(isAnthropic, answers)

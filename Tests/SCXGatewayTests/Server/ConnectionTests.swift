@@ -89,7 +89,7 @@ struct ConnectionTests {
         #expect(ConnectionRegister.owner(ofAddress: address) == owner)
     }
 
-    @Test("silent connections keep nobody out", .timeLimit(.minutes(20)))
+    @Test("silent connections keep nobody out", .timeLimit(.minutes(60)))
     func silent() async throws {
         let server = try await TestServer { options in
             options.limits.connections = 16
@@ -113,7 +113,7 @@ struct ConnectionTests {
         }
     }
 
-    @Test("a header that does not come in time ends the connection", .timeLimit(.minutes(20)))
+    @Test("a header that does not come in time ends the connection", .timeLimit(.minutes(60)))
     func header() async throws {
         let server = try await TestServer { options in
             options.limits.headerTime = .milliseconds(50)
@@ -142,7 +142,7 @@ struct ConnectionTests {
         }
     }
 
-    @Test("TLS that is not agreed on in time ends the connection", .timeLimit(.minutes(20)))
+    @Test("TLS that is not agreed on in time ends the connection", .timeLimit(.minutes(60)))
     func handshake() async throws {
         let directory = FileManager.default.temporaryDirectory.appending(path: "tls-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: directory) }

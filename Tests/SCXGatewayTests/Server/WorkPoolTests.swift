@@ -52,7 +52,7 @@ struct WorkPoolTests {
         #expect(error?.message == "no")
     }
 
-    @Test("work counts while it waits and while it is done", .timeLimit(.minutes(20)))
+    @Test("work counts while it waits and while it is done", .timeLimit(.minutes(60)))
     func counts() async throws {
         let pool = WorkPool()
         let gate = Gate()
