@@ -84,7 +84,7 @@ struct DelayedStreamTests {
             return (tokens, engine.traffic.exchanges)
         }
         func overLink(_ drafter: (any Drafter)?) throws -> (tokens: [Int32], exchanges: Int) {
-            let link = RemoteLink(digest: digest, widestRow: checkpoint.configuration.widestRow) {
+            let link = RemoteLink(digest: digest, model: checkpoint.configuration) {
                 _ throws(LinkError) in
                 let (near, far) = try SocketStream.pair()
                 Thread.detachNewThread { server.serve(far) }

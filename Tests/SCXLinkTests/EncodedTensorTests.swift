@@ -120,7 +120,7 @@ struct EncodedTensorTests {
     func limit() throws {
         let request = Request(Self.attention, Self.tensor(.int4))
         for limit in [800, 796] {
-            var client = ClientProtocol(digest: LinkSamples.digest, widestRow: 8)
+            var client = ClientProtocol(digest: LinkSamples.digest, model: LinkSamples.model)
             var worker = WorkerProtocol(hello: LinkSamples.workerHello, largestTensor: limit)
             guard case .send(let welcome) = try worker.receive(client.hello()) else { continue }
             _ = try client.receiveHello(welcome)

@@ -152,6 +152,17 @@ enum LinkSamples {
         ]
     }
 
+    /// A model of 4 hidden channels, 2 heads of 2 channels with one key head, and 16 tokens.
+    static let model: DecoderConfiguration = {
+        let text = """
+            {"model_type": "llama", "vocab_size": 16, "hidden_size": 4, "num_hidden_layers": 30,
+             "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 2, "intermediate_size": 3}
+            """
+        do { return try DecoderConfiguration(json: JSON(parsing: text), path: "config.json") } catch {
+            fatalError("LinkSamples: \(error)")
+        }
+    }()
+
     static let digest = "sha256:00112233445566778899aabbccddeeff"
 
     static var workerHello: Hello {
@@ -163,7 +174,7 @@ enum LinkSamples {
 
     /// What is said first, both ways.
     static func hellos() throws(LinkError) -> [Message] {
-        var client = ClientProtocol(digest: digest, widestRow: 8)
+        var client = ClientProtocol(digest: digest, model: model)
         var worker = WorkerProtocol(hello: workerHello, largestTensor: 1024)
         let hello = client.hello()
         guard case .send(let answer) = try worker.receive(hello) else { return [] }

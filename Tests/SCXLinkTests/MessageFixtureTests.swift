@@ -86,7 +86,7 @@ struct MessageFixtureTests {
     /// The worked example of `docs/protocol.md`.
     static func example() throws -> [(title: String, bytes: [UInt8])] {
         let digest = "d1ge57"
-        var client = ClientProtocol(digest: digest, widestRow: 2)
+        var client = ClientProtocol(digest: digest, model: LinkSamples.model)
         var own = Hello(digest: digest, weights: "bf16")
         own.window = 4
         var worker = WorkerProtocol(hello: own, largestTensor: 64)

@@ -123,7 +123,7 @@ struct MessageTests {
     @Test("a hello says what the worker can do, and nothing that makes no sense")
     func hellos() throws {
         let message = try LinkSamples.hellos()[1]
-        var client = ClientProtocol(digest: LinkSamples.digest, widestRow: 1)
+        var client = ClientProtocol(digest: LinkSamples.digest, model: LinkSamples.model)
         _ = client.hello()
         #expect(try client.receiveHello(message) == LinkSamples.workerHello)
         // A later version may say more.
@@ -242,7 +242,7 @@ struct MessageTests {
         let hello = try LinkSamples.hellos()[0]
         #expect(hello.fields.count == 2 + 2 + LinkSamples.digest.utf8.count + 2 + 1 + 2 + 2 + 2)
         for text in ["\u{1B}[2J", "a\nb", String(repeating: "a", count: 129)] {
-            var client = ClientProtocol(digest: text, widestRow: 1)
+            var client = ClientProtocol(digest: text, model: LinkSamples.model)
             var worker = ProtocolTests.worker
             let message = client.hello()
             #expect(throws: LinkError.malformedFrame("a hello whose texts are no names")) {

@@ -25,14 +25,15 @@ final class WorkerClient: @unchecked Sendable {
         var value: LinkError?? { result.withLock { $0 } }
     }
 
-    /// Connects and greets.
-    init(_ server: WorkerServer, widestRow: Int = 1 << 20) throws {
+    /// Connects and greets a worker that serves `model`, by default the fixture's usual one.
+    init(_ server: WorkerServer, _ model: DecoderConfiguration? = nil) throws {
+        let model = try model ?? WorkerFixture().configuration
         let (client, worker) = try SocketStream.pair()
         let served = Served()
         Thread.detachNewThread { served.set(server.serve(worker)) }
         self.served = served
         stream = MessageStream(client)
-        var link = ClientProtocol(digest: Self.digest, widestRow: widestRow)
+        var link = ClientProtocol(digest: Self.digest, model: model)
         try stream.send(link.hello())
         let reply = try stream.receive(before: Deadline(after: .seconds(3_600))) { head throws(LinkError) in
             try link.begin(head)

@@ -111,7 +111,7 @@ struct ReportRecorder {
         let digest = checkpoint.digest()
         let server = WorkerServer(
             worker: Worker(model: model.decoder), digest: digest, weights: format, recorder: recorder)
-        return RemoteLink(digest: digest, widestRow: checkpoint.configuration.widestRow) {
+        return RemoteLink(digest: digest, model: checkpoint.configuration) {
             _ throws(LinkError) in
             let (client, worker) = try SocketStream.pair()
             Thread.detachNewThread { server.serve(worker) }

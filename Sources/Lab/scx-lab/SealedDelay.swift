@@ -92,7 +92,7 @@ struct SealedDelay {
         _ prompt: [Int32], _ worker: WorkerProcess, _ delay: Double, _ drafts: OpenDrafts, longestDraft: Int
     ) throws -> (Answer, exchanges: Int) {
         let link = RemoteLink(
-            digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, patience: .ownProcess
+            digest: checkpoint.digest(), model: checkpoint.configuration, patience: .ownProcess
         ) { deadline throws(LinkError) in
             let stream = try worker.connect(before: deadline)
             return delay > 0 ? DelayedStream(stream, by: .seconds(delay / 1e3)) : stream

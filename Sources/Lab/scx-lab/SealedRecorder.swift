@@ -44,7 +44,7 @@ package struct SealedRecorder {
         var sessions = Sessions()
         let groups = options.rowCounts == .exact ? [texts] : texts.map { [$0] }
         for group in groups {
-            let link = RemoteLink(digest: digest, widestRow: checkpoint.configuration.widestRow) {
+            let link = RemoteLink(digest: digest, model: checkpoint.configuration) {
                 _ throws(LinkError) in
                 let (client, worker) = try SocketStream.pair()
                 Thread.detachNewThread { server.serve(worker) }

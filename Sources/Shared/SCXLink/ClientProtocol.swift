@@ -1,3 +1,5 @@
+public import SCXInference
+
 /// The trusted side's half of the link, as a value that does no I/O: it turns requests into messages, and messages
 /// into answers.
 ///
@@ -10,21 +12,21 @@ public struct ClientProtocol: Sendable {
     }
 
     private let own: Hello
-    private let widestRow: Int
+    private var shapes: AnswerShapes
     private var state = State.new
     private var number: UInt64 = 0
     private var window = 0
-    /// Requests that have no answer yet, by number.
-    private var asked: [UInt64: Request] = [:]
+    /// Requests that have no answer yet, by number, each with the shape that its answer must have.
+    private var asked: [UInt64: (request: Request, shape: AnswerShape)] = [:]
 
     /// Makes the protocol of a new connection, which begins with ``hello()``.
     ///
     /// - Parameters:
     ///   - digest: The model's digest, which must equal the worker's.
-    ///   - widestRow: Elements of the longest row that an answer can have.
-    public init(digest: String, widestRow: Int) {
+    ///   - model: The model's configuration, which with each request tells the shape of its answer.
+    public init(digest: String, model: DecoderConfiguration) {
         own = Hello(digest: digest)
-        self.widestRow = widestRow
+        shapes = AnswerShapes(of: model)
     }
 
     /// Whether hello has been answered and no error has closed the connection, so that requests may be sent.
@@ -49,11 +51,12 @@ public struct ClientProtocol: Sendable {
         guard isOpen else { throw .disconnected("it was closed") }
         precondition(hasRoom, "ClientProtocol: \(window) requests are on their way")
         number += 1
-        asked[number] = request
+        asked[number] = (request, shapes.expect(request))
         return request.message(number: number)
     }
 
-    /// Checks by its head whether an answer may come now, before memory is allocated for the rest of it.
+    /// Checks by its head whether an answer may come now and has exactly the shape that its request determines, before
+    /// memory is allocated for the rest of it.
     ///
     /// - Throws: ``LinkError``; the connection must then be closed.
     public mutating func begin(_ head: FrameHead) throws(LinkError) {
@@ -62,24 +65,21 @@ public struct ClientProtocol: Sendable {
         guard head.isAnswer, head.kind != .more else {
             throw .malformedFrame("'\(head.kind)' is no answer")
         }
-        let limit: Int
+        let shape: AnswerShape
         switch before {
         case .open:
-            guard let request = asked[head.number] else {
+            guard let asked = asked[head.number] else {
                 throw .malformedFrame("an answer to request \(head.number), which waits for none")
             }
-            limit = request.answerRows * widestRow
+            shape = asked.shape
         case .greeting:
             guard head.number == number else {
                 throw .malformedFrame("an answer to request \(head.number), \(number) was asked")
             }
-            limit = 0
+            shape = .hello
         case .new, .closed: throw .malformedFrame("an answer that nobody asked for")
         }
-        guard head.rows * head.channels <= limit else {
-            throw .unexpectedAnswer(
-                "\(head.rows) x \(head.channels) elements, at most \(limit) were asked")
-        }
+        try (head.kind == .failure ? AnswerShape.failure : shape).check(head)
         state = before
     }
 
@@ -100,6 +100,7 @@ public struct ClientProtocol: Sendable {
         }
         guard hello.window > 0 else { throw .incompatible("it takes no requests") }
         window = Int(hello.window)
+        shapes.shard = hello.shard
         state = .open
         return hello
     }
@@ -109,33 +110,18 @@ public struct ClientProtocol: Sendable {
     /// - Throws: The error that the worker answered, after which the protocol may still be open, or an error of the
     ///   connection.
     public mutating func receive(_ message: Message) throws(LinkError) -> Answer {
-        guard let request = asked.removeValue(forKey: message.head.number) else {
+        guard let request = asked.removeValue(forKey: message.head.number)?.request else {
             preconditionFailure("ClientProtocol: nothing was asked")
         }
         state = .closed
         if message.head.kind == .failure {
             let error = try LinkError(message)
+            shapes.refused(request)
             if error.leavesOpen { state = .open }
             throw error
         }
         let answer = try Answer(message, to: request)
         state = .open
         return answer
-    }
-}
-
-extension Request {
-    /// The most rows that an answer to this request can have, where a row is the widest of the model.
-    var answerRows: Int {
-        switch (operation, payload) {
-        case (.attention(_, let parts), _): parts.reduce(0) { $0 + $1.queries }
-        // For each segment a key and a value, then a score for each head and each locked key: one for each position,
-        // and for redundant rows besides.
-        case (.tailScores(_, let segments), _): segments.reduce(0) { $0 + $1.position + 64 }
-        case (.padProducts(_, _, _, _, let rows), _): rows
-        case (_, .rows(let tensor)): tensor.rows
-        case (_, .ring(let tensor)): tensor.rows
-        case (_, .none), (_, .permutation): 0
-        }
     }
 }

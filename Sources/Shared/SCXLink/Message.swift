@@ -311,6 +311,9 @@ extension FrameHead {
 }
 
 extension WorkerStatistics {
+    /// How many bytes they take as they travel.
+    static var byteCount: Int { WorkerStatistics().numbers.count * 8 }
+
     /// The counts in the order in which they travel.
     fileprivate var numbers: [Int] {
         get { [connections, slots, slotBytes, requests, batches, rows] }

@@ -35,7 +35,7 @@ struct HostilePeerTests {
         let good = try model.engine(model.link(to: { server }))
         let expected = try answer(good, greedy([1, 2, 3], 8))
 
-        var client = ClientProtocol(digest: model.checkpoint.digest(), widestRow: 1)
+        var client = ClientProtocol(digest: model.checkpoint.digest(), model: model.checkpoint.configuration)
         var hello = client.hello()
         hello.head.payloadBytes = hello.fields.count
         let greeting = hello.head.bytes + hello.fields
@@ -98,7 +98,7 @@ struct HostilePeerTests {
     @Test("whatever a worker answers, the trusted side ends with a clear error", arguments: Misdeed.allCases)
     func workers(misdeed: Misdeed) throws {
         let digest = model.checkpoint.digest()
-        let link = RemoteLink(digest: digest, widestRow: model.checkpoint.configuration.widestRow) { _ in
+        let link = RemoteLink(digest: digest, model: model.checkpoint.configuration) { _ in
             let (client, worker) = PipeStream.pair { _, _ in }
             Thread.detachNewThread { Self.serve(worker, digest, misdeed) }
             return client

@@ -40,7 +40,7 @@ struct LeakTests {
             program: WorkerProcessTests.worker,
             arguments: ["--model", Self.bundled, "--threads", "1", "--record", folder.path])
         let link = RemoteLink(
-            digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, patience: .ownProcess
+            digest: checkpoint.digest(), model: checkpoint.configuration, patience: .ownProcess
         ) { deadline throws(LinkError) in try process.connect(before: deadline) }
         let engine = Engine(
             forward: try Self.forward(profile, checkpoint, link), tokenizer: tokenizer,

@@ -164,7 +164,7 @@ struct OwnerSeparationTests {
         let ends = [end(key: 2), end(key: 1), end(key: 3)]
         let made = Mutex<[PipeStream]>([])
         let link = RemoteLink(
-            digest: model.checkpoint.digest(), widestRow: model.checkpoint.configuration.widestRow,
+            digest: model.checkpoint.digest(), model: model.checkpoint.configuration,
             connect: owners.guarding(.peer, name: "peer") { _ in
                 let (client, worker) = PipeStream.pair(onWrite: { _, _ in })
                 Thread.detachNewThread { server.serve(worker) }

@@ -33,7 +33,7 @@ struct TinyModel: Sendable {
         onWrite: @escaping @Sendable (PipeStream, Int) -> Void = { _, _ in }
     ) -> RemoteLink {
         RemoteLink(
-            digest: digest ?? checkpoint.digest(), widestRow: checkpoint.configuration.widestRow,
+            digest: digest ?? checkpoint.digest(), model: checkpoint.configuration,
             patience: patience
         ) { _ in
             let (client, worker) = PipeStream.pair(onWrite: onWrite)
@@ -125,7 +125,7 @@ struct RemoteLinkTests {
         let count = Mutex(0)
         let streams = Mutex<[PipeStream]>([])
         let link = RemoteLink(
-            digest: model.checkpoint.digest(), widestRow: model.checkpoint.configuration.widestRow,
+            digest: model.checkpoint.digest(), model: model.checkpoint.configuration,
             connect: { _ in
                 let (client, worker) = PipeStream.pair(onWrite: { _, _ in })
                 streams.withLock { $0.append(client) }
@@ -193,7 +193,7 @@ struct RemoteLinkTests {
             Thread.detachNewThread { server.serve(worker) }
             let stream = SilentStream(client)
             let link = RemoteLink(
-                digest: model.checkpoint.digest(), widestRow: model.checkpoint.configuration.widestRow
+                digest: model.checkpoint.digest(), model: model.checkpoint.configuration
             ) { _ in stream }
             try link.open()
             stream.fallSilent()
@@ -263,7 +263,7 @@ struct RemoteLinkTests {
         let made = Mutex(0)
         let (begun, allowed) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
         let link = RemoteLink(
-            digest: model.checkpoint.digest(), widestRow: model.checkpoint.configuration.widestRow
+            digest: model.checkpoint.digest(), model: model.checkpoint.configuration
         ) { _ in
             let number = made.withLock { made in
                 made += 1
@@ -295,10 +295,11 @@ struct RemoteLinkTests {
     }
 
     @Test("a worker that is never there is given up after the time allowed")
-    func nobody() {
+    func nobody() throws {
+        let model = try TinyModel("llama-gqa2").checkpoint.configuration
         var patience = RemoteLink.Patience()
         patience.connect = .milliseconds(150)
-        let link = RemoteLink(digest: "00", widestRow: 1, patience: patience) { _ throws(LinkError) in
+        let link = RemoteLink(digest: "00", model: model, patience: patience) { _ throws(LinkError) in
             throw .disconnected("connection refused")
         }
         #expect(throws: LinkError.unreachable("the connection is gone: connection refused")) {

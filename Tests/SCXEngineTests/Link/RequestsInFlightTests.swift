@@ -70,7 +70,7 @@ struct RequestsInFlightTests {
     func large() throws {
         let server = server(window: 4)
         let link = RemoteLink(
-            digest: model.checkpoint.digest(), widestRow: model.checkpoint.configuration.widestRow
+            digest: model.checkpoint.digest(), model: model.checkpoint.configuration
         ) { _ throws(LinkError) in
             let (client, worker) = try SocketStream.pair()
             Thread.detachNewThread { server.serve(worker) }
@@ -105,7 +105,7 @@ struct RequestsInFlightTests {
     func brokenLink(_ end: End) -> RemoteLink {
         let (good, digest) = (server(window: 4), model.checkpoint.digest())
         let connections = Atomic(0)
-        return RemoteLink(digest: digest, widestRow: model.checkpoint.configuration.widestRow) { _ in
+        return RemoteLink(digest: digest, model: model.checkpoint.configuration) { _ in
             let (client, worker) = PipeStream.pair { _, _ in }
             let isFirst = connections.add(1, ordering: .relaxed).oldValue == 0
             Thread.detachNewThread {

@@ -22,7 +22,7 @@ struct WorkerProcessTests {
 
     func link(_ model: TinyModel, _ process: WorkerProcess) -> RemoteLink {
         RemoteLink(
-            digest: model.checkpoint.digest(), widestRow: model.checkpoint.configuration.widestRow,
+            digest: model.checkpoint.digest(), model: model.checkpoint.configuration,
             patience: .ownProcess
         ) { deadline throws(LinkError) in try process.connect(before: deadline) }
     }
@@ -99,7 +99,7 @@ struct WorkerProcessTests {
             process.standardInput = input
             try process.run()
             let link = RemoteLink(
-                digest: model.checkpoint.digest(), widestRow: model.checkpoint.configuration.widestRow,
+                digest: model.checkpoint.digest(), model: model.checkpoint.configuration,
                 patience: .ownProcess
             ) { deadline throws(LinkError) in try SharedMemoryStream.connect(path: socket, before: deadline) }
             try link.open()

@@ -42,7 +42,7 @@ struct FuzzWorkers {
 
     private let servers: [WorkerServer]
     private let requests: [Request]
-    private let widestRow: Int
+    private let model: DecoderConfiguration
 
     init(_ checkout: String) throws {
         let checkpoint = try Checkpoint(directory: "\(checkout)/Tests/Fixtures/parity/llama-gqa2")
@@ -57,7 +57,7 @@ struct FuzzWorkers {
                 digest: Self.digest, weights: format, limits: limits)
         }
         let configuration = checkpoint.configuration
-        widestRow = configuration.widestRow
+        model = configuration
         let hidden = configuration.hiddenSize
         let slot = Slot(number: 1)
         // Numbers of nobody's text, so that nothing is encoded here.
@@ -97,7 +97,7 @@ struct FuzzWorkers {
         try groups.map { group in
             let stream = FuzzStream()
             let messages = MessageStream(stream)
-            var client = ClientProtocol(digest: Self.digest, widestRow: widestRow)
+            var client = ClientProtocol(digest: Self.digest, model: model)
             try messages.send(client.hello())
             for (i, request) in group.enumerated() {
                 try messages.send(request.message(number: UInt64(i + 2)))
@@ -126,7 +126,7 @@ struct FuzzWorkers {
 
     private func read(_ input: [UInt8], _ group: ArraySlice<Request>) throws {
         let messages = MessageStream(FuzzStream(input))
-        var client = ClientProtocol(digest: Self.digest, widestRow: widestRow)
+        var client = ClientProtocol(digest: Self.digest, model: model)
         _ = client.hello()
         func next() throws -> Message {
             try messages.receive(before: .never) { head throws(LinkError) in try client.begin(head) }

@@ -30,15 +30,7 @@ extension Decoder {
     }
 
     /// How many channels the output rows of a site have.
-    public func outputs(of site: DecoderSite) -> Int {
-        switch site {
-        case .queryKeyValue:
-            (configuration.headCount + 2 * configuration.keyValueHeadCount) * configuration.headSize
-        case .gateUp: 2 * configuration.feedForwardSize
-        case .output, .down: configuration.hiddenSize
-        case .head: configuration.vocabularySize
-        }
-    }
+    public func outputs(of site: DecoderSite) -> Int { configuration.outputs(of: site) }
 
     /// A site's weights in float32, with exactly the values by which its products multiply; not copied if they are in
     /// float32 already.

@@ -83,10 +83,13 @@ extension DecoderConfiguration {
 }
 
 extension DecoderConfiguration {
-    /// How many channels the widest row has that a product of this model gives.
-    public var widestRow: Int {
-        max(
-            vocabularySize, hiddenSize, 2 * feedForwardSize,
-            (headCount + 2 * keyValueHeadCount) * headSize)
+    /// How many channels the output rows of a site have.
+    public func outputs(of site: DecoderSite) -> Int {
+        switch site {
+        case .queryKeyValue: (headCount + 2 * keyValueHeadCount) * headSize
+        case .gateUp: 2 * feedForwardSize
+        case .output, .down: hiddenSize
+        case .head: vocabularySize
+        }
     }
 }

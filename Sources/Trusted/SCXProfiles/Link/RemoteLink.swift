@@ -1,3 +1,4 @@
+package import SCXInference
 package import SCXLink
 import Synchronization
 
@@ -81,7 +82,7 @@ package final class RemoteLink: WorkerLink {
     private let makeConnection: Connect
     private let accept: Acceptance
     private let digest: String
-    private let widestRow: Int
+    private let model: DecoderConfiguration
     private let patience: Patience
     private let state = Mutex(State())
     /// Held while a connection is made.
@@ -94,18 +95,18 @@ package final class RemoteLink: WorkerLink {
     ///
     /// - Parameters:
     ///   - digest: The model's digest, which must equal the worker's.
-    ///   - widestRow: Elements of the longest row that an answer can have.
+    ///   - model: The model's configuration, which tells the shapes of answers.
     ///   - patience: How long to wait.
     ///   - connect: Makes a connection.
     ///   - accept: Called at each connection; throws ``LinkError/incompatible(_:)``.
     package init(
-        digest: String, widestRow: Int, patience: Patience = .init(),
+        digest: String, model: DecoderConfiguration, patience: Patience = .init(),
         connect: @escaping Connect, accept: @escaping Acceptance = { _ in }
     ) {
         makeConnection = connect
         self.accept = accept
         self.digest = digest
-        self.widestRow = widestRow
+        self.model = model
         self.patience = patience
     }
 
@@ -271,7 +272,7 @@ package final class RemoteLink: WorkerLink {
         _ bytes: any ByteStream, _ deadline: Deadline, _ number: Int
     ) throws(LinkError) -> Connection {
         let stream = MessageStream(bytes)
-        var link = ClientProtocol(digest: digest, widestRow: widestRow)
+        var link = ClientProtocol(digest: digest, model: model)
         let hello: Hello
         do throws(LinkError) {
             try stream.send(link.hello())

@@ -24,7 +24,7 @@ extension RemoteLink {
         to worker: WorkerProcess, _ checkpoint: Checkpoint, owners: OwnerSeparation = OwnerSeparation()
     ) {
         self.init(
-            digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow, patience: .ownProcess,
+            digest: checkpoint.digest(), model: checkpoint.configuration, patience: .ownProcess,
             connect: owners.guarding(.worker, name: WorkerProcess.name) { deadline throws(LinkError) in
                 try worker.connect(before: deadline)
             })
