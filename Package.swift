@@ -102,7 +102,7 @@ let package = Package(
             name: "SCXText", dependencies: ["SCXInference"],
             path: "Sources/Trusted/SCXText", swiftSettings: settings),
         .target(
-            name: "SCXEncoding", dependencies: ["SCXInference", "SCXLink", crypto],
+            name: "SCXEncoding", dependencies: ["CSCXKernels", "SCXInference", "SCXLink", crypto],
             path: "Sources/Trusted/SCXEncoding", swiftSettings: settings),
         .target(
             name: "SCXProfiles", dependencies: ["SCXEncoding", "SCXInference", "SCXLink"],

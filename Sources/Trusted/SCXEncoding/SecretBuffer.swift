@@ -1,10 +1,13 @@
+import CSCXKernels
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Darwin)
     import Darwin
 #endif
 
-/// Memory for secrets: never copied, and overwritten with zeros before it is freed.
+/// Memory for secrets: never copied, left out of core dumps where the system can do that (Linux), and overwritten with
+/// zeros before it is freed.
 ///
 /// It is `@safe` because the pointer cannot leave it: access is by spans whose lifetime the compiler ties to this
 /// value's.
@@ -14,13 +17,22 @@ package struct SecretBuffer<Element: BitwiseCopyable & Sendable>: ~Copyable, @un
 
     /// Makes a buffer of `count` equal values.
     package init(repeating value: Element, count: Int) {
-        unsafe storage = .allocate(capacity: count)
+        unsafe storage = Self.allocate(count)
         unsafe storage.initialize(repeating: value)
+    }
+
+    private static func allocate(_ count: Int) -> UnsafeMutableBufferPointer<Element> {
+        let (bytes, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
+        guard !overflow, let start = unsafe cscx_secret_create(bytes) else {
+            fatalError("no memory is left for \(count) secret values")
+        }
+        return unsafe UnsafeMutableBufferPointer(
+            start: start.bindMemory(to: Element.self, capacity: count), count: count)
     }
 
     /// Copies values from other memory.
     package init(copying values: Span<Element>) {
-        unsafe storage = .allocate(capacity: values.count)
+        unsafe storage = Self.allocate(values.count)
         unsafe values.withUnsafeBufferPointer { unsafe _ = storage.initialize(fromContentsOf: $0) }
     }
 
@@ -48,10 +60,7 @@ package struct SecretBuffer<Element: BitwiseCopyable & Sendable>: ~Copyable, @un
     }
 
     deinit {
-        if let start = unsafe storage.baseAddress {
-            unsafe zeroize(start, byteCount: storage.count * MemoryLayout<Element>.stride)
-        }
-        unsafe storage.deallocate()
+        unsafe cscx_secret_free(storage.baseAddress, storage.count * MemoryLayout<Element>.stride)
     }
 }
 

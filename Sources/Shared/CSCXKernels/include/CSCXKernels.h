@@ -11,6 +11,7 @@
 #include "pages.h"
 #include "pool.h"
 #include "ring.h"
+#include "secrets.h"
 #include "sketch.h"
 
 #endif

@@ -12,7 +12,7 @@ struct CachePages: ~Copyable {
         /// The number of the first page.
         let first: Int
         let bytes: Int
-        /// Nil when the block is one page from cscx_page_create.
+        /// Nil when the block is one page by itself.
         let region: Region?
     }
 
@@ -59,9 +59,17 @@ struct CachePages: ~Copyable {
 
     deinit {
         if wipes { for page in 0..<writtenPages { unsafe cscx_wipe(Self.mutable(pages[page]), pageBytes) } }
-        for block in blocks where block.region == nil {
-            unsafe cscx_page_free(Self.mutable(pages[block.first]))
-        }
+        for block in blocks where block.region == nil { free(block) }
+    }
+
+    /// A page by itself, of memory for secrets where pages are to be wiped; nil when there is none.
+    private func makePage() -> UnsafeMutableRawPointer? {
+        unsafe wipes ? cscx_secret_create(pageBytes) : cscx_page_create(pageBytes)
+    }
+
+    private func free(_ block: Block) {
+        let page = unsafe Self.mutable(pages[block.first])
+        if wipes { unsafe cscx_secret_free(page, pageBytes) } else { unsafe cscx_page_free(page) }
     }
 
     /// Bytes of all pages once there is room for this many.
@@ -81,6 +89,7 @@ struct CachePages: ~Copyable {
             let first = count
             if comeInRegions(needed) {
                 let region = try Region(bytes: regionBytes)
+                if wipes { unsafe cscx_forbid_dump_of(region.memory.bytes.baseAddress, regionBytes) }
                 for page in 0..<regionPages {
                     unsafe pages.append(
                         region.memory.bytes.baseAddress.map { unsafe UnsafeRawPointer($0 + page * pageBytes) }
@@ -88,7 +97,7 @@ struct CachePages: ~Copyable {
                 }
                 blocks.append(Block(first: first, bytes: regionBytes, region: region))
             } else {
-                guard let page = unsafe cscx_page_create(pageBytes) else { throw .noMemory(bytes: pageBytes) }
+                guard let page = unsafe makePage() else { throw .noMemory(bytes: pageBytes) }
                 unsafe pages.append(UnsafeRawPointer(page))
                 blocks.append(Block(first: first, bytes: pageBytes, region: nil))
             }
@@ -104,7 +113,7 @@ struct CachePages: ~Copyable {
         }
         writtenPages = min(writtenPages, first)
         while let block = blocks.last, block.first >= first {
-            if block.region == nil { unsafe cscx_page_free(Self.mutable(pages[block.first])) }
+            if block.region == nil { free(block) }
             unsafe pages.removeSubrange(block.first...)
             byteCount -= block.bytes
             blocks.removeLast()
