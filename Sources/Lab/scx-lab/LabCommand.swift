@@ -24,5 +24,6 @@ struct LabCommand: ParsableCommand {
             LoadCommand.self,
             EndureCommand.self,
             FuzzCommand.self,
+            RunWithParentCommand.self,
         ])
 }

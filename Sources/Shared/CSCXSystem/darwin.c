@@ -40,6 +40,8 @@ int cscx_peer_process(int socket) {
 
 int cscx_loopback_process(int own, int other) { (void)own; (void)other; return 0; }
 
+int cscx_die_with_parent(int parent) { (void)parent; return -1; }
+
 uint64_t cscx_process_start(int process) {
     struct proc_bsdinfo info;
     if (proc_pidinfo(process, PROC_PIDTBSDINFO, 0, &info, sizeof info) != sizeof info) { return 0; }

@@ -10,10 +10,12 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -177,6 +179,11 @@ int cscx_loopback_process(int own, int other) {
     }
     closedir(processes);
     return found;
+}
+
+int cscx_die_with_parent(int parent) {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) { return -1; }
+    return getppid() == parent ? 0 : -1;
 }
 
 uint64_t cscx_process_start(int process) {

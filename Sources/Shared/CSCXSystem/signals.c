@@ -45,3 +45,19 @@ int cscx_watch_endings(void) {
     if (sigaction(SIGTERM, &action, NULL) < 0 || sigaction(SIGINT, &action, NULL) < 0) { return -errno; }
     return pipe_ends[0];
 }
+
+static atomic_int companion = 0;
+
+static void on_common_ending(int number) {
+    const int process = atomic_load(&companion);
+    if (process > 0) { kill(process, SIGKILL); }
+    // It is delivered once this handler returns, and then does what it would have done.
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+void cscx_end_together(int process) {
+    atomic_store(&companion, process);
+    const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    for (int i = 0; i < 3; i++) { signal(numbers[i], process > 0 ? on_common_ending : SIG_DFL); }
+}

@@ -1,8 +1,11 @@
 import ArgumentParser
+import CSCXSystem
 import Foundation
 import SCXProfiles
 
 /// A server of this program's own, on a free port of this machine.
+///
+/// It ends with this object, and also when a signal ends this program; SIGKILL included where the system is Linux.
 final class StartedServer {
     private let process = Process()
     private let output = Pipe()
@@ -15,18 +18,22 @@ final class StartedServer {
     ///   - arguments: More for the server.
     /// - Throws: `ValidationError` when it does not begin to serve.
     init(model: String, arguments: [String]) throws {
-        process.executableURL = URL(filePath: "\(executableFolder())/scx")
-        process.arguments = ["serve", "--model", model, "--port", "0", "--no-page"] + arguments
+        process.executableURL = URL(filePath: "\(executableFolder())/scx-lab")
+        process.arguments =
+            ["run-with-parent", "\(getpid())", "\(executableFolder())/scx"]
+            + ["serve", "--model", model, "--port", "0", "--no-page"] + arguments
         process.standardOutput = output
         process.standardError = FileHandle.nullDevice
         do { try process.run() } catch {
             throw ValidationError("'--start': cannot run \(executableFolder())/scx; build it first.")
         }
+        cscx_end_together(process.processIdentifier)
         var text = ""
         while !text.contains("  profile "), case let data = output.fileHandleForReading.availableData,
             !data.isEmpty
         { text += String(decoding: data, as: UTF8.self) }
         guard let port = text.firstMatch(of: /http:\/\/127\.0\.0\.1:(\d+)/).flatMap({ Int($0.1) }) else {
+            cscx_end_together(0)
             process.terminate()
             throw ValidationError("'--start': scx serve --model \(model) does not begin to serve.")
         }
@@ -36,6 +43,7 @@ final class StartedServer {
     var isRunning: Bool { process.isRunning }
 
     deinit {
+        cscx_end_together(0)
         process.terminate()
         Thread.sleep(forTimeInterval: 0.5)
         // The second signal ends it at once.

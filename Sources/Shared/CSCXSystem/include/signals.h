@@ -10,4 +10,7 @@ int cscx_watch_endings(void);
 /// Lets the calling thread receive these signals, since threads of libraries may have them blocked.
 void cscx_take_endings(void);
 
+/// Has SIGTERM, SIGINT and SIGHUP kill (SIGKILL) another process before they end this one. 0 for no process any more.
+void cscx_end_together(int process);
+
 #endif
