@@ -125,6 +125,8 @@ let package = Package(
             ],
             path: "Sources/Trusted/SCXGateway", resources: [.embedInCode("Page/Files")],
             swiftSettings: settings),
+        // Erases what is freed, in every program that contains it.
+        .target(name: "CSCXErase", path: "Sources/Trusted/CSCXErase"),
         // Options that the trusted side's program and the laboratory have in common.
         .target(
             name: "SCXOptions",
@@ -137,7 +139,7 @@ let package = Package(
                 "SCXWorker",
                 "scx-worker",  // built and linked beside it, because it starts one; nothing imports it
                 networkTarget("SCXGateway"), networkTarget("SCXLinkTLS"), networkTarget("SCXCertificates"),
-                "CSCXSystem", argumentParser, configuration, logging, systemPackage, tracing,
+                "CSCXErase", "CSCXSystem", argumentParser, configuration, logging, systemPackage, tracing,
             ],
             path: "Sources/Trusted/scx", swiftSettings: settings),
 
