@@ -135,6 +135,9 @@ private final class MaskQueue: @unchecked Sendable {
     private func run(isQuick: Bool) {
         while var entry = take(isQuick: isQuick) {
             guard let job = entry.job else { continue }
+            // A part of a search holds what the engine wants to look up. It is shorter than the time for which the system lets a
+            // thread compute, so beginning that time anew here keeps the thread from being stopped in the middle of a part.
+            sched_yield()
             do throws(ConstraintError) {
                 if let mask = try entry.search.advance() {
                     end(job, .found(mask))

@@ -75,6 +75,13 @@ final class GrammarStates: Sendable {
         return try content.withLock { (content) throws(Failure) in try body(&content) }
     }
 
+    /// Does what takes no time, unless somebody else has the states just now.
+    ///
+    /// - Returns: Nil when somebody else has them.
+    func lookIfFree<Result: Sendable>(_ body: (inout Content) -> Result) -> Result? {
+        content.withLockIfAvailable { content in body(&content) }
+    }
+
     /// Does a part of something long, when nobody looks.
     func work<Result: Sendable, Failure: Error>(
         _ body: (inout Content) throws(Failure) -> Result

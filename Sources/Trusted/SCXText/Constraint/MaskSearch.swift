@@ -9,8 +9,8 @@ package struct MaskSearch: Sendable {
     /// Memory that states may take beyond what a grammar is given, before it is given anew.
     private static let mostBytes = 64 << 20
     /// Steps, and tokens looked at, while others wait for the states.
-    private static let stepsAtOnce = 1024
-    private static let nodesAtOnce = 8192
+    private static let stepsAtOnce = 512
+    private static let nodesAtOnce = 2048
 
     private enum Phase { case plain, plainTree, otherTree, startTree, done }
 

@@ -63,13 +63,15 @@ package struct TokenConstraint: Sendable {
         return allowed(TokenMask(capacity: grammar.table.vocabularySize))
     }
 
-    /// The tokens that may follow, if that is known; nil where ``search()`` has to tell.
+    /// The tokens that may follow, if that is known.
+    ///
+    /// Never waits: it is nil where ``search()`` has to tell, and where a search holds the states just now.
     package mutating func known() -> TokenMask? {
         guard !hasEnded, !isLast, failure == nil else {
             return allowed(TokenMask(capacity: grammar.table.vocabularySize))
         }
         let key = MaskSearch.key(state, isAtStart)
-        return states.look { $0.masks[key] }.map { allowed($0) }
+        return states.lookIfFree { $0.masks[key] }?.map { allowed($0) }
     }
 
     /// What finds the tokens that may follow; they are for ``allowed(_:)``.
