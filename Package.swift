@@ -50,9 +50,10 @@ let x509 = networkProduct("X509", "swift-certificates")
 
 let package = Package(
     name: "scx",
-    platforms: [.macOS(.v15)],
+    platforms: [.macOS(.v15), .iOS(.v18)],
     products: [
-        .executable(name: "scx", targets: ["scx"]),
+        .library(name: "SCX", targets: ["SCX"]),
+        .executable(name: "scx", targets: ["scx-command"]),
         .executable(name: "scx-worker", targets: ["scx-worker"]),
         .executable(name: "scx-lab", targets: ["scx-lab"]),
     ],
@@ -97,7 +98,7 @@ let package = Package(
             name: "SCXLinkTLS", dependencies: ["SCXLink", crypto, nioCore, nioPosix, nioSSL, nioTLS],
             path: "Sources/Shared/SCXLinkTLS", swiftSettings: settings),
 
-        // Trusted: sees text and keys. Nothing here is `public`, all of it is `package`.
+        // Trusted: sees text and keys. Only SCX declares anything `public`; all else is `package`.
         .target(
             name: "SCXText", dependencies: ["SCXInference"],
             path: "Sources/Trusted/SCXText", swiftSettings: settings),
@@ -127,16 +128,25 @@ let package = Package(
             swiftSettings: settings),
         // Erases what is freed, in every program that contains it.
         .target(name: "CSCXErase", path: "Sources/Trusted/CSCXErase"),
+        // The library for programs of others, whose `package` part opens models for `scx` too. Its folder has another name
+        // and the command's target one that differs in more than case: some file systems take SCX and scx for one.
+        .target(
+            name: "SCX",
+            dependencies: [
+                "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker",
+                networkTarget("SCXLinkTLS"),
+            ],
+            path: "Sources/Trusted/SCXLibrary", swiftSettings: settings),
         // Options that the trusted side's program and the laboratory have in common.
         .target(
             name: "SCXOptions",
             dependencies: ["SCXText", "SCXProfiles", "SCXEngine", "SCXInference", argumentParser],
             path: "Sources/Trusted/SCXOptions", swiftSettings: settings),
         .executableTarget(
-            name: "scx",
+            name: "scx-command",
             dependencies: [
-                "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink", "SCXOptions",
-                "SCXWorker",
+                "SCX", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
+                "SCXOptions",
                 "scx-worker",  // built and linked beside it, because it starts one; nothing imports it
                 networkTarget("SCXGateway"), networkTarget("SCXLinkTLS"), networkTarget("SCXCertificates"),
                 "CSCXErase", "CSCXSystem", argumentParser, configuration, logging, systemPackage, tracing,
@@ -199,6 +209,12 @@ let package = Package(
             dependencies: [
                 "SCXGateway", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
                 "SCXWorker", "SCXCertificates", crypto, logging, tracing,
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SCXTests",
+            dependencies: [
+                "SCX", "scx-worker",  // whose process the tests start; nothing imports it
             ],
             swiftSettings: settings),
         .testTarget(

@@ -16,8 +16,17 @@ public struct ProgressLine {
     private let start = ContinuousClock.now
     private var shown = -1
     private var lastShown = ContinuousClock.now
+    private let report: Report?
 
-    public init(_ label: String) { self.label = label }
+    /// Called with the task's name and how much of it is done, 0 to 1.
+    public typealias Report = @Sendable (_ task: String, _ fraction: Double) -> Void
+
+    /// Makes a line for a task.
+    ///
+    /// - Parameters:
+    ///   - label: The task's name.
+    ///   - report: Is told of the progress; then nothing is written to standard error.
+    public init(_ label: String, report: Report? = nil) { (self.label, self.report) = (label, report) }
 
     /// Shows the progress of the task.
     ///
@@ -25,6 +34,7 @@ public struct ProgressLine {
     ///   - fraction: How much is done, 0 to 1.
     ///   - note: Further text, such as the time left; on a terminal it is renewed each second.
     public mutating func show(_ fraction: Double, note: String? = nil) {
+        if let report { return report(label, min(max(fraction, 0), 1)) }
         let percent = Int(100 * min(max(fraction, 0), 1))
         let now = ContinuousClock.now
         let isNews = percent >= shown + (isTerminal ? 1 : 10)

@@ -144,6 +144,15 @@ package final class EngineLoop: Sendable {
         try queue.submit(request, owner, alone)
     }
 
+    /// Ends what is kept of an owner's finished requests, and overwrites its tokens.
+    ///
+    /// - Parameter owner: Whose requests they were; those that still run are kept when they end.
+    package func forget(_ owner: Owner) { queue.forget(owner) }
+
+    /// Ends all requests with ``AdmissionError/draining``, forgets all sessions, and ends the thread; ``drain()`` waits for
+    /// that.
+    package func close() { queue.close() }
+
     /// Takes no more requests, and returns when all have ended.
     package func drain() async { await queue.drain() }
 }

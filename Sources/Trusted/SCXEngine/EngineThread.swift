@@ -55,6 +55,7 @@ final class EngineThread: @unchecked Sendable {
             for (session, entry) in running where work.cancelled.contains(entry.queued.number) {
                 if let event = engine.cancel(session) { deliver(event) }
             }
+            forgetSessions(of: work.forgotten)
             for queued in work.admitted { admit(queued) }
             forgetIdle()
             sealIdle()
@@ -174,6 +175,14 @@ final class EngineThread: @unchecked Sendable {
         while let oldest = kept.first, oldest.lastUsed < limit || kept.count > queue.mostKept {
             kept.removeFirst()
             forget(oldest)
+        }
+    }
+
+    /// Forgets what is kept of some owners.
+    private func forgetSessions(of owners: Set<Owner>) {
+        for index in kept.indices.reversed() where owners.contains(kept[index].owner) {
+            erase(&kept[index].tokens)
+            forget(kept.remove(at: index))
         }
     }
 

@@ -17,6 +17,8 @@ final class RequestQueue: @unchecked Sendable {
     struct Work {
         var admitted: [QueuedRequest] = []
         var cancelled: Set<Int> = []
+        /// Whose finished sessions are to be forgotten.
+        var forgotten: Set<Owner> = []
         var isClosed = false
     }
 
@@ -28,6 +30,7 @@ final class RequestQueue: @unchecked Sendable {
     /// Whether what runs wants to be alone.
     private var isTaken = false
     private var cancelled: Set<Int> = []
+    private var forgotten: Set<Owner> = []
     private var kept = 0
     private var connections = 0
     private var rebuilds = 0
@@ -103,11 +106,24 @@ final class RequestQueue: @unchecked Sendable {
         }
     }
 
-    func close() {
+    func forget(_ owner: Owner) {
         condition.withLock {
-            isClosed = true
+            guard !isClosed else { return }
+            forgotten.insert(owner)
             condition.signal()
         }
+    }
+
+    func close() {
+        // No thread will take them up. They end after the lock is released, since a stream that ends calls its reader back.
+        let removed = condition.withLock { () -> [QueuedRequest] in
+            isClosed = true
+            condition.signal()
+            defer { waiting = [] }
+            return waiting
+        }
+        for request in removed { request.events.finish(throwing: AdmissionError.draining) }
+        finishDraining()
     }
 
     private func finishDraining() {
@@ -129,11 +145,12 @@ final class RequestQueue: @unchecked Sendable {
         defer { condition.unlock() }
         (self.kept, self.connections) = (kept, connections)
         (self.rebuilds, self.speculation) = (rebuilds, speculation)
-        while running.isEmpty, waiting.isEmpty, cancelled.isEmpty, !isClosed {
+        while running.isEmpty, waiting.isEmpty, cancelled.isEmpty, forgotten.isEmpty, !isClosed {
             guard condition.wait(until: date) else { break }
         }
         var work = Work(isClosed: isClosed)
         swap(&work.cancelled, &cancelled)
+        swap(&work.forgotten, &forgotten)
         while running.count < limits.running, let index = nextWaiting() {
             // Who wants to be alone waits until the others have ended, and nobody overtakes them.
             if isTaken || (waiting[index].alone != nil && !running.isEmpty) { break }

@@ -1,3 +1,5 @@
+import Foundation
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -19,7 +21,11 @@ package enum BundledModel {
     /// 1. beside the program, as `ward-3m` or `Models/ward-3m`: a program that was copied with its model;
     /// 2. in `../share/scx/models`, as packages install it;
     /// 3. in `Models` of the checkout whose build folder holds the program: the nearest folder above that has a
-    ///    `Package.swift`. Other folders above are not looked into, since other users may be able to write them.
+    ///    `Package.swift`;
+    /// 4. for a program of a package that uses this one: in `Models` of the packages that SwiftPM has checked out for it,
+    ///    and, if its checkout lies in a folder `Examples`, in `Models` of the checkout around that.
+    ///
+    /// Other folders above are not looked into, since other users may be able to write them.
     ///
     /// - Parameter folder: The program's folder, absolute and without symbolic links.
     /// - Returns: A directory with a `config.json` that can be read; nil when no place has one.
@@ -31,11 +37,25 @@ package enum BundledModel {
         while let checkout = above {
             if canRead("\(checkout)/Package.swift") {
                 places.append("\(checkout)/Models/\(name)")
+                places += packages(usedBy: checkout).map { "\($0)/Models/\(name)" }
                 break
             }
             above = Self.parent(of: checkout)
         }
         return places.first { canRead("\($0)/config.json") }
+    }
+
+    /// The packages that a checkout's package depends on, as far as their folders are known.
+    private static func packages(usedBy checkout: String) -> [String] {
+        let folder = "\(checkout)/.build/checkouts"
+        let fetched = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        var packages = fetched.sorted().map { "\(folder)/\($0)" }
+        if let examples = parent(of: checkout), examples.hasSuffix("/Examples"),
+            let outer = parent(of: examples), canRead("\(outer)/Package.swift")
+        {
+            packages.append(outer)
+        }
+        return packages
     }
 
     /// The folder that holds a file or folder; nil of `/`, whose name is written "" here.

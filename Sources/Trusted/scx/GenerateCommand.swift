@@ -1,4 +1,5 @@
 import ArgumentParser
+import SCX
 import SCXEncoding
 import SCXEngine
 import SCXInference

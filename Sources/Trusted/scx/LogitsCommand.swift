@@ -1,4 +1,5 @@
 import ArgumentParser
+import SCX
 import SCXEngine
 import SCXInference
 import SCXLink

@@ -1,8 +1,8 @@
-import ArgumentParser
+public import ArgumentParser
+import SCX
 import SCXInference
 import SCXLink
 import SCXOptions
-import SCXWorker
 
 /// Which model, how it is held, and who computes.
 struct ModelOptions: ParsableArguments {
@@ -49,14 +49,9 @@ struct ModelOptions: ParsableArguments {
 
     @OptionGroup var tls: TLSFlags
 
-    enum Profile: String, ExpressibleByArgument, CaseIterable {
-        case sealed, scx, plain
-        case fixedPoint = "fixed-point"
+    typealias Profile = SCX.Profile
 
-        /// Whether its products are of integers modulo 2³².
-        var isRing: Bool { self == .sealed || self == .fixedPoint }
-    }
-
+    /// A worker as the flags name it; ``TLSFlags`` has the rest for one over TCP.
     enum WorkerPlace: Equatable, ExpressibleByArgument {
         case inprocess
         case unix(path: String)
@@ -109,4 +104,25 @@ extension ModelOptions.WorkerPlace {
         case .tcp(let address): "tcp://\(address.host):\(address.port)"
         }
     }
+
+    /// The worker with all that is needed to reach it.
+    ///
+    /// - Parameter tls: The flags for one over TCP.
+    /// - Returns: The place.
+    /// - Throws: `ValidationError` when flags are missing, or this build has no TCP.
+    func place(_ tls: TLSFlags) throws -> WorkerPlace {
+        switch self {
+        case .inprocess: return .inProcess
+        case .unix(let path): return .unix(path: path)
+        case .tcp(let address):
+            #if Network
+                return .tcp(host: address.host, port: address.port, files: try tls.files())
+            #else
+                _ = address
+                throw WithoutNetwork.error("a worker at '\(name)'")
+            #endif
+        }
+    }
 }
+
+extension Profile: ExpressibleByArgument {}

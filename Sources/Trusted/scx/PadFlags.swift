@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import SCX
 import SCXEncoding
 import SCXInference
 
@@ -58,8 +59,26 @@ struct PadFlags: ParsableArguments {
     /// Whether none of them was given.
     var isDefault: Bool { given.isEmpty && bank == nil && siteData == nil && padMemory == 1024 }
 
-    /// What was given, with the default.
-    var places: [Place] { given.isEmpty ? [.direct] : given }
+    /// What the flags come down to.
+    ///
+    /// - Parameter tls: The flags for peers over TCP.
+    /// - Returns: Sources, and how stores are opened.
+    /// - Throws: `ValidationError` when flags are missing, or this build has no TCP.
+    func settings(_ tls: TLSFlags) throws -> PadSettings {
+        var settings = PadSettings()
+        if !given.isEmpty {
+            settings.sources = try given.map { place in
+                switch place {
+                case .direct: .direct
+                case .peer(let worker): .peer(try worker.place(tls))
+                }
+            }
+        }
+        settings.memory = memory
+        settings.store = { try store($0) }
+        settings.siteStore = { try siteStore($0) }
+        return settings
+    }
 
     /// In bytes.
     var memory: Int { padMemory << 20 }

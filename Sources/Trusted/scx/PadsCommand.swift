@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import SCX
 import SCXEncoding
 import SCXInference
 import SCXOptions
@@ -36,13 +37,15 @@ struct PadsCommand: ParsableCommand {
         }
 
         func run() throws {
-            let directory = try loaded.directory()
-            let name = directory.split(separator: "/").last.map(String.init) ?? directory
-            let checkpoint = try Checkpoint(directory: directory)
+            var settings = ModelSettings(directory: try loaded.directory())
+            settings.threads = loaded.threads
+            settings.pads = try pads.settings(tls)
+            settings.warn = { standardError("warning: \($0)") }
+            let checkpoint = try Checkpoint(directory: settings.directory)
             let store = try pads.makeStore(checkpoint)
-            let sealed = try SealedModel(checkpoint, name, pads, threads: loaded.threads)
+            let sealed = try SealedModel(checkpoint, settings)
             let sites = try sealed.ringModel().sites
-            let sources = try sealed.sources(pads, tls)
+            let sources = try asFlags { try sealed.sources() }
             for case (let source, let failure?) in sources {
                 standardError("warning: \(source.name) is not asked: \(failure)")
             }

@@ -42,10 +42,4 @@ struct SealedFlags: ParsableArguments {
             throw ValidationError("'--pace \(pace)' is not from 0.01 to 60000 milliseconds.")
         }
     }
-
-    var limits: PadBank.Limits {
-        var limits = PadBank.Limits()
-        limits.bytes = pads.memory
-        return limits
-    }
 }

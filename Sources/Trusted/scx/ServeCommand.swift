@@ -2,6 +2,7 @@
     import ArgumentParser
     import Foundation
     import Logging
+    import SCX
     import SCXEngine
     import SCXGateway
     import SCXInference
@@ -142,15 +143,6 @@
                 lines.append("  INSECURE: other machines may connect without TLS or API keys")
             }
             standardOutput(lines.joined(separator: "\n") + "\n")
-        }
-    }
-
-    extension ModelOptions.Profile {
-        /// What it hides.
-        var facts: ProfileFacts {
-            // All profiles are there, which a test sees to.
-            ProfileFacts.all.first { $0.name == rawValue }
-                ?? ProfileFacts(name: rawValue, sees: "everything", hides: "nothing", leaks: "everything")
         }
     }
 #endif

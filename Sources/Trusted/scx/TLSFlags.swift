@@ -1,8 +1,5 @@
 import ArgumentParser
-
-#if Network
-    import SCXLinkTLS
-#endif
+import SCX
 
 /// Who this side is and whom it trusts, for workers over TCP.
 struct TLSFlags: ParsableArguments {
@@ -16,11 +13,14 @@ struct TLSFlags: ParsableArguments {
     var tlsCa: String?
 
     #if Network
-        func identity() throws -> TLSIdentity {
+        /// The files that the flags name.
+        ///
+        /// - Throws: `ValidationError` when one is not named.
+        func files() throws -> TLSFiles {
             guard let tlsCert, let tlsKey, let tlsCa else {
                 throw ValidationError("a worker at 'tcp://…' needs '--tls-cert', '--tls-key' and '--tls-ca'.")
             }
-            return try TLSIdentity(certificate: tlsCert, key: tlsKey, trusted: tlsCa)
+            return TLSFiles(certificate: tlsCert, key: tlsKey, trusted: tlsCa)
         }
     #endif
 }

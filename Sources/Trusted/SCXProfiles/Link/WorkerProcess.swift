@@ -42,7 +42,12 @@ extension WorkerProcess {
 
 /// The folder of this program's executable.
 package func executableFolder() -> String {
-    guard let path = unsafe realpath("/proc/self/exe", nil) else { return "" }
+    #if os(Linux)
+        let link = "/proc/self/exe"
+    #else
+        guard let link = Bundle.main.executablePath else { return "" }
+    #endif
+    guard let path = unsafe realpath(link, nil) else { return "" }
     defer { unsafe free(path) }
     let name = unsafe String(cString: path)
     return name.lastIndex(of: "/").map { String(name[..<$0]) } ?? ""
