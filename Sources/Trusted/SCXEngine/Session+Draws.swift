@@ -103,7 +103,9 @@ extension Session {
         }
         let token: SampledToken
         do throws(SamplingError) {
-            token = try sampler.sample(logits, allowed: allowed)
+            token = try sampler.sample(
+                logits, allowed: allowed,
+                excluded: request.stop.excluded(after: tokens.count - request.prompt.count))
         } catch {
             finished = .failed
             return event { $0.failure = error }
@@ -113,8 +115,12 @@ extension Session {
         var text = ""
         if request.stop.ends(with: token.id) {
             finished = .stop
+            if request.stop.isShown { text = stops.append(decoder?.push(token.id) ?? "") }
         } else {
-            text = stops.append(decoder?.push(token.id) ?? "")
+            let piece = decoder?.push(token.id) ?? ""
+            // Texts that end the answer are not looked for in what has to be there.
+            text =
+                tokens.count - request.prompt.count <= request.stop.leastTokens ? piece : stops.append(piece)
             if stops.found != nil || constraint?.isFinal == true {
                 finished = .stop
             } else if tokens.count - request.prompt.count >= request.maximumTokens
@@ -127,6 +133,7 @@ extension Session {
             text += stops.append(decoder?.finish() ?? "") + stops.finish()
             if stops.found != nil { finished = .stop }
         }
+        if request.stop.isShown, let found = stops.found { text += found }
         beginSearch()
         return event {
             $0.token = token

@@ -45,6 +45,29 @@ struct SamplerTests {
         return probabilities
     }
 
+    @Test("tokens that are excluded, not allowed, or would complete a forbidden sequence are not chosen")
+    func restrictions() throws {
+        let logits: [Float] = [5, 4, 3, 2, 1]
+        func drawn(
+            _ count: Int, excluded: Set<Int32> = [], _ change: (inout SamplingParameters) -> Void
+        ) throws -> [Int32] {
+            var sampler = try Sampler(
+                Self.parameters {
+                    $0.temperature = 0
+                    change(&$0)
+                })
+            return try (0..<count).map { _ in try sampler.sample(logits.span, excluded: excluded).id }
+        }
+        #expect(try drawn(1) { _ in } == [0])
+        #expect(try drawn(1, excluded: [0, 1]) { _ in } == [2])
+        #expect(try drawn(1) { $0.allowedTokens = [3, 4, 99] } == [3])
+        #expect(try drawn(4) { $0.forbiddenSequences = [[0]] } == [1, 1, 1, 1])
+        #expect(try drawn(5) { $0.forbiddenSequences = [[0, 0], [1, 0]] } == [0, 1, 1, 1, 1])
+        #expect(try drawn(6) { $0.forbiddenSequences = [[0, 0, 0]] } == [0, 0, 1, 0, 0, 1])
+        // What is excluded is chosen where nothing else is left.
+        #expect(try drawn(1, excluded: [3]) { $0.allowedTokens = [3] } == [3])
+    }
+
     static let filters: [SamplingParameters] = [
         parameters { _ in },
         parameters { $0.temperature = 0.7 },

@@ -117,13 +117,52 @@ struct AnthropicRouteTests {
         #expect(asked.tools == [tool])
     }
 
+    @Test("fields for records and prices change nothing; formats, effort and hidden thoughts are passed on")
+    func newerFields() async throws {
+        let answers = try FakeAnswering(saying: "Hello")
+        let schema = #"{"type":"json_schema","schema":{"type":"array"}}"#
+        let bodies = [
+            #"""
+            {\#(Self.hi),"service_tier":"auto","inference_geo":"eu","container":null,"mcp_servers":[],
+             "cache_control":{"type":"ephemeral"},"context_management":{"edits":[{"type":"clear_thinking_20251015"}]},
+             "output_config":{"effort":"low","format":\#(schema)},
+             "thinking":{"type":"adaptive","display":"omitted"},"chat_template_kwargs":{"a":1}}
+            """#,
+            #"{\#(Self.hi),"output_format":\#(schema)}"#,
+        ]
+        for body in bodies { _ = try await messages(body, answers) }
+        #expect(
+            answers.requests.map(\.format) == [
+                .jsonSchema(["type": "array"]), .jsonSchema(["type": "array"]),
+            ])
+        let asked = try #require(answers.requests.first)
+        #expect(!asked.showsReasoning)
+        let variables = Dictionary(asked.templateVariables.map { ($0.name, $0.value) }) { _, last in last }
+        #expect(variables["reasoning_effort"] == "low" && variables["enable_thinking"] == true)
+        #expect(variables["a"] == 1)
+    }
+
+    @Test("messages may be the system's, also between others")
+    func roles() async throws {
+        let answers = try FakeAnswering(saying: "Hello")
+        let body = #"""
+            {"max_tokens":1,"messages":[{"role":"user","content":"a"},{"role":"ctx","content":"b"},
+             {"role":"system","content":"c"},{"role":"user","content":"d"}]}
+            """#
+        _ = try await messages(body, answers)
+        let expected = #"""
+            [{"role":"user","content":"a\nb"},{"role":"system","content":"c"},{"role":"user","content":"d"}]
+            """#
+        #expect(answers.messages == expected)
+    }
+
     @Test(
         "a wrong field is named",
         arguments: [
             (#"{"messages":[{"role":"user","content":""}]}"#, "max_tokens"),
             (#"{"max_tokens":0,"messages":[{"role":"user","content":""}]}"#, "max_tokens"),
             (#"{"max_tokens":1}"#, "messages"), (#"{"max_tokens":1,"messages":[]}"#, "messages"),
-            (#"{"max_tokens":1,"messages":[{"role":"system","content":""}]}"#, "messages[0].role"),
+            (#"{"max_tokens":1,"messages":[{"role":"tool","content":""}]}"#, "messages[0].role"),
             (#"{"max_tokens":1,"messages":[{"role":"user"}]}"#, "messages[0].content"),
             (#"{"max_tokens":1,"messages":[{"role":"user","content":[]}]}"#, "messages"),
             (
@@ -150,6 +189,27 @@ struct AnthropicRouteTests {
             ("{\(hi),\"tool_choice\":{\"type\":\"tool\",\"name\":\"f\"}}", "tool_choice"),
             ("{\(hi),\"tool_choice\":{\"type\":\"x\"}}", "tool_choice.type"),
             ("{\(hi),\"stop_sequences\":[3]}", "stop_sequences"),
+            ("{\(hi),\"container\":\"c\"}", "container"),
+            ("{\(hi),\"mcp_servers\":[{\"url\":\"x\"}]}", "mcp_servers"),
+            ("{\(hi),\"output_format\":{\"type\":\"xml\"}}", "output_format.type"),
+            (
+                "{\(hi),\"output_config\":{\"format\":{\"type\":\"json_schema\"}}}",
+                "output_config.format.schema"
+            ),
+            ("{\(hi),\"output_config\":{\"effort\":\"vast\"}}", "output_config.effort"),
+            ("{\(hi),\"output_config\":{\"task_budget\":{}}}", "output_config.task_budget"),
+            (
+                "{\(hi),\"context_management\":{\"edits\":[{\"type\":\"clear_tool_uses_20250919\"}]}}",
+                "context_management.edits[0].type"
+            ),
+            (
+                "{\(hi),\"tools\":[{\"name\":\"f\",\"input_schema\":{},\"defer_loading\":true}]}",
+                "tools[0].defer_loading"
+            ),
+            (
+                "{\(hi),\"tools\":[{\"name\":\"f\",\"input_schema\":{},\"input_examples\":[{}]}]}",
+                "tools[0].input_examples"
+            ),
         ])
     func wrongField(_ body: String, _ param: String) async throws {
         let answers = try FakeAnswering(saying: "no")

@@ -63,6 +63,10 @@ struct OtherRoutesTests {
         #expect(numbers.headers == [APIHeader("x-scx-profile", "scx")])
         let bytes = try whole(
             try await Embeddings.reply(asking(#"{"input":[4,5],"encoding_format":"base64"}"#), fake()))
+        let unit = try whole(
+            try await Embeddings.reply(asking(#"{"input":["ab"],"normalize":true}"#), fake()))
+        let values = unit.json["data"]?.array?.first?["embedding"]?.array?.compactMap(\.double) ?? []
+        #expect(values.count == 2 && abs(values.reduce(0) { $0 + $1 * $1 } - 1) < 1e-6)
         // 0.25 is 0000803e and 2 is 00000040, lowest byte first.
         #expect(bytes.json["data"]?.array?.first?["embedding"] == "AACAPgAAAEA=")
     }
@@ -70,7 +74,12 @@ struct OtherRoutesTests {
     @Test(
         "a wrong field is refused by name",
         arguments: [
-            ("{}", "input"), (#"{"input":[]}"#, "input"), (#"{"input":[-1]}"#, "input[0]"),
+            ("{}", "input"), (#"{"messages":[]}"#, "messages"),
+            (#"{"input":"a","truncate_prompt_tokens":5}"#, "truncate_prompt_tokens"),
+            (#"{"input":"a","add_special_tokens":false}"#, "add_special_tokens"),
+            (#"{"input":"a","embed_dtype":"float16"}"#, "embed_dtype"),
+            (#"{"input":"a","endianness":"big"}"#, "endianness"),
+            (#"{"input":[]}"#, "input"), (#"{"input":[-1]}"#, "input[0]"),
             (#"{"input":"a","encoding_format":"hex"}"#, "encoding_format"),
             (#"{"input":"a","dimensions":3}"#, "dimensions"), (#"{"input":"a","user":1}"#, "user"),
             (#"{"input":"a","model":"x"}"#, "model"),

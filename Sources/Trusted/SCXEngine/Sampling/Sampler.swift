@@ -23,7 +23,7 @@ package struct SampledToken: Equatable, Sendable {
 
 /// Chooses the tokens of one answer.
 ///
-/// In this order: tokens that are not allowed are left out, repetition penalty, presence and frequency penalties, bias,
+/// In this order: tokens that are not allowed or would complete a forbidden sequence are left out, repetition penalty, presence and frequency penalties, bias,
 /// temperature, top-k, top-p, min-p, then a draw. Equal logits are ordered by id, the lower first, so exactly k tokens pass top-k. A logit that is no number is
 /// never chosen. The same seed, parameters and logits give the same tokens everywhere.
 package struct Sampler: Sendable {
@@ -33,6 +33,9 @@ package struct Sampler: Sendable {
     private var seen: Set<Int32> = []
     /// How often the answer holds each of its tokens.
     private var counts: [Int32: Int] = [:]
+    /// The answer's last tokens, as many as a forbidden sequence may begin with.
+    private var recent: [Int32] = []
+    private var allowedMask: TokenMask?
     private var scratch = LogitBuffer()
 
     /// Starts an answer.
@@ -56,10 +59,11 @@ package struct Sampler: Sendable {
     /// - Parameters:
     ///   - logits: One for each token of the vocabulary.
     ///   - allowed: The tokens to choose from; nil for all. Reported log-probabilities do not depend on it.
+    ///   - excluded: Tokens that are not chosen unless no other one can be.
     /// - Returns: The token with its log-probability.
     /// - Throws: `SamplingError.nothingToChoose` when no logit of an allowed token is finite.
     package mutating func sample(
-        _ logits: Span<Float>, allowed: TokenMask? = nil
+        _ logits: Span<Float>, allowed: TokenMask? = nil, excluded: Set<Int32> = []
     ) throws(SamplingError) -> SampledToken {
         scratch.load(logits)
         guard let best = scratch.best() else { throw .nothingToChoose }
@@ -68,8 +72,9 @@ package struct Sampler: Sendable {
         let top = scratch.largest(parameters.topLogprobs).map { id in
             TokenLogprob(id: id, logprob: scratch[id] - normalizer)
         }
-        if let allowed { scratch.keep(allowed) }
-        let chosen = try choose(best, isMasked: allowed != nil)
+        let isMasked = restrict(to: allowed, excluded)
+        let chosen = try choose(best, isMasked: isMasked)
+        remember(chosen)
         // The mask and the penalties changed the buffer; the model's own logit is in the input.
         let raw = LogitBuffer.cleaned(logits[Int(chosen)])
         if parameters.repetitionPenalty != 1 { seen.insert(chosen) }
@@ -77,6 +82,35 @@ package struct Sampler: Sendable {
             counts[chosen, default: 0] += 1
         }
         return SampledToken(id: chosen, logprob: raw - normalizer, top: top)
+    }
+
+    /// Leaves only the tokens that may be chosen; whether that is fewer than all.
+    private mutating func restrict(to allowed: TokenMask?, _ excluded: Set<Int32>) -> Bool {
+        if let allowed { scratch.keep(allowed) }
+        if let tokens = parameters.allowedTokens {
+            let mask = allowedMask ?? TokenMask(tokens, capacity: scratch.count)
+            allowedMask = mask
+            scratch.keep(mask)
+        }
+        var excluded = excluded
+        for sequence in parameters.forbiddenSequences {
+            if let last = sequence.last, recent.suffix(sequence.count - 1) == sequence.dropLast() {
+                excluded.insert(last)
+            }
+        }
+        guard !excluded.isEmpty else { return allowed != nil || allowedMask != nil }
+        let logits = excluded.filter { scratch.holds($0) }.map { ($0, scratch[$0]) }
+        for (id, _) in logits { scratch[id] = -.infinity }
+        // An answer that can only go on with one of them, as a grammar may want it, does.
+        if scratch.best() == nil { for (id, logit) in logits { scratch[id] = logit } }
+        return true
+    }
+
+    private mutating func remember(_ chosen: Int32) {
+        let longest = parameters.forbiddenSequences.reduce(0) { max($0, $1.count) }
+        guard longest > 1 else { return }
+        recent.append(chosen)
+        if recent.count >= longest { recent.removeFirst(recent.count - longest + 1) }
     }
 
     private mutating func choose(

@@ -18,6 +18,10 @@ package struct SamplingParameters: Equatable, Sendable {
     package var frequencyPenalty: Float = 0
     /// Added to the logits of these tokens.
     package var logitBias: [Int32: Float] = [:]
+    /// Only these tokens are drawn; nil for all.
+    package var allowedTokens: [Int32]?
+    /// Sequences of tokens that the answer must not hold: the last token of one is not drawn after the others.
+    package var forbiddenSequences: [[Int32]] = []
     /// The same seed gives the same tokens; nil takes one from the system.
     package var seed: UInt64?
     /// How many of the likeliest tokens are reported with each token.

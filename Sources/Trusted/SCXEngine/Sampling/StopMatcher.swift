@@ -6,11 +6,23 @@ package struct StopConditions: Equatable, Sendable {
     package var ignoresTokens: Bool
     /// Texts that end the answer and are not part of it.
     package var strings: [String]
+    /// Before the answer has so many tokens, nothing ends it; tokens that would are not drawn.
+    package var leastTokens = 0
+    /// The text or token that ends the answer is part of it.
+    package var isShown = false
 
     package init(tokens: Set<Int32> = [], ignoresTokens: Bool = false, strings: [String] = []) {
         self.tokens = tokens
         self.ignoresTokens = ignoresTokens
         self.strings = strings
+    }
+
+    /// Tokens that are not drawn yet.
+    ///
+    /// - Parameter answerTokens: Tokens of the answer so far.
+    /// - Returns: Those that would end the answer too early.
+    func excluded(after answerTokens: Int) -> Set<Int32> {
+        answerTokens < leastTokens && !ignoresTokens ? tokens : []
     }
 
     package func ends(with token: Int32) -> Bool { !ignoresTokens && tokens.contains(token) }

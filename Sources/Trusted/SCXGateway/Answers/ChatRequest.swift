@@ -18,6 +18,14 @@ package struct ChatRequest: Sendable {
     package var ignoresEnd = false
     /// Tokens that end the answer beside the model's own.
     package var stopTokens: Set<Int32> = []
+    /// Tokens that the answer has at least.
+    package var minimumTokens = 0
+    /// The text or token that ends the answer is part of it.
+    package var showsStop = false
+    /// Special tokens are part of the answer's text.
+    package var showsSpecialTokens = false
+    /// Texts that the answer must not have, as tokens: the last token of one is not drawn after the others.
+    package var badWords: [String] = []
     /// How many answers.
     package var count = 1
     /// Asks for the log-probability of each prompt token, with so many of the likeliest tokens in its place.
@@ -62,6 +70,8 @@ package struct ChatRequest: Sendable {
         case jsonSchema(JSON)
         /// One of these texts.
         case choice([String])
+        /// What a regular expression describes, from its beginning to its end.
+        case expression(String)
     }
 }
 

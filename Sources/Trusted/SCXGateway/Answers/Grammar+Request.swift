@@ -39,6 +39,7 @@ extension Grammar {
         case .text: return nil
         case .jsonObject: answer = .anyObject
         case .choice(let texts): answer = .choice(texts.map { .literal($0) })
+        case .expression(let text): answer = try Self.expression(text, budget)
         case .jsonSchema(let schema): answer = try Self.schema(schema, "response_format", budget)
         }
         // A model that may call functions may do that in place of its answer.
@@ -79,6 +80,14 @@ extension Grammar {
             ["additionalProperties", "allOf", "anyOf", "oneOf", "$ref"].allSatisfy({ parameters[$0] == nil })
         else { return parameters }
         return .object(members + [JSON.Member("additionalProperties", false)])
+    }
+
+    private static func expression(
+        _ text: String, _ budget: CompilationBudget
+    ) throws(APIError) -> Grammar {
+        do throws(ConstraintError) { return .schema(try JSONSchema(matching: text, budget: budget)) } catch {
+            throw .invalid("\(error).", param: "structured_outputs.regex", code: "invalid_regex")
+        }
     }
 
     private static func schema(

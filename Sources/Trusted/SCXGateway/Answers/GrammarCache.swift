@@ -95,6 +95,9 @@ extension ChatRequest {
         case .choice(let texts):
             add("choice")
             for text in texts { add(text) }
+        case .expression(let text):
+            add("expression")
+            add(text)
         }
         switch toolChoice {
         case .none: add("none")

@@ -77,6 +77,9 @@ package struct ModelAnswers: Answering {
             stop: StopConditions(
                 tokens: (request.ignoresEnd ? [] : model.stopTokens).union(request.stopTokens),
                 ignoresTokens: request.ignoresEnd && request.stopTokens.isEmpty, strings: request.stop))
+        generation.stop.leastTokens = request.minimumTokens
+        generation.stop.isShown = request.showsStop
+        generation.sampling.forbiddenSequences = try forbiddenSequences(request.badWords)
         generation.promptAlternatives = request.promptAlternatives
         var syntax = AnswerSyntax()
         if case .messages = request.prompt {
@@ -94,6 +97,7 @@ package struct ModelAnswers: Answering {
         }
         if let tokenizer = model.tokenizer {
             generation.shownTokens = Set(marks.compactMap { tokenizer.id(for: $0) })
+            if request.showsSpecialTokens { generation.shownTokens.formUnion(tokenizer.specialTokens) }
         }
         let parser = AnswerParser(
             syntax, start: start, tools: tools, mostCalls: request.allowsParallelCalls ? .max : 1)
@@ -176,6 +180,21 @@ package struct ModelAnswers: Answering {
     /// Far above the bytes of text that one token stands for in any published vocabulary, white space that tokens swallow
     /// included.
     private static let mostBytesOfToken = 512
+
+    /// The tokens of texts that an answer must not have, at the beginning of a text and after a space.
+    private func forbiddenSequences(_ words: [String]) throws(APIError) -> [[Int32]] {
+        guard !words.isEmpty else { return [] }
+        let tokenizer = try model.requireTokenizer()
+        var sequences: [[Int32]] = []
+        for word in words {
+            let word = word.drop { $0.isWhitespace }
+            for text in [String(word), " " + word] {
+                let tokens = tokenizer.encode(text, addSpecialTokens: false)
+                if !tokens.isEmpty, !sequences.contains(tokens) { sequences.append(tokens) }
+            }
+        }
+        return sequences
+    }
 
     private func check(_ prompt: [Int32], fits profile: ServedProfile) throws(APIError) {
         let limit = profile.loop.maximumLength - 1

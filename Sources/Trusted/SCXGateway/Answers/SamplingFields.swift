@@ -30,6 +30,25 @@ extension JSONFields {
         return sampling
     }
 
+    /// Texts that the answer must not have.
+    fileprivate func badWords() throws(APIError) -> [String] {
+        let words = try strings("bad_words") ?? []
+        let fits =
+            words.count <= Self.mostBadWords
+            && words.allSatisfy { word in
+                (1...Self.mostStopBytes).contains(word.utf8.count) && !word.allSatisfy(\.isWhitespace)
+            }
+        guard fits else {
+            throw error(
+                "bad_words",
+                "must be at most \(Self.mostBadWords) texts of 1 to \(Self.mostStopBytes) bytes that are not white space"
+            )
+        }
+        return words
+    }
+
+    private static var mostBadWords: Int { 256 }
+
     private func logitBias() throws(APIError) -> [Int32: Float] {
         guard let fields = try object("logit_bias") else { return [:] }
         let count = fields.json.object?.count ?? 0
@@ -88,5 +107,36 @@ extension JSONFields {
             return salt
         }
         return nil
+    }
+}
+
+extension ChatRequest {
+    /// Reads how tokens are drawn and what ends the answer: what OpenAI's routes have in common, with vLLM's names.
+    ///
+    /// - Parameters:
+    ///   - body: The request.
+    ///   - vocabulary: Tokens of the model.
+    /// - Throws: ``APIError`` that names the field at fault.
+    mutating func readSampling(_ body: JSONFields, _ vocabulary: Int) throws(APIError) {
+        sampling = try body.sampling()
+        if let allowed = body["allowed_token_ids"] {
+            sampling.allowedTokens = try body.tokens("allowed_token_ids", allowed, vocabulary)
+        }
+        badWords = try body.badWords()
+        stop = try body.stops()
+        stopTokens = try body.stopTokens(vocabulary)
+        ignoresEnd = try body.bool("ignore_eos") ?? false
+        showsStop = try body.bool("include_stop_str_in_output") ?? false
+        showsSpecialTokens = try body.bool("skip_special_tokens") == false
+        minimumTokens = try body.tokenLimit("min_tokens", least: 0) ?? 0
+    }
+
+    /// Checks that the answer may be as long as it has to be.
+    ///
+    /// - Parameter body: The request.
+    /// - Throws: ``APIError`` for a request that asks for more tokens than it allows.
+    func checkLimits(_ body: JSONFields) throws(APIError) {
+        guard let maximumTokens, minimumTokens > maximumTokens else { return }
+        throw body.error("min_tokens", "must not be above the most tokens of the answer, \(maximumTokens)")
     }
 }

@@ -1,6 +1,6 @@
 import SCXInference
 
-/// Fields of OpenAI's and vLLM's interfaces that would change the answer, and that nothing here honours.
+/// Fields of OpenAI's, vLLM's and Anthropic's interfaces that would change the answer, and that nothing here honours.
 ///
 /// Leaving one out in silence would give another answer than was asked for, so each is refused by name, except with a
 /// value that asks for what happens anyway. Fields that only concern the operator's records, prices or speed are
@@ -17,25 +17,20 @@ enum UnsupportedFields {
 
     /// Of all kinds of requests.
     private static let common = [
-        Field(name: "allowed_token_ids", reason: "is not supported: use 'logit_bias'"),
-        Field(name: "bad_words", harmless: [[]], reason: "is not supported: use 'logit_bias'"),
         Field(name: "ec_transfer_params"),
-        Field(name: "include_stop_str_in_output", harmless: [false]),
         Field(name: "kv_transfer_params"),
         Field(name: "logits_processors", harmless: [[]]),
         Field(name: "logprob_token_ids", harmless: [[]]),
-        Field(name: "min_tokens", harmless: [0]),
         Field(name: "repetition_detection"),
         Field(name: "return_token_ids", harmless: [false]),
         Field(name: "return_tokens_as_token_ids", harmless: [false]),
-        Field(name: "skip_special_tokens", harmless: [true]),
         Field(name: "truncate_prompt_tokens", reason: "is not supported: prompts are never cut"),
         Field(name: "use_beam_search", harmless: [false]),
         Field(name: "vllm_xargs", harmless: [[:]]),
         Field(name: "watermarking", harmless: [false]),
         // Answers held to something that is no JSON Schema.
-        Field(name: "guided_grammar", reason: "is not supported: use 'response_format'"),
-        Field(name: "guided_regex", reason: "is not supported: use 'response_format' with a 'pattern'"),
+        Field(name: "guided_grammar", reason: "is not supported: use 'response_format' or 'guided_regex'"),
+        Field(name: "guided_whitespace_pattern"),
         Field(name: "structural_tag", reason: "is not supported: use 'response_format'"),
     ]
 
@@ -52,7 +47,7 @@ enum UnsupportedFields {
         Field(name: "media_io_kwargs", harmless: [[:]]),
         Field(name: "prompt_logprobs", reason: "is not supported here: '/v1/completions' has it as 'echo'"),
         Field(name: "return_prompt_text", harmless: [false]),
-        Field(name: "thinking_token_budget"),
+        Field(name: "thinking_token_budget", harmless: [-1]),
     ]
 
     /// Of text completions.
@@ -67,7 +62,26 @@ enum UnsupportedFields {
         Field(name: "context_management", harmless: [[]]),
         Field(name: "enable_response_messages", harmless: [false]),
         Field(name: "previous_input_messages", harmless: [[]]),
+        Field(name: "previous_response", reason: "is not supported: use 'previous_response_id' or 'input'"),
         Field(name: "mm_processor_kwargs", harmless: [[:]]),
+    ]
+
+    /// Of `/v1/embeddings`.
+    static let ofEmbeddings = [
+        Field(name: "add_special_tokens", harmless: [true]),
+        Field(name: "embed_dtype", harmless: ["float32"], reason: "must be 'float32'"),
+        Field(name: "endianness", harmless: ["little", "native"], reason: "must be 'little'"),
+        Field(name: "messages", reason: "is not supported: give texts or token ids as 'input'"),
+        Field(name: "mm_processor_kwargs", harmless: [[:]]),
+        Field(name: "truncate_prompt_tokens", reason: "is not supported: inputs are never cut"),
+        Field(name: "use_activation", harmless: [false], reason: "is not supported: use 'normalize'"),
+    ]
+
+    /// Of `/v1/messages`.
+    static let ofMessages = [
+        Field(name: "container", reason: "is not supported: nothing is run here"),
+        Field(name: "mcp_servers", harmless: [[]], reason: "is not supported: nothing is looked up"),
+        Field(name: "kv_transfer_params"),
     ]
 
     static let ofChat = common + conversations
@@ -100,21 +114,42 @@ extension JSONFields {
 
     private static var mostStopTokens: Int { 1024 }
     private static var mostChoices: Int { 512 }
+    private static var mostExpressionBytes: Int { 4096 }
 
-    /// What an answer's text may be, by vLLM's names: `structured_outputs`, and the older `guided_json` and
-    /// `guided_choice`.
+    /// What an answer's text may be, by vLLM's names: `structured_outputs`, and the older `guided_json`, `guided_choice`
+    /// and `guided_regex`.
     ///
     /// - Throws: ``APIError`` for a form that answers cannot be held to.
     func structure() throws(APIError) -> ChatRequest.AnswerFormat? {
         if let schema = try schema("guided_json") { return .jsonSchema(schema) }
         if let choices = try choices("guided_choice") { return .choice(choices) }
+        if let expression = try expression("guided_regex") { return .expression(expression) }
         guard let outputs = try object("structured_outputs") else { return nil }
-        for name in ["regex", "grammar", "structural_tag"] where outputs[name] != nil {
-            throw outputs.error(name, "is not supported: use 'json' or 'choice'")
+        for name in ["grammar", "structural_tag"] where outputs[name] != nil {
+            throw outputs.error(name, "is not supported: use 'json', 'choice' or 'regex'")
+        }
+        for name in ["disable_any_whitespace", "disable_additional_properties"] {
+            guard try outputs.bool(name) != true else { throw outputs.error(name, "is not supported") }
+        }
+        guard outputs["whitespace_pattern"] == nil else {
+            throw outputs.error("whitespace_pattern", "is not supported")
+        }
+        let names = ["json", "choice", "regex"]
+        guard names.count(where: { outputs[$0] != nil }) <= 1 else {
+            throw error("structured_outputs", "must have one of \(names.joined(separator: ", "))")
         }
         if let schema = try outputs.schema("json") { return .jsonSchema(schema) }
         if let choices = try outputs.choices("choice") { return .choice(choices) }
+        if let expression = try outputs.expression("regex") { return .expression(expression) }
         return try outputs.bool("json_object") == true ? .jsonObject : nil
+    }
+
+    private func expression(_ name: String) throws(APIError) -> String? {
+        guard let expression = try string(name) else { return nil }
+        guard (1...Self.mostExpressionBytes).contains(expression.utf8.count) else {
+            throw error(name, "must have 1 to \(Self.mostExpressionBytes) bytes")
+        }
+        return expression
     }
 
     /// A schema as an object, or as a text that is one.

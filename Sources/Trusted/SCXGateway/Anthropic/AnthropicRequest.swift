@@ -9,12 +9,18 @@ struct AnthropicRequest: Sendable {
     let modelName: String
     let isStreamed: Bool
 
-    /// Reads a request; `metadata` and `cache_control` are ignored with all fields that are not known.
+    /// Reads a request.
+    ///
+    /// Fields that concern records, prices or speed alone (`metadata`, `service_tier`, `cache_control` and their like) are
+    /// ignored with all fields that are not known, and so is the budget of `thinking`, since `max_tokens` bounds thoughts
+    /// and answer together.
     ///
     /// - Throws: ``APIError`` that names the field at fault.
     init(_ request: APIRequest, model: ServedModel) throws(APIError) {
         let body = request.body
         let (name, profile) = try model.asked(by: request)
+        try body.refuse(UnsupportedFields.ofMessages)
+        try Self.refuseContextEdits(body)
         modelName = name
         var conversation = Conversation()
         guard let turns = try body.objects("messages"), !turns.isEmpty else {
@@ -32,7 +38,16 @@ struct AnthropicRequest: Sendable {
         chat = ChatRequest(prompt: .messages(messages))
         // Words of the assistant at the end are the beginning of the answer.
         if last.role == "assistant" { chat.ending = .inside }
-        chat.think(effort: nil, enabled: try body.thinks())
+        chat.templateVariables = try body.object("chat_template_kwargs")?.json.object ?? []
+        let output = try body.object("output_config")
+        if let output, output["task_budget"] != nil {
+            throw output.error("task_budget", "is not supported: use 'max_tokens'")
+        }
+        chat.think(effort: try output?.effort("effort"), enabled: try body.thinks())
+        if try body.object("thinking")?.string("display") == "omitted" { chat.showsReasoning = false }
+        // The first name is the interface's, the second that of its preview.
+        let preview = try body.object("output_format")
+        if let format = try output?.object("format") ?? preview { chat.format = try Self.format(format) }
 
         let tools = try Self.tools(body)
         chat.tools = tools.map(\.chatJSON)
@@ -57,9 +72,34 @@ struct AnthropicRequest: Sendable {
                 throw fields.error(
                     "type", "must be custom: tools that the server itself runs are not supported")
             }
+            try fields.refuse(unsupportedOfTools)
             tools.append(try FunctionTool(fields, schema: "input_schema", isSchemaOptional: false))
         }
         return tools
+    }
+
+    private static let unsupportedOfTools = [
+        UnsupportedFields.Field(name: "allowed_callers", harmless: [["direct"]]),
+        UnsupportedFields.Field(name: "defer_loading", harmless: [false]),
+        UnsupportedFields.Field(
+            name: "input_examples", harmless: [[]], reason: "is not supported: put them in the description"),
+    ]
+
+    /// What the answer's text may be.
+    private static func format(_ fields: JSONFields) throws(APIError) -> ChatRequest.AnswerFormat {
+        guard try fields.string("type") == "json_schema" else {
+            throw fields.error("type", "must be json_schema")
+        }
+        return .jsonSchema(try fields.required("schema", fields.object("schema")).json)
+    }
+
+    /// Refuses to cut a conversation; what to do with thoughts in it is left to the model's template.
+    private static func refuseContextEdits(_ body: JSONFields) throws(APIError) {
+        for edit in try body.object("context_management")?.objects("edits") ?? [] {
+            guard try edit.string("type")?.hasPrefix("clear_thinking") == true else {
+                throw edit.error("type", "is not supported: conversations are never cut here")
+            }
+        }
     }
 
     private static func toolChoice(_ fields: JSONFields) throws(APIError) -> ChatRequest.ToolChoice {
@@ -78,9 +118,11 @@ struct AnthropicRequest: Sendable {
 extension Conversation {
     /// Adds a message with its blocks.
     fileprivate mutating func add(_ turn: JSONFields) throws(APIError) {
-        let role = try turn.required("role", turn.string("role"))
-        guard role == "user" || role == "assistant" else {
-            throw turn.error("role", "must be user or assistant")
+        var role = try turn.required("role", turn.string("role"))
+        // Claude Code says so of what it adds to the user's words.
+        if role == "ctx" || role == "msg" { role = "user" }
+        guard ["user", "assistant", "system"].contains(role) else {
+            throw turn.error("role", "must be user, assistant or system")
         }
         switch try turn.required("content", turn["content"]) {
         case .string(let text): say(role, text)

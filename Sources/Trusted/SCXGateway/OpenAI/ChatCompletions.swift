@@ -45,6 +45,7 @@ package enum ChatCompletions {
         try common.fill(&chat, from: request)
         let oldLimit = try body.tokenLimit("max_tokens")
         chat.maximumTokens = try body.tokenLimit("max_completion_tokens") ?? oldLimit
+        try chat.checkLimits(body)
         chat.tools = try tools(body)
         chat.toolChoice = try toolChoice(body, chat.tools)
         chat.allowsParallelCalls = try body.bool("parallel_tool_calls") ?? true

@@ -23,6 +23,7 @@ package enum Completions {
         var chat = ChatRequest(prompt: prompts[0])
         try common.fill(&chat, from: request)
         chat.maximumTokens = try body.tokenLimit("max_tokens", least: echoes ? 0 : 1) ?? defaultLimit
+        try chat.checkLimits(body)
         chat.sampling.topLogprobs = logprobs ?? 0
         chat.promptAlternatives = echoes ? logprobs : nil
         guard prompts.count * chat.count <= mostChoices else {

@@ -12,6 +12,7 @@ package enum Embeddings {
         let model = answering.model
         let body = request.body
         let (name, profile) = try model.asked(by: request)
+        try body.refuse(UnsupportedFields.ofEmbeddings)
         let inputs = try body.prompts("input", vocabulary: model.configuration.vocabularySize)
         let format = try body.string("encoding_format") ?? "float"
         guard ["float", "base64"].contains(format) else {
@@ -21,6 +22,7 @@ package enum Embeddings {
         guard try body.int("dimensions", 1...Int.max) ?? width == width else {
             throw body.error("dimensions", "must be \(width), which this model has")
         }
+        let isNormalized = try body.bool("normalize") ?? false
         _ = try body.string("user")
 
         var data: [JSON] = []
@@ -28,11 +30,11 @@ package enum Embeddings {
         for input in inputs {
             let embedding = try await answering.embed(input, key: request.key, profile: profile)
             tokens += embedding.promptTokens
+            let values = isNormalized ? normalized(embedding.values) : embedding.values
             data.append([
                 "object": "embedding", "index": .int(data.count),
                 "embedding": format == "base64"
-                    ? .string(base64(embedding.values))
-                    : .array(embedding.values.map { .double(Double($0)) }),
+                    ? .string(base64(values)) : .array(values.map { .double(Double($0)) }),
             ])
         }
         return .json(
@@ -40,6 +42,12 @@ package enum Embeddings {
                 "object": "list", "data": .array(data), "model": .string(name),
                 "usage": ["prompt_tokens": .int(tokens), "total_tokens": .int(tokens)],
             ], headers: [.profile(profile)])
+    }
+
+    /// A vector of length 1 in the same direction; zero stays as it is.
+    private static func normalized(_ values: [Float]) -> [Float] {
+        let length = values.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+        return length > 0 ? values.map { Float(Double($0) / length) } : values
     }
 
     /// Little-endian 32-bit floats.

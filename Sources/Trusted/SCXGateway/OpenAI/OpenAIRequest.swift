@@ -31,10 +31,7 @@ struct OpenAIRequest: Sendable {
     /// - Throws: ``APIError`` that names the field at fault.
     func fill(_ chat: inout ChatRequest, from request: APIRequest) throws(APIError) {
         let body = request.body
-        chat.sampling = try body.sampling()
-        chat.stop = try body.stops()
-        chat.stopTokens = try body.stopTokens(vocabulary)
-        chat.ignoresEnd = try body.bool("ignore_eos") ?? false
+        try chat.readSampling(body, vocabulary)
         chat.count = try body.int("n", 1...Self.mostChoices) ?? 1
         guard try body.int("best_of", 1...Int.max) ?? chat.count == chat.count else {
             throw body.error("best_of", "must be equal to 'n': all answers are given")

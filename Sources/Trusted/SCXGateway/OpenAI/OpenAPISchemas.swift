@@ -44,6 +44,9 @@ enum OpenAPISchemas {
         .init("frequency_penalty", number(-2, 2)), .init("repetition_penalty", number(0, 100)),
         .init("logit_bias", ["type": "object", "additionalProperties": number(-100, 100)]),
         .init("user", string), .init("ignore_eos", bool), .init("stop_token_ids", list(integer)),
+        .init("min_tokens", ["type": "integer", "minimum": 0]), .init("bad_words", list(string)),
+        .init("allowed_token_ids", list(integer)), .init("include_stop_str_in_output", bool),
+        .init("skip_special_tokens", bool), .init("guided_regex", string),
         .init(
             "cache_salt",
             [

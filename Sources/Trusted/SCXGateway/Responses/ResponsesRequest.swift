@@ -53,11 +53,9 @@ struct ResponsesRequest: Sendable {
         let format = try text?.object("format")
         chat.format = try Self.format(format)
         if chat.format == .text, let structure = try body.structure() { chat.format = structure }
-        chat.stop = try body.stops()
-        chat.stopTokens = try body.stopTokens(model.configuration.vocabularySize)
-        chat.ignoresEnd = try body.bool("ignore_eos") ?? false
+        try chat.readSampling(body, model.configuration.vocabularySize)
         chat.maximumTokens = try body.tokenLimit("max_output_tokens")
-        chat.sampling = try body.sampling()
+        try chat.checkLimits(body)
         let top = try body.int("top_logprobs", 0...SamplingParameters.mostTopLogprobs)
         chat.sampling.topLogprobs = top ?? 0
         let includes = try body.strings("include") ?? []

@@ -28,16 +28,20 @@ struct ExpressionAutomaton {
     ///
     /// - Parameters:
     ///   - text: The expression.
+    ///   - isWhole: Whether a text has to fit from its beginning to its end, also where no anchors say so.
     ///   - budget: Pays for it.
     ///   - refused: Makes an error of what is wrong with the expression.
     /// - Returns: The automaton, without states where nothing fits.
     /// - Throws: ``ConstraintError``: what `refused` gives, or a limit.
     static func automaton(
-        _ text: String, _ budget: CompilationBudget, refused: (String) -> ConstraintError
+        _ text: String, isWhole: Bool = false, _ budget: CompilationBudget,
+        refused: (String) -> ConstraintError
     ) throws(ConstraintError) -> TextAutomaton {
         let tree: ExpressionTree
         let root: Int
-        do throws(RegularExpressionError) { (tree, root) = try RegularExpression.tree(text) } catch {
+        do throws(RegularExpressionError) {
+            (tree, root) = try RegularExpression.tree(text, isWhole: isWhole)
+        } catch {
             throw refused(error.description)
         }
         try budget.spend(4 * text.utf8.count)

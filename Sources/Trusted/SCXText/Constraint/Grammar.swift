@@ -30,6 +30,8 @@ package indirect enum Grammar: Sendable {
 package enum ConstraintError: Error, Equatable, Sendable, CustomStringConvertible {
     /// A keyword that is malformed, or that answers could not be held to.
     case schema(pointer: String, keyword: String, reason: String)
+    /// A regular expression that is no part of a schema, and that answers could not be held to.
+    case expression(reason: String)
     /// No text is allowed at all.
     case impossible
     /// The schema needs more than this of something that is limited.
@@ -61,6 +63,7 @@ package enum ConstraintError: Error, Equatable, Sendable, CustomStringConvertibl
             keyword.isEmpty
                 ? "the schema at \(pointer.quotedForError) \(reason)"
                 : "the schema's \(keyword.quotedForError) at \(pointer.quotedForError) \(reason)"
+        case .expression(let reason): "the regular expression \(reason)"
         case .impossible: "no text can satisfy the schema"
         case .cancelled: "the request was cancelled"
         case .overLimit(let limit, let most): limit.description(most)

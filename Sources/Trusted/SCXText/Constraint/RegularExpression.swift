@@ -18,19 +18,25 @@ struct RegularExpression {
 
     /// Reads an expression.
     ///
-    /// - Returns: The tree, and its root: the texts of which a part fits.
-    static func tree(_ text: String) throws(RegularExpressionError) -> (tree: ExpressionTree, root: Int) {
+    /// - Parameters:
+    ///   - text: The expression.
+    ///   - isWhole: Whether a text has to fit from its beginning to its end, also where no anchors say so.
+    /// - Returns: The tree, and its root: the texts that fit, or those of which a part does.
+    /// - Throws: ``RegularExpressionError`` for what is not understood.
+    static func tree(
+        _ text: String, isWhole: Bool
+    ) throws(RegularExpressionError) -> (tree: ExpressionTree, root: Int) {
         guard text.utf8.count <= 4096 else { throw .init(description: "has more than 4096 bytes") }
         var reader = RegularExpression(scalars: Array(text.unicodeScalars))
         var choices: [Int] = []
         repeat {
             var parts: [Int] = []
-            if !reader.take("^") {
+            if !reader.take("^"), !isWhole {
                 let any = reader.tree.add(.all)
                 parts.append(reader.tree.add(.repeated(any, atLeast: 0, atMost: nil)))
             }
             parts.append(try reader.sequence(isTop: true))
-            if !reader.take("$") { parts.append(reader.tree.add(.rest)) }
+            if !reader.take("$"), !isWhole { parts.append(reader.tree.add(.rest)) }
             choices.append(reader.tree.add(.sequence(parts)))
         } while reader.take("|")
         guard reader.at == reader.scalars.count else { throw reader.refused("a ')' too many") }

@@ -10,6 +10,12 @@ package struct TokenMask: Equatable, Sendable {
         words = Array(repeating: 0, count: (capacity + 63) / 64)
     }
 
+    /// A set of these tokens; those that it cannot hold are left out.
+    package init(_ tokens: some Sequence<Int32>, capacity: Int) {
+        self.init(capacity: capacity)
+        for token in tokens { insert(token) }
+    }
+
     package var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
 
     package var count: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }

@@ -17,7 +17,7 @@ package final class Tokenizer: Sendable {
     let vocabulary: Vocabulary
     /// Texts of added tokens that decode in their normalized form.
     let decodedForms: [Int32: [UInt8]]
-    let specialTokens: Set<Int32>
+    package let specialTokens: Set<Int32>
     /// Special tokens that decoding leaves out: those that decode as they are written.
     let skippedTokens: Set<Int32>
 

@@ -154,6 +154,38 @@ extension JSONSchema {
         self.init(patterns: patterns, rules: rules, root: root)
     }
 
+    /// Texts that a regular expression describes from their beginning to their end, as they are and not as JSON spells
+    /// them.
+    ///
+    /// - Parameters:
+    ///   - expression: In the notation of a schema's `pattern`.
+    ///   - budget: Pays for the work.
+    /// - Throws: ``ConstraintError`` for an expression that answers cannot be held to.
+    package init(matching expression: String, budget: CompilationBudget = .init()) throws(ConstraintError) {
+        let automaton = try ExpressionAutomaton.automaton(expression, isWhole: true, budget) {
+            .expression(reason: $0)
+        }
+        guard !automaton.edges.isEmpty else { throw .impossible }
+        var patterns = PatternArena()
+        var rules: [Pattern] = []
+        for state in automaton.edges.indices {
+            let isOpen = automaton.isOpen[state]
+            var choices = isOpen || automaton.isEnd[state] ? [Pattern.nothing] : []
+            var edges = automaton.edges[state].map {
+                (automaton.sets[Int($0.characters)], Int($0.target))
+            }
+            if isOpen { edges = [(.all, state)] }
+            for (characters, target) in edges {
+                try budget.spend(characters.ranges.count + 4)
+                choices.append(
+                    patterns.sequence([patterns.scalars(characters), patterns.rule(target)]))
+            }
+            rules.append(patterns.choice(choices))
+        }
+        let root = patterns.rule(0)
+        self.init(patterns: patterns, rules: rules, root: root)
+    }
+
     /// One of some texts, as they are.
     init(texts: [String]) {
         var patterns = PatternArena()
