@@ -68,25 +68,30 @@ struct KeyTests {
         }
     }
 
-    @Test("a shared order names the rows, and none that is redundant")
+    @Test("a shared order names a session's rows, and none that is redundant or another session's")
     func sharing() throws {
         var random = SecureRandom()
         let key = OneTimeRowKey(
             rows: 20, redundant: Plaintext(rows: 7, channels: 3), noise: nil, random: &random)
         let exchange = key.encode(Self.rows(20, 3))
         let tensor = exchange.tensor
-        var opened = try exchange.openToShare(Self.doubled(tensor, channels: 3), channels: 3)
-        guard let order = opened.order.take() else {
-            Issue.record("no order")
-            return
+        var orders: [[UInt32]] = []
+        _ = try exchange.openToShare(
+            Self.doubled(tensor, channels: 3), channels: 3, parts: [0..<12, 12..<20]
+        ) { part, order in
+            let source: Slot? = part == 0 ? nil : Slot(number: 9)
+            let request = order.share(slot: Slot(number: 1), layer: 2, position: 0, from: source)
+            guard case .permutation(let places) = request.payload,
+                case .unlock(_, 2, 0, let from) = request.operation
+            else {
+                Issue.record("no permutation")
+                return
+            }
+            #expect(from == source)
+            orders.append(places)
         }
-        let request = order.share(slot: Slot(number: 1), layer: 2, position: 0)
-        guard case .permutation(let places) = request.payload else {
-            Issue.record("no permutation")
-            return
-        }
-        #expect(places.count == 20)
-        for (row, place) in places.enumerated() {
+        #expect(orders.map(\.count) == [12, 8])
+        for (row, place) in orders.joined().enumerated() {
             let (found, expected) = (tensor.values[Int(place) * 3], Float(row * 3 + 1))
             #expect(found == expected)
         }

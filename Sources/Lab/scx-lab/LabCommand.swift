@@ -16,6 +16,7 @@ struct LabCommand: ParsableCommand {
             OverheadCommand.self,
             SealedCommand.self,
             AgreementCommand.self,
+            RepeatCommand.self,
             StatelessCommand.self,
             ControlCommand.self,
             AttackCommand.self,

@@ -16,6 +16,9 @@ struct OverheadCommand: ParsableCommand {
             after it; the time of a token is the mean of the last 16. 'link and worker' is the time inside exchanges, \
             'trusted' what this side does between them: encoding, opening, its own products, sampling. With \
             '--inprocess' there is no link, so the difference of both runs is what the link costs.
+
+            With '--sessions N' no cases are run: N prompts of 16 to 32 tokens are there at once, and the time is that \
+            until each has its first token.
             """)
 
     @OptionGroup var loaded: WeightsFlags
@@ -23,8 +26,11 @@ struct OverheadCommand: ParsableCommand {
     @Option(help: "Cases, separated by commas.")
     var cases = "8:24,128:24,512:24"
 
-    @Option(help: "Redundant rows of a prompt, 0 for none.")
-    var redundancy = 0
+    @Option(help: "Redundant rows of a prompt or of prompts that share exchanges: a number, or auto.")
+    var redundancy = "0"
+
+    @Option(help: "Measure prompts of 16 to 32 tokens that are there at once, so many; 0 measures the cases.")
+    var sessions = 0
 
     @Option(help: "How long a permutation of channels lives: oneTime or session.")
     var reuse = "oneTime"
@@ -48,10 +54,19 @@ struct OverheadCommand: ParsableCommand {
         guard [32, 8, 4].contains(bits) else {
             throw ValidationError("'--bits \(bits)' is none of 32, 8 and 4.")
         }
-        guard !parsed.isEmpty, parsed.allSatisfy({ $0 != nil }), repeats > 0, redundancy >= 0 else {
+        guard !parsed.isEmpty, parsed.allSatisfy({ $0 != nil }), repeats > 0, sessions >= 0 else {
             throw ValidationError(
                 "'--cases \(cases)' is not a list of PROMPT:TOKENS, or a number is negative.")
         }
+        guard policy != nil else {
+            throw ValidationError("'--redundancy \(redundancy)' is neither auto nor a number of rows.")
+        }
+    }
+
+    private var policy: ScxOptions.Redundancy? {
+        if redundancy == "auto" { return .auto }
+        guard let rows = Int(redundancy), rows >= 0 else { return nil }
+        return rows == 0 ? ScxOptions.Redundancy.none : .fixed(rows)
     }
 
     private var parsed: [(prompt: Int, tokens: Int)?] {
@@ -69,7 +84,7 @@ struct OverheadCommand: ParsableCommand {
             throw ValidationError("'\(prompt):\(tokens)' exceeds the model's context.")
         }
         var options = ScxOptions()
-        options.redundancy = redundancy == 0 ? .none : .fixed(redundancy)
+        options.redundancy = policy ?? .auto
         options.reuse = ScxOptions.Reuse(rawValue: reuse) ?? .oneTime
         options.compression = bits == 32 ? .float32 : bits == 8 ? .int8 : .int4
         let pool = loaded.pool
@@ -85,6 +100,7 @@ struct OverheadCommand: ParsableCommand {
                 checkpoint, format: loaded.weights, pool: pool, profile: profile, options: options, link: link
             ),
         ]
+        if sessions > 0 { return try measureTogether(forwards, link, checkpoint) }
         print("prompt tokens  profile  first token s  (trusted)   a token ms  (trusted)   KiB a token")
         for case (let prompt, let tokens)? in parsed {
             var best: [Run?] = [nil, nil]

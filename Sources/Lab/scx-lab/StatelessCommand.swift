@@ -228,7 +228,7 @@ final class CacheStudy {
         for (request, answer) in seen {
             switch (request.operation, answer, request.payload) {
             case (.linear(layer, .queryKeyValue, _, _), .tensor(let tensor), _): products = tensor
-            case (.unlock(_, layer, _), _, .permutation(let order)):
+            case (.unlock(_, layer, _, _), _, .permutation(let order)):
                 guard let products else { continue }
                 var rows: [Float] = []
                 for place in order {

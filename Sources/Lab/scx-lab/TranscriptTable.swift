@@ -66,8 +66,9 @@ enum TranscriptTable {
         case .linearRing(_, let site): return "\(site)"
         case .padProducts(_, let site, _, let first, let rows):
             return "\(site), pads \(first) to \(first + rows - 1)"
-        case .unlock(let slot, _, let position):
-            return "slot \(slot.number), position \(position)"
+        case .unlock(let slot, _, let position, let source):
+            let rows = source.map { ", rows of slot \($0.number)" } ?? ""
+            return "slot \(slot.number), position \(position)\(rows)"
         }
     }
 

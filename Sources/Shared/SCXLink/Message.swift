@@ -73,10 +73,11 @@ extension Request {
         case .tailScores(let layer, let segments):
             fields.add(UInt16(layer))
             fields.add(segments)
-        case .unlock(let slot, let layer, let position):
+        case .unlock(let slot, let layer, let position, let source):
             fields.add(slot.number)
             fields.add(UInt16(layer))
             fields.add(UInt32(position))
+            if let source { fields.add(source.number) }
         case .linearRing(let layer, let site):
             fields.add(UInt16(layer))
             fields.add(site.rawValue)
@@ -147,7 +148,9 @@ extension Request {
         case .unlock:
             operation = .unlock(
                 slot: Slot(number: try fields.take(UInt32.self)), layer: Int(try fields.take(UInt16.self)),
-                position: Int(try fields.take(UInt32.self)))
+                position: Int(try fields.take(UInt32.self)),
+                // This field was added within version 3; programs that do not know it end before it.
+                from: try fields.isAtEnd ? nil : Slot(number: fields.take(UInt32.self)))
         case .lockTail:
             operation = .lockTail(
                 slot: Slot(number: try fields.take(UInt32.self)), layer: Int(try fields.take(UInt16.self)))

@@ -89,7 +89,7 @@ public struct Request: Equatable, Sendable {
         ///
         /// The layer of ``Site/head``, which belongs to no layer, is 0. Only ``Site/queryKeyValue`` may have a slot:
         /// then the worker also keeps the keys and values of the result there, in the order of the rows and in place
-        /// of those of an earlier request, until ``unlock(slot:layer:position:)``. An exact product is computed in
+        /// of those of an earlier request, until ``unlock(slot:layer:position:from:)``. An exact product is computed in
         /// float32 whatever precision the worker holds its weights in. It is needed for rows with noise that is many
         /// times larger than the rows: rounding errors of the noise's product could not be subtracted. Answered by a
         /// tensor `[rows, outputs]`.
@@ -116,14 +116,17 @@ public struct Request: Equatable, Sendable {
         /// Answered by ``Answer/topK(_:)``, or by a tensor of all logits when `count` is the vocabulary's size.
         case headTopK(count: Int)
 
-        /// Compute valid keys and values of the rows that ``linear(layer:site:slot:exact:)`` left in the slot, and
-        /// free those rows.
+        /// Compute valid keys and values of the rows that ``linear(layer:site:slot:exact:)`` left in the slot `from`,
+        /// and keep them in `slot`.
+        ///
+        /// Without `from`, the rows are those in `slot` itself, and the worker frees them. Rows of another slot stay
+        /// there, since they may belong to several sessions, until that slot is released.
         ///
         /// The payload is a permutation: for each position, from `position` on, the number of the row that belongs
         /// there. The worker first removes what the layer holds for ``middle(blocks:segments:)`` from `position` on;
         /// from now on ``middle(blocks:segments:)`` uses the new keys and values. Rows that no position names are
         /// redundant and are dropped; a row may be named more than once. Answered by ``Answer/done``.
-        case unlock(slot: Slot, layer: Int, position: Int)
+        case unlock(slot: Slot, layer: Int, position: Int, from: Slot? = nil)
 
         /// Keep these encoded keys, to which the rotation (RoPE) was applied, for ``tailScores(layer:segments:)``, in
         /// place of earlier ones.

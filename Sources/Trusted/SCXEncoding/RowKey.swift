@@ -95,10 +95,22 @@ package struct RowExchange: ~Copyable, Sendable {
         try openRows(answer, channels)
     }
 
-    /// Decodes the answer, and keeps the order so that it can be given to the worker later.
-    package consuming func openToShare(_ answer: Answer, channels: Int) throws(LinkError) -> OpenedRows {
+    /// Decodes the answer, and keeps the order of each session's rows so that it can be given to the worker later.
+    ///
+    /// - Parameters:
+    ///   - answer: The worker's answer.
+    ///   - channels: Channels of its rows.
+    ///   - parts: For each session which of the rows are its own.
+    ///   - keep: Takes the number of a part and its order.
+    /// - Returns: `[rows, channels]`
+    /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
+    package consuming func openToShare(
+        _ answer: Answer, channels: Int, parts: [Range<Int>],
+        _ keep: (_ part: Int, _ order: consuming SharedOrder) -> Void
+    ) throws(LinkError) -> Plaintext {
         let plain = try openRows(answer, channels)
-        return OpenedRows(rows: plain, order: SharedOrder(rows: rows, places: places))
+        for (i, part) in parts.enumerated() { keep(i, SharedOrder(part, of: places)) }
+        return plain
     }
 
     /// Decodes an answer that lists the largest logits of each row.
@@ -109,9 +121,9 @@ package struct RowExchange: ~Copyable, Sendable {
     ///   - wanted: Which of the rows to decode.
     /// - Returns: `[wanted, vocabulary]`; logits that the answer does not list are −∞.
     /// - Throws: ``LinkError/unexpectedAnswer(_:)`` when the answer has another shape.
-    package consuming func openLogits(_ answer: Answer, vocabulary: Int, wanted: Range<Int>) throws(LinkError)
-        -> [Float]
-    {
+    package consuming func openLogits(
+        _ answer: Answer, vocabulary: Int, wanted: some Collection<Int>
+    ) throws(LinkError) -> [Float] {
         var logits: [Float] = []
         logits.reserveCapacity(wanted.count * vocabulary)
         switch answer {
@@ -155,44 +167,32 @@ package struct RowExchange: ~Copyable, Sendable {
     }
 }
 
-/// Decoded rows, and the order in which the worker keeps what it computed for them.
-package struct OpenedRows: ~Copyable, Sendable {
-    private let rows: Plaintext
-    /// The order; whoever gives it to the worker takes it from here.
-    package var order: SharedOrder?
-
-    fileprivate init(rows: consuming Plaintext, order: consuming SharedOrder) {
-        self.rows = rows
-        self.order = consume order
-    }
-
-    /// Takes the rows, and drops the order.
-    package consuming func takeRows() -> Plaintext { rows }
-}
-
-/// An order that does not stay secret: key sharing gives it to the worker.
+/// The order of one session's rows, which does not stay secret: key sharing gives it to the worker.
 ///
-/// Section 4.3 of the paper: from the order the worker knows which of its rows belongs to which position, and which
-/// are redundant.
+/// Section 4.3 of the paper: from the order the worker knows which of its rows belongs to which position. The other rows
+/// are redundant, or belong to other sessions that shared the exchange; the order says nothing of those.
 package struct SharedOrder: ~Copyable, Sendable {
-    private let rows: Int
-    private let places: Permutation
+    private let places: SecretBuffer<UInt32>
 
-    fileprivate init(rows: Int, places: consuming Permutation) {
-        self.rows = rows
+    fileprivate init(_ rows: Range<Int>, of order: borrowing Permutation) {
+        var places = SecretBuffer<UInt32>(repeating: 0, count: rows.count)
+        var span = places.mutableSpan
+        for (i, row) in rows.enumerated() { span[i] = order.places[row] }
         self.places = places
     }
 
     /// Makes the request that gives the order to the worker.
     ///
     /// - Parameters:
-    ///   - slot: The slot in which the worker keeps the rows.
+    ///   - slot: The session's slot.
     ///   - layer: The rows' layer.
     ///   - position: The position of the first row in its session.
+    ///   - source: The slot in which the worker keeps the rows; nil for the session's own.
     /// - Returns: The request; its answer has no content.
-    package consuming func share(slot: Slot, layer: Int, position: Int) -> Request {
-        let order = (0..<rows).map { places.places[$0] }
-        return Request(.unlock(slot: slot, layer: layer, position: position), permutation: order)
+    package consuming func share(slot: Slot, layer: Int, position: Int, from source: Slot? = nil) -> Request {
+        let order = (0..<places.count).map { places.span[$0] }
+        return Request(
+            .unlock(slot: slot, layer: layer, position: position, from: source), permutation: order)
     }
 }
 

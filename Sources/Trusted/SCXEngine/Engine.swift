@@ -142,7 +142,7 @@ package final class Engine {
         sessions[index].finished = .cancelled
         drafter?.finish(id)
         // Half of a prompt's blocks are of no use.
-        if sessions[index].run != nil { sessions[index].restart() }
+        if sessions[index].group != nil { sessions[index].restart() }
         defer { sessions[index].reduce() }
         return sessions[index].event()
     }
@@ -179,7 +179,7 @@ package final class Engine {
         let waiting = sessions.filter { $0.finished == nil && !$0.isPaused && !$0.isDrawing }
             .map { Scheduler.Waiting(session: $0.id, tokens: $0.waiting, draft: wantedDraft($0)) }
         let schedule = scheduler.schedule(waiting, pace: pace)
-        if !schedule.isEmpty {
+        if !schedule.isEmpty || dueGroup != nil {
             try compute(schedule, &events)
         } else if events.isEmpty, sessions.contains(where: \.isDrawing) {
             // Short, since new requests may come meanwhile.
@@ -228,20 +228,17 @@ package final class Engine {
         let start = ContinuousClock.now
         let drafts = drafts(work.map { ($0.place, $0.entry.draft) })
         var batch: [(place: Int, segment: BatchSegment)] = []
-        var runs: [(place: Int, tokens: Int)] = []
+        var prompts: [(place: Int, tokens: Int)] = []
         for (place, entry) in work {
-            let isWhole = !forward.splitsPrompts && !sessions[place].isGenerating
-            if isWhole, sessions[place].run == nil {
-                let segment = sessions[place].segment(of: sessions[place].waiting)
-                sessions[place].run = try charge(place) { () throws(LinkError) in try forward.begin(segment) }
-            }
-            if sessions[place].run != nil {
-                runs.append((place, entry.tokens))
+            if sessions[place].group != nil || unbegun(place, isScheduled: true) != nil {
+                prompts.append((place, entry.tokens))
             } else {
+                let isWhole = !forward.splitsPrompts && !sessions[place].isGenerating
                 let tokens = isWhole ? sessions[place].waiting : entry.tokens
                 batch.append((place, sessions[place].segment(of: tokens, draft: drafts[place] ?? [])))
             }
         }
+        try beginPrompts(prompts.map(\.place))
         let together = batch.filter { !sessions[$0.place].isSuspect }
         let alone = batch.filter { sessions[$0.place].isSuspect }.map { [$0] }
         for batch in [together] + alone where !batch.isEmpty {
@@ -252,31 +249,18 @@ package final class Engine {
                 events += take(result, place, segment, drafted: drafts[place]?.count ?? 0)
             }
         }
-        for (place, tokens) in runs {
-            // Not before its turn: after a failure of another this work would never be done.
+        // Not before: after a failure of another this work would never be done.
+        for (place, tokens) in prompts {
             sessions[place].granted += tokens
-            events += try advance(place)
+            sessions[place].group?.grant(tokens)
         }
+        while let group = dueGroup { try advance(group, &events) }
         pace.add(
             tokens: work.reduce(0) { $0 + ($1.entry.tokens > 1 ? $1.entry.tokens : 0) },
             seconds: (ContinuousClock.now - start) / .seconds(1))
     }
 
-    /// Computes blocks of a prompt as far as work is granted to it.
-    private func advance(_ place: Int) throws(LinkError) -> [SessionEvent] {
-        guard let run = sessions[place].run else { return [] }
-        let total = sessions[place].waiting + sessions[place].granted
-        while run.progress * Double(total) < Double(sessions[place].granted) {
-            let result = try charge(place) { () throws(LinkError) in try run.advance() }
-            if let result {
-                sessions[place].granted = 0
-                return take(result, place, sessions[place].segment(of: total), drafted: 0)
-            }
-        }
-        return []
-    }
-
-    private func take(
+    func take(
         _ result: [Float], _ place: Int, _ segment: BatchSegment, drafted: Int
     ) -> [SessionEvent] {
         counted(place) {
@@ -324,8 +308,9 @@ package final class Engine {
 
     /// Frees memory of the worker, which had none for a step.
     private func makeRoom(_ places: [Int], _ error: LinkError) throws(LinkError) -> [SessionEvent] {
-        // What the worker took of the step is not known.
-        for place in places {
+        // What the worker took of the step is not known; others may have shared a prompt's run with it.
+        for place in sessions.indices
+        where places.contains(place) || atWork.contains(sessions[place].id) {
             sessions[place].restart()
             try release(sessions[place])
         }
@@ -348,7 +333,7 @@ package final class Engine {
     }
 
     /// Does work, and writes down what it cost for sessions by the rows that they have in it.
-    private func charge<Result>(
+    func charge<Result>(
         _ batch: [(place: Int, segment: BatchSegment)], _ work: () throws(LinkError) -> Result
     ) throws(LinkError) -> Result {
         let before = forward.traffic
@@ -369,12 +354,6 @@ package final class Engine {
             sessions[place].usage.pads += (paddedAfter - padded) * own / rows
         }
         return result
-    }
-
-    private func charge<Result>(
-        _ place: Int, _ work: () throws(LinkError) -> Result
-    ) throws(LinkError) -> Result {
-        try charge([(place, sessions[place].segment(of: 1))], work)
     }
 
     /// Runs a request to its end.

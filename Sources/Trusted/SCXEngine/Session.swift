@@ -84,8 +84,9 @@ struct Session {
     var tokens: [Int32]
     /// How many of them the worker has computed.
     var computed = 0
-    /// Of tokens that must come whole: how they come along, and how many tokens' worth of work was granted to them.
-    var run: (any PromptRun)?
+    /// Of tokens that must come whole: with which others they are computed, and how many tokens' worth of work was granted
+    /// to them.
+    var group: PromptGroup?
     var granted = 0
     /// Waits until another session has left room on the worker.
     var isPaused = false
@@ -137,7 +138,8 @@ struct Session {
 
     /// Begins again with the first token, since what the worker held is lost.
     mutating func restart() {
-        (computed, run, granted, undrawn) = (0, nil, 0, nil)
+        group?.drop(id)
+        (computed, group, granted, undrawn) = (0, nil, 0, nil)
         if tokens.count == request.prompt.count { (promptScores, hiddenSum) = ([], []) }
     }
 
@@ -201,7 +203,7 @@ struct Session {
         _ result: [Float], of segment: BatchSegment, drafted: Int, vocabularySize: Int, maximumLength: Int
     ) -> [SessionEvent] {
         computed = segment.position + segment.tokens.count - drafted
-        (run, granted) = (nil, 0)
+        (group, granted) = (nil, 0)
         switch segment.output {
         case .nothing: return []
         case .hiddenSum:

@@ -40,11 +40,18 @@ package protocol ForwardPass: AnyObject {
     /// - Returns: For each segment what its ``BatchSegment/output`` asks for, row-major.
     func compute(_ segments: [BatchSegment]) throws(LinkError) -> [[Float]]
 
-    /// Begins a segment whose tokens must be computed together; the caller computes it block by block, between other
+    /// Says whether a segment must be computed block by block, by ``begin(_:)``, and with which others it may be.
+    ///
+    /// - Returns: Nil when ``compute(_:)`` can compute the segment together with any others.
+    func promptKind(of segment: BatchSegment) -> PromptKind?
+
+    /// Begins segments whose tokens must be computed together; the caller computes them block by block, between other
     /// work.
     ///
-    /// - Returns: Nil when ``compute(_:)`` can compute the segment together with others.
-    func begin(_ segment: BatchSegment) throws(LinkError) -> (any PromptRun)?
+    /// - Parameter segments: One or more of the same kind, of different sessions; only one if they are of kind
+    ///   ``PromptKind/alone``.
+    /// - Returns: Nil when ``compute(_:)`` computes the segments.
+    func begin(_ segments: [BatchSegment]) throws(LinkError) -> (any PromptRun)?
 
     /// Forgets a session on the trusted side and on the worker.
     func end(_ slot: Slot) throws(LinkError)
@@ -79,7 +86,8 @@ package protocol ForwardPass: AnyObject {
 }
 
 extension ForwardPass {
-    package func begin(_ segment: BatchSegment) throws(LinkError) -> (any PromptRun)? { nil }
+    package func promptKind(of segment: BatchSegment) -> PromptKind? { nil }
+    package func begin(_ segments: [BatchSegment]) throws(LinkError) -> (any PromptRun)? { nil }
     package func store(_ slot: Slot, after header: Int) throws(LinkError) -> SecretBuffer<UInt8>? { nil }
     package func restore(_ slot: Slot, _ bytes: borrowing SecretBuffer<UInt8>, from header: Int) -> Bool {
         false
@@ -93,14 +101,27 @@ extension ForwardPass {
     }
 }
 
-/// A segment whose tokens are computed together, block by block.
+/// Which segments of different sessions may be computed in one ``PromptRun``.
+package enum PromptKind: Equatable, Sendable {
+    /// A segment that shares its run with no other.
+    case alone
+    /// Segments that begin a session, which share a run with each other.
+    case first
+    /// Segments that follow earlier tokens, which share a run with each other.
+    case later
+}
+
+/// Segments of one or more sessions whose tokens are computed together, block by block.
 package protocol PromptRun: AnyObject {
     /// How much of the work is done, from 0 to 1.
     var progress: Double { get }
 
     /// Computes the next block.
     ///
-    /// - Returns: What the segment asks for, once the last block is computed; nil before that.
+    /// - Returns: For each segment what it asks for, in order, once the last block is computed; nil before that.
     /// - Throws: ``LinkError``; then the run cannot go on.
-    func advance() throws(LinkError) -> [Float]?
+    func advance() throws(LinkError) -> [[Float]]?
+
+    /// Goes on without a session; what was computed of it is lost.
+    func drop(_ slot: Slot)
 }

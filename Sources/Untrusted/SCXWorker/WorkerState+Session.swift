@@ -94,12 +94,13 @@ extension WorkerState {
     }
 
     mutating func unlock(
-        _ key: SlotKey, _ layer: Int, _ position: Int, _ rows: [UInt32]
+        _ key: SlotKey, _ layer: Int, _ position: Int, _ rows: [UInt32], of source: SlotKey
     ) throws(LinkError) -> Answer {
         try check(layer: layer)
-        guard let slot = memory[key], let stored = slot.unordered[layer] else {
+        guard let stored = memory[source]?.unordered[layer] else {
             throw .invalidRequest("no rows to unlock in layer \(layer)")
         }
+        let slot = memory[key] ?? WorkerSlot(model)
         let count = stored.count / (2 * keyWidth)
         guard !rows.isEmpty, rows.allSatisfy({ $0 < count }) else {
             throw .invalidRequest("a permutation that does not fit \(count) rows")
@@ -110,7 +111,9 @@ extension WorkerState {
             throw .invalidRequest(
                 "\(rows.count) rows to unlock at position \(position), where \(cache.count) are held")
         }
-        try memory.check(adding: cache.byteCount(tokens: position + rows.count) - cache.byteCount)
+        try memory.check(
+            adding: cache.byteCount(tokens: position + rows.count) - cache.byteCount,
+            slots: memory[key] == nil ? 1 : 0)
         var ordered: [Float] = []
         ordered.reserveCapacity(rows.count * 2 * keyWidth)
         for row in rows {
@@ -121,7 +124,7 @@ extension WorkerState {
         defer { memory.keep(slot, at: key) }
         cache.truncate(to: position)
         do { try model.append(&span, block: layer, to: cache) } catch { throw .workerFull("\(error)") }
-        slot.unordered[layer] = nil
+        if source == key { slot.unordered[layer] = nil }
         return .done
     }
 

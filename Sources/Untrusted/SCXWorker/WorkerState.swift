@@ -67,8 +67,8 @@ struct WorkerState: ~Copyable {
         switch (job.request.operation, job.request.payload) {
         case (.attention(let layer, let parts), .rows(let tensor)):
             return try attention(job, tensor, layer, parts)
-        case (.unlock(let slot, let layer, let position), .permutation(let rows)):
-            return try unlock(key(slot), layer, position, rows)
+        case (.unlock(let slot, let layer, let position, let source), .permutation(let rows)):
+            return try unlock(key(slot), layer, position, rows, of: key(source ?? slot))
         case (.lockTail(let slot, let layer), .rows(let tensor)):
             return try lockTail(tensor, key(slot), layer)
         case (.tailScores(let layer, let segments), .rows(let tensor)):

@@ -14,25 +14,28 @@ private final class WholePromptForwardPass: ForwardPass {
 
     func compute(_ segments: [BatchSegment]) throws(LinkError) -> [[Float]] { try counting.compute(segments) }
     func end(_ slot: Slot) { counting.end(slot) }
-    func begin(_ segment: BatchSegment) throws(LinkError) -> (any PromptRun)? { Run(self, segment) }
+    func promptKind(of segment: BatchSegment) -> PromptKind? { .first }
+    func begin(_ segments: [BatchSegment]) throws(LinkError) -> (any PromptRun)? { Run(self, segments) }
 
     private final class Run: PromptRun {
         private let forward: WholePromptForwardPass
-        private let segment: BatchSegment
+        private var segments: [BatchSegment]
         private(set) var progress = 0.0
 
-        init(_ forward: WholePromptForwardPass, _ segment: BatchSegment) {
-            (self.forward, self.segment) = (forward, segment)
+        init(_ forward: WholePromptForwardPass, _ segments: [BatchSegment]) {
+            (self.forward, self.segments) = (forward, segments)
         }
 
-        func advance() throws(LinkError) -> [Float]? {
+        func drop(_ slot: Slot) { segments.removeAll { $0.slot == slot } }
+
+        func advance() throws(LinkError) -> [[Float]]? {
             if let failure = forward.failure {
                 forward.failure = nil
                 forward.counting.histories = [:]
                 throw failure
             }
             progress += 0.25
-            return progress < 1 ? nil : try forward.counting.compute(segment)
+            return progress < 1 ? nil : try forward.counting.compute(segments)
         }
     }
 }

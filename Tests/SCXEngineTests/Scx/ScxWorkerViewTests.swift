@@ -87,7 +87,7 @@ struct ScxWorkerViewTests {
         var shared: [Int] = []
         for (request, _) in seen {
             switch (request.operation, request.payload) {
-            case (.unlock(_, let layer, _), _): shared.append(layer)
+            case (.unlock(_, let layer, _, _), _): shared.append(layer)
             case (.linear(let layer, _, .some, _), _): #expect((1..<last).contains(layer))
             case (.lockTail(_, let layer), .rows(let tensor)):
                 // Keys as they are, but among others and in an order that is not the text's.

@@ -109,7 +109,7 @@ extension TranscriptEntry {
         guard case .request(let operation) = detail else { return nil }
         return switch operation {
         case .linear(let layer, _, _, _), .attention(let layer, _), .feedForward(let layer),
-            .unlock(_, let layer, _), .lockTail(_, let layer), .tailScores(let layer, _),
+            .unlock(_, let layer, _, _), .lockTail(_, let layer), .tailScores(let layer, _),
             .linearRing(let layer, _), .padProducts(let layer, _, _, _, _):
             layer
         case .headTopK, .middle, .release, .stats: nil
@@ -122,7 +122,7 @@ extension TranscriptEntry {
         switch operation {
         case .linear(_, _, let slot, _): return slot.map { [$0] } ?? []
         case .attention(_, let parts): return parts.compactMap(\.slot)
-        case .unlock(let slot, _, _), .lockTail(let slot, _), .release(let slot): return [slot]
+        case .unlock(let slot, _, _, _), .lockTail(let slot, _), .release(let slot): return [slot]
         case .middle(_, let segments), .tailScores(_, let segments): return segments.map(\.slot)
         case .feedForward, .headTopK, .linearRing, .padProducts, .stats: return []
         }

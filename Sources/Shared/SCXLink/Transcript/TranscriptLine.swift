@@ -198,8 +198,9 @@ extension Request.Operation {
                 .init("blocks", [.int(blocks.lowerBound), .int(blocks.upperBound)]), member(segments),
             ]
         case .tailScores(let layer, let segments): return [member(layer), member(segments)]
-        case .unlock(let slot, let layer, let position):
+        case .unlock(let slot, let layer, let position, let source):
             return member(slot) + [member(layer), .init("position", .int(position))]
+                + (source.map { [.init("from", .int(Int($0.number)))] } ?? [])
         case .linearRing(let layer, let site): return [member(layer), .init("site", .string("\(site)"))]
         case .padProducts(let layer, let site, let seed, let first, let rows):
             return [
@@ -230,7 +231,8 @@ extension Request.Operation {
         case .headTopK: self = .headTopK(count: try line.count("count"))
         case .unlock:
             self = .unlock(
-                slot: try line.slot(), layer: try line.layer(), position: try line.count("position"))
+                slot: try line.slot(), layer: try line.layer(), position: try line.count("position"),
+                from: try line["from"] == nil ? nil : Slot(number: UInt32(line.count("from"))))
         case .lockTail: self = .lockTail(slot: try line.slot(), layer: try line.layer())
         case .middle:
             let blocks = try line.ints("blocks", atMost: Int(UInt16.max))

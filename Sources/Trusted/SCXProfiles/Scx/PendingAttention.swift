@@ -1,21 +1,21 @@
 import SCXEncoding
 import SCXLink
 
-/// One session's attention in a first block, encoded to be sent together with those of other sessions, and what opens
-/// its answer once.
+/// One session's attention, encoded to be sent together with those of other sessions, and what opens its answer once.
 final class PendingAttention {
     let part: AttentionPart
     let tensor: EncodedTensor
     /// The exchange with its one-time key; nil when the session's key is used, and after the answer was opened.
     private var exchange: AttentionExchange?
-    private let state: ScxSession.FirstBlock
+    /// Has the session's key; nil when the exchange has a one-time key.
+    private let state: ScxSession.FirstBlock?
 
     /// Makes one with a one-time key of its own.
-    init(_ part: AttentionPart, _ exchange: consuming AttentionExchange, _ state: ScxSession.FirstBlock) {
+    init(_ part: AttentionPart, _ exchange: consuming AttentionExchange) {
         self.part = part
         tensor = exchange.tensor
         self.exchange = consume exchange
-        self.state = state
+        state = nil
     }
 
     /// Makes one that uses the session's key.
@@ -28,7 +28,8 @@ final class PendingAttention {
     /// Decodes its part, which is the next one of the answer.
     func open(_ answer: inout AnswerParts) throws(LinkError) -> Plaintext {
         if let exchange = exchange.take() { return try exchange.open(&answer) }
-        let state = state  // the compiler cannot borrow the key of a property's property
+        // The compiler cannot borrow the key of a property's property.
+        guard let state else { preconditionFailure("PendingAttention: opened before") }
         switch state.key {
         case .some(let key): return try key.openReusing(&answer, queries: part.queries)
         case .none: preconditionFailure("PendingAttention: opened before")

@@ -8,9 +8,16 @@ extension ScxForwardPass {
     func shareKeys(_ session: ScxSession) throws(LinkError) {
         for unshared in session.unshared {
             guard let order = unshared.order.take() else { continue }
-            _ = try link.exchange(order.share(slot: session.slot, layer: unshared.layer, position: 0))
+            _ = try link.exchange(
+                order.share(
+                    slot: session.slot, layer: unshared.layer, position: 0, from: unshared.source?.slot))
         }
         session.unshared = []
+    }
+
+    /// Has the worker free the rows of prompts that were computed together, once no session needs them.
+    func releaseUnused() throws(LinkError) {
+        while let slot = unused.slots.popLast() { _ = try link.exchange(Request(.release(slot: slot))) }
     }
 
     /// Gives the worker the keys of the last blocks to hold, each in a new secret order.
@@ -37,6 +44,7 @@ extension ScxForwardPass {
             try shareKeys(step.session)
             try lockTail(step.session)
         }
+        try releaseUnused()
         var hidden = embedding.rows(of: steps.map(\.token))
         for block in 0..<options.firstBlocks {
             hidden.add(product(try attendFirst(steps.map(\.session), block, hidden), .output(block: block)))
@@ -92,13 +100,13 @@ extension ScxForwardPass {
             let isFull =
                 bytes + 4 * next.tensor.channels > Self.attentionBytes || pending.count == AttentionPart.limit
             if isFull, !pending.isEmpty {
-                try attend(pending, block, into: &attended, from: row - pending.count)
+                _ = try attend(pending, block, into: &attended, from: row - pending.count)
                 (pending, bytes) = ([], 0)
             }
             pending.append(next)
             bytes += 4 * next.tensor.channels
         }
-        try attend(pending, block, into: &attended, from: sessions.count - pending.count)
+        _ = try attend(pending, block, into: &attended, from: sessions.count - pending.count)
         return attended
     }
 
@@ -106,7 +114,7 @@ extension ScxForwardPass {
     /// limit.
     ///
     /// Those of a single session may be more.
-    private static var attentionBytes: Int { 1 << 26 }
+    static var attentionBytes: Int { 1 << 26 }
 
     /// Appends a token to a first block's cache and encodes its attention.
     private func prepare(
@@ -121,16 +129,7 @@ extension ScxForwardPass {
             OneTimeChannelKey(shape, random: &random), projected, state.cache, from: first,
             state.compression(options.compression, shape))
         return PendingAttention(
-            AttentionPart(queries: 1, keys: state.cache.count - first), exchange, state)
-    }
-
-    /// Computes the attention of sessions in one exchange, with a row for each session.
-    private func attend(
-        _ pending: [PendingAttention], _ block: Int, into attended: inout Plaintext, from row: Int
-    ) throws(LinkError) {
-        var answer = try exchange(pending, block)
-        for (i, session) in pending.enumerated() { attended.set(row + i, to: try session.open(&answer)) }
-        try answer.finish()
+            AttentionPart(queries: 1, keys: state.cache.count - first), exchange)
     }
 
     /// Computes a last block's attention: the scores come from the worker, the softmax and the values are computed

@@ -5,50 +5,82 @@ import SCXLink
 /// The exchanges of stage 1, which ``ScxPromptRun`` makes in order.
 extension ScxForwardPass {
     /// Computes a block's attention for the rows, including its norm, the product before it, and the rotation.
+    ///
+    /// - Parameters:
+    ///   - members: The sessions, each with its own of the rows.
+    ///   - block: Its number.
+    ///   - hidden: The rows, `[rows, hidden]`.
+    ///   - table: The rotation of the rows.
+    ///   - isFirst: Whether they are the first rows of their sessions.
+    ///   - kept: Where the worker keeps the keys and values of several sessions; nil for the slot of a single one.
+    /// - Returns: `[rows, heads · headSize]`
     func attend(
-        _ session: ScxSession, _ block: Int, _ hidden: borrowing Plaintext, _ table: RotaryTable,
-        isFirst: Bool
+        _ members: [ScxPromptRun.Member], _ block: Int, _ hidden: borrowing Plaintext, _ table: RotaryTable,
+        isFirst: Bool, kept: SharedRows?
     ) throws(LinkError) -> Plaintext {
-        let rows = hidden.rows
-        var projected = try project(session, block, hidden, isFirst: isFirst)
+        var projected = try project(members, block, hidden, isFirst: isFirst, kept)
         var span = projected.values
         layers.rotate(&span, block: block, queryHeads: shape.heads, table: table)
 
-        let width = projected.channels
-        let owned: ProtectedCache? =
-            if block < middle.lowerBound {
-                session.first[block].cache
-            } else if block >= middle.upperBound {
-                session.last[block - middle.upperBound].cache
-            } else { nil }
-        owned?.append(projected)
-        if block < middle.lowerBound, session.first[block].key != nil {
-            return try attendReusing(session.first[block], session, block, projected)
-        }
-        // Rows without a cache are the first of their session, and attend only to each other.
-        let earlier = (owned?.count ?? rows) - rows
-        var attended = Plaintext(rows: rows, channels: shape.queryWidth)
-        var first = 0
-        while first < rows {
-            let queries = first..<min(rows, first + mostQueries(after: earlier + first))
-            let key = OneTimeChannelKey(shape, random: &random)
-            let exchange: AttentionExchange
-            if let owned {
-                exchange = encode(key, projected, owned, queries: queries)
-            } else {
-                exchange = key.encode(
-                    queries: HeadRows(projected.span, offset: 0, stride: width, count: rows)
-                        .keeping(queries.upperBound).dropping(queries.lowerBound),
-                    keyValues: HeadRows(
-                        projected.span, offset: shape.queryWidth, stride: width, count: queries.upperBound))
+        var attended = Plaintext(rows: hidden.rows, channels: shape.queryWidth)
+        // Parts that wait to be sent as one request, and the first of their rows.
+        var (pending, start, floats): ([PendingAttention], Int, Int) = ([], 0, 0)
+        for member in members {
+            let own = projected.selecting(member.rows)
+            let cache = member.session.cache(of: block, middle: middle)
+            cache?.append(own)
+            // Rows without a cache are the first of their session, and attend only to each other.
+            let earlier = (cache?.count ?? own.rows) - own.rows
+            var first = 0
+            while first < own.rows {
+                let isReused = block < middle.lowerBound && member.session.first[block].key != nil
+                let queries =
+                    first..<(isReused
+                        ? own.rows : min(own.rows, first + mostQueries(after: earlier + first)))
+                let keys = earlier + queries.upperBound
+                let size = queries.count * shape.queryWidth + keys * 2 * shape.keyWidth
+                let isFull =
+                    4 * (floats + size) > min(Self.attentionBytes, link.largestTensor)
+                    || pending.count == AttentionPart.limit
+                // The parts of one session have the same slot, if any.
+                if isFull, !pending.isEmpty {
+                    start = try attend(pending, block, into: &attended, from: start)
+                    (pending, floats) = ([], 0)
+                }
+                if isReused {
+                    pending.append(reusing(member.session.first[block], member.session, own))
+                } else {
+                    pending.append(
+                        PendingAttention(
+                            AttentionPart(queries: queries.count, keys: keys),
+                            encode(OneTimeChannelKey(shape, random: &random), own, cache, queries: queries)))
+                }
+                floats += size
+                first = queries.upperBound
             }
-            let part = AttentionPart(queries: queries.count, keys: earlier + queries.upperBound)
-            let answer = try link.exchange(
-                Request(.attention(layer: block, parts: [part]), exchange.tensor))
-            attended.set(rowsFrom: first, to: try exchange.open(answer))
-            first = queries.upperBound
         }
+        _ = try attend(pending, block, into: &attended, from: start)
         return attended
+    }
+
+    /// Computes attention of sessions in one exchange, and writes its rows from `row` on.
+    ///
+    /// - Returns: The row after them.
+    func attend(
+        _ pending: [PendingAttention], _ block: Int, into attended: inout Plaintext, from row: Int
+    ) throws(LinkError) -> Int {
+        var answer = try AnswerParts(
+            link.exchange(
+                Request(
+                    .attention(layer: block, parts: pending.map(\.part)),
+                    EncodedTensor(joining: pending.map(\.tensor)))))
+        var next = row
+        for session in pending {
+            attended.set(rowsFrom: next, to: try session.open(&answer))
+            next += session.part.queries
+        }
+        try answer.finish()
+        return next
     }
 
     /// How many queries fit into one request together with the keys and values to which they attend, of which
@@ -61,37 +93,39 @@ extension ScxForwardPass {
         return max(1, floats / (shape.queryWidth + pair))
     }
 
-    /// Encodes queries with the keys and values of a cache, from the given token up to the last one to which a query
-    /// attends.
+    /// Encodes queries with the keys and values to which they attend.
     ///
-    /// The queries are those of the cache's last tokens; `queries` selects some of them, and nil means all.
+    /// - Parameters:
+    ///   - key: Used once.
+    ///   - projected: The queries, keys and values of a session's last tokens.
+    ///   - cache: The keys and values of all of its tokens; nil when there are none before these.
+    ///   - chosen: Which of the queries to encode; nil for all.
+    ///   - first: The first token to which the queries attend.
+    ///   - compression: How keys and values are rounded; nil for not at all.
     func encode(
-        _ key: consuming OneTimeChannelKey, _ projected: borrowing Plaintext, _ cache: ProtectedCache,
+        _ key: consuming OneTimeChannelKey, _ projected: borrowing Plaintext, _ cache: ProtectedCache?,
         queries chosen: Range<Int>? = nil, from first: Int = 0, _ compression: KeyValueCompression? = nil
     ) -> AttentionExchange {
-        var key = Optional(key)
         let chosen = chosen ?? 0..<projected.rows
+        let width = projected.channels
+        let queries = HeadRows(projected.span, offset: 0, stride: width, count: chosen.upperBound)
+            .dropping(chosen.lowerBound)
+        guard let cache else {
+            return key.encode(
+                queries: queries,
+                keyValues: HeadRows(
+                    projected.span, offset: shape.queryWidth, stride: width, count: chosen.upperBound))
+        }
+        var key = Optional(key)
         let seen = cache.count - projected.rows + chosen.upperBound
         return cache.withRows { pairs in
-            let queries = HeadRows(
-                projected.span, offset: 0, stride: projected.channels, count: chosen.upperBound
-            ).dropping(chosen.lowerBound)
+            let queries = HeadRows(projected.span, offset: 0, stride: width, count: chosen.upperBound)
+                .dropping(chosen.lowerBound)
             let keyValues = HeadRows(pairs, offset: 0, stride: 2 * shape.keyWidth, count: seen)
                 .dropping(first)
             guard let key = key.take() else { preconditionFailure("ScxForwardPass: the key is used") }
             return key.encode(queries: queries, keyValues: keyValues, compression: compression)
         }
-    }
-
-    /// Computes attention with the session's key, for which only the new keys and values are sent.
-    func attendReusing(
-        _ state: ScxSession.FirstBlock, _ session: ScxSession, _ block: Int, _ projected: borrowing Plaintext
-    ) throws(LinkError) -> Plaintext {
-        let pending = reusing(state, session, projected)
-        var answer = try exchange([pending], block)
-        let attended = try pending.open(&answer)
-        try answer.finish()
-        return attended
     }
 
     /// Encodes rows, which are the last of the cache, with the session's key.
@@ -111,26 +145,17 @@ extension ScxForwardPass {
         }
     }
 
-    /// Exchanges the attention of several sessions in one request.
-    func exchange(_ pending: [PendingAttention], _ block: Int) throws(LinkError) -> AnswerParts {
-        try AnswerParts(
-            link.exchange(
-                Request(
-                    .attention(layer: block, parts: pending.map(\.part)),
-                    EncodedTensor(joining: pending.map(\.tensor)))))
-    }
-
     /// Computes the queries, keys and values of the rows, before the rotation.
     ///
     /// The worker keeps the keys and values of the middle blocks, for key sharing.
     private func project(
-        _ session: ScxSession, _ block: Int, _ hidden: borrowing Plaintext, isFirst: Bool
+        _ members: [ScxPromptRun.Member], _ block: Int, _ hidden: borrowing Plaintext, isFirst: Bool,
+        _ kept: SharedRows?
     ) throws(LinkError) -> Plaintext {
         var normed = Plaintext(rows: hidden.rows, channels: hidden.channels)
         var span = normed.values
         layers.attentionNorm(hidden.span, block: block, into: &span)
-        let site = DecoderSite.queryKeyValue(block: block)
-        let channels = layers.outputs(of: site)
+        let channels = layers.outputs(of: .queryKeyValue(block: block))
         let isShared = isFirst && middle.contains(block)
         let exchange = rowKey(
             hidden.rows, .attentionInput(block), noise: block == 0 ? noise[0].take(hidden.rows) : nil
@@ -138,13 +163,14 @@ extension ScxForwardPass {
         let answer = try link.exchange(
             Request(
                 .linear(
-                    layer: block, site: .queryKeyValue, slot: isShared ? session.slot : nil,
-                    exact: block == 0),
+                    layer: block, site: .queryKeyValue,
+                    slot: isShared ? kept?.slot ?? members[0].session.slot : nil, exact: block == 0),
                 exchange.tensor))
         guard isShared else { return try exchange.open(answer, channels: channels) }
-        var opened = try exchange.openToShare(answer, channels: channels)
-        session.unshared.append(ScxSession.Unshared(layer: block, order: opened.order.take()))
-        return opened.takeRows()
+        return try exchange.openToShare(answer, channels: channels, parts: members.map(\.rows)) { i, order in
+            members[i].session.unshared.append(
+                ScxSession.Unshared(layer: block, order: order, source: kept))
+        }
     }
 
     /// Computes what attention's result adds to hidden states.
@@ -164,24 +190,30 @@ extension ScxForwardPass {
         return OneTimeRowKey(rows: rows, redundant: redundant, noise: noise, random: &random)
     }
 
-    /// Computes what a segment asks for, from its hidden states after the last block.
+    /// Computes what segments ask for, from their hidden states after the last block.
     ///
-    /// If only the logits of the last row are wanted, the worker still computes those of all rows, since it must not
-    /// learn which row is the last. It answers all logits of each row if these are few in total, and the largest of
-    /// each row otherwise.
-    func result(of hidden: borrowing Plaintext, _ output: SegmentOutput) throws(LinkError) -> [Float] {
+    /// If only the logits of each segment's last row are wanted, the worker still computes those of all rows, since it
+    /// must not learn which rows are the last. It answers all logits of each row if these are few in total, and the
+    /// largest of each row otherwise.
+    ///
+    /// - Parameters:
+    ///   - hidden: The rows of all segments, `[rows, hidden]`.
+    ///   - members: The segments, each with its own of the rows; several only if all want their last logits.
+    /// - Returns: For each segment what it asks for.
+    func results(of hidden: borrowing Plaintext, _ members: [ScxPromptRun.Member]) throws(LinkError) -> [[Float]] {
         let vocabulary = embedding.vocabularySize
-        switch output {
-        case .nothing: return []
-        case .hiddenSum: return embedding.normedSum(hidden.span)
+        switch members[0].segment.output {
+        case .nothing: return [[]]
+        case .hiddenSum: return [embedding.normedSum(hidden.span)]
         case .lastLogits:
             let exchange = rowKey(hidden.rows, .headInput).encode(hidden)
             let sent = exchange.tensor.rows
             let most = max(Self.fewestCandidates, Self.mostCandidates / sent)
             let count = sent * vocabulary <= Self.mostLogits ? vocabulary : min(vocabulary, most)
             let answer = try link.exchange(Request(.headTopK(count: count), exchange.tensor))
-            return try exchange.openLogits(
-                answer, vocabulary: vocabulary, wanted: hidden.rows - 1..<hidden.rows)
+            let logits = try exchange.openLogits(
+                answer, vocabulary: vocabulary, wanted: members.map { $0.rows.upperBound - 1 })
+            return members.indices.map { Array(logits[$0 * vocabulary..<($0 + 1) * vocabulary]) }
         case .allLogits:
             // All logits of many rows are more than one answer may hold.
             var logits: [Float] = []
@@ -192,7 +224,7 @@ extension ScxForwardPass {
                 let answer = try link.exchange(Request(.headTopK(count: vocabulary), exchange.tensor))
                 logits += try exchange.openLogits(answer, vocabulary: vocabulary, wanted: 0..<group.rows)
             }
-            return logits
+            return [logits]
         }
     }
 

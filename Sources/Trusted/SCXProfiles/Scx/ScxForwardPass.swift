@@ -6,8 +6,8 @@ package import SCXLink
 ///
 /// Yuan et al. 2025, "SCX: Stateless KV-Cache Encoding for Cloud-Scale Confidential Transformer Serving", SIGCOMM,
 /// <https://doi.org/10.1145/3718958.3750509>. `docs/profile-scx.md` has every message with its equation. There are
-/// three stages: ``ScxPromptRun`` computes a prompt in `4 · blocks + 1` exchanges whose rows or channels are
-/// permuted; ``shareKeys(_:)`` gives the worker the order of the rows of the middle blocks; ``generate(_:)`` computes
+/// three stages: ``ScxPromptRun`` computes one or more prompts in `4 · blocks + 1` exchanges whose rows or channels
+/// are permuted; ``shareKeys(_:)`` gives the worker the order of the rows of the middle blocks; ``generate(_:)`` computes
 /// a token in `3 · first + 1 + 2 · last` exchanges, one of which runs all middle blocks.
 ///
 /// It hides what the paper tested and no more: `docs/threat-model.md` says which attacks break it.
@@ -24,6 +24,7 @@ package final class ScxForwardPass: ForwardPass {
     var random = SecureRandom()
     var workspace = Workspace()
     var sessions: [Slot: ScxSession] = [:]
+    let unused = UnusedSlots()
     /// Raised when the worker is lost, since what was stored before then no longer fits what the worker holds.
     private(set) var epoch: UInt64 = 0
 
@@ -104,13 +105,14 @@ package final class ScxForwardPass: ForwardPass {
         var generating: [(index: Int, session: ScxSession, token: Int32)] = []
         do throws(LinkError) {
             for (index, segment) in segments.enumerated() {
-                guard let run = try makeRun(segment) else {
+                guard promptKind(of: segment) != nil else {
                     generating.append((index, try session(for: segment), segment.tokens[0]))
                     continue
                 }
+                let run = try makeRun([segment])
                 while true {
                     guard let result = try run.advance() else { continue }
-                    results[index] = result
+                    results[index] = result[0]
                     break
                 }
             }
@@ -128,19 +130,32 @@ package final class ScxForwardPass: ForwardPass {
         return results
     }
 
-    package func begin(_ segment: BatchSegment) throws(LinkError) -> (any PromptRun)? {
-        do throws(LinkError) { return try makeRun(segment) } catch {
-            forget([segment.slot], error)
+    /// Nil for a single token, which is generated together with those of other sessions.
+    ///
+    /// Only prompts that are going to be answered share exchanges: they share their keys with the worker soon, and the
+    /// rows of one that never does would be what is left when all others have.
+    package func promptKind(of segment: BatchSegment) -> PromptKind? {
+        if segment.position > 0, segment.tokens.count == 1, segment.output != .hiddenSum { return nil }
+        guard segment.output == .lastLogits else { return .alone }
+        return segment.position == 0 ? .first : .later
+    }
+
+    package func begin(_ segments: [BatchSegment]) throws(LinkError) -> (any PromptRun)? {
+        do throws(LinkError) {
+            try releaseUnused()
+            return try makeRun(segments)
+        } catch {
+            forget(segments.map(\.slot), error)
             throw error
         }
     }
 
-    /// Makes the run of a segment that is a prompt; nil for a single token, which is generated together with those of
-    /// other sessions.
-    private func makeRun(_ segment: BatchSegment) throws(LinkError) -> ScxPromptRun? {
-        let isGenerated =
-            segment.position > 0 && segment.tokens.count == 1 && segment.output != .hiddenSum
-        return isGenerated ? nil : try ScxPromptRun(self, session(for: segment), segment)
+    private func makeRun(_ segments: [BatchSegment]) throws(LinkError) -> ScxPromptRun {
+        var members: [ScxPromptRun.Member] = []
+        for segment in segments {
+            members.append(ScxPromptRun.Member(session: try session(for: segment), segment: segment))
+        }
+        return try ScxPromptRun(self, members)
     }
 
     /// Drops what is held of sessions after a failure, since it is no longer known what the worker holds of them.
@@ -148,12 +163,16 @@ package final class ScxForwardPass: ForwardPass {
         for slot in slots { sessions[slot] = nil }
         guard error.losesWorker else { return }
         sessions = [:]
+        unused.slots = []
         epoch += 1
     }
 
     package func end(_ slot: Slot) throws(LinkError) {
         sessions[slot] = nil
-        do throws(LinkError) { _ = try link.exchange(Request(.release(slot: slot))) } catch {
+        do throws(LinkError) {
+            _ = try link.exchange(Request(.release(slot: slot)))
+            try releaseUnused()
+        } catch {
             forget([slot], error)
             throw error
         }

@@ -58,10 +58,13 @@ final class ScxSession {
     final class Unshared {
         let layer: Int
         var order: SharedOrder?
+        /// Where the worker keeps the rows, if they are in a slot together with those of other sessions.
+        let source: SharedRows?
 
-        init(layer: Int, order: consuming SharedOrder?) {
+        init(layer: Int, order: consuming SharedOrder, source: SharedRows?) {
             self.layer = layer
-            self.order = order
+            self.order = consume order
+            self.source = source
         }
     }
 
@@ -69,6 +72,12 @@ final class ScxSession {
         self.slot = slot
         self.first = first
         self.last = last
+    }
+
+    /// The cache of a protected block; nil for one in the middle.
+    func cache(of block: Int, middle: Range<Int>) -> ProtectedCache? {
+        if block < middle.lowerBound { return first[block].cache }
+        return block >= middle.upperBound ? last[block - middle.upperBound].cache : nil
     }
 
     /// The caches of all protected blocks, in order.

@@ -79,7 +79,7 @@ extension SessionSorter {
         case .lockTail(_, let index):
             try layer(index)
             try rows(keys)
-        case .unlock(_, let index, _):
+        case .unlock(_, let index, _, _):
             try layer(index)
             guard entry.elements == .uint32 else { throw .message(message, reason: "'unlock' without rows") }
         case .padProducts, .release, .stats: break

@@ -68,17 +68,17 @@ struct SessionSorter {
                 }, to: connection)
         case .linear(let layer, let site, let slot, _):
             if layer == 0, site == .queryKeyValue { close(connection) }
-            if let slot {
+            if let slot, open[connection]?.count ?? 1 == 1 {
                 append([Part(exchange: exchange(operation), slot: slot)], to: connection)
             } else {
-                // It is not known which row belongs to which session.
+                // It is not known which row belongs to which session; rows of several are kept in a slot of no session.
                 appendToAll(connection) { _, _ in exchange(operation) }
             }
         case .attention(let layer, let parts):
             append(attention(layer, parts, entry, exchange), to: connection)
         case .tailScores(let layer, let segments):
             append(tailScores(layer, segments, connection, answer, exchange), to: connection)
-        case .unlock(let slot, let layer, _), .lockTail(let slot, let layer):
+        case .unlock(let slot, let layer, _, _), .lockTail(let slot, let layer):
             if case .lockTail = operation, answer != nil {
                 locked[Tail(connection: connection, slot: slot, layer: layer)] = entry.rows
             }

@@ -55,7 +55,7 @@ extension Views {
     public func unlocked(
         _ exchange: Exchange, in step: Step
     ) throws(AttackError) -> (layer: Int, keysAndValues: Matrix)? {
-        guard case .unlock(_, let layer, _) = exchange.operation,
+        guard case .unlock(_, let layer, _, _) = exchange.operation,
             let source = step.first(.linear, layer: layer, site: .queryKeyValue),
             let projected = try projected(of: source)
         else { return nil }
