@@ -94,8 +94,6 @@ struct ConnectionTests {
         let server = try await TestServer { options in
             options.limits.connections = 16
             options.limits.connectionsOfAddress = 8
-            options.limits.headerTime = .seconds(36_000)
-            options.limits.clientTime = .seconds(36_000)
         }
         let port = server.port
         try await off {
@@ -117,7 +115,6 @@ struct ConnectionTests {
     func header() async throws {
         let server = try await TestServer { options in
             options.limits.headerTime = .milliseconds(50)
-            options.limits.clientTime = .seconds(36_000)
         }
         let port = server.port
         try await off {
@@ -151,7 +148,6 @@ struct ConnectionTests {
         let server = try await TestServer { options in
             options.tls = (keys.certificate, keys.key)
             options.limits.headerTime = .milliseconds(50)
-            options.limits.clientTime = .seconds(36_000)
         }
         let port = server.port
         try await off {

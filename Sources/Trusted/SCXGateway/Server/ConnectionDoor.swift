@@ -5,14 +5,14 @@ import NIOHTTP1
 import NIOTLS
 
 /// What the handlers further inside tell the ``ConnectionDoor`` of a connection.
-private enum ConnectionStep {
+enum ConnectionStep {
     /// TLS is agreed on.
     case secured
     /// Bytes have come.
     case received
     /// The header of a request is complete.
     case requested
-    /// A response is written.
+    /// A response is written, and no more is read of its request.
     case answered
 }
 
@@ -153,28 +153,6 @@ private final class BytesWatch: ChannelInboundHandler, RemovableChannelHandler {
     }
 }
 
-/// Tells the door when a request's header is complete and when its response is written.
-private final class RequestWatch: ChannelDuplexHandler, RemovableChannelHandler {
-    typealias InboundIn = HTTPServerRequestPart
-    typealias InboundOut = HTTPServerRequestPart
-    typealias OutboundIn = HTTPServerResponsePart
-    typealias OutboundOut = HTTPServerResponsePart
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if case .head = unwrapInboundIn(data) {
-            context.triggerUserOutboundEvent(ConnectionStep.requested, promise: nil)
-        }
-        context.fireChannelRead(data)
-    }
-
-    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        if case .end = unwrapOutboundIn(data) {
-            context.triggerUserOutboundEvent(ConnectionStep.answered, promise: nil)
-        }
-        context.write(data, promise: promise)
-    }
-}
-
 /// A connection with a door around everything else, TLS included.
 struct GuardedConnection<Base: ServerChildChannel>: ServerChildChannel {
     let base: Base
@@ -191,9 +169,10 @@ struct GuardedConnection<Base: ServerChildChannel>: ServerChildChannel {
     func handle(value: Base.Value, logger: Logger) async { await base.handle(value: value, logger: logger) }
 }
 
-/// An HTTP connection that tells the door around it what it does.
+/// An HTTP connection that tells the door around it what it does, with a ``RequestGate``.
 struct WatchedConnection: ServerChildChannel {
     let base: HTTP1Channel
+    let limits: ServerLimits
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<HTTP1Channel.Value> {
         channel.eventLoop.makeCompletedFuture {
@@ -201,7 +180,7 @@ struct WatchedConnection: ServerChildChannel {
         }.flatMap { base.setup(channel: channel, logger: logger) }.flatMapThrowing { value in
             let pipeline = channel.pipeline.syncOperations
             let decoder = try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
-            try pipeline.addHandler(RequestWatch(), position: .after(decoder))
+            try pipeline.addHandler(RequestGate(limits), position: .after(decoder))
             return value
         }
     }

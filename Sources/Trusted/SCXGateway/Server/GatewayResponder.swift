@@ -72,11 +72,13 @@ struct GatewayResponder: HTTPResponder {
                 try refuseForeignPages(request)
                 keyName = try authorize(request, route)
                 try refusePackedBody(request)
+                try refuseExpectations(request)
                 // What the body takes is counted until the request is answered.
                 let lease = try room(for: request, route)
                 defer { withExtendedLifetime(lease) {} }
                 let call = APIRequest(
-                    name: name, body: try await body(of: request, route, key: keyName, lease), key: keyName,
+                    name: name, body: try await body(of: request, route, context, key: keyName, lease),
+                    key: keyName,
                     profile: request.headers[.scxProfile])
                 response = try await reply(to: call, route, context)
             }
@@ -150,6 +152,14 @@ struct GatewayResponder: HTTPResponder {
             type: "invalid_request_error", code: "unsupported_encoding")
     }
 
+    /// Refuses what a client expects other than to be told when to send the body.
+    private func refuseExpectations(_ request: Request) throws(APIError) {
+        guard let expected = request.headers[.expect], expected.lowercased() != "100-continue" else { return }
+        throw APIError(
+            status: 417, "The only value of 'Expect' that this server knows is '100-continue'.",
+            type: "invalid_request_error", code: "unknown_expectation")
+    }
+
     /// Room for the body of a request, as large as it says that it is.
     private func room(for request: Request, _ route: Route) throws(APIError) -> BodyRoom.Lease? {
         guard route.method == .post else { return nil }
@@ -165,9 +175,12 @@ struct GatewayResponder: HTTPResponder {
     }
 
     private func body(
-        of request: Request, _ route: Route, key: String, _ lease: BodyRoom.Lease?
+        of request: Request, _ route: Route, _ context: GatewayContext, key: String, _ lease: BodyRoom.Lease?
     ) async throws(APIError) -> JSON {
         guard route.method == .post else { return .object([]) }
+        if request.headers[.expect] != nil {
+            context.channel.triggerUserOutboundEvent(BodyStep.wanted, promise: nil)
+        }
         let buffer: ByteBuffer
         do {
             buffer = try await withThrowingTaskGroup(of: ByteBuffer?.self) { [limits] group in
@@ -294,10 +307,6 @@ struct GatewayResponder: HTTPResponder {
         if let seconds = error.retryAfter { response.headers[.retryAfter] = "\(seconds)" }
         if error.status == 401 { response.headers[.wwwAuthenticate] = "Bearer" }
         if !error.allow.isEmpty { response.headers[.allow] = error.allow.joined(separator: ", ") }
-        // What is left of a body that is not wanted would be read as the next request.
-        if [408, 413, 415].contains(error.status) || error.code == "no_room_for_body" {
-            response.headers[.connection] = "close"
-        }
         return response
     }
 }

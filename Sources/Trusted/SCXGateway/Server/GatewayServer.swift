@@ -115,14 +115,15 @@ package struct GatewayServer: Sendable {
     private func server(
         _ channel: HTTP1Channel.Configuration, connections: Int
     ) throws(ServerError) -> HTTPServerBuilder {
-        let register = ConnectionRegister(
-            most: connections, mostOfAddress: options.limits.connectionsOfAddress)
-        let patience = TimeAmount.nanoseconds(options.limits.headerTime.nanoseconds)
+        let limits = options.limits
+        let register = ConnectionRegister(most: connections, mostOfAddress: limits.connectionsOfAddress)
+        let patience = TimeAmount.nanoseconds(limits.headerTime.nanoseconds)
         guard let tls = options.tls else {
             return HTTPServerBuilder { responder in
                 let http = HTTP1Channel(responder: responder, configuration: channel)
                 return GuardedConnection(
-                    base: WatchedConnection(base: http), register: register, patience: patience)
+                    base: WatchedConnection(base: http, limits: limits), register: register,
+                    patience: patience)
             }
         }
         if let mode = try? FileManager.default.attributesOfItem(atPath: tls.key)[.posixPermissions] as? Int {
@@ -142,7 +143,8 @@ package struct GatewayServer: Sendable {
             return HTTPServerBuilder { [configuration] responder in
                 let http = HTTP1Channel(responder: responder, configuration: channel)
                 return GuardedConnection(
-                    base: try TLSChannel(WatchedConnection(base: http), tlsConfiguration: configuration),
+                    base: try TLSChannel(
+                        WatchedConnection(base: http, limits: limits), tlsConfiguration: configuration),
                     register: register, patience: patience)
             }
         } catch {

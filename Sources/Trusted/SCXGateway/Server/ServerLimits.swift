@@ -4,6 +4,10 @@ package struct ServerLimits: Equatable, Sendable {
     package var bodyBytes = 8 << 20
     /// How long a body may take to arrive.
     package var bodyTime = Duration.seconds(30)
+    /// After a request was refused: how long, and how many bytes of its body, the server goes on reading before it closes
+    /// the connection, so that a client that sends all before it reads sees the answer.
+    package var refusedTime = Duration.seconds(30)
+    package var refusedBytes = 64 << 20
     /// How long a client may take to read a part of its answer, and how long a connection may be idle.
     package var clientTime = Duration.seconds(60)
     /// How long TLS, and then the header of a request, may take to arrive.
