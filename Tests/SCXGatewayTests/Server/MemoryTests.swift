@@ -11,9 +11,10 @@ import Testing
         /// sanitizers have allocators of their own.
         private static let canTell: Bool = {
             let file = unsafe open("/proc/1/mem", O_RDONLY | O_CLOEXEC)
-            defer { close(file) }
-            return file >= 0
-                && unsafe dlsym(nil, "__asan_init") == nil && dlsym(nil, "__tsan_init") == nil
+            guard file >= 0 else { return false }
+            close(file)
+            let isSanitized = ["__asan_init", "__tsan_init"].contains { unsafe dlsym(nil, $0) != nil }
+            return !isSanitized
         }()
 
         /// A word of no model's vocabulary and of no other test.
@@ -73,10 +74,19 @@ import Testing
 
         private static func contains(_ bytes: [UInt8], _ count: Int, _ trace: [UInt8]) -> Bool {
             unsafe bytes.withUnsafeBytes { bytes in
-                unsafe trace.withUnsafeBytes { trace in
-                    guard let start = bytes.baseAddress, let wanted = trace.baseAddress else { return false }
-                    return unsafe memmem(start, count, wanted, trace.count) != nil
+                guard let start = bytes.baseAddress, let first = trace.first else { return false }
+                var at = 0
+                while count - at >= trace.count,
+                    let next = unsafe memchr(start + at, Int32(first), count - at - trace.count + 1)
+                {
+                    at = unsafe UnsafeRawPointer(next) - start
+                    let isHere = unsafe trace.withUnsafeBytes {
+                        unsafe memcmp(start + at, $0.baseAddress, $0.count) == 0
+                    }
+                    if isHere { return true }
+                    at += 1
                 }
+                return false
             }
         }
 
