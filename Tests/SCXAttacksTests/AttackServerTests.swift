@@ -37,7 +37,7 @@ import Testing
             process.executableURL = Self.programs.appending(path: "scx-lab")
             process.arguments = [
                 "attack-server", "--start", "--model", Self.model, "--seconds", "600",
-                "--serve", "--profile plain --worker inprocess",
+                "--serve=--profile plain --worker inprocess",
             ]
             process.environment = ProcessInfo.processInfo.environment.merging([
                 "ASAN_OPTIONS": "detect_leaks=0"
