@@ -106,8 +106,8 @@ private final class WorkLane: @unchecked Sendable {
     private var started = 0
     private var idle = 0
     private var working = 0
-    /// Whether large work was done since memory was last given back.
-    private var isUntidy = false
+    /// When memory is to be given back after large work, or as soon after as nothing is to be done.
+    private var tidyTimes: [Date] = []
     private var isClosed = false
 
     /// Templates may nest calls some hundreds deep.
@@ -173,13 +173,13 @@ private final class WorkLane: @unchecked Sendable {
             idle += 1
             defer { idle -= 1 }
             while waiting.isEmpty, !isClosed {
-                guard isUntidy else {
+                guard let time = tidyTimes.first else {
                     condition.wait()
                     continue
                 }
-                // What large work has left is given back to the system when nothing is to be done.
-                if !condition.wait(until: Date(timeIntervalSinceNow: 1)) {
-                    isUntidy = false
+                // Another thread may have done it meanwhile.
+                if !condition.wait(until: time), tidyTimes.first == time {
+                    tidyTimes.removeFirst()
                     return .tidy
                 }
             }
@@ -193,7 +193,6 @@ private final class WorkLane: @unchecked Sendable {
             if served.count > 1024 { served = [:] }
             served[job.key] = jobs
             working += 1
-            isUntidy = isUntidy || job.bytes > WorkPool.quickBytes
             return .job(job)
         }
     }
@@ -204,7 +203,13 @@ private final class WorkLane: @unchecked Sendable {
             switch take() {
             case .job(let job):
                 job.run(job.isCancelled.isSet ? .clientGone : nil)
-                condition.withLock { working -= 1 }
+                condition.withLock {
+                    working -= 1
+                    // Twice, since the answer to a large request goes on after this pool's part of it.
+                    if job.bytes > WorkPool.quickBytes {
+                        tidyTimes = [1, 5].map { Date(timeIntervalSinceNow: $0) }
+                    }
+                }
             case .tidy: cscx_trim_heap()
             case .end: return
             }
