@@ -111,7 +111,7 @@ package struct WorkerAccess {
         }
         let name = worker.name
         return RemoteLink(
-            digest: checkpoint.digest(), widestRow: checkpoint.configuration.widestRow,
+            digest: checkpoint.digest(), model: checkpoint.configuration,
             patience: role == .peer ? .peer : .init(),
             connect: owners.guarding(role, name: name, connect),
             accept: { hello throws(LinkError) in
