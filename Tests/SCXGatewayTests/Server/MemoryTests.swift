@@ -13,8 +13,8 @@ import Testing
             let file = unsafe open("/proc/1/mem", O_RDONLY | O_CLOEXEC)
             guard file >= 0 else { return false }
             close(file)
-            let isSanitized = ["__asan_init", "__tsan_init"].contains { unsafe dlsym(nil, $0) != nil }
-            return !isSanitized
+            let functions: [String] = ["__asan_init", "__tsan_init"]
+            return functions.allSatisfy { (name: String) in unsafe dlsym(nil, name) == nil }
         }()
 
         /// A word of no model's vocabulary and of no other test.
@@ -80,10 +80,8 @@ import Testing
                     let next = unsafe memchr(start + at, Int32(first), count - at - trace.count + 1)
                 {
                     at = unsafe UnsafeRawPointer(next) - start
-                    let isHere = unsafe trace.withUnsafeBytes {
-                        unsafe memcmp(start + at, $0.baseAddress, $0.count) == 0
-                    }
-                    if isHere { return true }
+                    // Nearly all places differ in the second byte.
+                    if trace.indices.allSatisfy({ unsafe bytes[at + $0] == trace[$0] }) { return true }
                     at += 1
                 }
                 return false
