@@ -98,6 +98,11 @@ let package = Package(
             name: "SCXLinkTLS", dependencies: ["SCXLink", crypto, nioCore, nioPosix, nioSSL, nioTLS],
             path: "Sources/Shared/SCXLinkTLS", swiftSettings: settings),
 
+        // What the commands of both sides say of wrong options.
+        .target(
+            name: "SCXArguments", dependencies: [argumentParser],
+            path: "Sources/Shared/SCXArguments", swiftSettings: settings),
+
         // Trusted: sees text and keys. Only SCX declares anything `public`; all else is `package`.
         .target(
             name: "SCXText", dependencies: ["SCXInference"],
@@ -149,7 +154,9 @@ let package = Package(
                 "SCXOptions",
                 "scx-worker",  // built and linked beside it, because it starts one; nothing imports it
                 networkTarget("SCXGateway"), networkTarget("SCXLinkTLS"), networkTarget("SCXCertificates"),
-                "CSCXErase", "CSCXSystem", argumentParser, configuration, logging, systemPackage, tracing,
+                "CSCXErase", "CSCXSystem", "SCXArguments", argumentParser, configuration, logging,
+                systemPackage,
+                tracing,
             ],
             path: "Sources/Trusted/scx", swiftSettings: settings),
 
@@ -165,7 +172,8 @@ let package = Package(
         .executableTarget(
             name: "scx-worker",
             dependencies: [
-                "SCXWorker", "SCXInference", "SCXLink", networkTarget("SCXLinkTLS"), argumentParser,
+                "SCXWorker", "SCXInference", "SCXLink", networkTarget("SCXLinkTLS"), "SCXArguments",
+                argumentParser,
             ],
             path: "Sources/Untrusted/scx-worker", packageAccess: false, swiftSettings: settings),
 
@@ -175,7 +183,7 @@ let package = Package(
             name: "scx-lab",
             dependencies: [
                 "SCXAttacks", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
-                "SCXOptions", "SCXWorker", "CSCXCoverage", "CSCXSystem", argumentParser,
+                "SCXOptions", "SCXWorker", "CSCXCoverage", "CSCXSystem", "SCXArguments", argumentParser,
             ],
             path: "Sources/Lab/scx-lab", swiftSettings: settings),
 

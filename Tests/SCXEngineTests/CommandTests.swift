@@ -75,6 +75,46 @@ struct CommandTests {
         #expect((json["link"]?["exchanges"]?.int ?? 0) >= 96)
     }
 
+    @Test("an option that a command does not have is named before what is missing")
+    func unknownOptions() throws {
+        let commands: [(String, [[String]])] = [
+            (
+                "scx",
+                [
+                    ["generate"], ["chat"], ["logits"], ["perplexity"], ["tokenize"], ["models", "check"],
+                    ["models", "profile"], ["models", "sites"], ["pads", "fill"], ["pads", "status"],
+                ]
+            ),
+            ("scx-worker", [[]]),
+            (
+                "scx-lab",
+                [
+                    ["synth"], ["bench"], ["sealed"], ["endure"], ["attention"], ["long-context"],
+                    ["agreement"],
+                    ["overhead"], ["load"], ["attack-server"], ["report"], ["stateless"], ["fuzz"],
+                    ["transcript", "show"],
+                ]
+            ),
+        ]
+        for (program, all) in commands {
+            for command in all {
+                for option in ["--promt", "--promt=1"] {
+                    let result = try run(program, command + [option])
+                    #expect(result.status == 64, "\(program) \(command)")
+                    #expect(
+                        result.error.hasPrefix("Error: Unknown option '--promt'"),
+                        "\(program) \(command): \(result.error)")
+                    #expect(!result.error.contains("issing"))
+                }
+            }
+        }
+        // What is known and missing is said as before.
+        let missing = try run("scx", ["generate", "--json"])
+        #expect(missing.status == 64 && missing.error.contains("'--prompt'"))
+        let version = try run("scx", ["--version"])
+        #expect(version.status == 0)
+    }
+
     @Test("the bundled model gives its samples, through a worker of its own")
     func samples() throws {
         let samples = try JSON(

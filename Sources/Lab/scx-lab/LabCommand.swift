@@ -1,4 +1,5 @@
 import ArgumentParser
+import SCXArguments
 
 @main
 struct LabCommand: ParsableCommand {
@@ -27,4 +28,6 @@ struct LabCommand: ParsableCommand {
             FuzzCommand.self,
             RunWithParentCommand.self,
         ])
+
+    static func main() { UnknownOption.main(Self.self) }
 }

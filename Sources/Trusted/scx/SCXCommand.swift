@@ -1,6 +1,7 @@
 import ArgumentParser
 import CSCXSystem
 import Foundation
+import SCXArguments
 
 @main
 struct SCXCommand: AsyncParsableCommand {
@@ -33,12 +34,15 @@ struct SCXCommand: AsyncParsableCommand {
                             Array(arguments.dropFirst()), environment: ProcessInfo.processInfo.environment))
                 }
             #endif
-            var command = try parseAsRoot(arguments)
+            var command = try UnknownOption.parseAsRoot(arguments, of: Self.self)
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {
                 try command.run()
             }
+        } catch let error as UnknownOption {
+            standardError("Error: \(error)")
+            exit(withError: ExitCode.validationFailure)
         } catch {
             let code = exitCode(for: error)
             guard !code.isSuccess else { exit(withError: error) }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import SCXArguments
 import SCXInference
 import SCXLink
 import SCXWorker
@@ -19,6 +20,8 @@ struct WorkerCommand: ParsableCommand {
             come, and when.
             """,
         version: "0.1.0")
+
+    static func main() { UnknownOption.main(Self.self) }
 
     @Option(help: "Model directory as Hugging Face has it.")
     var model: String
