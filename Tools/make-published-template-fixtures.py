@@ -19,48 +19,24 @@ HERE = pathlib.Path(__file__).resolve().parent
 spec = importlib.util.spec_from_file_location("fixtures", HERE / "make-template-fixtures.py")
 fixtures = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fixtures)
-say, render, WEATHER, CLOCK = fixtures.say, fixtures.render, fixtures.WEATHER, fixtures.CLOCK
+say, render, call, WEATHER, CLOCK = fixtures.say, fixtures.render, fixtures.called, fixtures.WEATHER, fixtures.CLOCK
 
-SIMPLE = {
-    "type": "function",
-    "function": {
-        "name": "search",
-        "description": "Look something up",
-        "parameters": {
-            "type": "object",
-            "properties": {
-                "query": {"type": "string", "description": "What to look for"},
-                "most": {"type": "integer", "description": "How many", "default": 3},
-            },
-            "required": ["query"],
-        },
+SIMPLE = fixtures.function(
+    "search",
+    "Look something up",
+    {
+        "query": {"type": "string", "description": "What to look for"},
+        "most": {"type": "integer", "description": "How many", "default": 3},
     },
-}
-
-
-def call(id, name, arguments):
-    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
-
-
-PLACE = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Weather \"now\" at a place, in °C <or °F>",
-        "parameters": {
-            "type": "object",
-            "properties": {
-                "place": {"type": "string", "description": "Town & country"},
-                "days": {"type": ["integer", "null"], "description": "How many"},
-                "units": {"type": "array", "items": {"type": "string"}},
-                "scale": {"type": "string", "enum": ["C", "F"], "default": "C"},
-                "extra": {"type": "object", "properties": {"wind": {"type": "boolean"}, "height": {"type": "number"}}, "required": ["wind"]},
-                "day": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
-            },
-            "required": ["place"],
-        },
-    },
-}
+    ["query"],
+)
+PLACE = fixtures.weather(
+    {
+        "scale": {"type": "string", "enum": ["C", "F"], "default": "C"},
+        "extra": {"type": "object", "properties": {"wind": {"type": "boolean"}, "height": {"type": "number"}}, "required": ["wind"]},
+        "day": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+    }
+)
 QUESTION = say("user", "Weather in Zürich?")
 CALLED = {"role": "assistant", "content": "", "tool_calls": [call("abcdefg12", "get_weather", {"place": "Zürich ☔", "days": 2})]}
 RESULT = say("tool", '{"temp": 21.5}', tool_call_id="abcdefg12", name="get_weather")

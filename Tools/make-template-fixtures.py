@@ -770,29 +770,27 @@ TEMPLATES["call-blocks"] = """\
 
 # --- conversations -----------------------------------------------------------------------------------------------
 
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Weather \"now\" at a place, in °C <or °F>",
-        "parameters": {
-            "type": "object",
-            "properties": {
-                "place": {"type": "string", "description": "Town & country"},
-                "days": {"type": ["integer", "null"], "description": "How many"},
-                "units": {"type": "array", "items": {"type": "string"}},
-                "extra": {"type": "object", "additionalProperties": {"type": "number"}},
-                "any": {"type": "whatever", "default": 1.5},
-            },
-            "required": ["place"],
-        },
-        "return": {"type": "object"},
-    },
-}
-CLOCK = {
-    "type": "function",
-    "function": {"name": "clock", "description": "The time", "parameters": {"type": "object", "properties": {}, "required": []}},
-}
+def function(name, description, properties, required, **more):
+    """A tool as the OpenAI interface has it."""
+    parameters = {"type": "object", "properties": properties, "required": required}
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters, **more}}
+
+
+def weather(properties, **more):
+    """A tool whose description has to be escaped, with a few arguments and these."""
+    common = {
+        "place": {"type": "string", "description": "Town & country"},
+        "days": {"type": ["integer", "null"], "description": "How many"},
+        "units": {"type": "array", "items": {"type": "string"}},
+    }
+    return function("get_weather", "Weather \"now\" at a place, in °C <or °F>", {**common, **properties}, ["place"], **more)
+
+
+WEATHER = weather(
+    {"extra": {"type": "object", "additionalProperties": {"type": "number"}}, "any": {"type": "whatever", "default": 1.5}},
+    **{"return": {"type": "object"}},
+)
+CLOCK = function("clock", "The time", {}, [])
 CALL = {"id": "abcdefg12", "type": "function", "function": {"name": "get_weather", "arguments": {"place": "Zürich ☔", "days": 2}}}
 
 
