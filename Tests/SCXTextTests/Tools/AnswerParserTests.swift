@@ -144,6 +144,27 @@ struct AnswerParserTests {
             calls: ("g", "{}")),
     ]
 
+    /// Calls as these families' own templates write them, with arguments of all kinds, and a function without any.
+    static let published: [Case] = PublishedCalls().cases
+
+    @Test("calls are written as these families' own templates write them")
+    func written() throws {
+        let tests = Self.published.filter { $0.calls.count == 2 }
+        #expect(tests.count > 8)
+        for test in tests where test.syntax.calls != .longCat && test.syntax.calls != .miniCPM5 {
+            let format = try #require(test.syntax.calls)
+            let calls = test.calls.map { ToolCall(id: "", name: $0.0, arguments: $0.1) }
+            // The model chooses the ids.
+            var wanted = String(test.answer.dropFirst(test.text.count))
+            wanted = wanted.replacing("a1b2c3d4e5", with: "1000000000")
+            wanted = wanted.replacing("a1b2c3d4e6", with: "1000000001")
+            // JSON in arguments may have spaces or not.
+            let written = format.text(of: calls).replacing(" ", with: "")
+            wanted = wanted.replacing(" ", with: "")
+            #expect(written == wanted, "\(format)")
+        }
+    }
+
     static let objects: [Case] = [
         Case(
             .jamba,
@@ -260,7 +281,9 @@ struct AnswerParserTests {
             text: "print(1)"),
     ]
 
-    @Test("answers are read, wherever they are cut", arguments: marked + objects + thinking + channels)
+    @Test(
+        "answers are read, wherever they are cut",
+        arguments: marked + published + objects + thinking + channels)
     func cuts(test: Case) {
         let wanted = Reading(test.reasoning, text: test.text, test.calls)
         for reading in Self.readings(test) { #expect(reading == wanted) }

@@ -41,9 +41,64 @@ struct ToolCallFormatTests {
             ("<|channel|>commentary to=functions.f<|message|>", .harmony), ("<|tool_call|>", .granite),
             ("'｜DSML｜' 'function_calls>'", .deepSeekMarkup), ("'｜DSML｜' 'tool_calls>'", .deepSeekMarkup4),
             ("<|tool_call_start|>```python", .miniCPM),
+            ("'<|open|>' + tag + '<|sep|>'", .kimi3),
+            ("']<]minimax[>[' '<tool_call>' '<invoke name='", .miniMax3),
+            ("<|tool_call>call:", .gemma4), ("<start_function_call>call:", .functionGemma),
+            ("':opensource' '<tool_sep{}>' '<tool_call{}>'", .hunyuan3), ("<|tools_prefix|>", .apertus),
+            ("<|tool_call:begin|>", .solarOpen), ("<|function_call|>", .gigaChat),
+            ("<longcat_tool_call>", .longCat), ("<longcat_tool_call><longcat_arg_key>", .longCatKeyed),
+            ("<function name=\"a\"><param name=\"b\">", .miniCPM5),
+            ("<dots_function_call><invoke name=", .dots), ("<｜tool_sep｜><steptml:invoke name=", .step3),
+            ("<|action_start|><|plugin|>", .internLM),
         ] {
             #expect(ToolCallFormat.detect(template: "{{ tools }}" + source) == format, "\(source)")
         }
+    }
+
+    @Test(
+        "thoughts, answer and calls of a family that puts marks of several tokens around each are told apart")
+    func channels() throws {
+        let source = "{{ '<|open|>' + 'think' + '<|sep|>' }}{{ tools }}{{ messages }}"
+        let format = ChatFormat(template: try ChatTemplate(source: source, name: "kimi3"))
+        let syntax = format.answers(withTools: true)
+        // Tokens that the marks consist of are kept by decoding.
+        for token in ["<|open|>", "<|close|>", "<|sep|>", "<|end_of_msg|>"] {
+            #expect(syntax.marks.contains(token))
+        }
+        #expect(format.answers(withTools: false).marks.contains("<|open|>"))
+        let start = try #require(syntax.reasoning?.start(after: "… <|open|>think<|sep|>"))
+        #expect(start == .reasoning)
+        let answer = [
+            "So.<|close|>think<|sep|><|open|>response<|sep|>Hi.<|close|>response<|sep|>",
+            "<|open|>tools<|sep|><|open|>call tool=\"f\" index=\"1\"<|sep|><|close|>call<|sep|>",
+            "<|close|>tools<|sep|><|close|>message<|sep|>",
+        ].joined()
+        for size in 1...9 {
+            var parser = AnswerParser(syntax, start: start)
+            var events: [AnswerEvent] = []
+            var rest = answer[...]
+            while !rest.isEmpty {
+                events += parser.push(String(rest.prefix(size)))
+                rest = rest.dropFirst(size)
+            }
+            let reading = ToolCallParserTests.Reading(events + parser.finish())
+            #expect(reading == .init("So.", text: "Hi.", [("f", "{}")]), "\(size)")
+        }
+    }
+
+    @Test(
+        "a template tells how its model thinks",
+        arguments: [
+            ("<mm:think></mm:think>", "<mm:think>"), ("<|inner_prefix|><|inner_suffix|>", "<|inner_prefix|>"),
+            ("<|channel>thought\n<channel|>", "<|channel>thought"),
+            ("':opensource' '<think{}>' '</think{}>'", "<think:opensource>"),
+            ("<|think|><|end|><|tool_call:begin|>", "<|think|>"), ("<think></think>", "<think>"),
+            ("<|end|><|think|>", nil),
+        ] as [(String, String?)])
+    func thoughts(source: String, open: String?) {
+        var found: String?
+        if case .marks(let open, _) = ReasoningFormat.detect(template: source) { found = open }
+        #expect(found == open)
     }
 
     @Test("ids are new, long enough and of the characters that templates accept")

@@ -41,13 +41,22 @@ package struct ChatFormat: Sendable {
     package func answers(withTools: Bool) -> AnswerSyntax {
         AnswerSyntax(
             reasoning: reasoning, calls: withTools ? toolCallFormat : nil,
-            wrappers: Self.wrappers.first { template.source.contains($0.taught) }?.marks ?? [])
+            wrappers: Self.wrappers.first { $0.taught.allSatisfy { template.source.contains($0) } }?.marks
+                ?? [])
     }
 
     /// Marks that some models put around their answers, and what shows them in a template.
-    private static let wrappers: [(taught: String, marks: [String])] = [
-        ("<|START_RESPONSE|>", ["<|START_RESPONSE|>", "<|END_RESPONSE|>"]),
-        ("<response></response>", ["<response>", "</response>"]),
+    private static let wrappers: [(taught: [String], marks: [String])] = [
+        (["<|START_RESPONSE|>"], ["<|START_RESPONSE|>", "<|END_RESPONSE|>"]),
+        (["<response></response>"], ["<response>", "</response>"]),
+        (
+            ["<|open|>", "<|sep|>"],
+            [
+                "<|open|>response<|sep|>", "<|close|>response<|sep|>", "<|close|>message<|sep|>",
+                "<|end_of_msg|>",
+            ]
+        ),
+        (["<|tool_call:begin|>", "<|content|>"], ["<|begin|>assistant", "<|content|>", "<|end|>"]),
     ]
 
     /// How a prompt ends.

@@ -1,4 +1,4 @@
-/// The texts that an answer may be.
+/// A set of texts, one of which an answer has to be; constrained decoding holds the answer to it.
 ///
 /// A forced tool call, for example, is a sequence of the family's opening text, the schema of the arguments, and the
 /// closing text. Grammars are written by this program and nest as deep as its code makes them, never as deep as a request
@@ -7,8 +7,10 @@ package indirect enum Grammar: Sendable {
     case literal(String)
     case sequence([Grammar])
     case choice([Grammar])
-    /// Parts in this order, with `, ` between those that are there.
-    case list([Part])
+    /// Parts in this order, with the separator between those that are there.
+    case list([Part], separator: String = ", ")
+    /// The same so many times, with the separator between two.
+    case repeated(Grammar, separator: String, atLeast: Int, atMost: Int?)
     /// JSON that fits the schema, its members in the schema's order.
     case schema(JSONSchema)
     /// Any text up to the first place where this one stands, which is not empty, and this one.

@@ -3,7 +3,7 @@ struct GrammarBuilder {
     typealias Node = GrammarProgram.Node
 
     private let budget: CompilationBudget
-    private(set) var nodes: [Node] = [Node(kind: .end)]
+    var nodes: [Node] = [Node(kind: .end)]
     private(set) var ways: [Int32] = []
     private(set) var sets: [ByteSet] = []
     private var setOf: [ByteSet: Int32] = [:]
@@ -11,19 +11,19 @@ struct GrammarBuilder {
     private(set) var starts: [Int32] = []
 
     /// Where patterns come from, and the number of the first rule of their schema.
-    private struct Scope {
+    struct Scope {
         let arena: Int
         let base: Int
     }
 
     /// The first arena has what belongs to no schema.
-    private var arenas = [PatternArena()]
-    private static let own = Scope(arena: 0, base: 0)
+    var arenas = [PatternArena()]
+    static let own = Scope(arena: 0, base: 0)
     /// Rules waiting to be written.
     private var waiting: [(rule: Int, pattern: Pattern, scope: Scope)] = []
     private var ruleOfPart: [JSONPart: Int] = [:]
     private var contentOfPart: [JSONPart: Pattern] = [:]
-    private var ruleOfCharacters: [ScalarSet: Int] = [:]
+    var ruleOfCharacters: [ScalarSet: Int] = [:]
     /// Rules of texts by what ends them.
     private var ruleOfEnd: [String: Int] = [:]
 
@@ -48,13 +48,13 @@ struct GrammarBuilder {
 
     // MARK: Nodes
 
-    private mutating func add(_ node: Node) throws(ConstraintError) -> Int32 {
+    mutating func add(_ node: Node) throws(ConstraintError) -> Int32 {
         try budget.spend(nodes: 1)
         nodes.append(node)
         return Int32(nodes.count - 1)
     }
 
-    private mutating func add(_ set: ByteSet, next: Int32) throws(ConstraintError) -> Int32 {
+    mutating func add(_ set: ByteSet, next: Int32) throws(ConstraintError) -> Int32 {
         let place = setOf[set] ?? Int32(sets.count)
         if place == sets.count {
             sets.append(set)
@@ -63,7 +63,7 @@ struct GrammarBuilder {
         return try add(Node(kind: .byte, a: place, b: next))
     }
 
-    private mutating func splitNode(_ choices: [Int32]) throws(ConstraintError) -> Node {
+    mutating func splitNode(_ choices: [Int32]) throws(ConstraintError) -> Node {
         guard choices.count <= Self.mostAlternatives else {
             throw .overLimit(.alternatives, Self.mostAlternatives)
         }
@@ -73,15 +73,15 @@ struct GrammarBuilder {
         return Node(kind: .split, a: first, b: Int32(choices.count))
     }
 
-    private mutating func split(_ choices: [Int32]) throws(ConstraintError) -> Int32 {
+    mutating func split(_ choices: [Int32]) throws(ConstraintError) -> Int32 {
         choices.count == 1 ? choices[0] : try add(splitNode(choices))
     }
 
-    private mutating func call(_ rule: Int, next: Int32) throws(ConstraintError) -> Int32 {
+    mutating func call(_ rule: Int, next: Int32) throws(ConstraintError) -> Int32 {
         try add(Node(kind: .call, a: Int32(rule), b: next))
     }
 
-    private mutating func newRule(_ pattern: Pattern, _ scope: Scope) -> Int {
+    mutating func newRule(_ pattern: Pattern, _ scope: Scope) -> Int {
         starts.append(0)
         waiting.append((starts.count - 1, pattern, scope))
         return starts.count - 1
@@ -89,7 +89,7 @@ struct GrammarBuilder {
 
     // MARK: Grammars
 
-    private mutating func emit(
+    mutating func emit(
         _ grammar: Grammar, next: Int32, depth: Int
     ) throws(ConstraintError) -> Int32 {
         precondition(depth < 64, "Grammar: written by this program, and deeper than any that it writes")
@@ -105,7 +105,10 @@ struct GrammarBuilder {
             var ways: [Int32] = []
             for choice in choices { ways.append(try emit(choice, next: next, depth: depth + 1)) }
             return try split(ways)
-        case .list(let parts): return try emit(list: parts, next: next, depth: depth + 1)
+        case .list(let parts, let separator):
+            return try emit(list: parts, separator, next: next, depth: depth + 1)
+        case .repeated(let body, let separator, let least, let most):
+            return try emit(repeated: body, separator, least, most, next: next, depth: depth + 1)
         case .schema(let schema):
             let scope = newScope(schema)
             return try emit(schema.root, scope, next: next, depth: 0)
@@ -116,24 +119,6 @@ struct GrammarBuilder {
         case .anyObject: return try emit(.json(.object), Self.own, next: next, depth: 0)
         case .anyValue: return try emit(.json(.value), Self.own, next: next, depth: 0)
         }
-    }
-
-    /// Adds the parts of a list in order: a chain for when none was written yet, and one for later ones.
-    private mutating func emit(
-        list parts: [Grammar.Part], next: Int32, depth: Int
-    ) throws(ConstraintError) -> Int32 {
-        let firstRequired = parts.firstIndex(where: \.isRequired) ?? parts.count
-        var (first, later) = (next, next)
-        for (index, part) in parts.enumerated().reversed() {
-            let alone = index <= firstRequired ? try emit(part.grammar, next: later, depth: depth) : nil
-            if index > 0 {
-                let one = try emit(part.grammar, next: later, depth: depth)
-                let following = try emit(.literal(", "), next: one, depth: depth)
-                later = part.isRequired ? following : try split([following, later])
-            }
-            if let alone { first = part.isRequired ? alone : try split([alone, first]) }
-        }
-        return first
     }
 
     /// Takes the patterns of a schema, whose rules wait to be written.
@@ -147,7 +132,7 @@ struct GrammarBuilder {
     // MARK: Patterns
 
     /// Adds the nodes of a pattern, which `next` follows, and gives the first one.
-    private mutating func emit(
+    mutating func emit(
         _ pattern: Pattern, _ scope: Scope, next: Int32, depth: Int
     ) throws(ConstraintError) -> Int32 {
         let arena = arenas[scope.arena]
@@ -189,7 +174,7 @@ struct GrammarBuilder {
         }
     }
 
-    private mutating func emit(_ part: JSONPart, next: Int32) throws(ConstraintError) -> Int32 {
+    mutating func emit(_ part: JSONPart, next: Int32) throws(ConstraintError) -> Int32 {
         let content: Pattern
         if let known = contentOfPart[part] {
             content = known
@@ -284,97 +269,6 @@ struct GrammarBuilder {
         for _ in 0..<least { first = try round(&self, next: first) }
         return first
     }
-}
-
-// MARK: Objects, arrays and strings
-
-extension GrammarBuilder {
-    /// Adds members in order: a chain for when none was written yet, and one for later ones, which need a comma.
-    private mutating func emit(
-        _ members: [Pattern.Member], _ further: Pattern?, _ scope: Scope, next: Int32, depth: Int
-    ) throws(ConstraintError) -> Int32 {
-        let close = try emit(JSONPart.gap, next: next)
-        var later = close
-        var first = next
-        if let further {
-            let rule = newRule(further, scope)
-            let loop = try add(Node(kind: .split))
-            let round = try emit(JSONPart.comma, next: try call(rule, next: loop))
-            nodes[Int(loop)] = try splitNode([round, close])
-            later = loop
-            first = try split([try call(rule, next: loop), next])
-        }
-        let firstRequired = members.firstIndex { $0.isRequired } ?? members.count
-        for (index, member) in members.enumerated().reversed() {
-            let isFirst = index <= firstRequired
-            // Members that can be the first one or a later one are needed twice.
-            let rule = index > 0 && isFirst ? newRule(member.pattern, scope) : nil
-            func single(_ builder: inout Self, next: Int32) throws(ConstraintError) -> Int32 {
-                if let rule { return try builder.call(rule, next: next) }
-                return try builder.emit(member.pattern, scope, next: next, depth: depth)
-            }
-            let alone = isFirst ? try single(&self, next: later) : nil
-            if index > 0 {
-                let following = try emit(JSONPart.comma, next: try single(&self, next: later))
-                later = member.isRequired ? following : try split([following, later])
-            }
-            if let alone { first = member.isRequired ? alone : try split([alone, first]) }
-        }
-        return first
-    }
-
-    /// Adds the first elements of an array, which may end after so many of them.
-    private mutating func emit(
-        elements: [Pattern], _ least: Int, _ rest: Pattern, _ scope: Scope, next: Int32, depth: Int
-    ) throws(ConstraintError) -> Int32 {
-        let close = try emit(JSONPart.gap, next: next)
-        var first = try emit(rest, scope, next: close, depth: depth)
-        for (index, element) in elements.enumerated().reversed() {
-            first = try emit(element, scope, next: first, depth: depth)
-            if index > 0 { first = try emit(JSONPart.comma, next: first) }
-            if index >= least { first = try split([first, index > 0 ? close : next]) }
-        }
-        return first
-    }
-
-    /// Adds an automaton: a node for each state.
-    private mutating func emit(_ automaton: TextAutomaton, next: Int32) throws(ConstraintError) -> Int32 {
-        var states: [Int32] = []
-        for _ in automaton.edges { states.append(try add(Node(kind: .split))) }
-        for (state, place) in states.enumerated() {
-            if automaton.isOpen[state] {
-                let character = try emit(JSONPart.character, next: place)
-                nodes[Int(place)] = try splitNode([character, next])
-                continue
-            }
-            var ways = automaton.isEnd[state] ? [next] : []
-            for edge in automaton.edges[state] {
-                let characters = automaton.sets[Int(edge.characters)]
-                let target = states[Int(edge.target)]
-                let plain = characters.plainASCII
-                if !plain.isEmpty { ways.append(try add(plain, next: target)) }
-                if let rule = otherCharacters(characters) { ways.append(try call(rule, next: target)) }
-            }
-            nodes[Int(place)] = try splitNode(ways)
-        }
-        return states[0]
-    }
-
-    /// The rule of those characters that are not a byte of their own; nil when there is none.
-    private mutating func otherCharacters(_ characters: ScalarSet) -> Int? {
-        let others = characters.subtracting(.plainASCII)
-        if others.isEmpty { return nil }
-        if let known = ruleOfCharacters[others] { return known }
-        let pattern = arenas[0].jsonScalars(others)
-        let rule = newRule(pattern, Self.own)
-        ruleOfCharacters[others] = rule
-        return rule
-    }
-}
-
-extension ScalarSet {
-    /// Characters that are one byte each in a JSON string.
-    fileprivate static let plainASCII = ScalarSet.plain.intersection(.ascii)
 }
 
 extension Range<Int32> {

@@ -1,4 +1,4 @@
-/// What a model's words hold.
+/// A part of an answer as ``AnswerParser`` tells it: thoughts, text, or a piece of a call.
 package enum AnswerEvent: Equatable, Sendable {
     /// A piece of what the model thought before it answered.
     case reasoning(String)

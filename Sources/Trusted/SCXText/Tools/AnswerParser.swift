@@ -15,10 +15,15 @@ package struct AnswerSyntax: Equatable, Sendable {
         (self.reasoning, self.calls, self.wrappers) = (reasoning, calls, wrappers)
     }
 
-    /// Texts that decoding has to show, though they may be special tokens.
-    package var marks: [String] { (reasoning?.marks ?? []) + (calls?.markers ?? []) + wrappers }
+    /// Texts that the parser looks for.
+    ///
+    /// Decoding has to keep those that are special tokens, which it leaves out by default.
+    package var marks: [String] {
+        let marks = (reasoning?.marks ?? []) + (calls?.markers ?? []) + wrappers
+        return marks + marks.flatMap(\.controlTokens).filter { !marks.contains($0) }
+    }
 
-    /// Whether an answer is its text and nothing else.
+    /// Whether there is nothing to tell apart: the whole answer is text.
     package var isPlain: Bool { reasoning == nil && calls == nil && wrappers.isEmpty }
 }
 
@@ -54,13 +59,13 @@ package struct AnswerParser: Sendable {
         self.tools = syntax.calls.map { ToolCallParser($0, tools: tools, mostCalls: mostCalls) }
     }
 
-    /// Calls that have ended.
+    /// How many calls have ended.
     package var callCount: Int { harmony?.callCount ?? tools?.callCount ?? 0 }
 
-    /// All calls that were allowed are made: the answer may stop here.
+    /// Whether as many calls have ended as were allowed, so that the answer may stop here.
     package var isComplete: Bool { harmony?.isComplete ?? tools?.isComplete ?? false }
 
-    /// Whether the model thinks now.
+    /// Whether the last piece ended inside the model's thoughts.
     package var isReasoning: Bool { harmony?.isReasoning ?? splitter?.isReasoning ?? false }
 
     /// Takes the next piece of the answer.
@@ -123,5 +128,18 @@ struct MarkRemover: Sendable {
             if isInMark { return step(byte, into: &text) }
             text.append(byte)
         }
+    }
+}
+
+extension String {
+    /// Tokens such as `<|open|>` that a mark consists of beside other text.
+    fileprivate var controlTokens: [String] {
+        var tokens: [String] = []
+        for part in split(separator: "<|").dropFirst(hasPrefix("<|") ? 0 : 1) {
+            guard let end = part.firstRange(of: "|>") else { continue }
+            let token = "<|" + part[..<end.upperBound]
+            if token != self, !tokens.contains(token) { tokens.append(token) }
+        }
+        return tokens
     }
 }

@@ -33,6 +33,9 @@ enum CallReader: Sendable {
     case named(NamedCallReader)
     case parameters(ParameterReader)
     case python(PythonCallReader)
+    case keyed(KeyedCallReader)
+    case quoted(QuotedCallReader)
+    case elements(ElementCallReader)
 
     mutating func push(_ byte: UInt8, into arguments: inout [UInt8]) -> CallOutcome {
         // While a reader is changed nothing else holds it, so that its bytes are not copied.
@@ -54,6 +57,18 @@ enum CallReader: Sendable {
             self = .none
             outcome = reader.push(byte, into: &arguments)
             self = .python(reader)
+        case .keyed(var reader):
+            self = .none
+            outcome = reader.push(byte, into: &arguments)
+            self = .keyed(reader)
+        case .quoted(var reader):
+            self = .none
+            outcome = reader.push(byte, into: &arguments)
+            self = .quoted(reader)
+        case .elements(var reader):
+            self = .none
+            outcome = reader.push(byte, into: &arguments)
+            self = .elements(reader)
         case .none: return .fault
         }
         return outcome
@@ -67,9 +82,11 @@ enum CallReader: Sendable {
     /// - Returns: Bytes that turned out to be text.
     func close(_ reason: CallEnd, into arguments: inout [UInt8]) -> [UInt8] {
         switch self {
-        case .none, .object, .named: []
+        case .none, .object, .keyed, .named: []
         case .parameters(let reader): reader.close(reason, into: &arguments)
         case .python(let reader): reader.close(reason, into: &arguments)
+        case .quoted(let reader): reader.close(reason, into: &arguments)
+        case .elements(let reader): reader.close(reason, into: &arguments)
         }
     }
 }

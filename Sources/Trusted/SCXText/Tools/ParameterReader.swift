@@ -28,6 +28,10 @@ struct ParameterReader: Sendable {
     private let close: [UInt8]
     /// Texts that end a value, the longest first.
     private let ends: [[UInt8]]
+    /// Begins a value between quotes, and what ends that one.
+    private let quoteOpen: [UInt8]
+    private let quotedEnds: [[UInt8]]
+    private var isQuoted = false
     private var place = Place.name
     private var function = ""
     private var key = ""
@@ -41,6 +45,8 @@ struct ParameterReader: Sendable {
     private var count = 0
     /// At the first byte of a value.
     private var isFirst = false
+    /// A byte of the value was told.
+    private var hasTaken = false
 
     init(_ marks: ToolCallSyntax.ParameterMarks, _ parameters: ToolParameters) {
         (self.marks, self.parameters) = (marks, parameters)
@@ -50,6 +56,8 @@ struct ParameterReader: Sendable {
         close = Array(marks.close.utf8)
         let end = Array(marks.valueClose.utf8)
         ends = marks.isOnLines ? [[0x0A] + end, end] : [end]
+        quoteOpen = Array((marks.quotes?.open ?? "").utf8)
+        quotedEnds = marks.quotes.map { [Array($0.close.utf8) + end] } ?? []
     }
 
     mutating func push(_ byte: UInt8, into arguments: inout [UInt8]) -> CallOutcome {
@@ -86,9 +94,13 @@ struct ParameterReader: Sendable {
         token.append(byte)
         if !marks.nameClose.isEmpty {
             guard token.ends(with: Array(marks.nameClose.utf8)) else {
-                return token.count > Self.longestName || byte.isSpace ? .fault : .held
+                let isOther = byte.isSpace && marks.attributes != .type
+                return token.count > Self.longestName || isOther ? .fault : .held
             }
-            return begin(String(decoding: token.dropLast(marks.nameClose.utf8.count), as: UTF8.self))
+            let name = String(decoding: token.dropLast(marks.nameClose.utf8.count), as: UTF8.self)
+            // NAME" index="1"
+            return begin(
+                marks.attributes == .type ? String(name.prefix { $0 != "\"" }).unescapedAttribute : name)
         }
         // A name without an end of its own ends with the line, or where the first mark is complete.
         if byte == 0x0A {
@@ -139,16 +151,19 @@ struct ParameterReader: Sendable {
     private mutating func readKey() -> Bool {
         key = String(decoding: token.dropLast(keyClose.count), as: UTF8.self)
         var isString: Bool?
-        if marks.saysKind {
-            // KEY" string="true"
+        if marks.attributes == .none {
+            key = key.strippedPython(nil)
+        } else {
+            // KEY" string="true", or KEY" type="string"
+            let isType = marks.attributes == .type
             let parts = key.split(separator: "\"", omittingEmptySubsequences: false)
             key = String(parts.first ?? "")
-            guard parts.count == 1 || parts.count == 2 || (parts.count == 4 && parts[1] == " string=") else {
+            if isType { key = key.unescapedAttribute }
+            let attribute = isType ? " type=" : " string="
+            guard parts.count == 1 || parts.count == 2 || (parts.count == 4 && parts[1] == attribute) else {
                 return false
             }
-            if parts.count == 4 { isString = parts[2] == "true" }
-        } else {
-            key = key.strippedPython(nil)
+            if parts.count == 4 { isString = parts[2] == (isType ? "string" : "true") }
         }
         guard !key.isEmpty else { return false }
         kinds = parameters.kinds(of: key, in: function)
@@ -163,7 +178,7 @@ struct ParameterReader: Sendable {
         arguments += (count == 0 ? "{" : ", ").utf8
         arguments += (JSON.string(key).text + ": ").utf8
         count += 1
-        (token, partial, isFirst) = ([], [], true)
+        (token, partial, isFirst, isQuoted, hasTaken) = ([], [], true, false, false)
         place = kinds == [.string] ? .string : .value
         if place == .string { arguments.append(UInt8(ascii: "\"")) }
     }
@@ -174,8 +189,15 @@ struct ParameterReader: Sendable {
             if marks.isOnLines, byte == 0x0A { return }
         }
         partial.append(byte)
+        if isAtQuotes {
+            guard partial == quoteOpen else { return }
+            (partial, isQuoted) = ([], true)
+            return
+        }
+        let ends = isQuoted ? quotedEnds : ends
         while !partial.isEmpty, !ends.contains(where: { $0.starts(with: partial) }) {
             take(partial.removeFirst(), into: &arguments)
+            hasTaken = true
         }
         guard ends.contains(partial) else { return }
         if place == .string {
@@ -185,6 +207,11 @@ struct ParameterReader: Sendable {
             arguments += ToolParameters.json(of: text, kinds: kinds).utf8
         }
         (place, partial, unread) = (.between, [], [])
+    }
+
+    /// Whether all of the value so far is the beginning of what stands before a quoted one.
+    private var isAtQuotes: Bool {
+        !quoteOpen.isEmpty && !isQuoted && !hasTaken && quoteOpen.starts(with: partial)
     }
 
     private mutating func take(_ byte: UInt8, into arguments: inout [UInt8]) {

@@ -7,10 +7,16 @@ package enum ReasoningFormat: Equatable, Sendable {
     /// In messages of a channel of their own, as gpt-oss does.
     case channels
 
-    private static let known = [
-        ("<think>", "</think>"), ("<seed:think>", "</seed:think>"),
-        ("<|START_THINKING|>", "<|END_THINKING|>"), ("[THINK]", "[/THINK]"),
-        ("<|thought_start|>", "<|thought_end|>"), ("<thought>", "</thought>"),
+    /// Marks of thoughts, and texts that a template which teaches them has; where none are named, the second mark.
+    private static let known: [(open: String, close: String, taught: [String])] = [
+        ("<think>", "</think>", []), ("<seed:think>", "</seed:think>", []),
+        ("<|START_THINKING|>", "<|END_THINKING|>", []), ("[THINK]", "[/THINK]", []),
+        ("<|thought_start|>", "<|thought_end|>", []), ("<thought>", "</thought>", []),
+        ("<mm:think>", "</mm:think>", []), ("<|inner_prefix|>", "<|inner_suffix|>", []),
+        ("<|channel>thought", "<channel|>", []),
+        ("<think:opensource>", "</think:opensource>", ["</think{}>", ":opensource"]),
+        ("<|open|>think<|sep|>", "<|close|>think<|sep|>", ["<|open|>", "<|sep|>", "think"]),
+        ("<|think|>", "<|end|>", ["<|think|>", "<|tool_call:begin|>"]),
     ]
 
     /// Finds how the model of a template thinks.
@@ -19,10 +25,13 @@ package enum ReasoningFormat: Equatable, Sendable {
     /// - Returns: Nil for a template that knows no thoughts.
     package static func detect(template source: String) -> ReasoningFormat? {
         if ToolCallSyntax.harmony.isTaught(source) { return .channels }
-        return known.first { source.contains($0.1) }.map { .marks(open: $0.0, close: $0.1) }
+        let found = known.first { marks in
+            (marks.taught.isEmpty ? [marks.close] : marks.taught).allSatisfy { source.contains($0) }
+        }
+        return found.map { .marks(open: $0.open, close: $0.close) }
     }
 
-    /// Texts that decoding has to show, though they may be special tokens.
+    /// Texts that the parser looks for; decoding has to keep them even where they are special tokens.
     package var marks: [String] {
         switch self {
         case .marks(let open, let close): [open, close]

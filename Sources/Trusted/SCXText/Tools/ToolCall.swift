@@ -3,7 +3,7 @@ package import SCXInference
 /// A call of a function that the model asks for, as OpenAI's interface has it.
 package struct ToolCall: Equatable, Sendable {
     package var id: String
-    /// Of the function.
+    /// The function's name.
     package var name: String
     /// JSON text, as the model wrote it: an object when the model made no mistake.
     package var arguments: String

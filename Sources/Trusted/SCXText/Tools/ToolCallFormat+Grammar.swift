@@ -18,7 +18,7 @@ extension ToolCallFormat {
         let writing = syntax.writing
         let arguments: Grammar =
             switch syntax.body {
-            case .object, .named:
+            case .object, .keyed, .named:
                 if let parameters {
                     .schema(try JSONSchema(parameters, budget: budget))
                 } else {
@@ -26,6 +26,8 @@ extension ToolCallFormat {
                 }
             case .parameters(let marks): try Self.marked(parameters, marks, budget)
             case .python: try Self.python(parameters, budget)
+            case .quoted(let notation), .elements(let notation, _):
+                try Self.nested(parameters, notation, budget)
             }
         return .sequence([
             .literal(writing.opening + writing.prefix(name, 0)), arguments,
@@ -43,7 +45,7 @@ extension ToolCallFormat {
     ]
 
     /// The arguments of a schema: names, values' schemas, and whether they have to be there.
-    private static func arguments(
+    static func arguments(
         of schema: JSON?, _ budget: CompilationBudget
     ) throws(ConstraintError) -> [(name: String, schema: JSON, isRequired: Bool)] {
         guard let schema, let members = schema.object else { return [] }
@@ -83,6 +85,13 @@ extension ToolCallFormat {
         return false
     }
 
+    private static func nested(
+        _ document: JSON?, _ notation: NestedNotation, _ budget: CompilationBudget
+    ) throws(ConstraintError) -> Grammar {
+        var steps = 0
+        return try notation.members(of: document, in: document, &steps, budget)
+    }
+
     // MARK: Arguments between marks
 
     private static func marked(
@@ -93,9 +102,11 @@ extension ToolCallFormat {
         for (name, schema, isRequired) in try arguments(of: document, budget) {
             let kinds = ToolParameters.kinds(of: schema, in: document ?? .null, &steps)
             let isString = kinds.isEmpty || kinds.contains(.string)
+            let kind = isString ? .string : kinds.sorted { $0.rawValue < $1.rawValue }.first ?? .string
             let part = Grammar.sequence([
-                .literal(marks.begin(name, isString: isString)),
-                try value(schema, kinds, document, endingWith: marks.valueEnd, budget), .literal("\n"),
+                .literal(marks.begin(name, kind)),
+                try value(schema, kinds, document, endingWith: marks.valueEnd, budget),
+                .literal(marks.separator),
             ])
             parts.append(isRequired ? part : .choice([part, .literal("")]))
         }

@@ -13,13 +13,15 @@ extension ToolCallFormat {
     private func arguments(of call: ToolCall) -> String {
         let object = call.argumentsObject
         switch syntax.body {
-        case .object, .named: return object == nil ? JSON.string(call.arguments).text : call.arguments
+        case .object, .keyed, .named: return object == nil ? JSON.string(call.arguments).text : call.arguments
         case .parameters(let marks):
             let members = object?.object ?? [.init("arguments", .string(call.arguments))]
             return members.map { member in
-                let text = member.value.string ?? member.value.text
-                return marks.begin(member.name, isString: member.value.string != nil) + text + marks.end
+                let text = member.value.string.map { marks.quoted($0) } ?? member.value.text
+                return marks.begin(member.name, ToolParameters.kind(of: member.value)) + text + marks.end
             }.joined()
+        case .quoted(let notation), .elements(let notation, _):
+            return notation.text(of: object?.object ?? [.init("arguments", .string(call.arguments))])
         case .python:
             let members = object?.object ?? [.init("arguments", .string(call.arguments))]
             return members.map { "\($0.name)=\(Self.python($0.value))" }.joined(separator: ", ")
@@ -96,14 +98,44 @@ extension ToolCallFormat {
 
 extension ToolCallSyntax.ParameterMarks {
     /// What stands before the value of a parameter.
-    func begin(_ key: String, isString: Bool) -> String {
-        let end = saysKind ? "\" string=\"\(isString)\">" : keyClose
-        return keyOpen + key + end + (valueOpen.isEmpty ? "" : "\n" + valueOpen) + (isOnLines ? "\n" : "")
+    ///
+    /// - Parameters:
+    ///   - key: The parameter's name.
+    ///   - kind: Of its value.
+    /// - Returns: Marks, key and attributes.
+    func begin(_ key: String, _ kind: ToolParameters.Kind) -> String {
+        var text = keyOpen
+        switch attributes {
+        case .none: text += key + keyClose
+        case .isString: text += "\(key)\" string=\"\(kind == .string)\">"
+        case .type:
+            let type = kind == .integer ? ToolParameters.Kind.number : kind
+            text += "\(key.escapedAttribute)\" type=\"\(type.rawValue)\"\(keyClose)"
+        }
+        return text + (valueOpen.isEmpty ? "" : separator + valueOpen) + (isOnLines ? "\n" : "")
+    }
+
+    /// A text between the marks that it needs.
+    func quoted(_ text: String) -> String {
+        guard let quotes, text.contains(where: { "<&\n".contains($0) }) else { return text }
+        return quotes.open + text + quotes.close
     }
 
     /// What ends a value.
     var valueEnd: String { (isOnLines ? "\n" : "") + valueClose }
 
     /// What stands after a value.
-    var end: String { valueEnd + "\n" }
+    var end: String { valueEnd + separator }
+}
+
+extension String {
+    /// The text as it stands in an attribute of a tag.
+    var escapedAttribute: String {
+        replacing("&", with: "&amp;").replacing("\"", with: "&quot;")
+    }
+
+    /// The text that an attribute of a tag stands for.
+    var unescapedAttribute: String {
+        replacing("&quot;", with: "\"").replacing("&amp;", with: "&")
+    }
 }

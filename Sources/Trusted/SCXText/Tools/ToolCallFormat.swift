@@ -1,8 +1,10 @@
-/// How a family of models writes calls of functions; each is described in `Formats`.
+/// How a family of models writes calls of functions; each form is described in `Formats`.
 ///
-/// In the order in which a template is asked whether it teaches them.
+/// The cases stand in the order in which ``detect(template:)`` asks whether a template teaches them.
 package enum ToolCallFormat: String, CaseIterable, Sendable {
-    case harmony, deepSeekMarkup, deepSeekMarkup4, deepSeek, deepSeekPlain, kimi, miniMax, seed, mistralNamed
+    case harmony, deepSeekMarkup, deepSeekMarkup4, deepSeek, deepSeekPlain, kimi, kimi3, miniMax, miniMax3
+    case gemma4, functionGemma, hunyuan3, apertus, solarOpen, gigaChat, longCat, longCatKeyed, miniCPM5, dots
+    case step3, internLM, seed, mistralNamed
     case mistral, command, lfm, miniCPM, glm, qwenMarkup, jamba, nemotron, granite, functionary, hermes, llama
 
     var syntax: ToolCallSyntax {
@@ -13,7 +15,21 @@ package enum ToolCallFormat: String, CaseIterable, Sendable {
         case .deepSeek: .deepSeek
         case .deepSeekPlain: .deepSeekPlain
         case .kimi: .kimi
+        case .kimi3: .kimi3
         case .miniMax: .miniMax
+        case .miniMax3: .miniMax3
+        case .gemma4: .gemma4
+        case .functionGemma: .functionGemma
+        case .hunyuan3: .hunyuan3
+        case .apertus: .apertus
+        case .solarOpen: .solarOpen
+        case .gigaChat: .gigaChat
+        case .longCat: .longCat
+        case .longCatKeyed: .longCatKeyed
+        case .miniCPM5: .miniCPM5
+        case .dots: .dots
+        case .step3: .step3
+        case .internLM: .internLM
         case .seed: .seed
         case .mistralNamed: .mistralNamed
         case .mistral: .mistral
@@ -31,7 +47,7 @@ package enum ToolCallFormat: String, CaseIterable, Sendable {
         }
     }
 
-    /// Texts that the parser has to see, though decoding leaves special tokens out by default.
+    /// Texts that the parser looks for; decoding has to keep them even where they are special tokens.
     package var markers: [String] { self == .harmony ? HarmonyParser.marks : syntax.marks + extraMarks }
 
     /// Tags in the headers of Mistral's calls, and the like.
@@ -40,7 +56,9 @@ package enum ToolCallFormat: String, CaseIterable, Sendable {
         case .mistral, .mistralNamed: ["[CALL_ID]", "[ARGS]"]
         case .kimi: ["<|tool_call_argument_begin|>"]
         case .deepSeek, .deepSeekPlain: ["<｜tool▁sep｜>"]
+        case .step3: ["<｜tool_call_begin｜>", "<｜tool_sep｜>"]
         case .deepSeekMarkup, .deepSeekMarkup4: ["｜DSML｜"]
+        case .solarOpen: ["<|tool_call:name|>", "<|tool_call:args|>"]
         default: []
         }
     }

@@ -42,7 +42,7 @@ package struct ToolCallParser: Sendable {
     private var text: [UInt8] = []
     private var arguments: [UInt8] = []
     private var events: [AnswerEvent] = []
-    /// Calls that have ended.
+    /// How many calls have ended.
     package private(set) var callCount = 0
 
     /// A parser for one answer.
@@ -63,7 +63,7 @@ package struct ToolCallParser: Sendable {
         place = syntax.isBare ? .start : .text
     }
 
-    /// All calls that were allowed are made: the answer may stop here.
+    /// Whether as many calls have ended as were allowed, so that the answer may stop here.
     package var isComplete: Bool { callCount >= mostCalls }
 
     /// Takes the next piece of the answer.
@@ -236,6 +236,9 @@ package struct ToolCallParser: Sendable {
         case .python:
             if byte == UInt8(ascii: "{") { return .object(ToolCallReader(isBare: false)) }
             return .python(PythonCallReader(parameters))
+        case .keyed: return byte == UInt8(ascii: "{") ? .keyed(KeyedCallReader()) : nil
+        case .quoted(let notation): return .quoted(QuotedCallReader(quote: notation.textClose))
+        case .elements(_, let mark): return .elements(ElementCallReader(mark: mark, parameters))
         }
     }
 

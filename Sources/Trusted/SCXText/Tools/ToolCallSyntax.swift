@@ -16,12 +16,18 @@ struct ToolCallSyntax: Sendable {
     enum Body: Sendable {
         /// `{"name": …, "arguments": {…}}`, with the names of members that ``ToolCallReader`` knows.
         case object
+        /// `{"NAME": {…}}`.
+        case keyed
         /// A header, and the arguments as a JSON object.
         case named(Header)
         /// A name, and each argument between marks of its own.
         case parameters(ParameterMarks)
         /// `name(argument=value, …)` as in Python.
         case python
+        /// `call:NAME{key:…}`, with texts between marks of the family's own.
+        case quoted(NestedNotation)
+        /// `NAME">` and elements named after the arguments, with a mark before each tag.
+        case elements(NestedNotation, mark: String)
     }
 
     /// The text between a call's beginning and its arguments.
@@ -45,8 +51,21 @@ struct ToolCallSyntax: Sendable {
         let close: String
         /// A value stands on lines of its own: the line ends around it are no part of it.
         var isOnLines = false
-        /// The key is followed by `string="true"` or `string="false"`, which says whether the value is JSON.
-        var saysKind = false
+        /// Follows each value where calls are written.
+        var separator = "\n"
+        var attributes = Attributes.none
+        /// Stands around texts with `<`, `&` or line ends, inside of the value's marks.
+        var quotes: Marks?
+    }
+
+    /// What a family says beside the name of a call or a key, as attributes of a tag.
+    enum Attributes: Sendable {
+        case none
+        /// A key is followed by `string="true"` or `string="false"`, which says whether the value is JSON.
+        case isString
+        /// A name is followed by attributes that mean nothing here, and a key by `type="…"`, a kind of JSON; names have
+        /// `&amp;` and `&quot;`.
+        case type
     }
 
     var section: Marks?
@@ -88,10 +107,15 @@ struct ToolCallSyntax: Sendable {
     /// All texts that decoding has to show, though they may be special tokens.
     var marks: [String] {
         var marks = [section?.open, section?.close, call?.open, call?.close].compactMap(\.self) + trailers
-        if case .parameters(let parts) = body {
+        switch body {
+        case .parameters(let parts):
             marks += [
-                parts.open, parts.keyOpen, parts.keyClose, parts.valueOpen, parts.valueClose, parts.close,
+                parts.open, parts.nameClose, parts.keyOpen, parts.keyClose, parts.valueOpen, parts.valueClose,
+                parts.close,
             ]
+        case .quoted(let notation): marks.append(notation.textClose)
+        case .elements(_, let mark): marks.append(mark)
+        case .object, .keyed, .named, .python: break
         }
         return marks.filter { !$0.isEmpty }
     }

@@ -6,6 +6,8 @@ struct ToolParameters: Sendable {
 
     /// For each function the arguments in the schema's order, each with its kinds; none for any.
     private var functions: [String: [(name: String, kinds: Set<Kind>)]] = [:]
+    /// The schema of each function's arguments.
+    private var schemas: [String: JSON] = [:]
 
     private static let deepest = 8
     /// Schemas looked at for all tools of a request; the arguments after them may be anything.
@@ -18,6 +20,7 @@ struct ToolParameters: Sendable {
             let function = tool["function"] ?? tool
             guard let name = function["name"]?.string else { continue }
             let schema = function["parameters"] ?? .null
+            schemas[name] = schema
             functions[name] = (schema["properties"]?.object ?? []).map { member in
                 (member.name, Self.kinds(of: member.value, in: schema, &steps))
             }
@@ -29,10 +32,39 @@ struct ToolParameters: Sendable {
         functions[function]?.first { $0.name == argument }?.kinds ?? []
     }
 
+    /// The schema of an argument, and the document that its references are looked up in; null where none is known.
+    func schema(of argument: String, in function: String) -> (schema: JSON, document: JSON) {
+        let document = schemas[function] ?? .null
+        return (document["properties"]?[argument] ?? .null, document)
+    }
+
     /// The argument at a place, for calls that name none.
     func name(at place: Int, in function: String) -> String? {
         guard let arguments = functions[function], arguments.indices.contains(place) else { return nil }
         return arguments[place].name
+    }
+
+    /// The schema that a reference names, and that one's, and so on.
+    ///
+    /// - Parameters:
+    ///   - schema: Perhaps a reference.
+    ///   - document: What it is looked up in.
+    ///   - steps: Counts the work.
+    /// - Returns: A schema that is no reference; null where there is none, or it would take too long to find.
+    static func resolved(_ schema: JSON, in document: JSON, _ steps: inout Int) -> JSON {
+        var schema = schema
+        for _ in 0..<deepest {
+            steps += 1
+            guard let reference = schema["$ref"]?.string else { return schema }
+            guard reference.hasPrefix("#/"), steps < mostSteps else { return .null }
+            var target: JSON? = document
+            for part in reference.dropFirst(2).split(separator: "/") {
+                steps += target?.object?.count ?? 0
+                target = target?[String(part).replacing("~1", with: "/").replacing("~0", with: "~")]
+            }
+            schema = target ?? .null
+        }
+        return .null
     }
 
     /// The kinds that a schema allows, as far as can be seen at once.

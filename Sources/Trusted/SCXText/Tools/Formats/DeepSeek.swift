@@ -57,7 +57,7 @@ extension ToolCallSyntax {
                 ParameterMarks(
                     open: "<｜DSML｜invoke name=\"", nameClose: "\">", keyOpen: "<｜DSML｜parameter name=\"",
                     keyClose: ">", valueClose: "</｜DSML｜parameter>", close: "</｜DSML｜invoke>",
-                    saysKind: true)),
+                    attributes: .isString)),
             isTaught: { $0.contains("｜DSML｜") && $0.contains("\(section)>") },
             writing: Writing(
                 opening: marks.open + "\n", prefix: { name, _ in "<｜DSML｜invoke name=\"\(name)\">\n" },

@@ -29,3 +29,23 @@ extension ToolCallSyntax {
         return name.isEmpty || name.contains(where: \.isWhitespace) ? nil : String(name)
     }
 }
+
+extension ToolCallSyntax {
+    /// Kimi K3: `<|open|>call tool="NAME" index="1"<|sep|>` and arguments as tags, in `<|open|>tools<|sep|>`.
+    ///
+    /// An argument is `<|open|>argument key="KEY" type="string"<|sep|>VALUE<|close|>argument<|sep|>`, and its type says
+    /// whether the value is a text or JSON.
+    static let kimi3 = ToolCallSyntax(
+        section: Marks(open: "<|open|>tools<|sep|>", close: "<|close|>tools<|sep|>"),
+        body: .parameters(
+            ParameterMarks(
+                open: "<|open|>call tool=\"", nameClose: "<|sep|>", keyOpen: "<|open|>argument key=\"",
+                keyClose: "<|sep|>", valueClose: "<|close|>argument<|sep|>", close: "<|close|>call<|sep|>",
+                separator: "", attributes: .type)),
+        isTaught: { $0.contains("<|open|>") && $0.contains("<|sep|>") },
+        writing: Writing(
+            opening: "<|open|>tools<|sep|>",
+            prefix: { name, index in
+                "<|open|>call tool=\"\(name.escapedAttribute)\" index=\"\(index + 1)\"<|sep|>"
+            }, suffix: "<|close|>call<|sep|>", closing: "<|close|>tools<|sep|>"))
+}

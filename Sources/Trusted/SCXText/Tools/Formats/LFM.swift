@@ -20,4 +20,15 @@ extension ToolCallSyntax {
         writing: Writing(
             opening: "<|tool_call_start|>\n```python\n", prefix: { name, _ in "\(name)(" }, suffix: ")",
             between: "\n", closing: "\n```\n<|tool_call_end|>"))
+
+    /// MiniCPM5: `<function name="NAME"><param name="KEY">VALUE</param></function>`, texts perhaps as CDATA.
+    static let miniCPM5 = ToolCallSyntax(
+        body: .parameters(
+            ParameterMarks(
+                open: "<function name=\"", nameClose: "\">", keyOpen: "<param name=\"", keyClose: "\">",
+                valueClose: "</param>", close: "</function>", separator: "",
+                quotes: Marks(open: "<![CDATA[", close: "]]>"))),
+        isTaught: { $0.contains("<function name=") && $0.contains("<param name=") },
+        writing: Writing(
+            prefix: { name, _ in "<function name=\"\(name)\">" }, suffix: "</function>", between: "\n"))
 }
