@@ -10,7 +10,7 @@ package struct APIError: Error, Equatable, Sendable {
     package var status: Int
     package var message: String
     package var type: String
-    /// The field at fault.
+    /// The name of the field at fault.
     package var param: String?
     package var code: String?
     /// When to try again, in seconds.
@@ -49,7 +49,7 @@ package struct APIError: Error, Equatable, Sendable {
         ]
     }
 
-    /// What an error of the engine means to a client.
+    /// The error that a client gets for an error of the engine or of a worker.
     package init(_ error: any Error) {
         switch error {
         case let error as APIError: self = error

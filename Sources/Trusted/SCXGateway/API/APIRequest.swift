@@ -2,7 +2,7 @@ package import SCXInference
 
 /// A request as routes see it: no HTTP, only what it says.
 package struct APIRequest: Sendable {
-    /// The last part of the path where that names something, such as a model.
+    /// The last part of the path, on routes where it names something, such as a model.
     package var name: String?
     package var body: JSONFields
     /// The name of the API key; empty where there are no keys.
@@ -18,7 +18,7 @@ package struct APIRequest: Sendable {
     }
 }
 
-/// What a route gives back.
+/// What a route answers with: a whole body or a stream of events.
 package enum APIReply: Sendable {
     case json(JSON, headers: [APIHeader] = [])
     case bytes([UInt8], type: String, headers: [APIHeader] = [])
@@ -64,7 +64,7 @@ package struct JSONFields: Sendable {
         return value
     }
 
-    /// The field's full name.
+    /// The field's name with the path to it, such as `messages[1].role`.
     package func path(of name: String) -> String { path + name }
 
     package func error(_ name: String, _ reason: String) -> APIError {

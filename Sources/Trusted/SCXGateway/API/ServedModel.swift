@@ -16,9 +16,9 @@ package struct ServedModel: Sendable {
     /// Tokens that end an answer.
     package let stopTokens: Set<Int32>
     package let configuration: DecoderConfiguration
-    /// What answers, the default first.
+    /// The profiles that the server was started with, the default first.
     package let profiles: [ServedProfile]
-    /// Does what takes long before a request is computed.
+    /// The threads that render, tokenise and compile before a request is computed.
     package let work: WorkPool
 
     package init(
@@ -53,7 +53,9 @@ package struct ServedModel: Sendable {
         return profile
     }
 
-    /// The tokenizer, for what cannot be done without.
+    /// The tokenizer, for a request that cannot be answered without one.
+    ///
+    /// - Throws: ``APIError`` for a model that has none.
     package func requireTokenizer() throws(APIError) -> Tokenizer {
         guard let tokenizer else {
             throw .invalid(
@@ -62,7 +64,9 @@ package struct ServedModel: Sendable {
         return tokenizer
     }
 
-    /// The chat template, for what cannot be done without.
+    /// The chat template, for a request that cannot be answered without one.
+    ///
+    /// - Throws: ``APIError`` for a model that has none, or one that cannot be used.
     package func requireChatFormat() throws(APIError) -> ChatFormat {
         if let chatFault {
             throw APIError(
@@ -77,15 +81,15 @@ package struct ServedModel: Sendable {
     }
 }
 
-/// A profile with the engine that computes in it.
+/// A profile that clients may choose, with the engine that computes in it.
 package struct ServedProfile: Sendable {
     package var name: String { facts.name }
-    /// What it hides.
+    /// What the profile hides and leaks, in the words that clients are told.
     package let facts: ProfileFacts
     package let loop: EngineLoop
-    /// Where what the workers see can be seen, too; none when nobody may.
+    /// The links to the workers, where what crosses can be recorded for the page; empty when nothing may be recorded.
     package let links: [TappedLink]
-    /// Pads and products, in profile `sealed`.
+    /// Counts of pads and products for metrics, in profile `sealed` alone.
     package let sealed: SealedReport?
 
     package init(

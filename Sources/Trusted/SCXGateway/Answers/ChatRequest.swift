@@ -2,7 +2,7 @@ package import SCXEngine
 package import SCXInference
 package import SCXText
 
-/// What is asked for, whichever interface asked: the OpenAI and Anthropic routes all come down to it.
+/// A request for answers, whichever interface it came by: the routes of OpenAI's and Anthropic's interfaces all make one.
 package struct ChatRequest: Sendable {
     package var prompt: Prompt
     package var tools: [JSON] = []
@@ -10,23 +10,23 @@ package struct ChatRequest: Sendable {
     package var allowsParallelCalls = true
     package var format = AnswerFormat.text
     package var sampling = SamplingParameters()
-    /// Nil for as many as the context has room for.
+    /// The most tokens of an answer; nil for as many as the context has room for.
     package var maximumTokens: Int?
     /// Texts that end the answer and are not part of it.
     package var stop: [String] = []
-    /// Go on after the model's end token.
+    /// Whether the answer goes on after the model's end token.
     package var ignoresEnd = false
     /// Tokens that end the answer beside the model's own.
     package var stopTokens: Set<Int32> = []
-    /// Tokens that the answer has at least.
+    /// The fewest tokens that the answer has.
     package var minimumTokens = 0
-    /// The text or token that ends the answer is part of it.
+    /// Whether the text or token that ends the answer is part of it.
     package var showsStop = false
-    /// Special tokens are part of the answer's text.
+    /// Whether special tokens are part of the answer's text.
     package var showsSpecialTokens = false
     /// Texts that the answer must not have, as tokens: the last token of one is not drawn after the others.
     package var badWords: [String] = []
-    /// How many answers.
+    /// How many answers are wanted.
     package var count = 1
     /// Asks for the log-probability of each prompt token, with so many of the likeliest tokens in its place.
     package var promptAlternatives: Int?
@@ -38,9 +38,9 @@ package struct ChatRequest: Sendable {
     package var documents: [JSON]?
     /// Further variables of the chat template (`chat_template_kwargs`, `reasoning_effort` and their like).
     package var templateVariables: [JSON.Member] = []
-    /// The client wants to see what the model thinks before it answers.
+    /// Whether the client wants to see what the model thinks before it answers.
     package var showsReasoning = true
-    /// Nil for the server's default.
+    /// The name of the profile; nil for the server's default.
     package var profile: String?
     /// The name of the API key.
     package var key = ""
@@ -122,9 +122,9 @@ extension JSON {
     }
 }
 
-/// What happens to one of the answers.
+/// A piece of one of a request's answers, or its end.
 package struct ChatEvent: Sendable {
-    /// Which answer, from 0.
+    /// The number of the answer, counted from 0.
     package let choice: Int
     package let kind: Kind
 
@@ -160,9 +160,9 @@ package enum ChatFinish: Equatable, Sendable {
 package struct ChatUsage: Equatable, Sendable {
     package var promptTokens = 0
     package var answerTokens = 0
-    /// Of the answer's tokens those that the model thought.
+    /// How many of the answer's tokens are thoughts.
     package var reasoningTokens = 0
-    /// Of the prompt's tokens those that an earlier request had computed.
+    /// How many of the prompt's tokens an earlier request had computed, so that they were not computed again.
     package var cachedTokens = 0
     package var exchanges = 0
     package var bytesSent = 0
@@ -195,12 +195,12 @@ package struct ChatUsage: Equatable, Sendable {
     }
 }
 
-/// A request that was taken: what is known at once, and what is to come.
+/// A request that the engine has admitted: the tokens of its prompt, and the events to come.
 package struct RunningChat: Sendable {
     /// The prompt's tokens.
     package let prompt: [Int32]
     package let profile: String
-    /// Events of all answers; when nobody reads on, the request is cancelled.
+    /// The events of all answers as they come; when the stream is no longer read, the request is cancelled.
     package let events: AsyncThrowingStream<ChatEvent, any Error>
 
     package init(prompt: [Int32], profile: String, events: AsyncThrowingStream<ChatEvent, any Error>) {

@@ -26,10 +26,10 @@ package final class GrammarCache: Sendable {
     /// - Parameter bytes: Memory of all grammars that no answer uses; the one used last stays in any case.
     package init(bytes: Int = 8 << 20) { mostBytes = bytes }
 
-    /// Grammars kept.
+    /// The number of grammars that are kept.
     package var count: Int { state.withLock { $0.entries.count } }
 
-    /// A grammar that was compiled before, or a new one.
+    /// A grammar that was compiled for an earlier request, or else a new one.
     ///
     /// - Parameters:
     ///   - digest: Of all that the grammar depends on.
@@ -70,7 +70,7 @@ package final class GrammarCache: Sendable {
 }
 
 extension ChatRequest {
-    /// Of all that the grammar of an answer depends on; nil for answers that are held to nothing.
+    /// A digest of everything that the grammar of an answer depends on; nil for an answer that no grammar constrains.
     ///
     /// - Parameters:
     ///   - tools: Functions that the model is told of.

@@ -3,7 +3,7 @@ package import Logging
 import SCXEngine
 import SCXLink
 
-/// Hears what a server does, and says it in metrics and in the log.
+/// Is told what a server does, and records it in metrics and in the log.
 ///
 /// It is told names, counts and times, never what a request says.
 package struct ServerObserver: Sendable {

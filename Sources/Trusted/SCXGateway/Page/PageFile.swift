@@ -1,6 +1,6 @@
 /// A file of the page at `/`, which is part of this program: nothing is read from a disk or loaded from elsewhere.
 package struct PageFile: Sendable {
-    /// Of the URL.
+    /// The path of its URL.
     package let path: StaticString
     package let type: String
     package let bytes: [UInt8]

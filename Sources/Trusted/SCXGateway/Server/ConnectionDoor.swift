@@ -116,7 +116,7 @@ private final class ConnectionDoor: ChannelDuplexHandler, RemovableChannelHandle
 }
 
 extension ConnectionRegister {
-    /// Whom connections of an address count for.
+    /// The name under which connections from an address are counted.
     ///
     /// - Parameter address: In numbers, of IP version 4 or 6.
     /// - Returns: The address; of version 6 its first 64 bits, since everybody has all addresses that begin with them.

@@ -46,7 +46,7 @@ package final class ConnectionRegister: Sendable {
     ///   - mostOfAddress: Of them, those of one address.
     package init(most: Int, mostOfAddress: Int) { (self.most, self.mostOfAddress) = (most, mostOfAddress) }
 
-    /// Connections that count now.
+    /// The number of open connections, without those that were asked to close.
     package var count: Int { state.withLock { $0.count } }
 
     /// Takes in a new connection, and asks another one to close where there are too many.

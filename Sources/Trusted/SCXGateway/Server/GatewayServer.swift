@@ -18,15 +18,15 @@ package struct GatewayServer: Sendable {
     /// Where it listens and whom it serves.
     package struct Options: Sendable {
         package var host = "127.0.0.1"
-        /// 0 for any free one.
+        /// The port to listen on; 0 for any free one.
         package var port = 8080
         package var keys = APIKeys.none
         /// Certificate chain and private key, PEM files; nil for plain HTTP.
         package var tls: (certificate: String, key: String)?
-        /// Serve other machines without TLS or keys all the same.
+        /// Whether other machines are served even without TLS or keys.
         package var isInsecure = false
         package var limits = ServerLimits()
-        /// Serve until SIGTERM or SIGINT; otherwise until the task is cancelled.
+        /// Whether it serves until SIGTERM or SIGINT; otherwise it serves until its task is cancelled.
         package var endsWithSignals = false
 
         package init() {}
@@ -34,7 +34,8 @@ package struct GatewayServer: Sendable {
         /// Whether only programs of this machine can connect.
         package var isLoopback: Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
 
-        /// What other machines could read or ask, though they should not; nil when all is well.
+        /// Why a server must not start with these options, because other machines could read or ask what they should not;
+        /// nil when it may.
         package var problem: String? {
             guard !isLoopback, !isInsecure else { return nil }
             if tls == nil {

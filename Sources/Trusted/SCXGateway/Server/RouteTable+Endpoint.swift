@@ -122,7 +122,7 @@ extension SealedReport {
     }
 }
 
-/// Of this program.
+/// The version of this program.
 package enum GatewayVersion {
     package static let text = "0.1.0"
 }

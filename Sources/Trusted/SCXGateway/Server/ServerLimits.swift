@@ -1,6 +1,6 @@
-/// What a server takes from its clients.
+/// Limits on what clients may send to a server, and on how long they may take.
 package struct ServerLimits: Equatable, Sendable {
-    /// Largest body of a request.
+    /// The largest body of a request, in bytes.
     package var bodyBytes = 8 << 20
     /// How long a body may take to arrive.
     package var bodyTime = Duration.seconds(30)
@@ -12,16 +12,16 @@ package struct ServerLimits: Equatable, Sendable {
     package var clientTime = Duration.seconds(60)
     /// How long TLS, and then the header of a request, may take to arrive.
     package var headerTime = Duration.seconds(10)
-    /// Connections at once.
+    /// The most connections at once.
     package var connections = 1024
-    /// Connections of one address at once.
+    /// The most connections of one address at once.
     package var connectionsOfAddress = 256
     /// How long running answers have to end after SIGTERM.
     package var drainTime = Duration.seconds(60)
-    /// The host names of this server; addresses name it too.
+    /// The host names under which this server may be asked; its addresses always may be used.
     package var hosts = ["localhost", "127.0.0.1", "[::1]"]
 
-    /// Origins whose pages may ask, beside the server's own; `*` for all.
+    /// Origins of web pages that may send requests, beside the server's own; `*` for all.
     package var origins: [String] = []
 
     package init() {}

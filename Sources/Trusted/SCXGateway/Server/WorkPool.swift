@@ -13,7 +13,7 @@ package final class WorkPool: Sendable {
     private let quick: WorkLane
     private let slow: WorkLane
 
-    /// Work on more bytes than these is large.
+    /// Work on more bytes than this counts as large.
     package static let quickBytes = 64 << 10
 
     /// Makes a pool; its threads are started when there is work.

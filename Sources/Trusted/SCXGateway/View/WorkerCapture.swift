@@ -4,13 +4,13 @@ import SCXInference
 import SCXLink
 package import SCXProfiles
 
-/// What crossed the link for one answer, and what is true about it.
+/// What crossed the link to the worker for one answer, and the prompt and answer that the attacks try to find from it.
 package struct WorkerCapture: Sendable {
     package var profile: String
     package var prompt: [Int32]
     package var answer: [Int32]
     package var exchanges: [CapturedExchange]
-    /// False when later exchanges are missing.
+    /// False when the record became too large, so that later exchanges are missing.
     package var isComplete: Bool
 
     package init(

@@ -66,7 +66,7 @@ package final class WorkerViewStore: Sendable {
         }
     }
 
-    /// Captures that wait.
+    /// The number of captures whose views were not asked for yet.
     package var count: Int {
         let time = now()
         return kept.withLock { kept in

@@ -1,5 +1,8 @@
 extension ChatFormat {
-    /// The tokens that the template puts around every question: what two with different words have in common.
+    /// The tokens that the template puts before and after every question.
+    ///
+    /// They are found by rendering two questions with different words: tokens at both ends that are equal come from the
+    /// template.
     ///
     /// - Parameter tokenizer: Of the model.
     /// - Returns: Tokens at both ends, and how many the shorter of the two prompts has.

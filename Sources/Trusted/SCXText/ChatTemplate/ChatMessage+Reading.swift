@@ -1,6 +1,6 @@
 package import SCXInference
 
-/// Why some JSON is no message.
+/// Why a JSON value from a client cannot be read as a message of a conversation.
 ///
 /// Names the member, never a value: those are people's messages.
 package struct ChatMessageError: Error, Equatable, Sendable, CustomStringConvertible {

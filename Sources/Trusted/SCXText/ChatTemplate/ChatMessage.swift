@@ -4,21 +4,21 @@ package import SCXInference
 package struct ChatMessage: Equatable, Sendable {
     /// Who speaks: `system`, `user`, `assistant` or `tool`.
     package var role: String
-    /// Empty when there is none; parts are joined by line ends.
+    /// The text, empty when the message has none; content that came as a list of parts is joined by line ends.
     package var content: String { didSet { parts = nil } }
-    /// The texts of which the content was sent as a list; nil for one text.
+    /// The texts of the content's parts, when it was sent as a list; nil when it was sent as one text.
     package var parts: [String]?
-    /// Templates read null rather than an empty text: an assistant that only called functions.
+    /// Whether templates get null as the content and not an empty text, as for an assistant that only called functions.
     package var isContentNull: Bool
-    /// What the assistant called.
+    /// The functions that the assistant called in this message.
     package var toolCalls: [ToolCall]
-    /// Of a tool's message: the call that it answers.
+    /// The id of the call whose result this is, in a message of role `tool`.
     package var toolCallID: String?
-    /// Of the speaker, or of the tool.
+    /// The name of the speaker, or of the function in a message of role `tool`.
     package var name: String?
     /// What the assistant thought before it said this.
     package var reasoning: String?
-    /// Further members that a template may read; they replace those above.
+    /// Further members that a template may read; one with the name of a member above replaces it.
     package var more: [JSON.Member]
 
     package init(

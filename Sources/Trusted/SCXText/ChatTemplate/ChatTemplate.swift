@@ -1,6 +1,7 @@
 package import SCXInference
 
-/// A model's template from a conversation to the text of its prompt: the part of Jinja that published models use.
+/// A model's chat template, which makes the text of a prompt from a conversation: the part of Jinja that published models
+/// use.
 ///
 /// The meaning is that of Hugging Face's `apply_chat_template`, byte for byte. What is not supported is an error that
 /// names it. Templates come with models, from strangers: reading and rendering one is bounded in depth, work and
@@ -9,7 +10,7 @@ package struct ChatTemplate: Sendable {
     package let name: String
     package let source: String
     private let body: [TemplateStatement]
-    /// What its text tells.
+    /// What can be told from the template's text without rendering it.
     package let facts: TemplateFacts
 
     /// Longest text of a template, in bytes.

@@ -1,6 +1,6 @@
 import SCXInference
 
-/// What a template's text tells without rendering it.
+/// What can be told from a template's text without rendering it.
 package struct TemplateFacts: Sendable {
     /// Variables that it reads, its own ones included.
     package private(set) var names: Set<String> = []

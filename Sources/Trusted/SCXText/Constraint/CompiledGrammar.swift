@@ -2,8 +2,8 @@ import Synchronization
 
 /// Memory that the states of all grammars share.
 ///
-/// A grammar's states are found while answers are written. Each grammar in use gets an equal part of the memory, and forgets
-/// its states when they take more.
+/// A grammar's states, and the tokens that each allows, are found while answers are written. Each grammar in use gets an
+/// equal part of the memory, and forgets its states when they take more.
 package final class GrammarMemory: Sendable {
     private let bytes: Int
     private let least: Int
@@ -93,7 +93,7 @@ final class GrammarStates: Sendable {
     var isWanted: Bool { waiting.load(ordering: .relaxed) > 0 }
 }
 
-/// A grammar that answers are held to, ready for the tokens of one tokenizer.
+/// A grammar compiled for one tokenizer, which tells which tokens may follow a text.
 ///
 /// Compiling one takes time; all answers of the same grammar share it, and with it what is found out about its states.
 package final class CompiledGrammar: Sendable {

@@ -1,6 +1,7 @@
-/// Looks for the tokens that may follow a text, a part at a time.
+/// A search for the tokens that may follow the text of a constrained answer.
 ///
-/// Made by ``TokenConstraint/search()``, and done by any thread: what is found is kept with the grammar's states.
+/// ``TokenConstraint/search()`` makes it. It is done in small parts, by any thread, so that a long one does not keep others
+/// from theirs. What it finds is kept with the grammar's states, for all answers of the same grammar.
 package struct MaskSearch: Sendable {
     /// Work for one token of an answer, after which it fails.
     ///

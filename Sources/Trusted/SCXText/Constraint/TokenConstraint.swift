@@ -63,9 +63,9 @@ package struct TokenConstraint: Sendable {
         return allowed(TokenMask(capacity: grammar.table.vocabularySize))
     }
 
-    /// The tokens that may follow, if that is known.
+    /// The tokens that may follow, if they were found before.
     ///
-    /// Never waits: it is nil where ``search()`` has to tell, and where a search holds the states just now.
+    /// Never waits: it is nil when ``search()`` has to find them, and while a search holds the states.
     package mutating func known() -> TokenMask? {
         guard !hasEnded, !isLast, failure == nil else {
             return allowed(TokenMask(capacity: grammar.table.vocabularySize))
@@ -74,13 +74,13 @@ package struct TokenConstraint: Sendable {
         return states.lookIfFree { $0.masks[key] }?.map { allowed($0) }
     }
 
-    /// What finds the tokens that may follow; they are for ``allowed(_:)``.
+    /// A search for the tokens that may follow, which any thread can do; give what it finds to ``allowed(_:)``.
     package mutating func search() -> MaskSearch {
         forget()
         return MaskSearch(grammar, states, state, isAtStart: isAtStart)
     }
 
-    /// The tokens that may follow, by what the search has found.
+    /// The tokens that may follow, given the result of a search.
     package mutating func allowed(_ found: TokenMask) -> TokenMask {
         var mask = found
         if hasEnded || isLast { mask = TokenMask(capacity: grammar.table.vocabularySize) }
@@ -91,7 +91,7 @@ package struct TokenConstraint: Sendable {
         return mask
     }
 
-    /// Ends the answer because of what the search has met.
+    /// Ends the answer because its search failed.
     package mutating func fail(_ error: ConstraintError) {
         failure = error
         isStuck = true
@@ -124,9 +124,10 @@ package struct TokenConstraint: Sendable {
         if state == ByteAutomaton.dead { isStuck = true }
     }
 
-    /// How many tokens of a draft may follow one another, each with more to come after it.
+    /// How many tokens of a draft, in speculative decoding, the grammar allows one after the other.
     ///
-    /// The text stays as it is.
+    /// It counts up to the first token that is not allowed, or after which only the end may follow. The constraint stays as
+    /// it is: nothing of the draft is accepted.
     package func usable(_ draft: some Sequence<Int32>) -> Int {
         var ahead = self
         var count = 0

@@ -2,7 +2,7 @@
 package struct TokenMask: Equatable, Sendable {
     /// Bit `t % 64` of word `t / 64` is token t.
     package private(set) var words: [UInt64]
-    /// Tokens that the set could hold.
+    /// The set can hold tokens below this number, which is the size of the vocabulary.
     package let capacity: Int
 
     package init(capacity: Int) {

@@ -90,7 +90,7 @@ package final class Tokenizer: Sendable {
         return ids
     }
 
-    /// ``encode(_:addSpecialTokens:)`` with special tokens, for code that knows of no tokenizer.
+    /// ``encode(_:addSpecialTokens:)`` with special tokens as a function, for modules that do not import this one.
     package var encoding: (_ text: String) -> [Int32] { { self.encode($0) } }
 
     private func encode(_ text: [UInt8], into ids: inout [Int32]) {
