@@ -1,9 +1,9 @@
-/// Drafts of sessions that generate.
+/// Draft tokens of generating sessions, for speculative decoding.
 extension Engine {
-    /// What became of all drafts.
+    /// How many draft tokens were proposed and accepted in all sessions so far.
     package var speculation: SpeculationUse { speculated }
 
-    /// How many tokens a session would have drafted for the next step.
+    /// How many draft tokens a session can use in the next step; 0 without a drafter.
     func wantedDraft(_ session: Session) -> Int {
         guard let drafter else { return 0 }
         let most = session.longestDraft(maximumLength: maximumLength)
@@ -11,10 +11,10 @@ extension Engine {
         return drafter.length(DraftRequest(session: session.id, tokens: session.tokens, count: most))
     }
 
-    /// The drafts of a step, by the places of their sessions.
+    /// Proposes the draft tokens of a step.
     ///
-    /// - Parameter granted: For each session how many tokens its draft may have.
-    /// - Returns: Drafts that could be drawn, none of them longer.
+    /// - Parameter granted: The place of each session in `sessions`, and the most tokens that its draft may have.
+    /// - Returns: For each place the draft, cut before a token that could not be drawn or would end the answer.
     func drafts(_ granted: [(place: Int, count: Int)]) -> [Int: [Int32]] {
         let granted = granted.filter { $0.count > 0 }
         guard let drafter, !granted.isEmpty else { return [:] }

@@ -1,12 +1,13 @@
 import SCXLink
 import SCXProfiles
 
-/// Prompts that must come whole: which are computed together, and how far.
+/// Prompts that a profile cannot split over steps: which of them are computed together, and how many blocks a step
+/// computes.
 extension Engine {
-    /// A group to which more work was granted than is done.
+    /// The first group with blocks left to compute for the work that was granted to it; nil when there is none.
     var dueGroup: PromptGroup? { sessions.lazy.compactMap(\.group).first(where: \.isDue) }
 
-    /// A session's prompt, if it must come whole and no step has begun it.
+    /// The prompt of a session, if it cannot be split and no step has computed a block of it; nil otherwise.
     func unbegun(_ place: Int, isScheduled: Bool) -> UnbegunPrompt? {
         let session = sessions[place]
         guard !forward.splitsPrompts, session.group == nil, !session.isGenerating, session.waiting > 0,
@@ -17,7 +18,8 @@ extension Engine {
             isSuspect: session.isSuspect)
     }
 
-    /// Begins the prompts of these places that no step has begun, and others with them.
+    /// Begins the prompts at these places that no step has begun, together with other waiting prompts that may share
+    /// their run.
     func beginPrompts(_ places: [Int]) throws(LinkError) {
         let scheduled = places.compactMap { unbegun($0, isScheduled: true) }
         guard !scheduled.isEmpty else { return }
@@ -38,7 +40,7 @@ extension Engine {
         }
     }
 
-    /// Computes the next block of a group; after the last, its sessions draw.
+    /// Computes the next block of a group; after the last block, draws the first token of each of its sessions.
     func advance(_ group: PromptGroup, _ events: inout [SessionEvent]) throws(LinkError) {
         let batch = group.members.compactMap { member in
             sessions.firstIndex { $0.id == member.session }.map { (place: $0, segment: member.segment) }

@@ -3,7 +3,7 @@ import SCXLink
 import SCXProfiles
 
 extension Engine {
-    /// The logits after each token.
+    /// Computes the logits after each token of a text.
     ///
     /// - Returns: `[tokens, vocabulary]`, row-major.
     /// - Throws: ``EngineError`` for a prompt that the model cannot take, ``LinkError`` when an exchange fails.
@@ -14,7 +14,7 @@ extension Engine {
         return logits
     }
 
-    /// The natural logarithm of each token's probability after those before it; the first token has none.
+    /// Computes the natural logarithm of each token's probability given all tokens before it; the first token has none.
     ///
     /// - Throws: As ``logits(of:)``.
     package func logLikelihoods(of tokens: [Int32]) throws -> [Double] {
@@ -29,11 +29,11 @@ extension Engine {
         return likelihoods
     }
 
-    /// Computes a text of its own, in parts whose logits fit in memory.
+    /// Computes a text in a slot of its own, in parts of at most 128 tokens so that the logits of a part fit in memory.
     private func score(_ tokens: [Int32], _ take: (_ first: Int, _ rows: [Float]) -> Void) throws {
         try check(tokens)
         let slot = reserveSlot()
-        // A prompt that must come whole has all its logits in memory at once.
+        // A prompt that cannot be split has the logits of all its tokens in memory at once.
         let part = forward.splitsPrompts ? 128 : tokens.count
         for first in stride(from: 0, to: tokens.count, by: part) {
             let segment = BatchSegment(

@@ -2,14 +2,14 @@ package import SCXEncoding
 package import SCXLink
 import SCXProfiles
 
-/// Sessions that wait outside of memory.
+/// Moves finished sessions out of the engine's memory, and back into it.
 extension Engine {
-    /// Takes a finished session out of memory: its tokens, and what the forward pass holds of it.
+    /// Serialises a finished session and removes from memory its tokens and the caches of the forward pass.
     ///
-    /// ``keeps(_:)`` and ``end(_:)`` know it still, since the worker holds its part.
+    /// The session can still be passed to ``keeps(_:)`` and ``end(_:)``, since the worker keeps its slot.
     ///
-    /// - Returns: `computed | count | tokens | caches`; nil when it must stay in memory.
-    /// - Throws: ``LinkError``; the session is of no use then.
+    /// - Returns: `computed | count | tokens | caches`; nil when the session has to stay in memory.
+    /// - Throws: ``LinkError``; the session cannot be continued afterwards.
     package func store(_ id: SessionID) throws(LinkError) -> SecretBuffer<UInt8>? {
         guard let index = sessions.firstIndex(where: { $0.id == id && $0.finished != nil }) else {
             return nil
@@ -21,7 +21,8 @@ extension Engine {
         let numbers = [UInt64(computed), UInt64(count)]
         bytes.store(numbers.span, at: 0)
         do {
-            // Gone before the session is emptied, so that the list has one holder.
+            // This copy of the list is released before the session is emptied, since only a list with a single owner is
+            // zeroed in place.
             let tokens = sessions[index].tokens
             bytes.store(tokens.span, at: Self.storedHeader)
         }
@@ -30,9 +31,9 @@ extension Engine {
         return bytes
     }
 
-    /// Takes a session back.
+    /// Reads back a session that ``store(_:)`` serialised.
     ///
-    /// - Returns: Whether its computed tokens serve again; when not, whoever continues it has them computed anew.
+    /// - Returns: Whether the session can be continued without computing its tokens again.
     package func restore(_ id: SessionID, _ bytes: borrowing SecretBuffer<UInt8>) -> Bool {
         guard let index = sessions.firstIndex(where: { $0.id == id && $0.finished != nil }),
             bytes.count >= Self.storedHeader
@@ -51,6 +52,6 @@ extension Engine {
         return true
     }
 
-    /// `computed` and `count`.
+    /// Bytes of the numbers `computed` and `count` at the beginning of a stored session.
     private static var storedHeader: Int { 2 * MemoryLayout<UInt64>.stride }
 }

@@ -2,9 +2,7 @@ package import SCXLink
 package import SCXProfiles
 package import SCXText
 
-/// Why a request cannot be taken.
-///
-/// Carries sizes, never tokens or text.
+/// Why the engine refuses a request; the cases carry sizes, never tokens or text.
 package enum EngineError: Error, Equatable, Sendable, CustomStringConvertible {
     case emptyPrompt
     case promptTooLong(tokens: Int, limit: Int)
@@ -21,49 +19,53 @@ package enum EngineError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 }
 
-/// The trusted side's loop: schedule, run, postprocess, for several sessions at once.
+/// The loop of the trusted side, which generates the answers of several sessions at once.
 ///
-/// Not thread-safe: one thread steps it. A step computes the tokens that the ``Scheduler`` chose in one forward pass,
-/// then samples for each session whose history is computed to its end.
+/// One call of ``step()`` computes the tokens that the ``Scheduler`` chose in one forward pass, and then samples a
+/// token for each session whose prompt and answer so far are computed completely. Not thread-safe: all calls come from
+/// one thread.
 package final class Engine {
     let forward: any ForwardPass
     private let tokenizer: Tokenizer?
     package let vocabularySize: Int
     package let maximumLength: Int
     private let scheduler: Scheduler
-    /// Proposes tokens of answers; nil for none.
+    /// Proposes draft tokens for speculative decoding; nil when there is no speculation.
     let drafter: (any Drafter)?
     var speculated = SpeculationUse()
-    /// Finds the tokens that constrained answers may go on with.
+    /// Threads that search for the tokens that a constrained answer may have next.
     private let masks: MaskWorkers
     private var pace = Pace()
-    /// Workers lost since rows were last computed.
+    /// How often in a row a step failed because the worker was lost; reset when a step succeeds.
     private var losses = 0
-    /// A worker that fails this often in a row, and computes nothing in between, would fail for ever.
+    /// After more losses in a row than this, the sessions of the failed step fail, since the engine would otherwise try
+    /// for ever.
     private static let mostLosses = 5
-    /// Rebuilds of a session over its whole life, whatever succeeds in between: each sends its rows once more, and a worker
-    /// that fails on purpose is not to draw them without end.
+    /// How often one session may be computed again from its first token, over its whole life.
+    ///
+    /// Each rebuild sends the session's rows once more. Without this limit a worker that fails on purpose would get new
+    /// encodings of the same rows without end.
     package static let mostRebuilds = 16
-    /// Rebuilds of all sessions, those that have ended included.
+    /// Rebuilds of all sessions so far, including sessions that have ended.
     package private(set) var rebuilds = 0
-    /// Whose rows are being computed, for the blame when that fails.
+    /// The sessions whose rows are in the current call of the forward pass; when it fails, these are rebuilt or fail.
     private var atWork: [SessionID] = []
-    /// Oldest first.
+    /// All sessions that the engine holds, running and finished, oldest first.
     var sessions: [Session] = []
     private var nextNumber: UInt32 = 0
 
-    /// Makes a loop without sessions.
+    /// Makes an engine without sessions.
     ///
     /// - Parameters:
-    ///   - forward: How the profile computes.
-    ///   - tokenizer: Turns tokens to text; without one, events carry no text.
-    ///   - vocabularySize: Entries of the model's vocabulary.
-    ///   - maximumLength: Most tokens in a session, prompt and answer.
-    ///   - scheduler: Chooses the tokens of each step.
-    ///   - drafter: Proposes tokens of answers; nil for none.
-    ///   - masks: Finds the tokens that constrained answers may go on with.
-    /// - Precondition: With a drafter, the forward pass takes several rows of a session that generates, as those do that
-    ///   split prompts.
+    ///   - forward: Computes segments of tokens in the chosen profile.
+    ///   - tokenizer: Turns tokens into text; without one, events carry no text.
+    ///   - vocabularySize: Number of tokens in the model's vocabulary.
+    ///   - maximumLength: The most tokens that a session may have, prompt and answer together.
+    ///   - scheduler: Chooses which tokens each step computes.
+    ///   - drafter: Proposes draft tokens; nil for no speculation.
+    ///   - masks: Threads that search for the tokens that a constrained answer may have next.
+    /// - Precondition: With a drafter, the forward pass must be able to compute several rows of a generating session in
+    ///   one step (`splitsPrompts`).
     package init(
         forward: any ForwardPass, tokenizer: Tokenizer?, vocabularySize: Int, maximumLength: Int,
         scheduler: Scheduler = Scheduler(), drafter: (any Drafter)? = nil,
@@ -81,20 +83,20 @@ package final class Engine {
 
     package var traffic: Traffic { forward.traffic }
 
-    /// True when no session waits for a step.
+    /// Whether all sessions have finished, so that there is nothing to compute.
     package var isIdle: Bool { sessions.allSatisfy { $0.finished != nil } }
 
-    /// Whether the computed tokens of a finished session are still there.
+    /// Whether the engine still holds a session, so that a later request can reuse what was computed for it.
     package func keeps(_ id: SessionID) -> Bool { sessions.contains { $0.id == id } }
 
-    /// Takes a request.
+    /// Starts a session for a request.
     ///
     /// - Parameters:
     ///   - request: The prompt and how to answer it.
-    ///   - earlier: A finished session whose computed tokens serve again as far as the new prompt begins with
-    ///     them; it is replaced by the new one.
-    /// - Returns: The session that ``step()`` reports on.
-    /// - Throws: ``EngineError``, or ``SamplingError`` when the parameters are out of range.
+    ///   - earlier: A finished session, which the new one replaces. The tokens at its beginning that equal those of the
+    ///     new prompt are not computed again.
+    /// - Returns: The new session, on which ``step()`` reports.
+    /// - Throws: ``EngineError``, or ``SamplingError`` when a sampling parameter is out of range.
     package func submit(_ request: GenerationRequest, continuing earlier: SessionID? = nil) throws
         -> SessionID
     {
@@ -114,13 +116,13 @@ package final class Engine {
         return session.id
     }
 
-    /// A slot that no session has used.
+    /// Returns a new slot number, which no session has used before.
     func reserveSlot() -> Slot {
         defer { nextNumber += 1 }
         return Slot(number: nextNumber)
     }
 
-    /// Checks that the model can take the tokens.
+    /// Checks that a prompt is not empty, not too long, and has only tokens of the vocabulary.
     func check(_ tokens: [Int32]) throws(EngineError) {
         guard !tokens.isEmpty else { throw .emptyPrompt }
         guard tokens.count <= maximumLength else {
@@ -131,9 +133,9 @@ package final class Engine {
         }
     }
 
-    /// Ends a session's answer; its computed tokens stay until ``end(_:)``.
+    /// Ends a session's answer, but keeps what was computed for it until ``end(_:)``.
     ///
-    /// - Returns: The session's last event; nil when it had ended already.
+    /// - Returns: The session's last event; nil when the session had already ended.
     @discardableResult
     package func cancel(_ id: SessionID) -> SessionEvent? {
         guard let index = sessions.firstIndex(where: { $0.id == id && $0.finished == nil }) else {
@@ -141,13 +143,13 @@ package final class Engine {
         }
         sessions[index].finished = .cancelled
         drafter?.finish(id)
-        // Half of a prompt's blocks are of no use.
+        // A prompt of which only some blocks were computed cannot be continued by a later request.
         if sessions[index].group != nil { sessions[index].restart() }
         defer { sessions[index].reduce() }
         return sessions[index].event()
     }
 
-    /// Forgets a session here and on the worker.
+    /// Removes a session, and releases its slot on the worker.
     package func end(_ id: SessionID) throws(LinkError) {
         guard let index = sessions.firstIndex(where: { $0.id == id }) else { return }
         drafter?.forget(id)
@@ -158,23 +160,25 @@ package final class Engine {
         do {
             try forward.end(session.slot)
         } catch {
-            // A worker frees the slots of a connection that is gone.
+            // When a connection is lost, the worker has freed its slots already.
             guard error.losesWorker else { throw error }
         }
     }
 
-    /// Computes one step.
+    /// Computes one step: a batch of tokens of all sessions that wait for one.
     ///
-    /// When the worker is lost, the next steps compute every session's tokens again on the one that takes its
-    /// place, and the answers go on where they were. When it is full, finished sessions are forgotten, then the
-    /// youngest waits until another has finished. A session whose rows cannot be computed fails alone.
+    /// When the worker is lost, the following steps compute all tokens of every session again on another worker or
+    /// connection, and the answers continue where they were. When the worker has no memory left, the engine removes all
+    /// finished sessions; if there are none, it pauses the youngest running session until another has finished. A
+    /// session that fails when it is computed alone ends with a failure, and the others continue.
     ///
-    /// A session whose allowed tokens are still looked for has its logits kept, and draws in a later step.
+    /// When the allowed tokens of a constrained answer are not known yet, its logits are kept, and its token is drawn
+    /// in a later step.
     ///
-    /// - Returns: What is new, for each session that the step brought to a token or to its end.
+    /// - Returns: The new events. A session has one event for each token that was drawn, or one for its end.
     /// - Throws: ``LinkError`` when there is no worker.
     package func step() throws(LinkError) -> [SessionEvent] {
-        // What was drawn before a step failed is part of the histories, so it is told all the same.
+        // A token that was drawn is part of the session, so its event is returned even if computing fails afterwards.
         var events = drawWaiting()
         let waiting = sessions.filter { $0.finished == nil && !$0.isPaused && !$0.isDrawing }
             .map { Scheduler.Waiting(session: $0.id, tokens: $0.waiting, draft: wantedDraft($0)) }
@@ -182,7 +186,7 @@ package final class Engine {
         if !schedule.isEmpty || dueGroup != nil {
             try compute(schedule, &events)
         } else if events.isEmpty, sessions.contains(where: \.isDrawing) {
-            // Short, since new requests may come meanwhile.
+            // The wait is short, because new requests may arrive in the meantime.
             masks.wait(milliseconds: 2)
         }
         let finished = events.filter { $0.finished != nil }
@@ -196,7 +200,7 @@ package final class Engine {
         return events
     }
 
-    /// Draws for sessions whose logits were computed before it was known what they may draw.
+    /// Draws tokens for the sessions that have logits but whose allowed tokens were not known before.
     private func drawWaiting() -> [SessionEvent] {
         var events: [SessionEvent] = []
         for index in sessions.indices where sessions[index].finished == nil && sessions[index].isDrawing {
@@ -205,7 +209,7 @@ package final class Engine {
         return events
     }
 
-    /// Computes what was scheduled; a lost or full worker is dealt with.
+    /// Computes the scheduled tokens, and handles the errors of a worker that is lost or has no memory left.
     private func compute(
         _ schedule: [Scheduler.Entry], _ events: inout [SessionEvent]
     ) throws(LinkError) {
@@ -221,7 +225,7 @@ package final class Engine {
         }
     }
 
-    /// Computes the next tokens of sessions: those of a batch together, prompts that must come whole block by block.
+    /// Computes the scheduled tokens: ordinary segments in one batch, and prompts that cannot be split block by block.
     private func compute(
         _ work: [(place: Int, entry: Scheduler.Entry)], _ events: inout [SessionEvent]
     ) throws(LinkError) {
@@ -249,7 +253,7 @@ package final class Engine {
                 events += take(result, place, segment, drafted: drafts[place]?.count ?? 0)
             }
         }
-        // Not before: after a failure of another this work would never be done.
+        // Work is granted only after the batch has succeeded: work granted before a failure would never be done.
         for (place, tokens) in prompts {
             sessions[place].granted += tokens
             sessions[place].group?.grant(tokens)
@@ -270,7 +274,8 @@ package final class Engine {
         }
     }
 
-    /// Has a session draw, and counts what became of drafts.
+    /// Calls `draw`, which draws a session's next tokens, and adds its proposed and accepted draft tokens to the
+    /// engine's sum.
     private func counted(_ place: Int, _ draw: () -> [SessionEvent]) -> [SessionEvent] {
         let before = sessions[place].usage.speculation
         defer {
@@ -281,10 +286,10 @@ package final class Engine {
         return draw()
     }
 
-    /// Lets the sessions whose rows could not be computed try again, or fails them.
+    /// Prepares a new attempt after a failed step, or fails the sessions that have had too many.
     ///
-    /// Those of a batch are tried one by one from now on. When the worker is lost, the others have to be computed again too,
-    /// through no fault of theirs.
+    /// The sessions of the failed batch are computed one by one from now on, so that the one at fault fails alone. When
+    /// the worker is lost, all other sessions have to be computed again as well, but this does not count against them.
     private func recover(_ error: LinkError) throws(LinkError) -> [SessionEvent] {
         var events: [SessionEvent] = []
         if error.losesWorker {
@@ -296,7 +301,7 @@ package final class Engine {
             sessions[index].isSuspect = true
             sessions[index].usage.rebuilds += 1
             rebuilds += 1
-            // A refusal of one session's rows alone would be the same the next time.
+            // When the worker refuses the rows of a single session, it would refuse them again.
             let isHopeless = error.losesWorker ? losses > Self.mostLosses : atWork.count == 1
             guard isHopeless || sessions[index].usage.rebuilds > Self.mostRebuilds else { continue }
             sessions[index].finished = .failed
@@ -306,9 +311,10 @@ package final class Engine {
         return events
     }
 
-    /// Frees memory of the worker, which had none for a step.
+    /// Frees memory on a worker that had too little for a step, by ending finished sessions or pausing the youngest.
     private func makeRoom(_ places: [Int], _ error: LinkError) throws(LinkError) -> [SessionEvent] {
-        // What the worker took of the step is not known; others may have shared a prompt's run with it.
+        // It is not known which rows of the step the worker has stored. A session of the step may also share a prompt
+        // run with others.
         for place in sessions.indices
         where places.contains(place) || atWork.contains(sessions[place].id) {
             sessions[place].restart()
@@ -332,7 +338,7 @@ package final class Engine {
         return []
     }
 
-    /// Does work, and writes down what it cost for sessions by the rows that they have in it.
+    /// Runs `work`, and charges its traffic and pads to the sessions of the batch, in proportion to their rows.
     func charge<Result>(
         _ batch: [(place: Int, segment: BatchSegment)], _ work: () throws(LinkError) -> Result
     ) throws(LinkError) -> Result {
@@ -356,12 +362,14 @@ package final class Engine {
         return result
     }
 
-    /// Runs a request to its end.
+    /// Calls ``step()`` until no session has anything to compute.
     ///
     /// - Parameters:
-    ///   - id: The session.
-    ///   - onEvent: Called after each token; answers false to cancel, after which it is not called again.
-    /// - Throws: As ``step()``, what `onEvent` throws, and ``SamplingError`` when logits are no numbers.
+    ///   - id: The session whose events are reported.
+    ///   - onEvent: Called with each event of the session. If it returns false, the session is cancelled and it is not
+    ///     called again.
+    /// - Throws: The errors of ``step()`` and of `onEvent`, and the session's failure, such as ``SamplingError`` when
+    ///   its logits are not finite.
     package func run(_ id: SessionID, onEvent: (SessionEvent) throws -> Bool) throws {
         var isWanted = true
         while !isIdle {

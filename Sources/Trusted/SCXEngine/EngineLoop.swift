@@ -1,11 +1,11 @@
 import Foundation
 package import SCXEncoding
 
-/// Whose request it is: what one owner has computed never serves another.
+/// Whom a request belongs to; tokens computed for one owner are never reused for another.
 package struct Owner: Hashable, Sendable {
     /// The API key's name; empty where there are no keys.
     package let key: String
-    /// Given by a client that lets its conversations share what they begin with.
+    /// A text that a client gives so that its conversations may reuse the tokens of a common beginning.
     package let salt: String?
 
     package init(key: String = "", salt: String? = nil) {
@@ -14,13 +14,13 @@ package struct Owner: Hashable, Sendable {
     }
 }
 
-/// Why a request is not taken now.
+/// Why a request is refused at the moment.
 package enum AdmissionError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// As many wait as may.
+    /// The queue is full.
     case queueFull(limit: Int)
-    /// As many of the owner's run or wait as may.
+    /// The API key has as many requests running or waiting as it may.
     case tooManyOfKey(limit: Int)
-    /// The program is about to end.
+    /// The program is about to end and takes no more requests.
     case draining
 
     package var description: String {
@@ -32,58 +32,59 @@ package enum AdmissionError: Error, Equatable, Sendable, CustomStringConvertible
     }
 }
 
-/// An engine on a thread of its own, for requests from many tasks.
+/// Runs an engine on a thread of its own, for requests from many tasks.
 ///
-/// It admits, queues fairly among API keys, lets a conversation continue what an earlier request of it left, and
-/// forgets what is idle. Answers come as streams; a stream whose reader goes cancels its request.
+/// It refuses requests beyond the limits, serves API keys fairly, lets a request reuse what an earlier one of the same
+/// conversation computed, and removes finished sessions that nobody continues. Each answer is a stream of events; when
+/// its reader stops reading, the request is cancelled.
 package final class EngineLoop: Sendable {
-    /// How much there may be at once.
+    /// How many requests and sessions the loop takes, and how long it keeps finished sessions.
     package struct Limits: Equatable, Sendable {
-        /// Sessions that are computed together.
+        /// The most sessions that are computed together.
         package var running = 64
-        /// Requests that wait for one of them to end.
+        /// The most requests that wait for a running session to end.
         package var waiting = 256
-        /// Requests of one API key, running or waiting.
+        /// The most requests of one API key, running and waiting.
         package var perKey = 256
-        /// Finished sessions whose computed tokens are kept, and for how long.
+        /// At most `kept` finished sessions are kept for later requests, each for `idle` after its last use.
         package var kept = 64
         package var idle = Duration.seconds(600)
-        /// When what is held here of a finished session goes to the vault; nil for never.
+        /// How long after its last use a finished session is moved from memory to the vault; nil for never.
         package var sealAfter: Duration?
 
         package init() {}
     }
 
-    /// What it is busy with.
+    /// How much the engine has to do at the moment, and what it has counted since it started.
     package struct Load: Equatable, Sendable {
         package var running = 0
         package var waiting = 0
         package var kept = 0
-        /// Connections to a worker after the first.
+        /// How often a connection to a worker was made after the first one.
         package var reconnects = 0
-        /// Sessions that were computed again from their beginning, summed.
+        /// How often sessions were computed again from their first token, summed over all sessions.
         package var rebuilds = 0
         package var vault = VaultUse()
-        /// Drafts since the beginning.
+        /// Draft tokens proposed and accepted since the start.
         package var speculation = SpeculationUse()
         package var isDraining = false
 
         package init() {}
     }
 
-    /// What became of sessions that went to the vault, since the beginning.
+    /// What became of the sessions that were moved to the vault since the start.
     package struct VaultUse: Equatable, Sendable {
         package var sealed = 0
         package var restored = 0
-        /// Continued, but found no more, or not as it was: computed anew.
+        /// Sessions whose file was missing or damaged when a request continued them; their tokens were computed again.
         package var lost = 0
 
         package init() {}
     }
 
-    /// Has a request computed while no other is, from its first token.
+    /// Asks that a request is computed from its first token and while no other request runs.
     package struct Alone: Sendable {
-        /// Called by the engine's thread before the first step and after the last.
+        /// `begin` is called by the engine's thread before the request's first step, and `end` after its last.
         package let begin: @Sendable () -> Void
         package let end: @Sendable () -> Void
 
@@ -100,12 +101,13 @@ package final class EngineLoop: Sendable {
     package let vocabularySize: Int
     package let maximumLength: Int
 
-    /// Starts the thread.
+    /// Starts the engine's thread.
     ///
     /// - Parameters:
-    ///   - limits: How much there may be at once.
-    ///   - vault: Where idle sessions wait; nil keeps them in memory.
-    ///   - makeEngine: Makes the engine; called here, then the thread alone has it.
+    ///   - limits: How many requests and sessions the loop takes, and for how long.
+    ///   - vault: Where idle sessions are stored; nil keeps them in memory.
+    ///   - makeEngine: Makes the engine. It is called before this initializer returns; afterwards only the thread uses
+    ///     the engine.
     package init(
         limits: Limits = .init(), vault: SessionVault? = nil, _ makeEngine: () throws -> Engine
     ) rethrows {
@@ -129,30 +131,31 @@ package final class EngineLoop: Sendable {
         return load
     }
 
-    /// Takes a request.
+    /// Queues a request.
     ///
     /// - Parameters:
     ///   - request: The prompt and how to answer it.
-    ///   - owner: Whose it is.
-    ///   - alone: Asks to be computed while no other request is; nil for among others.
-    /// - Returns: What becomes of it; when nobody reads on, the request is cancelled.
-    /// - Throws: ``AdmissionError``. Everything else comes through the stream: ``EngineError`` and ``SamplingError`` for a
-    ///   request that cannot be, `LinkError` when there is no worker.
+    ///   - owner: Whom the request belongs to.
+    ///   - alone: Given when the request must be computed while no other one runs; nil to compute it among others.
+    /// - Returns: The events of the answer; when nobody reads them any more, the request is cancelled.
+    /// - Throws: ``AdmissionError``. All other errors end the stream: ``EngineError`` and ``SamplingError`` for a
+    ///   request that is not valid, `LinkError` when no worker can be reached.
     package func submit(
         _ request: GenerationRequest, owner: Owner = Owner(), alone: Alone? = nil
     ) throws(AdmissionError) -> Events {
         try queue.submit(request, owner, alone)
     }
 
-    /// Ends what is kept of an owner's finished requests, and overwrites its tokens.
+    /// Removes the finished sessions of an owner, and zeroes their tokens.
     ///
-    /// - Parameter owner: Whose requests they were; those that still run are kept when they end.
+    /// - Parameter owner: Whom they belong to; requests of this owner that still run are not affected, and are kept
+    ///   when they end.
     package func forget(_ owner: Owner) { queue.forget(owner) }
 
-    /// Ends all requests with ``AdmissionError/draining``, forgets all sessions, and ends the thread; ``drain()`` waits for
-    /// that.
+    /// Ends all requests with ``AdmissionError/draining``, removes all sessions and ends the thread; ``drain()`` waits
+    /// for the requests to end.
     package func close() { queue.close() }
 
-    /// Takes no more requests, and returns when all have ended.
+    /// Refuses new requests, and returns when all earlier ones have ended.
     package func drain() async { await queue.drain() }
 }

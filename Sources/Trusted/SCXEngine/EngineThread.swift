@@ -2,37 +2,37 @@ import Foundation
 import SCXEncoding
 import SCXLink
 
-/// The loop of the engine's thread, with what it alone uses: the engine, the requests that run, and the sessions that
-/// may be continued.
+/// The engine's thread, with everything that it alone uses: the engine, the running requests, and the finished sessions
+/// that may be continued.
 final class EngineThread: @unchecked Sendable {
     private let engine: Engine
     private let queue: RequestQueue
     private let vault: SealedSessions?
     private var running: [SessionID: Running] = [:]
-    /// Least lately used first.
+    /// Finished sessions, the least recently used first.
     private var kept: [Kept] = []
 
     private struct Running {
         let queued: QueuedRequest
-        /// Prompt and answer so far.
+        /// The tokens of the prompt and of the answer so far.
         var tokens: [Int32]
         let started = ContinuousClock.now
     }
 
-    /// A finished session.
+    /// A finished session that a later request may continue.
     private struct Kept {
         let session: SessionID
         let owner: Owner
         let promptCount: Int
-        /// None while it waits in the vault.
+        /// The tokens of the prompt and of the answer; empty while the session is in the vault.
         var tokens: [Int32]
         var sealed: SealedSessions.Entry?
-        /// The engine cannot take it out of memory.
+        /// Whether the engine said that it cannot take this session out of memory.
         var staysInMemory = false
         let lastUsed = ContinuousClock.now
     }
 
-    /// Fewest tokens that are worth taking over from another conversation.
+    /// The fewest common tokens for which a session of another conversation with the same salt is reused.
     static let fewestShared = 8
 
     init(engine: Engine, queue: RequestQueue, vault: SealedSessions?) {
@@ -41,7 +41,7 @@ final class EngineThread: @unchecked Sendable {
         self.vault = vault
     }
 
-    /// Works until the queue closes.
+    /// Takes requests from the queue and steps the engine until the queue is closed.
     func run() {
         while true {
             let next = [kept.first.map { $0.lastUsed + queue.idle }, nextToSeal?.time].compactMap(\.self)
@@ -81,10 +81,11 @@ final class EngineThread: @unchecked Sendable {
         }
     }
 
-    /// The kept session that serves a request best.
+    /// Chooses and removes the kept session with which a request has the most tokens in common; nil if there is none.
     ///
-    /// Without a salt only a session of the same conversation does: one whose whole prompt the new one begins with. Among
-    /// conversations that share a salt the longest common beginning counts, whatever follows it.
+    /// Without a salt, it must be a session of the same conversation: one whose whole prompt is the beginning of the
+    /// new prompt. With a salt, any session of the same owner that begins with at least ``fewestShared`` tokens of the
+    /// prompt counts as well.
     private func takeEarlier(_ queued: QueuedRequest) -> SessionID? {
         let prompt = queued.request.prompt
         var best: (index: Int, common: Int)?
@@ -99,7 +100,7 @@ final class EngineThread: @unchecked Sendable {
         return best.flatMap { restore(kept.remove(at: $0.index)) }
     }
 
-    /// Takes a kept session back from the vault if it is there; nil when that fails.
+    /// Returns a kept session, after reading it back from the vault if it is there; nil when that fails.
     private func restore(_ kept: Kept) -> SessionID? {
         guard let vault, let sealed = kept.sealed else { return kept.session }
         if vault.restore(sealed, kept.session, to: engine) { return kept.session }
@@ -107,7 +108,7 @@ final class EngineThread: @unchecked Sendable {
         return nil
     }
 
-    /// The session that is the next to go to the vault, and when.
+    /// The session that is to go to the vault next, and the time for it; nil when none is.
     private var nextToSeal: (index: Int, time: ContinuousClock.Instant)? {
         guard vault != nil, let sealAfter = queue.sealAfter,
             let index = kept.firstIndex(where: { $0.sealed == nil && !$0.staysInMemory })
@@ -115,7 +116,8 @@ final class EngineThread: @unchecked Sendable {
         return (index, kept[index].lastUsed + sealAfter)
     }
 
-    /// Has a session sealed that nobody continued for a while; one at a time, so that no step waits long for it.
+    /// Moves one session that nobody continued for a while to the vault; only one at a time, so that the next step is
+    /// not delayed long.
     private func sealIdle() {
         guard let vault, let (index, time) = nextToSeal, time <= ContinuousClock.now else { return }
         do throws(LinkError) {
@@ -164,7 +166,8 @@ final class EngineThread: @unchecked Sendable {
         queue.finished(entry.queued.number)
     }
 
-    /// Forgets sessions that nobody continued for long, those that are too many, and those that the worker had no memory for.
+    /// Removes sessions that were idle too long, sessions above the limit, and those that the engine removed to free a
+    /// worker's memory.
     private func forgetIdle() {
         kept.removeAll { session in
             guard !engine.keeps(session.session) else { return false }
@@ -178,7 +181,7 @@ final class EngineThread: @unchecked Sendable {
         }
     }
 
-    /// Forgets what is kept of some owners.
+    /// Zeroes and removes the kept sessions of some owners.
     private func forgetSessions(of owners: Set<Owner>) {
         for index in kept.indices.reversed() where owners.contains(kept[index].owner) {
             erase(&kept[index].tokens)

@@ -6,42 +6,42 @@ package import SCXProfiles
 /// Not thread-safe: one engine owns it.
 final class PromptGroup {
     let run: any PromptRun
-    /// The sessions that are left, in the order of the run's results.
+    /// The sessions that are still computed by the run, in the order of its results.
     private(set) var members: [(session: SessionID, segment: BatchSegment)]
-    /// How many tokens' worth of work was granted to all of them.
+    /// The number of tokens, over all sessions, for which work was granted.
     private(set) var granted = 0
 
-    /// Makes a group to which no work was granted.
+    /// Makes a group to which no work is granted yet.
     init(_ run: any PromptRun, _ members: [(session: SessionID, segment: BatchSegment)]) {
         self.run = run
         self.members = members
     }
 
-    /// Whether more work was granted than is done.
+    /// Whether work was granted that is not done yet.
     var isDue: Bool {
         let tokens = members.reduce(0) { $0 + $1.segment.tokens.count }
         return run.progress * Double(tokens) < Double(granted)
     }
 
-    /// Grants work for some tokens more.
+    /// Grants work for `tokens` more tokens.
     func grant(_ tokens: Int) { granted += tokens }
 
-    /// Goes on without a session.
+    /// Removes a session; the others continue.
     func drop(_ session: SessionID) {
         guard let index = members.firstIndex(where: { $0.session == session }) else { return }
         run.drop(members.remove(at: index).segment.slot)
     }
 }
 
-/// A prompt that no step has begun.
+/// A prompt of which no step has computed anything.
 package struct UnbegunPrompt: Equatable {
-    /// The place of its session.
+    /// The place of its session in the engine's list.
     package let place: Int
     let tokens: Int
     let kind: PromptKind
-    /// Whether this step is to compute a part of it.
+    /// Whether the scheduler gave tokens of this step to the prompt.
     let isScheduled: Bool
-    /// Whether it is computed alone, since a step with it failed.
+    /// Whether the prompt has to be computed alone, because a step with it failed.
     let isSuspect: Bool
 
     package init(place: Int, tokens: Int, kind: PromptKind, isScheduled: Bool, isSuspect: Bool) {
@@ -52,19 +52,21 @@ package struct UnbegunPrompt: Equatable {
         self.isSuspect = isSuspect
     }
 
-    /// Few rows cost less when a worker multiplies them together, and a profile may add redundant ones to them: up to so
-    /// many, a prompt gains by others.
+    /// Up to this number of rows, it pays to compute prompts together.
+    ///
+    /// Multiplying few rows together costs less than one by one, and a profile may have to add redundant rows to a
+    /// small exchange.
     private static let fewRows = 100
-    /// The most tokens that share a run, as in a step of a profile that need not compute prompts whole.
+    /// The most tokens of prompts that share a run, the same as in a step of a profile that can split prompts.
     private static let mostTokens = 512
 
     /// Divides prompts into groups that are computed together.
     ///
-    /// Each prompt that is scheduled is in one group. Others join where they at most double the work, or where it is
-    /// little, so that a short prompt never waits for a long one; the shortest join first.
+    /// Each scheduled prompt is in one group. Another prompt joins it if it at most doubles the group's tokens, or has
+    /// at most 100 tokens, so that a short prompt never waits for a long one. The shortest join first.
     ///
-    /// - Parameter prompts: In any order.
-    /// - Returns: The groups. A prompt that is not scheduled, and that fits into no group, is in none.
+    /// - Parameter prompts: The prompts that no step has begun, in any order.
+    /// - Returns: The groups. A prompt that is not scheduled and fits into no group is left out.
     package static func groups(of prompts: [UnbegunPrompt]) -> [[UnbegunPrompt]] {
         var left = prompts.sorted { ($0.tokens, $0.place) < ($1.tokens, $1.place) }
         var groups: [[UnbegunPrompt]] = []

@@ -1,13 +1,13 @@
 import Foundation
 
-/// The log-probabilities of tokens that are given, where a sampler would draw some.
+/// Computes the log-probabilities of given tokens, such as those of a prompt.
 ///
 /// - Parameters:
-///   - tokens: The token that follows each row; of the last row there may be none.
+///   - tokens: The token that follows each row; the last row may be without one.
 ///   - logits: `[rows, vocabulary]`, row-major.
-///   - vocabulary: Logits of a row.
-///   - alternatives: How many of the likeliest tokens to name with each.
-/// - Returns: One for each token.
+///   - vocabulary: Number of logits of a row.
+///   - alternatives: How many of the likeliest tokens to report with each token.
+/// - Returns: One entry for each token.
 func scores(
     of tokens: some Sequence<Int32>, logits: Span<Float>, vocabulary: Int, alternatives: Int
 ) -> [SampledToken] {

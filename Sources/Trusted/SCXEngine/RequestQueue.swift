@@ -1,6 +1,6 @@
 import Foundation
 
-/// A request that waits for the engine or is computed by it, with the stream that its answer goes to.
+/// A request that waits or runs, with the stream that its events go to.
 struct QueuedRequest {
     let number: Int
     let request: GenerationRequest
@@ -10,14 +10,14 @@ struct QueuedRequest {
     let submitted = ContinuousClock.now
 }
 
-/// The requests that tasks submit and the engine's thread takes up.
+/// The queue between the tasks that submit requests and the engine's thread, which takes them.
 final class RequestQueue: @unchecked Sendable {
 
-    /// What the thread is to do before its next step.
+    /// The new requests, cancellations and removals that the engine's thread handles before its next step.
     struct Work {
         var admitted: [QueuedRequest] = []
         var cancelled: Set<Int> = []
-        /// Whose finished sessions are to be forgotten.
+        /// Owners whose finished sessions are to be removed.
         var forgotten: Set<Owner> = []
         var isClosed = false
     }
@@ -27,7 +27,7 @@ final class RequestQueue: @unchecked Sendable {
     private let condition = NSCondition()
     private var waiting: [QueuedRequest] = []
     private var running: [Int: Owner] = [:]
-    /// Whether what runs wants to be alone.
+    /// Whether the running request asked to run alone.
     private var isTaken = false
     private var cancelled: Set<Int> = []
     private var forgotten: Set<Owner> = []
@@ -67,7 +67,7 @@ final class RequestQueue: @unchecked Sendable {
         condition.lock()
         defer { condition.unlock() }
         guard !isDraining, !isClosed else { throw .draining }
-        // Places that are free count, too: the engine's thread takes requests up between steps.
+        // The free places of running requests count too, since the engine's thread takes requests only between steps.
         guard waiting.count < limits.waiting + max(0, limits.running - running.count) else {
             throw .queueFull(limit: limits.waiting)
         }
@@ -115,7 +115,8 @@ final class RequestQueue: @unchecked Sendable {
     }
 
     func close() {
-        // No thread will take them up. They end after the lock is released, since a stream that ends calls its reader back.
+        // The engine's thread will not take these requests any more. They end after the lock is released, since ending
+        // a stream calls its reader.
         let removed = condition.withLock { () -> [QueuedRequest] in
             isClosed = true
             condition.signal()
@@ -137,7 +138,8 @@ final class RequestQueue: @unchecked Sendable {
 
     // MARK: For the engine's thread
 
-    /// Takes what is to be done; sleeps while there is nothing and no session runs, at most until `date`.
+    /// Returns the work for the engine's thread; while there is none and no session runs, waits for some until `date`
+    /// at most.
     func takeWork(
         kept: Int, connections: Int, rebuilds: Int, speculation: SpeculationUse, until date: Date
     ) -> Work {
@@ -152,7 +154,7 @@ final class RequestQueue: @unchecked Sendable {
         swap(&work.cancelled, &cancelled)
         swap(&work.forgotten, &forgotten)
         while running.count < limits.running, let index = nextWaiting() {
-            // Who wants to be alone waits until the others have ended, and nobody overtakes them.
+            // A request that must run alone waits until all others have ended, and later ones wait behind it.
             if isTaken || (waiting[index].alone != nil && !running.isEmpty) { break }
             let next = waiting.remove(at: index)
             isTaken = next.alone != nil
@@ -162,7 +164,8 @@ final class RequestQueue: @unchecked Sendable {
         return work
     }
 
-    /// The oldest request of the API key that has the fewest running, so that nobody is kept out by who asks much.
+    /// The oldest waiting request of the API key with the fewest running ones, so that no key can keep others out by
+    /// many requests.
     private func nextWaiting() -> Int? {
         let running = Dictionary(grouping: running.values, by: \.key).mapValues(\.count)
         return waiting.indices.min { a, b in
@@ -173,7 +176,7 @@ final class RequestQueue: @unchecked Sendable {
         }
     }
 
-    /// Says that a request has ended.
+    /// Removes a request that has ended from the running ones.
     func finished(_ number: Int) {
         condition.withLock {
             running[number] = nil

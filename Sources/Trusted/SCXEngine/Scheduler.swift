@@ -1,4 +1,4 @@
-/// Names a session for as long as the engine lives.
+/// Identifies a session; the engine never uses a number twice.
 package struct SessionID: Hashable, Comparable, Sendable {
     package let number: UInt32
 
@@ -7,19 +7,21 @@ package struct SessionID: Hashable, Comparable, Sendable {
     package static func < (a: Self, b: Self) -> Bool { a.number < b.number }
 }
 
-/// Decides which tokens the next step computes.
+/// Decides which tokens of which sessions the next step computes.
 ///
-/// A value without a model: plain numbers in, plain numbers out. Sessions that generate have one token waiting and
-/// come first, and beside them prompts get only as much as keeps the step short, so that a long prompt never stalls
-/// them. Of what prompts get, the oldest has half, so that it ends some time; the shortest have the rest, so that they
-/// need not wait for it. Rows of drafts come last, and only as far as a step of so few rows costs little more than one of
-/// a single row.
+/// A value that knows no model: numbers in, numbers out. Generating sessions have one waiting token each and come
+/// first. Beside them, prompts get only as many tokens as keep the step short, so that a long prompt does not delay
+/// generation. Half of the prompt tokens go to the oldest prompt, so that it is sure to finish, and the rest to the
+/// shortest prompts, so that they need not wait for it. Draft tokens come last, and only up to ``rowsWithDrafts`` rows,
+/// since so few rows take little more time than a single one.
 package struct Scheduler: Equatable, Sendable {
-    /// Most tokens in one step.
+    /// The most tokens in one step.
     package var tokensPerStep: Int
-    /// Fewest prompt tokens in a step beside those that are generated.
+    /// The fewest prompt tokens in a step that also has generating sessions.
     private static let fewestPromptTokens = 16
-    /// Rows up to which a step may be filled with drafts: until there, reading the weights costs more than multiplying.
+    /// Draft tokens may fill a step up to this number of rows.
+    ///
+    /// Up to there, a step's time is that of reading the weights, not of multiplying.
     package static let rowsWithDrafts = 64
 
     /// - Precondition: `tokensPerStep` is positive.
@@ -28,12 +30,12 @@ package struct Scheduler: Equatable, Sendable {
         self.tokensPerStep = tokensPerStep
     }
 
-    /// What the scheduler sees of a session.
+    /// The facts about a session that the scheduler uses.
     package struct Waiting: Equatable, Sendable {
         package let session: SessionID
-        /// Tokens of its history that no step has computed yet, at least one.
+        /// Tokens of its prompt and answer that no step has computed yet; at least one.
         package let tokens: Int
-        /// Tokens that a session that generates would have drafted after the one that waits.
+        /// Draft tokens that a generating session would like to have computed after its waiting token.
         package let draft: Int
 
         package init(session: SessionID, tokens: Int, draft: Int = 0) {
@@ -43,12 +45,12 @@ package struct Scheduler: Equatable, Sendable {
         }
     }
 
-    /// A session's part of a step.
+    /// The part of a step that belongs to one session.
     package struct Entry: Equatable, Sendable {
         package let session: SessionID
-        /// How many of its waiting tokens to compute.
+        /// How many of the session's waiting tokens to compute.
         package let tokens: Int
-        /// How many tokens of a draft to compute after them.
+        /// How many draft tokens to compute after them.
         package var draft = 0
 
         package init(session: SessionID, tokens: Int) {
@@ -57,18 +59,19 @@ package struct Scheduler: Equatable, Sendable {
         }
     }
 
-    /// Chooses the next step's tokens.
+    /// Chooses the tokens of the next step.
     ///
     /// - Parameters:
     ///   - waiting: Sessions with tokens to compute, oldest first.
-    ///   - pace: How fast prompts were computed lately; while nobody knows, a step may be as long as it wants.
-    /// - Returns: At most ``tokensPerStep`` tokens in all; nothing only when nothing waits. With drafts no more than
-    ///   ``rowsWithDrafts``.
+    ///   - pace: How fast prompts were computed lately; before that is known, only ``tokensPerStep`` limits a step.
+    /// - Returns: At most ``tokensPerStep`` tokens in all, and with drafts at most ``rowsWithDrafts``; empty only when
+    ///   `waiting` is.
     package func schedule(_ waiting: [Waiting], pace: Pace? = nil) -> [Entry] {
         var entries = withoutDrafts(waiting, pace)
         var room = min(tokensPerStep, Self.rowsWithDrafts) - entries.reduce(0) { $0 + $1.tokens }
         let wanted = entries.map { entry in waiting.first { $0.session == entry.session }?.draft ?? 0 }
-        // One more token for each, as long as there is room: short drafts leave theirs to longer ones.
+        // Drafts grow by one token each, in turn, while there is room: what a short draft does not use, longer ones
+        // get.
         for length in 1...max(1, wanted.max() ?? 0) {
             for index in entries.indices where wanted[index] >= length && room > 0 {
                 entries[index].draft = length
@@ -106,18 +109,18 @@ package struct Scheduler: Equatable, Sendable {
     }
 }
 
-/// How fast prompts are computed, so that a step can be made as long as it should be.
+/// Measures how fast prompts are computed, to decide how many prompt tokens a step may have.
 package struct Pace: Equatable, Sendable {
-    /// What a step with generating sessions should take.
+    /// The intended duration of a step with generating sessions, in seconds.
     private static let seconds = 0.25
     private var tokensPerSecond: Double?
 
     package init() {}
 
-    /// Prompt tokens that fit into a step; nil before any was computed.
+    /// Prompt tokens that can be computed in one step of the intended duration; nil before any were computed.
     package var tokensPerStep: Int? { tokensPerSecond.map { Int(min($0 * Self.seconds, 1e6)) } }
 
-    /// Learns from a step: half of the pace is that of the last one.
+    /// Takes the measurement of a step into account: the new pace is the mean of the old pace and that of this step.
     package mutating func add(tokens: Int, seconds: Double) {
         guard tokens > 1, seconds > 0 else { return }
         let latest = Double(tokens) / seconds

@@ -2,15 +2,16 @@ import Foundation
 import SCXEncoding
 import Synchronization
 
-/// The idle sessions of one engine that wait in a vault.
+/// The sessions of one engine that are stored in a vault.
 ///
-/// Sealing and writing are done on a queue, since the engine's thread has answers to compute; opening waits for them.
+/// Sealing and writing happen on a dispatch queue, so that the engine's thread is not delayed; opening a session waits
+/// for earlier writes.
 final class SealedSessions: Sendable {
-    /// What stays in memory of a session: nothing that tells its tokens.
+    /// What stays in memory of a stored session; nothing in it tells the session's tokens.
     struct Entry: Sendable {
         fileprivate let id = SessionVault.ID()
         fileprivate let namespace: String
-        /// Of beginnings of the session's tokens.
+        /// For some lengths, the digest of the session's first tokens, under a secret key.
         fileprivate let digests: [Int: PrefixHasher.Digest]
     }
 
@@ -23,18 +24,18 @@ final class SealedSessions: Sendable {
 
     var use: EngineLoop.VaultUse { counts.withLock { $0 } }
 
-    /// Has a session sealed.
+    /// Seals a session and writes it to the vault, on the dispatch queue.
     ///
     /// - Parameters:
-    ///   - bytes: What the engine stored.
-    ///   - tokens: Of the session, the prompt's first.
-    ///   - promptCount: How many are the prompt's.
-    ///   - namespace: Whose it is.
-    /// - Returns: What gives it back.
+    ///   - bytes: The session as ``Engine/store(_:)`` serialised it.
+    ///   - tokens: The session's tokens, prompt and answer.
+    ///   - promptCount: How many of them belong to the prompt.
+    ///   - namespace: The name of the owner's API key; only the same name can open the session.
+    /// - Returns: The entry with which ``restore(_:_:to:)`` finds the session.
     func seal(
         _ bytes: consuming SecretBuffer<UInt8>, tokens: [Int32], promptCount: Int, namespace: String
     ) -> Entry {
-        // Beginnings at doubling lengths are for conversations that share a salt.
+        // Digests at doubling lengths find a common beginning between conversations that share a salt.
         let doubling = sequence(first: EngineThread.fewestShared) { 2 * $0 }.prefix { $0 < tokens.count }
         let entry = Entry(
             namespace: namespace,
@@ -45,21 +46,21 @@ final class SealedSessions: Sendable {
                 try vault.seal(bytes, id: entry.id, namespace: entry.namespace)
                 counts.withLock { $0.sealed += 1 }
             } catch {
-                // Whoever continues the session finds no file, and has it computed anew.
+                // A request that continues the session finds no file, so its tokens are computed again.
             }
         }
         return entry
     }
 
-    /// How many tokens of a prompt a session certainly begins with.
+    /// A number of tokens that a prompt and a stored session have in common at the beginning; there may be more.
     func common(_ prompt: [Int32], _ entry: Entry) -> Int {
         let found = hasher.digests(of: prompt, at: entry.digests.keys)
         return found.filter { entry.digests[$0.key] == $0.value }.keys.max() ?? 0
     }
 
-    /// Gives a session back to its engine, and removes its file.
+    /// Reads a session from the vault into its engine, and removes its file.
     ///
-    /// - Returns: Whether what it had computed serves again.
+    /// - Returns: Whether the session can be continued without computing its tokens again.
     func restore(_ entry: Entry, _ session: SessionID, to engine: Engine) -> Bool {
         queue.sync {}
         defer { vault.remove(entry.id) }
@@ -78,6 +79,6 @@ final class SealedSessions: Sendable {
         queue.async { [self] in vault.remove(entry.id) }
     }
 
-    /// Returns when all that was asked for is done.
+    /// Waits until all earlier sealing, writing and removing is done.
     func finish() { queue.sync {} }
 }

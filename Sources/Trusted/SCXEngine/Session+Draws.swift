@@ -1,17 +1,17 @@
 import SCXText
 
-/// Logits of a session from which tokens are still to be drawn.
+/// Logits of a session from which no token has been drawn yet.
 struct UndrawnRows {
-    /// `[1 + draft, vocabulary]`: after the last token and after each of the draft.
+    /// `[1 + draft, vocabulary]`: the logits after the session's last token, and after each token of the draft.
     let logits: [Float]
     let vocabulary: Int
-    /// The tokens that were computed after the last.
+    /// The draft tokens, which were computed after the session's last token.
     let draft: [Int32]
-    /// How many of them were drawn as they were proposed.
+    /// How many draft tokens were accepted so far, that is, drawn as they were proposed.
     var accepted = 0
 }
 
-/// What a constraint leaves to draw from.
+/// The tokens that a constraint allows next.
 private enum AllowedTokens {
     case all
     case these(TokenMask)
@@ -19,17 +19,18 @@ private enum AllowedTokens {
 }
 
 extension Session {
-    /// Whether tokens are to be drawn as soon as it is known which ones are allowed.
+    /// Whether there are logits from which tokens are drawn as soon as the allowed tokens are known.
     var isDrawing: Bool { undrawn != nil }
 
-    /// Draws the next token, and one more for each token of a draft that was drawn as it was proposed.
+    /// Draws the next token, and another one after each draft token that was accepted.
     ///
-    /// Each draw sees the logits that it would see without drafts, so tokens, random numbers and log-probabilities are the
-    /// same. Keys and values of the rest of the draft are cut where the next segment begins. A draw that has to wait until
-    /// the allowed tokens are found is made up for by the next call.
+    /// Each draw uses the logits that it would have without drafts, so tokens, random numbers and log-probabilities are
+    /// the same with and without speculation. Keys and values of rejected draft tokens are removed from the caches when
+    /// the next segment begins. When the allowed tokens are not known yet, the logits are kept and the next call draws
+    /// from them.
     ///
-    /// - Parameter maximumLength: Most tokens of a session.
-    /// - Returns: One event for each token; none while the allowed tokens are looked for.
+    /// - Parameter maximumLength: The most tokens that a session may have.
+    /// - Returns: One event for each token drawn; none if the allowed tokens of the first draw are not known yet.
     mutating func draw(maximumLength: Int) -> [SessionEvent] {
         guard let rows = undrawn else { return [] }
         undrawn = nil
@@ -59,7 +60,7 @@ extension Session {
         return events
     }
 
-    /// The tokens that may be drawn now.
+    /// The tokens that the constraint allows next, if they are known.
     private mutating func allowedTokens() -> AllowedTokens {
         guard constraint != nil else { return .all }
         if let known = constraint?.known() {
@@ -79,7 +80,7 @@ extension Session {
         return found.map { .these($0) } ?? .all
     }
 
-    /// Has the tokens found that may be drawn next, while the engine computes.
+    /// Starts the search for the allowed next tokens on another thread, unless they are known already.
     mutating func beginSearch() {
         search = nil
         guard finished == nil, constraint != nil, constraint?.known() == nil,
@@ -88,7 +89,7 @@ extension Session {
         search = masks.begin(next)
     }
 
-    /// Draws the next token.
+    /// Draws one token from a row of logits.
     private mutating func draw(
         _ logits: Span<Float>, _ allowed: TokenMask?, maximumLength: Int
     ) -> SessionEvent {
@@ -118,7 +119,7 @@ extension Session {
             if request.stop.isShown { text = stops.append(decoder?.push(token.id) ?? "") }
         } else {
             let piece = decoder?.push(token.id) ?? ""
-            // Texts that end the answer are not looked for in what has to be there.
+            // Stop texts are not searched for in the answer's first `leastTokens` tokens.
             text =
                 tokens.count - request.prompt.count <= request.stop.leastTokens ? piece : stops.append(piece)
             if stops.found != nil || constraint?.isFinal == true {

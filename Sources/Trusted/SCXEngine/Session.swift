@@ -3,22 +3,24 @@ package import SCXLink
 import SCXProfiles
 package import SCXText
 
-/// What a session is asked for.
+/// A prompt, and how its answer is to be generated.
 package struct GenerationRequest: Sendable {
     package var prompt: [Int32]
-    /// Most tokens of the answer; 0 only where something is asked of the prompt.
+    /// The most tokens of the answer; 0 only for a request that asks for an embedding or for scores of the prompt.
     package var maximumTokens: Int
     package var sampling: SamplingParameters
     package var stop: StopConditions
-    /// Asks for the log-probability of each prompt token, with so many of the likeliest tokens in its place.
+    /// When set, the log-probability of each prompt token is reported, with this number of likeliest tokens at its
+    /// place.
     package var promptAlternatives: Int?
-    /// Asks for the mean of the prompt's hidden states after the final norm, and for no answer.
+    /// Whether the mean of the prompt's hidden states after the final norm is wanted, instead of an answer.
     package var wantsEmbedding = false
-    /// What the answer's text may be; nil for anything.
+    /// A grammar that the answer's text must follow; nil for any text.
     package var constraint: TokenConstraint?
-    /// The answer goes on where the prompt ends, perhaps in the middle of a word, and does not begin a text of its own.
+    /// Whether the answer continues the last text of the prompt, perhaps in the middle of a word, instead of beginning
+    /// a new text.
     package var continuesText = false
-    /// Special tokens that are part of the answer's text, such as the marks of tool calls.
+    /// Special tokens that appear in the answer's text, such as the marks of tool calls.
     package var shownTokens: Set<Int32> = []
 
     package init(
@@ -31,73 +33,76 @@ package struct GenerationRequest: Sendable {
     }
 }
 
-/// Why an answer ended, in the words of the OpenAI interface.
+/// Why an answer ended, as the OpenAI interface names it.
 package enum FinishReason: String, Sendable {
     case stop, length, cancelled
-    /// ``SessionEvent/failure`` says why.
+    /// The answer ended with an error, which ``SessionEvent/failure`` holds.
     case failed
 }
 
-/// What a step says of a session.
+/// Something new in a session: a token of its answer, its end, or both.
 package struct SessionEvent: Sendable {
     package let session: SessionID
-    /// The next token of the answer; nil where none was asked for.
+    /// The token that was drawn; nil in an event without one.
     package var token: SampledToken?
-    /// Text that is now certain: whole characters that begin no stop string.
+    /// New text of the answer: only whole characters, without an ending that could be the beginning of a stop string.
     package var text = ""
     package var finished: FinishReason?
-    /// The stop text that was found.
+    /// The stop string that ended the answer; nil if none did.
     package var stopText: String?
-    /// With the first event, where it was asked for: the prompt's tokens from the second on.
+    /// In a session's first event, if requested: the log-probabilities of the prompt's tokens, from the second token
+    /// on.
     package var promptScores: [SampledToken] = []
-    /// `[hidden]`, where it was asked for.
+    /// The mean of the prompt's hidden states, `[hidden]`, if requested.
     package var embedding: [Float] = []
     package var failure: (any Error)?
-    /// What the session cost so far.
+    /// The session's costs up to this event.
     package var usage = SessionUsage()
 }
 
-/// What a session cost.
+/// What a session has cost so far.
 package struct SessionUsage: Equatable, Sendable {
-    /// Tokens of the prompt that an earlier session had computed.
+    /// Prompt tokens that were not computed, because an earlier session had computed them.
     package var cachedTokens = 0
-    /// Exchanges that carried rows of the session, and its share of the bytes: rows of several sessions may travel in one.
+    /// Exchanges that carried rows of this session, and its share of their bytes, since one exchange may carry rows of
+    /// several sessions.
     package var traffic = Traffic()
-    /// Its share of the rows that went out under one-time pads, at all sites together.
+    /// Its share of the rows that were sent under one-time pads, summed over all sites.
     package var pads = 0
-    /// Times that the session was computed again from its beginning because a step with it had failed.
+    /// How often the session was computed again from its first token because a step with it had failed.
     package var rebuilds = 0
-    /// Drafts of its answer.
+    /// Draft tokens proposed and accepted for its answer.
     package var speculation = SpeculationUse()
-    /// From its request to the first work on it, where an ``EngineLoop`` ran it.
+    /// Time from the submission of the request to its start in the engine; measured by ``EngineLoop`` only.
     package var queueTime = Duration.zero
 
     package init() {}
 }
 
-/// A session as the engine keeps it.
+/// The engine's state of one session.
 struct Session {
     let id: SessionID
     private(set) var slot: Slot
     private(set) var request: GenerationRequest
-    /// Prompt and answer so far.
+    /// The tokens of the prompt and of the answer so far.
     var tokens: [Int32]
-    /// How many of them the worker has computed.
+    /// How many of these tokens the forward pass has computed.
     var computed = 0
-    /// Of tokens that must come whole: with which others they are computed, and how many tokens' worth of work was granted
-    /// to them.
+    /// While a prompt that cannot be split is computed: `group` has the prompts that are computed with it, and
+    /// `granted` is the number of its tokens for which steps have granted work.
     var group: PromptGroup?
     var granted = 0
-    /// Waits until another session has left room on the worker.
+    /// Whether the session waits until another has finished, because the worker has no memory for it.
     var isPaused = false
-    /// Was computed beside others when a step failed: computed alone until that succeeds, so that a request that cannot be
-    /// computed fails alone.
+    /// Whether a step with this session failed.
+    ///
+    /// The session is then computed alone until a step succeeds, so that a request that cannot be computed fails alone.
     var isSuspect = false
     var finished: FinishReason?
     var usage = SessionUsage()
     var sampler: Sampler
     var constraint: TokenConstraint?
-    /// Finds the tokens that the answer may go on with.
+    /// Threads that search for the tokens that the answer may have next.
     let masks: MaskWorkers
     var search: MaskJob?
     var undrawn: UndrawnRows?
@@ -125,31 +130,34 @@ struct Session {
         beginSearch()
     }
 
-    /// Takes over the slot of an earlier session, as far as the prompt begins with its tokens.
+    /// Takes over the slot of an earlier session, with the tokens at its beginning that equal those of the prompt.
     mutating func reuse(_ earlier: Session) {
         slot = earlier.slot
-        // What is asked of the prompt needs all its rows.
+        // Scores and embeddings need the rows of all prompt tokens, so nothing is reused for them.
         guard request.promptAlternatives == nil, !request.wantsEmbedding else { return }
         let common = zip(tokens, earlier.tokens.prefix(earlier.computed)).prefix { $0 == $1 }.count
-        // The last token is computed again, since its logits are needed.
+        // The last token is computed in any case, since its logits are needed.
         computed = min(common, tokens.count - 1)
         usage.cachedTokens = computed
     }
 
-    /// Begins again with the first token, since what the worker held is lost.
+    /// Marks all tokens as not computed, because what the worker held of the session is lost.
     mutating func restart() {
         group?.drop(id)
         (computed, group, granted, undrawn) = (0, nil, 0, nil)
         if tokens.count == request.prompt.count { (promptScores, hiddenSum) = ([], []) }
     }
 
-    /// Tokens whose work no step has taken on.
+    /// Tokens that are not computed and for which no work was granted.
     var waiting: Int { tokens.count - computed - granted }
 
-    /// Whether only the token drawn last waits.
+    /// Whether the only token to compute is the answer's latest one.
     var isGenerating: Bool { tokens.count > request.prompt.count && tokens.count - computed == 1 }
 
-    /// Most tokens of a draft beside the token that waits: none that could not be drawn, or that would be the last.
+    /// How many draft tokens may follow the waiting token.
+    ///
+    /// The draft stays within the limits of the answer's and the session's length, and leaves room for one more token
+    /// to be drawn after it.
     func longestDraft(maximumLength: Int) -> Int {
         guard isGenerating else { return 0 }
         let left = min(
@@ -157,19 +165,20 @@ struct Session {
         return min(draftLength.next, left - 1)
     }
 
-    /// The beginning of a draft that could be drawn, up to a token that would end the answer: no row after that serves.
+    /// The part of a draft that is worth computing: it ends before a token that the constraint forbids or that would
+    /// end the answer.
     func usable(_ draft: ArraySlice<Int32>) -> [Int32] {
         let draft = draft.prefix { !request.stop.ends(with: $0) }
         guard let count = constraint?.usable(draft) else { return Array(draft) }
         return Array(draft.prefix(count))
     }
 
-    /// The next tokens to compute, as part of a batch.
+    /// Makes the segment with the next tokens to compute.
     ///
     /// - Parameters:
-    ///   - count: How many.
-    ///   - draft: Tokens to compute after them, for a session that generates.
-    /// - Returns: The segment; with a draft it asks for the logits of all its rows.
+    ///   - count: The number of tokens.
+    ///   - draft: Draft tokens to compute after them, for a generating session.
+    /// - Returns: The segment; with a draft, it asks for the logits of all its rows.
     func segment(of count: Int, draft: [Int32] = []) -> BatchSegment {
         guard draft.isEmpty else {
             return BatchSegment(
@@ -180,7 +189,8 @@ struct Session {
         if tokens.count == request.prompt.count, request.wantsEmbedding {
             output = .hiddenSum
         } else if tokens.count == request.prompt.count, request.promptAlternatives != nil {
-            // Logits of a few tokens only fit in memory. A prompt that must come whole is not cut.
+            // Only the logits of a few tokens fit in memory. A prompt that cannot be split is computed whole all the
+            // same.
             if count < tokens.count { end = min(end, computed + 128) }
             output = .allLogits
         } else if end == tokens.count {
@@ -190,15 +200,15 @@ struct Session {
             slot: slot, position: computed, tokens: Array(tokens[computed..<end]), output: output)
     }
 
-    /// Takes what a segment asked for, and draws the next tokens when the history is computed to its end.
+    /// Takes the result of a segment, and draws the next tokens once the whole prompt or the last token is computed.
     ///
     /// - Parameters:
-    ///   - result: What the segment's output is.
-    ///   - segment: From ``segment(of:draft:)``.
-    ///   - drafted: How many of its tokens are a draft.
-    ///   - vocabularySize: Logits of a row.
-    ///   - maximumLength: Most tokens of a session.
-    /// - Returns: What is new, in order; nothing when the prompt goes on.
+    ///   - result: The values that the segment's `output` asked for.
+    ///   - segment: The segment, from ``segment(of:draft:)``.
+    ///   - drafted: How many of its last tokens are a draft.
+    ///   - vocabularySize: Number of logits of a row.
+    ///   - maximumLength: The most tokens that a session may have.
+    /// - Returns: The new events, in order; none while tokens of the prompt are left to compute.
     mutating func take(
         _ result: [Float], of segment: BatchSegment, drafted: Int, vocabularySize: Int, maximumLength: Int
     ) -> [SessionEvent] {
@@ -232,13 +242,13 @@ struct Session {
         }
     }
 
-    /// The log-probabilities of the prompt, which go with the first event.
+    /// Returns the log-probabilities of the prompt, and empties them, since only the first event carries them.
     mutating func takePromptScores() -> [SampledToken] {
         defer { promptScores = [] }
         return promptScores
     }
 
-    /// What is said of the session now.
+    /// Makes an event with the session's current state, whose other fields `fill` sets.
     func event(_ fill: (inout SessionEvent) -> Void = { _ in }) -> SessionEvent {
         var event = SessionEvent(session: id)
         event.finished = finished
@@ -247,8 +257,8 @@ struct Session {
         return event
     }
 
-    /// Lets go of all of a finished session that a request which continues it does not need: how it was drawn, stop texts,
-    /// its grammar, logits.
+    /// Frees all parts of a finished session that a continuing request does not need: sampling parameters, stop texts,
+    /// grammar and logits.
     mutating func reduce() {
         let request = GenerationRequest(prompt: [], maximumTokens: 0, sampling: SamplingParameters())
         guard
@@ -263,14 +273,14 @@ struct Session {
         self = reduced
     }
 
-    /// Lets go of all that tells what a finished session was about.
+    /// Zeroes and removes the tokens of a finished session, so that nothing in memory tells its text.
     mutating func empty() {
         erase(&tokens)
         reduce()
         computed = 0
     }
 
-    /// Takes back the tokens of a session that was emptied.
+    /// Sets the tokens of a session that ``empty()`` had emptied.
     mutating func refill(_ tokens: [Int32], computed: Int) {
         (self.tokens, self.computed) = (tokens, computed)
     }

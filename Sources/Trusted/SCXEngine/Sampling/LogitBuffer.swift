@@ -1,31 +1,35 @@
 import SCXText
 
-/// A step's logits and their weights, with the passes over the vocabulary that sampling needs.
+/// The logits of one row and their weights, with the passes over the vocabulary that sampling needs.
 ///
-/// A vocabulary has up to some 150,000 entries and a step a millisecond, so nothing sorts all of it: a histogram finds
-/// the narrow band of logits in which top-k or top-p ends, and only that band is sorted. Only additions,
-/// multiplications and comparisons of floats decide what is drawn, in a fixed order, so that machines agree.
+/// A vocabulary has up to some 150,000 entries and a step may take only a millisecond, so the whole vocabulary is never
+/// sorted: a histogram finds the narrow band of logits in which top-k or top-p ends, and only that band is sorted. The
+/// token drawn depends only on additions, multiplications and comparisons of floats in a fixed order, so that all
+/// machines draw the same.
 struct LogitBuffer: Sendable {
     private typealias Lanes = SIMD8<Float>
     private static let width = 8
-    /// Bands of the histogram, a power of two, and how many of them span one unit of the scaled logit.
+    /// The histogram has `bands` bands, a power of two, and `bandsPerUnit` of them span one unit of the scaled logit.
     private static let bands = 2048
     private static let bandsPerUnit: Float = 64
-    /// Tokens whose weights are summed together before a draw walks over them.
+    /// Number of tokens whose weights are summed before a draw looks at single tokens.
     private static let block = 1024
 
     private(set) var count = 0
-    /// Padded with negative infinity to whole vectors.
+    /// The logits, padded with negative infinity to a multiple of ``width``.
     private var logits: [Float] = []
     private var weights: [Float] = []
 
-    /// The last token that passes: those with a larger logit pass too, and of equal ones those with lower ids.
+    /// The last token that top-k and top-p let pass.
+    ///
+    /// Tokens with a larger logit pass too, and among equal logits those with lower ids.
     struct Cut: Equatable {
         let logit: Float
         let id: Int32
     }
 
-    /// The logit as used here: not-a-number is never chosen, and infinities stay ordered.
+    /// The logit as this buffer uses it: NaN becomes negative infinity, so that it is never drawn, and values above
+    /// 1e30 become 1e30.
     @inline(__always)
     static func cleaned(_ logit: Float) -> Float { logit <= 1e30 ? logit : logit > 1e30 ? 1e30 : -.infinity }
 
@@ -50,7 +54,8 @@ struct LogitBuffer: Sendable {
         set { logits[Int(id)] = Self.cleaned(newValue) }
     }
 
-    /// Leaves only the tokens of a mask; those beyond its capacity are not in it.
+    /// Sets the logits of all tokens outside the mask to negative infinity; tokens beyond the mask's capacity are
+    /// outside.
     mutating func keep(_ allowed: TokenMask) {
         for start in stride(from: 0, to: logits.count, by: 64) {
             let word = start < allowed.capacity ? allowed.words[start / 64] : 0
@@ -75,7 +80,7 @@ struct LogitBuffer: Sendable {
         return (Int32(place), logit)
     }
 
-    /// The ids of the largest logits, the largest first.
+    /// The ids of the `wanted` largest logits, the largest first.
     func largest(_ wanted: Int) -> [Int32] {
         guard wanted > 0 else { return [] }
         var kept: [Int32] = []
@@ -89,7 +94,7 @@ struct LogitBuffer: Sendable {
         return kept
     }
 
-    /// Sets weights to exp((logit − best) · scale), and gives their sum.
+    /// Sets each weight to exp((logit − best) · scale), and returns the sum of all weights.
     mutating func weigh(relativeTo best: Float, scale: Float) -> Double {
         var sum = 0.0
         unsafe logits.withUnsafeBytes { source in
@@ -109,7 +114,7 @@ struct LogitBuffer: Sendable {
         return sum
     }
 
-    /// e to the power of numbers up to 0; 0 below −87.
+    /// Computes eˣ for x ≤ 0; the result is 0 below −87.
     private static func exponential(_ x: Lanes) -> Lanes {
         // 2 to a whole power, made from the bits of the exponent, times 2 to a power between −1/2 and 1/2 (Taylor).
         let power = pointwiseMax(x, Lanes(repeating: -87)) * 1.442_695_04
@@ -128,7 +133,7 @@ struct LogitBuffer: Sendable {
         return (sum * scale).replacing(with: 0, where: x .< -87)
     }
 
-    /// Where top-k and then top-p end, by the weights.
+    /// Finds the last token that top-k, and then top-p, let pass; nil when all tokens pass.
     func cut(best: Float, scale: Float, topK: Int, topP: Float) -> Cut? {
         var counts = [Int32](repeating: 0, count: Self.bands)
         var masses = [Double](repeating: 0, count: Self.bands)
@@ -184,7 +189,8 @@ struct LogitBuffer: Sendable {
         unsafe values.withUnsafeBytes { unsafe $0.loadUnaligned(fromByteOffset: 4 * place, as: Lanes.self) }
     }
 
-    /// The band of a logit: its distance from the largest, rounded to a whole number; the last takes the rest.
+    /// The band of a logit: its scaled distance from the largest logit, rounded to an integer; the last band has all
+    /// larger distances.
     @inline(__always)
     private static func band(of logit: Float, _ best: Float, _ factor: Float) -> Int {
         let distance = (best - logit) * factor
@@ -193,7 +199,8 @@ struct LogitBuffer: Sendable {
         return Int((limited + 12_582_912).bitPattern & UInt32(bands - 1))
     }
 
-    /// The places of a band's tokens in order, as far as a cut lets them pass.
+    /// The places of the tokens in a band, the largest logit first, without those that a cut excludes or whose weight
+    /// is 0.
     private func members(of wanted: Int, _ best: Float, _ factor: Float, from cut: Cut?) -> [Int] {
         var places: [Int] = []
         unsafe logits.withUnsafeBufferPointer { logits in
@@ -209,12 +216,12 @@ struct LogitBuffer: Sendable {
         return places.sorted { logits[$0] > logits[$1] || (logits[$0] == logits[$1] && $0 < $1) }
     }
 
-    /// Draws one of the tokens that pass the cut and have at least this weight (the likeliest has 1).
+    /// Draws one of the tokens that pass the cut and have at least a given weight (that of the likeliest token is 1).
     ///
     /// - Parameters:
-    ///   - cut: The last token that passes; nil when all do.
-    ///   - minWeight: From 0 to 1.
-    ///   - unit: A random number from 0 up to 1.
+    ///   - cut: The last token that passes; nil when all pass.
+    ///   - minWeight: The smallest weight that passes, from 0 to 1.
+    ///   - unit: A random number from 0 up to, but not including, 1.
     /// - Returns: The token; nil when none passes.
     mutating func draw(_ cut: Cut?, minWeight: Float, _ unit: Double) -> Int32? {
         let lowest = max(minWeight, .leastNonzeroMagnitude)
@@ -244,19 +251,19 @@ struct LogitBuffer: Sendable {
                     if left < 0 { return last }
                 }
             }
-            // Rounding left a little: the last token that passes takes it.
+            // Because of rounding a little is left over, which counts for the last token that passes.
             return last
         }
         return last
     }
 
-    /// Eight weights, with zeros for tokens that do not pass.
+    /// The weights of eight tokens, with 0 for those that do not pass.
     private func passing(_ place: Int, _ cut: Cut?, _ lowest: Float) -> Lanes {
         let weight = Self.lanes(weights, place)
         let heavy = weight.replacing(with: 0, where: weight .< lowest)
         guard let cut else { return heavy }
         let logit = Self.lanes(logits, place)
-        // Of logits equal to the cut's the lower ids pass.
+        // Among logits equal to the cut's, only the lower ids pass.
         let id = Int(cut.id)
         if place + Self.width <= id { return heavy.replacing(with: 0, where: logit .< cut.logit) }
         if place > id { return heavy.replacing(with: 0, where: logit .<= cut.logit) }

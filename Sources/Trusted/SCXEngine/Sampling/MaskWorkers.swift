@@ -8,37 +8,37 @@ import Synchronization
     import Musl
 #endif
 
-/// Threads that look for the tokens with which constrained answers may go on, beside the thread of the engine.
+/// Threads that search for the tokens that constrained answers may have next, beside the engine's thread.
 ///
-/// A search that is long is done in parts, and the one on which the least was spent goes first: answers to a schema that
-/// costs much wait for each other, and nobody else waits for them. One thread does the first parts, another one with a smaller
-/// share of the processor the rest. Threads are started when there is something to do.
+/// A long search is done in parts, and the search with the fewest steps so far goes first. So expensive searches wait
+/// for each other, and cheap ones do not wait for them. One thread does the first parts of all searches; a second
+/// thread, with a lower priority, continues the long ones. A thread is started when there is first something to do.
 package final class MaskWorkers: Sendable {
     private let queue: MaskQueue
 
-    /// Makes workers.
+    /// Makes workers whose threads are not started yet.
     ///
-    /// - Parameter areIdle: Whether none ever works, for tests.
+    /// - Parameter areIdle: Whether no search is ever done, for tests.
     package init(areIdle: Bool = false) { queue = MaskQueue(areIdle: areIdle) }
 
     deinit { queue.close() }
 
-    /// Has a search done; it is given up when nobody holds the job any more.
+    /// Starts a search on one of the threads; it is given up when nobody holds the returned job any more.
     package func begin(_ search: MaskSearch) -> MaskJob {
         let job = MaskJob()
         queue.add(search, for: job)
         return job
     }
 
-    /// Waits until a search has ended since the last call, or for some milliseconds.
+    /// Waits until a search has ended since the last call of this function, but at most for some milliseconds.
     package func wait(milliseconds: Int) { queue.wait(milliseconds: milliseconds) }
 }
 
-/// A search on its way.
+/// A search that was started.
 package final class MaskJob: Sendable {
-    /// What a search ends with.
+    /// The result of a search.
     package enum Outcome: Sendable {
-        /// The tokens that continue the text.
+        /// The tokens that may come next.
         case found(TokenMask)
         /// The grammar is too ambiguous.
         case failed(ConstraintError)
@@ -46,13 +46,13 @@ package final class MaskJob: Sendable {
 
     private let state = Mutex<Outcome?>(nil)
 
-    /// What was found; nil while the search goes on.
+    /// The result; nil while the search is not done.
     package var outcome: Outcome? { state.withLock { $0 } }
 
     fileprivate func end(_ outcome: Outcome) { state.withLock { $0 = outcome } }
 }
 
-/// The searches that wait, and the threads that take them.
+/// The queue of searches, and the threads that work on them.
 private final class MaskQueue: @unchecked Sendable {
     private struct Entry {
         var search: MaskSearch
@@ -71,9 +71,9 @@ private final class MaskQueue: @unchecked Sendable {
 
     private static let stackBytes = 1 << 20
     private static let mostYields = 200
-    /// Steps after which a search is a long one.
+    /// A search that has taken this number of steps is a long one.
     private static let quickSteps = 32_768
-    /// How far the shares of the processor of the two threads are below that of the engine, which computes for everybody.
+    /// The niceness of the two threads, which lowers their priority below that of the engine's thread.
     private static let quickNiceness: Int32 = 3
     private static let longNiceness: Int32 = 10
 
@@ -81,7 +81,7 @@ private final class MaskQueue: @unchecked Sendable {
 
     func add(_ search: MaskSearch, for job: MaskJob) { put(Entry(search: search, job: job)) }
 
-    /// Has an entry taken by the thread that it is for.
+    /// Adds an entry to the queue, and starts the thread for quick or for long searches if it does not run yet.
     private func put(_ entry: Entry) {
         condition.withLock {
             guard !areIdle, !isClosed else { return }
@@ -135,14 +135,16 @@ private final class MaskQueue: @unchecked Sendable {
     private func run(isQuick: Bool) {
         while var entry = take(isQuick: isQuick) {
             guard let job = entry.job else { continue }
-            // A part of a search holds what the engine wants to look up. It is shorter than the time for which the system lets a
-            // thread compute, so beginning that time anew here keeps the thread from being stopped in the middle of a part.
+            // The engine may have to wait for a lock that a part of a search holds. A part takes less time than one
+            // scheduling interval of the system, so giving up the processor here keeps the thread from being
+            // interrupted in the middle of a part.
             sched_yield()
             do throws(ConstraintError) {
                 if let mask = try entry.search.advance() {
                     end(job, .found(mask))
                 } else {
-                    // A lock is not fair: who waits for it needs a moment in which nobody takes it.
+                    // A lock is not fair: a thread that waits for it gets it only if this thread does not take it again
+                    // for a moment.
                     for _ in 0..<Self.mostYields where entry.search.shouldYield { sched_yield() }
                     put(entry)
                 }
@@ -159,7 +161,7 @@ private final class MaskQueue: @unchecked Sendable {
     }
 }
 
-/// Gives the calling thread a smaller share of the processor, where the system does that for single threads.
+/// Lowers the priority of the calling thread, on systems where threads have priorities of their own.
 package func lowerPriority(_ niceness: Int32) {
     #if os(Linux)
         // On Linux the number 0 is the calling thread, not the process.

@@ -1,7 +1,7 @@
-/// The generator of the sampler's draws: xoshiro256**, started from a seed by SplitMix64.
+/// The random numbers with which tokens are drawn: xoshiro256**, seeded by SplitMix64.
 ///
-/// Written out so that a seed gives the same text on every machine and with every version of the toolchain. It is no
-/// source of keys.
+/// It is implemented here so that a seed gives the same text on every machine and with every version of the toolchain.
+/// It must not be used for keys.
 package struct RandomBits: RandomNumberGenerator, Sendable {
     private var state: (UInt64, UInt64, UInt64, UInt64)
 
@@ -29,6 +29,6 @@ package struct RandomBits: RandomNumberGenerator, Sendable {
         return result
     }
 
-    /// A number from 0 up to 1, without 1, of 53 random bits.
+    /// A random number from 0 up to, but not including, 1, with 53 random bits.
     package mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
 }

@@ -9,11 +9,11 @@ package struct TokenLogprob: Equatable, Sendable {
     package init(id: Int32, logprob: Float) { (self.id, self.logprob) = (id, logprob) }
 }
 
-/// The token that a step chose.
+/// The token that was drawn in a step.
 package struct SampledToken: Equatable, Sendable {
     package let id: Int32
     package let logprob: Float
-    /// The likeliest tokens, the likeliest first, as many as were asked for.
+    /// The likeliest tokens, the likeliest first; as many as `topLogprobs` says.
     package let top: [TokenLogprob]
 
     package init(id: Int32, logprob: Float, top: [TokenLogprob]) {
@@ -21,28 +21,29 @@ package struct SampledToken: Equatable, Sendable {
     }
 }
 
-/// Chooses the tokens of one answer.
+/// Draws the tokens of one answer.
 ///
-/// In this order: tokens that are not allowed or would complete a forbidden sequence are left out, repetition penalty, presence and frequency penalties, bias,
-/// temperature, top-k, top-p, min-p, then a draw. Equal logits are ordered by id, the lower first, so exactly k tokens pass top-k. A logit that is no number is
-/// never chosen. The same seed, parameters and logits give the same tokens everywhere.
+/// It leaves out tokens that are not allowed or would complete a forbidden sequence, and then applies, in this order,
+/// repetition penalty, presence and frequency penalties, bias, temperature, top-k, top-p and min-p, before it draws.
+/// Equal logits are ordered by id, the lower first, so exactly k tokens pass top-k. A token whose logit is NaN is never
+/// drawn. The same seed, parameters and logits give the same tokens on every machine.
 package struct Sampler: Sendable {
     package let parameters: SamplingParameters
     private var random: RandomBits
-    /// Tokens of the prompt and the answer, each once.
+    /// Tokens that occur in the prompt or the answer, for the repetition penalty.
     private var seen: Set<Int32> = []
     /// How often the answer holds each of its tokens.
     private var counts: [Int32: Int] = [:]
-    /// The answer's last tokens, as many as a forbidden sequence may begin with.
+    /// The answer's last tokens, one fewer than the longest forbidden sequence has.
     private var recent: [Int32] = []
     private var allowedMask: TokenMask?
     private var scratch = LogitBuffer()
 
-    /// Starts an answer.
+    /// Makes the sampler of one answer.
     ///
     /// - Parameters:
-    ///   - parameters: Checked first.
-    ///   - prompt: Its tokens, for the repetition penalty.
+    ///   - parameters: The parameters, which are checked.
+    ///   - prompt: The prompt's tokens, for the repetition penalty.
     /// - Throws: `SamplingError.invalid` for a parameter out of range.
     package init(_ parameters: SamplingParameters, prompt: some Sequence<Int32> = [Int32]())
         throws(SamplingError)
@@ -54,12 +55,12 @@ package struct Sampler: Sendable {
         if parameters.repetitionPenalty != 1 { seen = Set(prompt) }
     }
 
-    /// Chooses the next token and counts it as part of the answer.
+    /// Draws the next token and counts it as part of the answer.
     ///
     /// - Parameters:
-    ///   - logits: One for each token of the vocabulary.
-    ///   - allowed: The tokens to choose from; nil for all. Reported log-probabilities do not depend on it.
-    ///   - excluded: Tokens that are not chosen unless no other one can be.
+    ///   - logits: `[vocabulary]`.
+    ///   - allowed: The tokens that can be drawn; nil for all. Reported log-probabilities do not depend on it.
+    ///   - excluded: Tokens that are drawn only if there is no other one.
     /// - Returns: The token with its log-probability.
     /// - Throws: `SamplingError.nothingToChoose` when no logit of an allowed token is finite.
     package mutating func sample(
@@ -84,7 +85,7 @@ package struct Sampler: Sendable {
         return SampledToken(id: chosen, logprob: raw - normalizer, top: top)
     }
 
-    /// Leaves only the tokens that may be chosen; whether that is fewer than all.
+    /// Sets the logits of tokens that must not be drawn to negative infinity; returns whether there were restrictions.
     private mutating func restrict(to allowed: TokenMask?, _ excluded: Set<Int32>) -> Bool {
         if let allowed { scratch.keep(allowed) }
         if let tokens = parameters.allowedTokens {
@@ -101,7 +102,8 @@ package struct Sampler: Sendable {
         guard !excluded.isEmpty else { return allowed != nil || allowedMask != nil }
         let logits = excluded.filter { scratch.holds($0) }.map { ($0, scratch[$0]) }
         for (id, _) in logits { scratch[id] = -.infinity }
-        // An answer that can only go on with one of them, as a grammar may want it, does.
+        // If no other token is left, for example because a grammar requires an excluded one, the excluded tokens can be
+        // drawn.
         if scratch.best() == nil { for (id, logit) in logits { scratch[id] = logit } }
         return true
     }
@@ -132,7 +134,7 @@ package struct Sampler: Sendable {
         return scratch.draw(cut, minWeight: parameters.minP, random.unit()) ?? best.id
     }
 
-    /// Applies penalties and bias; whether there were any.
+    /// Applies penalties and bias; returns whether there were any.
     private mutating func adjust() -> Bool {
         guard !seen.isEmpty || !counts.isEmpty || !parameters.logitBias.isEmpty else { return false }
         let penalty = parameters.repetitionPenalty

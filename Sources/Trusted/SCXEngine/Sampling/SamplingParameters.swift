@@ -1,42 +1,44 @@
-/// How the next token is chosen.
+/// How the next token is drawn from the logits.
 ///
 /// The defaults draw from the model's own distribution.
 package struct SamplingParameters: Equatable, Sendable {
-    /// Logits are divided by it; 0 takes the likeliest token.
+    /// All logits are divided by the temperature; with 0 the likeliest token is taken.
     package var temperature: Float = 1
-    /// Only so many of the likeliest tokens are drawn from; 0 takes all.
+    /// Only this number of likeliest tokens can be drawn; 0 for all.
     package var topK = 0
-    /// Only the likeliest tokens that together have this probability are drawn from; 1 takes all.
+    /// Only the likeliest tokens whose probabilities sum to this value can be drawn; 1 for all.
     package var topP: Float = 1
-    /// Only tokens with at least this part of the likeliest token's probability are drawn from; 0 takes all.
+    /// Only tokens with at least this fraction of the likeliest token's probability can be drawn; 0 for all.
     package var minP: Float = 0
-    /// Logits of tokens that the prompt or the answer holds are divided by it if positive, else multiplied.
+    /// For tokens that occur in the prompt or the answer, a positive logit is divided by this value, and any other
+    /// multiplied by it.
     package var repetitionPenalty: Float = 1
-    /// Subtracted from the logits of tokens that the answer holds.
+    /// Subtracted from the logits of tokens that occur in the answer.
     package var presencePenalty: Float = 0
-    /// Subtracted from the logits of tokens for each time that the answer holds them.
+    /// Subtracted from a token's logit once for each time that it occurs in the answer.
     package var frequencyPenalty: Float = 0
-    /// Added to the logits of these tokens.
+    /// For each token id, a value that is added to its logit.
     package var logitBias: [Int32: Float] = [:]
-    /// Only these tokens are drawn; nil for all.
+    /// Only these tokens can be drawn; nil for all.
     package var allowedTokens: [Int32]?
-    /// Sequences of tokens that the answer must not hold: the last token of one is not drawn after the others.
+    /// Sequences of tokens that must not occur in the answer: the last token of a sequence is not drawn after the
+    /// others.
     package var forbiddenSequences: [[Int32]] = []
-    /// The same seed gives the same tokens; nil takes one from the system.
+    /// Seed of the random numbers; the same seed gives the same tokens, and nil takes a seed from the system.
     package var seed: UInt64?
-    /// How many of the likeliest tokens are reported with each token.
+    /// How many of the likeliest tokens are reported for each token drawn.
     package var topLogprobs = 0
 
     package init() {}
 
     package static let mostTopLogprobs = 20
 
-    /// Checks each value's range.
+    /// Checks that each value is in its range, and throws ``SamplingError/invalid(_:)`` otherwise.
     package func validate() throws(SamplingError) {
         func check(_ holds: Bool, _ flag: String, _ value: some Any, _ range: String) throws(SamplingError) {
             guard holds else { throw .invalid("'\(flag) \(value)' is out of range: \(range).") }
         }
-        // Written so that a NaN fails.
+        // The comparisons are written so that a NaN is refused.
         try check((0...100).contains(temperature), "--temperature", temperature, "0 (greedy) to 100")
         try check(topK >= 0, "--top-k", topK, "0 (off) or more")
         try check(topP > 0 && topP <= 1, "--top-p", topP, "above 0, at most 1")
@@ -56,11 +58,11 @@ package struct SamplingParameters: Equatable, Sendable {
     }
 }
 
-/// Why no token can be chosen.
+/// Why no token could be drawn.
 package enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// A parameter is out of range; the text names its flag.
+    /// A parameter is out of range; the text names its command-line flag.
     case invalid(String)
-    /// Every logit is negative infinity or no number.
+    /// Every logit is negative infinity or NaN.
     case nothingToChoose
 
     package var description: String {

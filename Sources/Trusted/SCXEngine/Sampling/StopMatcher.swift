@@ -1,14 +1,14 @@
-/// When an answer ends, apart from its length.
+/// What ends an answer, apart from its maximal length.
 package struct StopConditions: Equatable, Sendable {
     /// Tokens that end the answer, such as the end of a turn.
     package var tokens: Set<Int32>
-    /// Go on after such a token.
+    /// Whether the answer continues after such a token.
     package var ignoresTokens: Bool
     /// Texts that end the answer and are not part of it.
     package var strings: [String]
-    /// Before the answer has so many tokens, nothing ends it; tokens that would are not drawn.
+    /// The answer has at least this number of tokens: before that, tokens that would end it are not drawn.
     package var leastTokens = 0
-    /// The text or token that ends the answer is part of it.
+    /// Whether the text or token that ends the answer is part of its text.
     package var isShown = false
 
     package init(tokens: Set<Int32> = [], ignoresTokens: Bool = false, strings: [String] = []) {
@@ -17,10 +17,10 @@ package struct StopConditions: Equatable, Sendable {
         self.strings = strings
     }
 
-    /// Tokens that are not drawn yet.
+    /// The tokens that must not be drawn yet, because they would end the answer too early.
     ///
-    /// - Parameter answerTokens: Tokens of the answer so far.
-    /// - Returns: Those that would end the answer too early.
+    /// - Parameter answerTokens: Number of tokens of the answer so far.
+    /// - Returns: The end tokens while the answer has fewer than ``leastTokens``; then none.
     func excluded(after answerTokens: Int) -> Set<Int32> {
         answerTokens < leastTokens && !ignoresTokens ? tokens : []
     }
@@ -30,17 +30,17 @@ package struct StopConditions: Equatable, Sendable {
 
 /// Finds stop strings in streamed text, however the text is cut into pieces.
 ///
-/// Text that may be the beginning of a stop string is held back until it is known not to be. The text is cut before
-/// the stop string that is complete first; of several that end together, before the longest.
+/// An ending of the text that may be the beginning of a stop string is held back until that is decided. The text is cut
+/// before the stop string that is complete first; if several end at the same byte, before the longest.
 package struct StopMatcher: Sendable {
     private let strings: [[UInt8]]
-    /// For each stop string and each number of its bytes matched: how many are matched still when the next byte does
-    /// not fit.
+    /// The failure function of Knuth, Morris and Pratt for each stop string: after n matched bytes and a byte that does
+    /// not fit, so many bytes still match.
     private let fallbacks: [[Int]]
-    /// Bytes of each stop string that the text ends with.
+    /// For each stop string, how many of its first bytes the text ends with.
     private var matched: [Int]
     private var held: [UInt8] = []
-    /// The stop string that was found.
+    /// The stop string that was found; nil before.
     package private(set) var found: String?
 
     package init(_ strings: [String]) {
@@ -57,7 +57,8 @@ package struct StopMatcher: Sendable {
         matched = [Int](repeating: 0, count: self.strings.count)
     }
 
-    /// Takes the next piece of text and gives what can be shown now: nothing after a stop string was found.
+    /// Takes the next piece of text, and returns the text that can be shown now; after a stop string was found,
+    /// nothing.
     package mutating func append(_ piece: String) -> String {
         guard found == nil else { return "" }
         guard !strings.isEmpty else { return piece }
@@ -76,13 +77,14 @@ package struct StopMatcher: Sendable {
                 return String(decoding: held.dropLast(longest), as: UTF8.self)
             }
         }
-        // Stop strings begin and pieces end between characters, so the cut lies between characters too.
+        // Stop strings begin between characters, and so do pieces of text, so the held text begins between characters
+        // too.
         let kept = matched.max() ?? 0
         defer { held = Array(held.suffix(kept)) }
         return String(decoding: held.dropLast(kept), as: UTF8.self)
     }
 
-    /// Gives what is still held back, at the end of the answer.
+    /// Returns the text that is still held back, at the end of the answer.
     package mutating func finish() -> String {
         defer { held = [] }
         return String(decoding: held, as: UTF8.self)

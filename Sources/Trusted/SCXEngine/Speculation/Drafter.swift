@@ -1,34 +1,34 @@
-/// Proposes tokens that may follow a session's, so that one step of the model can give several.
+/// Proposes draft tokens that may follow a session's tokens, so that one step of the model can give several tokens.
 ///
-/// What it proposes changes the time that an answer takes, never the answer.
+/// The proposals change how long an answer takes, never what it says.
 package protocol Drafter: AnyObject {
-    /// Most tokens of a draft.
+    /// The most tokens of a draft.
     var longest: Int { get }
 
-    /// How many tokens ``draft(_:)`` would propose, at most those asked for; cheap.
+    /// How many tokens ``draft(_:)`` would propose, at most as many as requested; this must be cheap.
     func length(_ request: DraftRequest) -> Int
 
-    /// Proposes tokens for sessions.
+    /// Proposes draft tokens for several sessions.
     ///
-    /// - Returns: For each session at most so many as it asks for.
+    /// - Returns: A draft for each request, at most as long as it asks for.
     func draft(_ requests: [DraftRequest]) -> [[Int32]]
 
-    /// A session's answer has ended; it may be continued.
+    /// Says that a session's answer has ended; a later request may continue it.
     func finish(_ session: SessionID)
 
-    /// A session goes on as another.
+    /// Says that a new session continues an earlier one.
     func move(_ earlier: SessionID, to session: SessionID)
 
-    /// Nothing more is asked for a session.
+    /// Says that a session has been removed, so that its state is no longer needed.
     func forget(_ session: SessionID)
 }
 
-/// What is asked of a ``Drafter`` for one session.
+/// A request to a ``Drafter`` for draft tokens of one session.
 package struct DraftRequest: Sendable {
     package let session: SessionID
-    /// Prompt and answer so far.
+    /// The tokens of the prompt and of the answer so far.
     package let tokens: [Int32]
-    /// Most tokens to propose, at least one.
+    /// The most tokens to propose; at least one.
     package let count: Int
 
     package init(session: SessionID, tokens: [Int32], count: Int) {
@@ -38,13 +38,13 @@ package struct DraftRequest: Sendable {
     }
 }
 
-/// What became of drafts.
+/// How many draft tokens were proposed and accepted.
 package struct SpeculationUse: Equatable, Sendable {
-    /// Tokens that were proposed to the model.
+    /// Draft tokens that the model has checked.
     package var proposed = 0
-    /// Those of them that were then drawn.
+    /// Draft tokens that were accepted, that is, drawn as they were proposed.
     package var accepted = 0
-    /// A session's steps that had a draft.
+    /// Steps of sessions that had a draft.
     package var steps = 0
 
     package init() {}

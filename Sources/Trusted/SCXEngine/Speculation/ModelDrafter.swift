@@ -2,12 +2,12 @@ import SCXEncoding
 package import SCXInference
 package import SCXProfiles
 
-/// A small model on the trusted side that shares the vocabulary of the one it proposes tokens for.
+/// A small model on the trusted side, with the same vocabulary as the model for which it proposes tokens.
 package final class DraftModel: Sendable {
     let embedding: TokenEmbedding
     let decoder: Decoder
 
-    /// - Precondition: Both are of one model, with all its parts.
+    /// - Precondition: Embedding and decoder belong to one model, and the decoder has all of its blocks.
     package init(embedding: TokenEmbedding, decoder: Decoder) {
         precondition(
             embedding.vocabularySize == decoder.configuration.vocabularySize, "DraftModel: two models")
@@ -16,25 +16,27 @@ package final class DraftModel: Sendable {
     }
 }
 
-/// Proposes what a small model finds likeliest, computed here over keys and values of its own.
+/// Proposes the tokens that a small model finds likeliest, with a key-value cache of its own on the trusted side.
 ///
-/// Sessions are drafted for together: one pass of the small model for each token of the longest draft.
+/// Drafts of several sessions are computed together: one forward pass of the small model for each token of the longest
+/// draft.
 package final class ModelDrafter: Drafter {
     package let longest: Int
     private let model: DraftModel
     private var states: [SessionID: State] = [:]
     private var workspace = Workspace()
 
-    /// Tokens that the small model is behind by are computed in parts of so many rows, one part a step: until it has
-    /// caught up with a session's prompt there is no draft for it.
+    /// The most tokens of sessions' prompts that the small model computes in one step.
+    ///
+    /// A session has no draft until the small model has computed all of its tokens.
     private static let mostRows = 256
 
-    /// What the small model has computed of a session.
+    /// The small model's state of one session.
     private struct State {
         let cache: KVCache
-        /// Those in the cache, perhaps some of a draft at the end.
+        /// The tokens in the cache; the last ones may be draft tokens.
         var tokens: [Int32] = []
-        /// So many of them are certainly the session's.
+        /// How many of these tokens were compared with the session's and are equal.
         var checked = 0
     }
 
@@ -46,7 +48,7 @@ package final class ModelDrafter: Drafter {
     }
 
     package func length(_ request: DraftRequest) -> Int {
-        // The last token of a draft is not computed.
+        // The last token of a draft is proposed, but never computed by the small model.
         let room = model.decoder.configuration.maximumLength - request.tokens.count + 1
         return max(0, min(request.count, longest, room))
     }
@@ -78,13 +80,14 @@ package final class ModelDrafter: Drafter {
                 work = more
             }
         } catch {
-            // No memory: the answers go on without drafts, from caches that begin again.
+            // There is no memory for the cache: the answers continue without drafts, and the caches are filled again
+            // later.
             for request in requests { forget(request.session) }
         }
         return drafts
     }
 
-    // A conversation that goes on begins with the tokens that were computed.
+    // The cache is kept: a continued conversation begins with the same tokens.
     package func finish(_ session: SessionID) {}
 
     package func move(_ earlier: SessionID, to session: SessionID) {
@@ -95,18 +98,18 @@ package final class ModelDrafter: Drafter {
 
     package func forget(_ session: SessionID) { states[session] = nil }
 
-    /// Tokens of one session in a pass.
+    /// The tokens of one session in a forward pass of the small model.
     private struct Work {
-        /// The request's place.
+        /// The place of the request in the list.
         let index: Int
         let tokens: [Int32]
-        /// Whether the token after them is proposed.
+        /// Whether to propose the token after the last of them.
         let isLast: Bool
     }
 
-    /// Cuts what was computed where the session went on otherwise.
+    /// Cuts the cache of a session at the first token that differs from the session's, such as a rejected draft token.
     ///
-    /// - Returns: The session's tokens that are not computed yet, at least its last.
+    /// - Returns: The session's tokens that are not in the cache; always at least its last one.
     private func catchUp(_ request: DraftRequest) -> ArraySlice<Int32> {
         var state = states[request.session] ?? State(cache: model.decoder.makeCache(wipes: true))
         let most = min(state.tokens.count, request.tokens.count - 1)
@@ -119,9 +122,9 @@ package final class ModelDrafter: Drafter {
         return request.tokens[same...]
     }
 
-    /// Computes tokens of several sessions.
+    /// Computes tokens of several sessions in one forward pass.
     ///
-    /// - Returns: The likeliest token after each that is the last of its session.
+    /// - Returns: For each entry with `isLast` the likeliest next token; nil for the others.
     private func compute(_ work: [Work], _ requests: [DraftRequest]) throws(KVCacheError) -> [Int32?] {
         var segments: [CacheSegment] = []
         for work in work {

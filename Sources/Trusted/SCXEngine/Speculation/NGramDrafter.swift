@@ -1,13 +1,14 @@
-/// Proposes what followed the same tokens before, in the prompt or the answer.
+/// Proposes the tokens that followed the session's last tokens where these occurred before, in the prompt or the
+/// answer.
 ///
-/// Prompt look-up, after <https://github.com/apoorvumang/prompt-lookup-decoding>: of the session's last four tokens down
-/// to its last one, the longest run that occurred before counts, at its latest occurrence. It costs no computation of a
-/// model, and pays where answers repeat: summaries, corrections, code, tables.
+/// This is prompt look-up, after <https://github.com/apoorvumang/prompt-lookup-decoding>. It searches for the session's
+/// last four tokens, then its last three, two and one, and uses the latest earlier occurrence of the longest run found.
+/// It needs no model, and pays where answers repeat text: summaries, corrections, code, tables.
 package final class NGramDrafter: Drafter {
     package let longest: Int
     private var indices: [SessionID: NGramIndex] = [:]
 
-    /// - Parameter longest: Most tokens of a draft.
+    /// - Parameter longest: The most tokens of a draft.
     /// - Precondition: `longest` is positive.
     package init(longest: Int) {
         precondition(longest > 0, "NGramDrafter: empty drafts")
@@ -23,7 +24,8 @@ package final class NGramDrafter: Drafter {
         requests.map { request in
             indices[request.session, default: NGramIndex()].add(request.tokens)
             guard let place = indices[request.session]?.place(after: request.tokens) else { return [] }
-            // Where the occurrence is so near that the tokens after it end, the draft itself goes on.
+            // If the occurrence is so near the end that fewer tokens follow it than requested, the draft continues with
+            // its own tokens.
             var draft: [Int32] = []
             for next in place..<place + request.count {
                 let isDrafted = next >= request.tokens.count
@@ -33,24 +35,25 @@ package final class NGramDrafter: Drafter {
         }
     }
 
-    // An index tells the tokens, and is made again in no time.
+    // The index tells the session's tokens and is quickly made again, so it is not kept after the answer.
     package func finish(_ session: SessionID) { indices[session] = nil }
     package func move(_ earlier: SessionID, to session: SessionID) { indices[earlier] = nil }
     package func forget(_ session: SessionID) { indices[session] = nil }
 }
 
-/// Where runs of up to four tokens occurred last in a list that grows at its end.
+/// The latest occurrence of each run of one to four tokens in a list that grows at its end.
 struct NGramIndex: Sendable {
     private static let longestRun = 4
-    /// Bounds what a long prompt costs one step: the rest of it is added in the steps that follow.
+    /// The most tokens added in one call, so that a long prompt does not delay a step; the next calls add the rest.
     private static let mostAdded = 4096
 
-    /// The place after each run's latest occurrence; a run shorter than four is filled up with -1.
+    /// For each run, the place after its latest occurrence; runs of fewer than four tokens are filled up with -1.
     private var places: [SIMD4<Int32>: Int32] = [:]
-    /// Tokens whose runs are here: all that end at or before this place.
+    /// How many tokens were added: the index has all runs that end at or before this place.
     private var added = 0
 
-    /// Takes up tokens that were appended since the last call, without the run that ends the list: nothing follows it yet.
+    /// Adds the runs of tokens that were appended since the last call, except the run at the list's end, which nothing
+    /// follows yet.
     mutating func add(_ tokens: [Int32]) {
         let end = min(tokens.count - 1, added + Self.mostAdded)
         guard end > added else { return }
@@ -62,7 +65,7 @@ struct NGramIndex: Sendable {
         added = end
     }
 
-    /// The place after the latest earlier occurrence of the longest run that the list ends with; nil when there is none.
+    /// The place after the latest earlier occurrence of the longest run that the list ends with; nil if there is none.
     func place(after tokens: [Int32]) -> Int? {
         guard !tokens.isEmpty else { return nil }
         for length in (1...min(Self.longestRun, tokens.count)).reversed() {
