@@ -11,7 +11,7 @@ import Synchronization
     import Darwin
 #endif
 
-/// Set by Ctrl-C while an answer runs.
+/// Set by Ctrl-C while an answer is generated.
 private let interrupted = Atomic(false)
 
 struct ChatCommand: ParsableCommand {
@@ -122,7 +122,7 @@ struct ChatCommand: ParsableCommand {
     }
 }
 
-/// What a person typed.
+/// A line or lines that the user typed: a message, or a command.
 private enum ChatInput {
     case text(String), reset, save(String), help, quit
 }

@@ -106,7 +106,7 @@ struct GenerateCommand: ParsableCommand {
     }
 }
 
-/// Where a prompt comes from: exactly one of three.
+/// The options that say where the prompt comes from; exactly one of the three must be given.
 struct PromptOptions: ParsableArguments {
     @Option(help: "The prompt.")
     var prompt: String?
@@ -150,7 +150,7 @@ struct PromptOptions: ParsableArguments {
     }
 }
 
-/// How the answer is drawn and when it ends.
+/// The options that say how tokens are drawn and when the answer ends.
 struct SamplingOptions: ParsableArguments {
     @Option(help: "Most tokens of the answer.")
     var maxTokens = 256

@@ -91,7 +91,7 @@
         }
     }
 
-    /// Prints the certificates of a file.
+    /// Prints the certificates that a file holds.
     private func show(_ file: String) throws {
         for certificate in try KeyDirectory.certificates(file) {
             print("file         \(file)")

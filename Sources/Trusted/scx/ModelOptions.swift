@@ -4,7 +4,7 @@ import SCXInference
 import SCXLink
 import SCXOptions
 
-/// Which model, how it is held, and who computes.
+/// The options for the model, the precision of its weights, the profile and the workers.
 struct ModelOptions: ParsableArguments {
     @OptionGroup var loaded: ModelFlags
 
@@ -15,7 +15,8 @@ struct ModelOptions: ParsableArguments {
 
     var threads: Int? { loaded.threads }
 
-    /// What the weights are held in.
+    /// The format of the weights in memory: as `--weights` says, otherwise int8 in profiles that multiply integers and
+    /// bf16 in the others.
     var weights: WeightFormat { givenWeights ?? (profile.isRing ? .int8 : .bf16) }
 
     @Option(
@@ -51,7 +52,7 @@ struct ModelOptions: ParsableArguments {
 
     typealias Profile = SCX.Profile
 
-    /// A worker as the flags name it; ``TLSFlags`` has the rest for one over TCP.
+    /// A worker as `--worker` names it; ``TLSFlags`` has what else is needed for one over TCP.
     enum WorkerPlace: Equatable, ExpressibleByArgument {
         case inprocess
         case unix(path: String)
@@ -96,7 +97,7 @@ struct ModelOptions: ParsableArguments {
 }
 
 extension ModelOptions.WorkerPlace {
-    /// As on the command line.
+    /// The worker's name in messages, which is also the value of `--worker` unless the worker is in this process.
     var name: String {
         switch self {
         case .inprocess: "in this process"
@@ -105,11 +106,11 @@ extension ModelOptions.WorkerPlace {
         }
     }
 
-    /// The worker with all that is needed to reach it.
+    /// Turns the flags into a worker place with everything needed to connect to it.
     ///
-    /// - Parameter tls: The flags for one over TCP.
+    /// - Parameter tls: The TLS flags, used for a worker over TCP.
     /// - Returns: The place.
-    /// - Throws: `ValidationError` when flags are missing, or this build has no TCP.
+    /// - Throws: `ValidationError` when TLS flags are missing, or this build has no TCP.
     func place(_ tls: TLSFlags) throws -> WorkerPlace {
         switch self {
         case .inprocess: return .inProcess

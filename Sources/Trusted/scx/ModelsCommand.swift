@@ -47,7 +47,7 @@ struct ModelsCommand: ParsableCommand {
         }
     }
 
-    /// What the template knows.
+    /// Describes what the chat template supports: tools, and thinking.
     private static func description(_ format: ChatFormat) -> String {
         let tools =
             format.templateKnowsTools
@@ -55,7 +55,7 @@ struct ModelsCommand: ParsableCommand {
         return "yes, \(tools), \(format.reasoning == nil ? "no thinking" : "thinking")"
     }
 
-    /// Why a directory cannot be served although each file can be read.
+    /// Says why a model cannot be served although each of its files can be read.
     struct CheckFailure: Error, CustomStringConvertible {
         let description: String
 

@@ -84,7 +84,7 @@ extension ModelsCommand {
             if value == value.rounded(), abs(value) < 1e6 {
                 text = "\(Int(value))"
             } else {
-                // Three digits that count.
+                // Three significant digits.
                 let digits = max(0, 2 - Int(log10(abs(value)).rounded(.down)))
                 text = digits > 6 ? String(format: "%.1e", value) : String(format: "%.\(digits)f", value)
             }

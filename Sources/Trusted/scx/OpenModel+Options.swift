@@ -14,18 +14,18 @@ import SCXText
 #endif
 
 extension OpenModel {
-    /// Loads what the options name, with progress on standard error when that is a terminal.
+    /// Loads the model that the options name, and shows the progress on standard error when that is a terminal.
     ///
     /// - Parameters:
-    ///   - options: Model, profile and worker.
-    ///   - wrap: Put around the way to the worker.
+    ///   - options: The model, profile and workers.
+    ///   - wrap: Wraps each link to a worker, for example to record what crosses it.
     /// - Throws: An error that names the file, the flag or the worker at fault.
     init(_ options: ModelOptions, wrap: (any WorkerLink) -> any WorkerLink = { $0 }) throws {
         let settings = try options.settings()
         self = try asFlags { try OpenModel(settings, wrap: wrap) }
     }
 
-    /// The tokenizer, for what cannot be done without.
+    /// Returns the tokenizer, or throws for a command that needs one.
     func requireTokenizer() throws -> Tokenizer {
         guard let tokenizer else {
             throw ValidationError(
@@ -34,7 +34,7 @@ extension OpenModel {
         return tokenizer
     }
 
-    /// The chat template, for what cannot be done without.
+    /// Returns the chat template, or throws for a command that needs one.
     func requireChatFormat() throws -> ChatFormat {
         let (format, fault) = chatFormat()
         if let fault { throw ValidationError("'\(name)': the chat template cannot be used: \(fault).") }
@@ -43,13 +43,14 @@ extension OpenModel {
     }
 }
 
-/// Runs what opens a model; settings that do not go together are the fault of the command's flags.
+/// Runs code that opens a model; turns a ``ModelError``, such as settings that do not go together, into an error about
+/// the command's flags.
 func asFlags<Value>(_ work: () throws -> Value) throws -> Value {
     do { return try work() } catch let error as ModelError { throw ValidationError("\(error).") }
 }
 
 extension ModelOptions {
-    /// What the options come down to.
+    /// The settings for opening the model that these options describe.
     ///
     /// - Throws: `ValidationError` that names the flag at fault.
     func settings() throws -> ModelSettings {
@@ -78,14 +79,14 @@ extension Duration {
     var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }
 
-/// Writes to standard error; what files, peers and models brought into the text cannot move the terminal's cursor.
+/// Writes to standard error, without control characters that files, peers or models could have put into the text.
 func standardError(_ text: String, terminator: String = "\n") {
     var bytes = Array((text.printable(keepsLines: true) + terminator).utf8)
     unsafe _ = write(STDERR_FILENO, &bytes, bytes.count)
 }
 
-/// Writes to standard output at once, so that an answer appears as it is made; a terminal gets no control characters of a
-/// model's.
+/// Writes to standard output at once, so that an answer appears while it is generated; when that is a terminal, without
+/// control characters from the model.
 func standardOutput(_ text: String, terminator: String = "") {
     print(isatty(STDOUT_FILENO) == 0 ? text : text.printable(keepsLines: true), terminator: terminator)
     _ = fflush(nil)

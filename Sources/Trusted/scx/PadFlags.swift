@@ -4,7 +4,7 @@ import SCX
 import SCXEncoding
 import SCXInference
 
-/// Where pads come from and where they wait.
+/// The flags that say where pads come from and where they are kept.
 struct PadFlags: ParsableArguments {
     @Option(
         name: .customLong("pads"),
@@ -56,14 +56,14 @@ struct PadFlags: ParsableArguments {
         }
     }
 
-    /// Whether none of them was given.
+    /// Whether all of these flags have their default values.
     var isDefault: Bool { given.isEmpty && bank == nil && siteData == nil && padMemory == 1024 }
 
-    /// What the flags come down to.
+    /// The pad settings that these flags describe.
     ///
-    /// - Parameter tls: The flags for peers over TCP.
-    /// - Returns: Sources, and how stores are opened.
-    /// - Throws: `ValidationError` when flags are missing, or this build has no TCP.
+    /// - Parameter tls: The TLS flags, used for peers over TCP.
+    /// - Returns: The sources of pads, and how to open the pad store and the site data.
+    /// - Throws: `ValidationError` when TLS flags are missing, or this build has no TCP.
     func settings(_ tls: TLSFlags) throws -> PadSettings {
         var settings = PadSettings()
         if !given.isEmpty {
@@ -80,7 +80,7 @@ struct PadFlags: ParsableArguments {
         return settings
     }
 
-    /// In bytes.
+    /// `--pad-memory` in bytes.
     var memory: Int { padMemory << 20 }
 
     func validate() throws {
@@ -91,13 +91,13 @@ struct PadFlags: ParsableArguments {
         guard siteData?.isEmpty != true else { throw ValidationError("'--site-data' names no directory.") }
     }
 
-    /// The bank's directory; it need not exist.
+    /// The directory of the pad bank for the model with this digest; it may not exist.
     func directory(_ digest: String) -> String { bank ?? Self.defaultDirectory(digest) }
 
-    /// Where a user's pads of a model lie.
+    /// The directory of the user's own pads for a model, used without `--bank`.
     private static func defaultDirectory(_ digest: String) -> String { "\(stateFolder)/pads/\(digest)" }
 
-    /// Where it is kept what was used of a user's banks.
+    /// The directory that records which pads of the user's banks were used.
     private static var registry: String { "\(stateFolder)/banks" }
 
     private static var stateFolder: String {
@@ -108,9 +108,9 @@ struct PadFlags: ParsableArguments {
         return "\(state)/scx"
     }
 
-    /// Opens the bank that was named, or the user's own if somebody has made it.
+    /// Opens the bank that `--bank` names, or the user's own if it exists.
     ///
-    /// - Returns: Nil when pads are to be kept in memory alone.
+    /// - Returns: Nil when pads are kept in memory alone, because there is no bank or another process uses it.
     func store(_ checkpoint: Checkpoint) throws -> PadStore? {
         let digest = checkpoint.digest()
         let path = directory(digest)
@@ -128,9 +128,9 @@ struct PadFlags: ParsableArguments {
         return try opened.get()
     }
 
-    /// Opens the directory of ``siteData``, or makes it.
+    /// Opens the directory that `--site-data` names, or makes it.
     ///
-    /// - Returns: Nil when none was named, or another process is making it.
+    /// - Returns: Nil when the flag is not given, or another process is making the directory.
     func siteStore(_ checkpoint: Checkpoint) throws -> SiteStore? {
         guard let siteData else { return nil }
         let opened = Result { () throws(VaultError) in
@@ -145,7 +145,7 @@ struct PadFlags: ParsableArguments {
         return try opened.get()
     }
 
-    /// Opens the bank, and makes it if need be.
+    /// Opens the bank, or makes it if it does not exist.
     func makeStore(_ checkpoint: Checkpoint) throws -> PadStore {
         let digest = checkpoint.digest()
         let path = directory(digest)

@@ -111,7 +111,7 @@ struct PadsCommand: ParsableCommand {
 }
 
 extension PadStoreStatus {
-    /// For people.
+    /// The status as lines for the terminal.
     fileprivate var text: String {
         var lines = [
             "bank     \(path)", "model    \(digest)", "tokens   \(tokens)",
@@ -130,7 +130,7 @@ extension PadStoreStatus {
     }
 }
 
-/// Bytes as people read them.
+/// Formats a number of bytes with a unit.
 private func size(_ bytes: Int) -> String {
     let units = ["bytes", "kB", "MB", "GB", "TB"]
     var (value, unit) = (Double(bytes), 0)

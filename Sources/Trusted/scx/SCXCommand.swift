@@ -20,9 +20,10 @@ struct SCXCommand: AsyncParsableCommand {
         ])
 
     static func main() async {
-        // A dump of this process would hold texts, keys and pads.
+        // A core dump of this process would hold texts, keys and pads.
         cscx_forbid_dumps()
-        // A write beyond the limit of a file's size then fails with an error, as on a full disk.
+        // A write beyond the file size limit then fails with an error, as it does on a full disk, and does not end the
+        // process.
         _ = signal(SIGXFSZ, SIG_IGN)
         var arguments = Array(CommandLine.arguments.dropFirst())
         do {
@@ -46,7 +47,7 @@ struct SCXCommand: AsyncParsableCommand {
         } catch {
             let code = exitCode(for: error)
             guard !code.isSuccess else { exit(withError: error) }
-            // Errors quote files, models and peers.
+            // Errors quote text from files, models and peers, which may hold control characters.
             let text = fullMessage(for: error)
             if !text.isEmpty { standardError(text) }
             exit(withError: code)

@@ -2,7 +2,7 @@ import ArgumentParser
 import SCXLink
 import SCXProfiles
 
-/// How profile `scx` hides what it hides.
+/// The flags of profile `scx`: how many blocks are protected, and how their rows are encoded.
 struct ScxFlags: ParsableArguments {
     @Option(help: "Blocks at the beginning whose keys and values stay here.")
     var scxLs = 1
@@ -83,13 +83,14 @@ struct ScxFlags: ParsableArguments {
         var defaultValueDescription: String { "auto" }
     }
 
-    /// Whether none of them was given.
+    /// Whether all of these flags have their default values.
     var isDefault: Bool {
         scxLs == 1 && scxLe == 1 && scxRedundancy.policy == .auto && scxNoise.scale == nil
             && scxReuse == .oneTime && scxCompress == .float32
     }
 
-    /// The options for a model of so many blocks.
+    /// The options of the profile for a model with this number of blocks; throws `ValidationError` if they do not fit
+    /// it.
     func options(blockCount: Int) throws -> ScxOptions {
         var options = ScxOptions()
         options.firstBlocks = scxLs

@@ -4,7 +4,7 @@ import SCXInference
 import SCXOptions
 import SCXProfiles
 
-/// Settings of profile `sealed`.
+/// The flags of profile `sealed`.
 struct SealedFlags: ParsableArguments {
     @OptionGroup var pads: PadFlags
 
@@ -26,7 +26,7 @@ struct SealedFlags: ParsableArguments {
         case columns
     }
 
-    /// Whether none of them was given.
+    /// Whether all of these flags have their default values.
     var isDefault: Bool {
         pads.isDefault && cache.kv == .f32 && padRows == .exact && pace == nil && shard == nil
     }

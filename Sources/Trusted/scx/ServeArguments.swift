@@ -4,12 +4,12 @@
     import Foundation
     import SystemPackage
 
-    /// Completes the command line of `scx serve` from the environment and a file.
+    /// Completes the command line of `scx serve` with settings from the environment and a file.
     ///
-    /// A flag on the command line wins over the environment, and that over the file. `--session-dir` is `SCX_SESSION_DIR` in
-    /// the environment and `session-dir` in the file; `--scx-noise` is `SCX_NOISE` and `noise`.
+    /// An option on the command line wins over the environment, and the environment over the file. `--session-dir` is
+    /// `SCX_SESSION_DIR` in the environment and `session-dir` in the file; `--scx-noise` is `SCX_NOISE` and `noise`.
     enum ServeArguments {
-        /// Options that take a value, as on the command line.
+        /// Names of the options that take a value, as on the command line.
         static let options = [
             "model", "weights", "threads", "profile", "speculate", "pads", "bank", "site-data", "pad-memory",
             "pad-rows",
@@ -20,22 +20,23 @@
             "seal-after",
             "session-dir", "session-key", "drain", "log-level", "trace",
         ]
-        /// Options that may be given several times: lists in the file, texts with commas in the environment.
+        /// Names of the options that may be given several times: lists in the file, values with commas between them in
+        /// the environment.
         static let lists = ["served-model-name", "allow-origin"]
-        /// Options that take none.
+        /// Names of the options that take no value.
         static let flags = ["insecure", "no-page", "log-json"]
 
-        /// The name of an option in the environment (after `SCX_`) and in the file.
+        /// The name of an option in the file; the name in the environment follows from it, with `SCX_` before.
         static func key(of option: String) -> String {
             option.hasPrefix("scx-") ? String(option.dropFirst(4)) : option
         }
 
-        /// The arguments with what environment and file say of options that they lack.
+        /// Adds to the arguments the options that only the environment or the file has.
         ///
         /// - Parameters:
-        ///   - arguments: Those after `scx serve`.
-        ///   - environment: Variables of the environment.
-        /// - Returns: Arguments for the command's parser.
+        ///   - arguments: The arguments after `scx serve`.
+        ///   - environment: The environment's variables.
+        /// - Returns: The arguments for the command's parser.
         /// - Throws: `ValidationError` that names the file or variable at fault.
         static func filled(_ arguments: [String], environment: [String: String]) async throws -> [String] {
             let variables = EnvironmentVariablesProvider(environmentVariables: environment)
@@ -72,7 +73,7 @@
             return filled
         }
 
-        /// What an option is given, as `--option value` or `--option=value`.
+        /// The value of an option, given as `--option value` or `--option=value`; nil if it is not given.
         private static func value(of option: String, in arguments: [String]) -> String? {
             for (index, argument) in arguments.enumerated() {
                 if argument == "--\(option)" { return arguments.dropFirst(index + 1).first ?? "" }

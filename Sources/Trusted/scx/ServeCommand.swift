@@ -38,12 +38,12 @@
             let server = try serve.server()
             let spans = try serve.spans()
             if let spans { InstrumentationSystem.bootstrap(spans) }
-            // What the worker saw is for programs of this machine alone.
+            // What the worker saw is shown only to programs on this machine.
             let showsViews = !serve.noPage && server.isLoopback
             var links: [TappedLink] = []
-            /// Those of each profile, in turn.
+            /// The links to workers of each profile, in the order of `forwards`.
             var profileLinks: [[TappedLink]] = []
-            /// Lets views see what crosses a link.
+            /// Wraps a link so that the page can show what crosses it.
             func tapped(_ link: any WorkerLink) -> any WorkerLink {
                 guard showsViews else { return link }
                 let tapped = TappedLink(link)
@@ -106,7 +106,7 @@
             observer.logger.notice("ended")
         }
 
-        /// What `/health` says of how this server was started.
+        /// The fields of `/health` that say how this server was started.
         private var facts: [JSON.Member] {
             [
                 .init(
@@ -119,7 +119,7 @@
             ]
         }
 
-        /// Prints what a person needs to begin.
+        /// Prints the server's address and what else a user needs to begin.
         private func greet(_ port: Int, _ model: ServedModel) {
             let host = serve.host.contains(":") ? "[\(serve.host)]" : serve.host
             let url = "\(serve.httpsCert == nil ? "http" : "https")://\(host):\(port)"

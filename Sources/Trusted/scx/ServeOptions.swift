@@ -6,7 +6,7 @@
     import SCXEngine
     import SCXGateway
 
-    /// How `scx serve` serves.
+    /// The options of `scx serve` besides those of the model.
     struct ServeOptions: ParsableArguments {
         @Option(help: "Address to listen on. Others than this machine need TLS and API keys.")
         var host = "127.0.0.1"
@@ -141,7 +141,7 @@
             }
         }
 
-        /// Where the server listens and whom it serves.
+        /// The options of the HTTP server: its address, certificate, keys and limits.
         func server() throws -> GatewayServer.Options {
             var options = GatewayServer.Options()
             options.host = host
@@ -157,12 +157,12 @@
             return options
         }
 
-        /// Where idle conversations wait.
+        /// Opens the vault in which idle conversations are stored; nil without `--session-dir`.
         func vault() throws -> SessionVault? {
             try sessionDir.map { try SessionVault(directory: $0, keyFile: sessionKey) }
         }
 
-        /// Writes spans.
+        /// Opens the log of spans; nil if none is wanted.
         func spans() throws -> SpanLog? {
             guard let trace else { return nil }
             guard let spans = SpanLog(path: trace) else {

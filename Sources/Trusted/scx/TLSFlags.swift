@@ -1,7 +1,7 @@
 import ArgumentParser
 import SCX
 
-/// Who this side is and whom it trusts, for workers over TCP.
+/// The flags for TLS to workers over TCP: this side's key and certificate, and the certificates that it trusts.
 struct TLSFlags: ParsableArguments {
     @Option(help: "This side's certificate for a worker over TCP, PEM (scx keys new).")
     var tlsCert: String?
@@ -15,7 +15,7 @@ struct TLSFlags: ParsableArguments {
     #if Network
         /// The files that the flags name.
         ///
-        /// - Throws: `ValidationError` when one is not named.
+        /// - Throws: `ValidationError` when a flag is missing.
         func files() throws -> TLSFiles {
             guard let tlsCert, let tlsKey, let tlsCa else {
                 throw ValidationError("a worker at 'tcp://…' needs '--tls-cert', '--tls-key' and '--tls-ca'.")

@@ -1,19 +1,19 @@
 #if !Network
     import ArgumentParser
 
-    /// What this program says where it would need what was left out of it.
+    /// The errors of a build without the package trait `Network`.
     enum WithoutNetwork {
-        /// An error in one line.
+        /// Makes an error of one line that says how to build a program with the missing part.
         ///
         /// - Parameter what: What was asked for, as the beginning of a sentence.
-        /// - Returns: An error that says how to build a program that has it.
+        /// - Returns: The error.
         static func error(_ what: String) -> ValidationError {
             ValidationError(
                 "\(what) needs the trait 'Network', which this build left out; run: swift build -c release")
         }
     }
 
-    /// Stands where `scx serve` would be.
+    /// Takes the place of `scx serve` in a build without network, and says that it is missing.
     struct ServeCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "serve", abstract: "Answer OpenAI clients over HTTP. (left out of this build)")
@@ -24,7 +24,7 @@
         func run() throws { throw WithoutNetwork.error("'scx serve'") }
     }
 
-    /// Stands where `scx keys` would be.
+    /// Takes the place of `scx keys` in a build without network, and says that it is missing.
     struct KeysCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "keys",

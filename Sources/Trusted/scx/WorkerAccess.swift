@@ -9,19 +9,20 @@ import SCXWorker
     import SCXLinkTLS
 #endif
 
-/// How this program reaches its workers, as often as it wants to.
+/// Makes links to the workers that the options name, any number of times.
 struct WorkerAccess {
-    /// A worker: what people call it, and how a way to it is made.
+    /// A worker: its name in messages, and a function that makes a link to it.
     private struct Place {
         let name: String
         let make: () throws -> any WorkerLink
     }
 
     private let places: [Place]
-    /// Keeps these workers and the peers that pads come from apart.
+    /// Checks that no main worker is also a peer for pads.
     let owners = OwnerSeparation()
 
-    /// Finds or starts the workers that the options name.
+    /// Loads the model for a worker in this process, or prepares to start or connect to the workers that the options
+    /// name.
     init(_ options: ModelOptions, _ checkpoint: Checkpoint, _ name: String) throws {
         let owners = owners
         guard !options.workers.isEmpty else {
@@ -54,16 +55,16 @@ struct WorkerAccess {
         return Place(name: worker.name) { try connect(worker, .worker, options.tls, checkpoint, owners) }
     }
 
-    /// A way to a worker that others started.
+    /// Connects to a worker that this program did not start.
     ///
     /// - Parameters:
-    ///   - worker: Where it listens.
-    ///   - role: What it is to do.
-    ///   - tls: For one over TCP.
+    ///   - worker: The worker's address.
+    ///   - role: Whether it is a main worker or a peer for pads.
+    ///   - tls: The TLS flags, used for a worker over TCP.
     ///   - checkpoint: The model that it serves.
-    ///   - owners: Refuses one that has the other role already, now and when it is connected to again.
-    /// - Returns: A link that is connected.
-    /// - Throws: ``LinkError`` that names it.
+    ///   - owners: Refuses a worker that has the other role already, at this connection and at later ones.
+    /// - Returns: A link with a connection.
+    /// - Throws: ``LinkError`` that names the worker.
     static func connect(
         _ worker: ModelOptions.WorkerPlace, _ role: OwnerSeparation.Role, _ tls: TLSFlags,
         _ checkpoint: Checkpoint, _ owners: OwnerSeparation
@@ -73,24 +74,25 @@ struct WorkerAccess {
         return link
     }
 
-    /// Connects to a worker that is expected to be there.
+    /// Connects to a worker that should be running already.
     ///
-    /// - Throws: ``LinkError`` that says why it is not.
+    /// - Throws: ``LinkError`` that says why it cannot be reached.
     static func open(_ link: RemoteLink) throws(LinkError) {
-        // A worker that is not there when the program starts is a wrong address more often than a late worker.
+        // When nothing answers at the start, the address is more likely to be wrong than the worker to be late.
         try link.open(within: .seconds(3))
     }
 
-    /// A way to a worker that others started, not connected yet.
+    /// Makes a link to a worker that this program did not start, without connecting yet.
     ///
     /// - Parameters:
-    ///   - worker: Where it listens.
-    ///   - role: What it is to do; a peer must be able to multiply whole pads.
-    ///   - tls: For one over TCP.
+    ///   - worker: The worker's address.
+    ///   - role: Whether it is a main worker or a peer for pads; a peer must be able to multiply whole pads.
+    ///   - tls: The TLS flags, used for a worker over TCP.
     ///   - checkpoint: The model that it serves.
-    ///   - owners: Refuses one that has the other role already, whenever it is connected to.
-    /// - Returns: A link that connects when it is asked to.
-    /// - Throws: `ValidationError` when it is in this process, or an error that names a file of the TLS identity.
+    ///   - owners: Refuses a worker that has the other role already, at each connection.
+    /// - Returns: A link that connects at its first use.
+    /// - Throws: `ValidationError` when the worker is in this process, or an error that names a file of the TLS
+    ///   identity.
     static func makeLink(
         to worker: ModelOptions.WorkerPlace, _ role: OwnerSeparation.Role, _ tls: TLSFlags,
         _ checkpoint: Checkpoint, _ owners: OwnerSeparation
@@ -123,12 +125,12 @@ struct WorkerAccess {
             })
     }
 
-    /// A way to the first worker: what crosses one waits for no other.
+    /// Makes another link to the first worker; requests on it do not wait for those on other links.
     func makeLink() throws -> any WorkerLink { try places[0].make() }
 
-    /// Ways to all workers.
+    /// Makes a link to each worker.
     ///
-    /// - Returns: For each its name, the way to it, and what it said of itself; nil when it is in this process.
+    /// - Returns: For each worker its name, the link, and the worker's hello; nil for one in this process.
     func makeLinks() throws -> [(name: String, link: any WorkerLink, hello: Hello?)] {
         try places.map { place in
             let link = try place.make()
