@@ -1,25 +1,25 @@
 import Foundation
 import SCXInference
 
-/// How other clients fared beside an attack.
+/// What one attack did to the server's other clients: their answer times before and during it, failures, and memory.
 struct AttackReport {
     let attack: String
     var before = Victims.Times()
     var during = Victims.Times()
-    /// What became of the attack's requests.
+    /// How often each outcome occurred among the attack's own requests: a status, or an error of the connection.
     var outcomes: [String: Int] = [:]
     var memoryBefore: Int?
     var memoryDuring: Int?
     var memoryAfter: Int?
-    /// Whether the server came to rest after the attack.
+    /// Whether the server had nothing left to compute some time after the attack.
     var wasIdle = false
 
     init(attack: String) { self.attack = attack }
 
-    /// Whether the server lives and everybody else was answered.
+    /// Whether the server still works, and answered every request of the other clients.
     var isClean: Bool { during.failures.isEmpty && wasIdle && !during.answers.isEmpty }
 
-    /// How much slower the slowest hundredth was.
+    /// The 99th percentile of the other clients' answer times during the attack, divided by that before it.
     private var slowdown: Double {
         Victims.Times.percentile(during.answers, 0.99) / Victims.Times.percentile(before.answers, 0.99)
     }
@@ -27,7 +27,7 @@ struct AttackReport {
     static let heading =
         "attack            others' p50 ms  p99 ms  x     /health p99 ms  memory MiB before, during, after"
 
-    /// A line of figures, and one of what became of the attack.
+    /// The report for the terminal: a line of figures, and one of the attack's outcomes.
     var lines: String {
         func milliseconds(_ times: [Double], _ share: Double) -> String {
             String(format: "%.1f", 1000 * Victims.Times.percentile(times, share))

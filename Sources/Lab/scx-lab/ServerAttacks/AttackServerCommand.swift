@@ -107,7 +107,7 @@ struct AttackServerCommand: ParsableCommand {
         for _ in 0..<attack.clients {
             group.enter()
             Thread {
-                // A real attacker computes elsewhere.
+                // The threads of a real attacker would run on another machine.
                 lowerPriority(Self.attackersNiceness)
                 let client = AttackClient(target)
                 var round = 0
@@ -130,7 +130,10 @@ struct AttackServerCommand: ParsableCommand {
         return report
     }
 
-    /// What the server holds once it has given back what is free, which it does some moments after its work is over.
+    /// The server's memory in bytes at rest.
+    ///
+    /// The server frees memory some moments after its work is over, so this takes the least of up to eight
+    /// measurements, one a second.
     private static func restingMemory(_ server: LoadServer?, before: Int?) -> Int? {
         var least: Int?
         for _ in 0..<8 {
@@ -142,10 +145,10 @@ struct AttackServerCommand: ParsableCommand {
         return least
     }
 
-    /// How far the share of the processor of the attack's threads is below that of the server.
+    /// The niceness of the attack's threads, which lowers their priority below that of the server.
     private static let attackersNiceness: Int32 = 19
 
-    /// Waits until the server computes nothing any more; false when that takes too long.
+    /// Waits up to 30 seconds until the server computes nothing any more; returns whether it does.
     private static func becomesIdle(_ target: LoadTarget) -> Bool {
         for _ in 0..<60 {
             let health = health(target)

@@ -8,7 +8,7 @@ struct DeepSchemaAttack: ServerAttack {
 
     func attack(_ client: AttackClient, round: Int) {
         var schema: JSON = [:]
-        // Another one each time, so that nothing is known of it.
+        // Each schema is different, so that the server cannot reuse a compiled one.
         let first: JSON = ["title": .string("\(round)")]
         for _ in 0..<31 {
             schema = ["prefixItems": .array([first] + Array(repeating: [:], count: 254) + [schema])]

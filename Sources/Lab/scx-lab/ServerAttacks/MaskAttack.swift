@@ -1,6 +1,6 @@
 import SCXInference
 
-/// Schemas that are compiled in no time, but whose allowed tokens take long to find.
+/// Schemas that are quick to compile, but for which the search for the allowed next tokens takes long.
 struct MaskAttack: ServerAttack {
     let name = "mask"
     let purpose = "nested alternatives, expressions of thousands of states; always new, with 16 answers"

@@ -1,6 +1,6 @@
 import SCXInference
 
-/// No attack: as many ordinary clients as others have hostile ones, to compare with.
+/// No attack, for comparison: as many ordinary clients as other attacks have hostile ones.
 struct OrdinaryLoad: ServerAttack {
     let name = "ordinary"
     let purpose = "no attack: four clients whose answers are held to a small schema"
@@ -14,7 +14,7 @@ struct OrdinaryLoad: ServerAttack {
     func attack(_ client: AttackClient, round: Int) { client.chat([.format(Self.schema)]) }
 }
 
-/// No attack: one ordinary client that asks for 16 answers at once, to compare with.
+/// No attack, for comparison: one ordinary client that asks for 16 answers at once.
 struct OrdinaryAnswers: ServerAttack {
     let name = "ordinary-16"
     let purpose = "no attack: one client that asks for 16 answers, held to a small schema"

@@ -1,6 +1,6 @@
 import SCXInference
 
-/// Regular expressions that a text can be read by in very many ways.
+/// Ambiguous regular expressions, which can match one text in very many ways.
 struct PatternAttack: ServerAttack {
     let name = "pattern"
     let purpose = "expressions of nested repetitions, with 16 answers to each"

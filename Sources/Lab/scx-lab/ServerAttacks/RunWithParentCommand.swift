@@ -2,9 +2,10 @@ import ArgumentParser
 import CSCXSystem
 import Foundation
 
-/// Becomes another program that the system kills when this program's parent ends, however that ends (Linux).
+/// Replaces itself with another program, which the system kills when the process that started this command ends, even
+/// by SIGKILL (Linux only).
 ///
-/// The laboratory starts its servers by this command, since a child has to ask for it by itself.
+/// Only a process itself can ask the system for this, so the laboratory starts its servers through this command.
 struct RunWithParentCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run-with-parent", abstract: "Run a program that ends with this program's parent.",

@@ -1,6 +1,6 @@
 import SCXInference
 
-/// Small schemas that contain themselves many times, to make comparing them take for ever.
+/// Small schemas that refer to themselves many times, so that comparing their parts could take for ever.
 struct SelfReferenceAttack: ServerAttack {
     let name = "self-reference"
     let purpose = "500 bytes whose alternatives contain themselves 40 times each"

@@ -1,21 +1,21 @@
 import SCXInference
 
-/// A way in which one client may try to stop the others.
+/// An attack by which some clients try to stop a server from answering others.
 ///
-/// Each is a file of this folder, and one of ``ServerAttacks``.
+/// Each attack is a file of this folder, and an entry of ``ServerAttacks``.
 protocol ServerAttack: Sendable {
-    /// As on the command line.
+    /// The attack's name on the command line.
     var name: String { get }
-    /// What is tried, in one line.
+    /// What the attack sends, in one line.
     var purpose: String { get }
-    /// Clients that attack at the same time.
+    /// How many clients attack at the same time.
     var clients: Int { get }
 
-    /// Attacks once; called again and again until the time is over.
+    /// Attacks once; each client calls this again and again until the time is over.
     ///
     /// - Parameters:
-    ///   - client: Sends requests and counts what comes of them.
-    ///   - round: How often it attacked before.
+    ///   - client: Sends the requests and counts their outcomes.
+    ///   - round: How many times this client has attacked before.
     func attack(_ client: AttackClient, round: Int)
 }
 
@@ -26,20 +26,20 @@ enum ServerAttacks {
     ]
 }
 
-/// Sends an attack's requests.
+/// One client of an attack, which sends its requests and counts their outcomes.
 final class AttackClient {
     private let target: LoadTarget
-    /// What became of requests: statuses, or what broke the connection, and how often.
+    /// How often each outcome occurred: a status, or the error that broke the connection.
     private(set) var outcomes: [String: Int] = [:]
     private var connection: HTTPConnection?
     private var held: [HTTPConnection] = []
 
-    /// How long an answer is waited for, in seconds.
+    /// How long to wait for an answer, in seconds.
     private static let patience = 5
 
     init(_ target: LoadTarget) { self.target = target }
 
-    /// Posts a body and reads the reply; a server that does not reply in some seconds is given up.
+    /// Posts a body and reads the reply; when none comes within ``patience``, closes the connection.
     func post(_ path: String, _ body: String) {
         do throws(HTTPError) {
             let connection = try connect()
@@ -55,11 +55,11 @@ final class AttackClient {
         }
     }
 
-    /// Opens a connection, sends the beginning of something, and leaves it at that.
+    /// Opens a connection, sends the beginning of a request, and keeps the connection open without sending more.
     ///
     /// - Parameters:
-    ///   - beginning: What is sent.
-    ///   - most: Connections that are held so; the oldest is closed for a new one.
+    ///   - beginning: The text to send.
+    ///   - most: The most connections held open in this way; the oldest is closed for a new one.
     func hold(_ beginning: String, most: Int) {
         if held.count >= most { held.removeFirst().end() }
         do throws(HTTPError) {
@@ -71,7 +71,7 @@ final class AttackClient {
         } catch { count("\(error)") }
     }
 
-    /// Asks a short question with more fields.
+    /// Posts a short chat message with additional fields in the request.
     func chat(_ fields: [JSON.Member], tokens: Int = 40) {
         let body: [JSON.Member] = [
             .init("messages", [["role": "user", "content": "Hello"]]), .init("max_tokens", .int(tokens)),
@@ -90,7 +90,7 @@ final class AttackClient {
 }
 
 extension JSON.Member {
-    /// Holds an answer to a schema.
+    /// The field `response_format` of a request, which asks for an answer that follows a schema.
     static func format(_ schema: JSON) -> JSON.Member {
         .init(
             "response_format",

@@ -3,20 +3,20 @@ import CSCXSystem
 import Foundation
 import SCXProfiles
 
-/// A server of this program's own, on a free port of this machine.
+/// A server that this program starts, on a free port of this machine.
 ///
-/// It ends with this object, and also when a signal ends this program; SIGKILL included where the system is Linux.
+/// The server ends with this object, and also when a signal ends this program; on Linux even when it is SIGKILL.
 final class StartedServer {
     private let process = Process()
     private let output = Pipe()
     let port: Int
 
-    /// Starts `scx serve` of the folder that this program lies in.
+    /// Starts `scx serve` with the `scx` that lies in this program's folder.
     ///
     /// - Parameters:
     ///   - model: The model's directory.
-    ///   - arguments: More for the server.
-    /// - Throws: `ValidationError` when it does not begin to serve.
+    ///   - arguments: More arguments for the server.
+    /// - Throws: `ValidationError` when the server does not start.
     init(model: String, arguments: [String]) throws {
         process.executableURL = URL(filePath: "\(executableFolder())/scx-lab")
         process.arguments =
@@ -46,7 +46,7 @@ final class StartedServer {
         cscx_end_together(0)
         process.terminate()
         Thread.sleep(forTimeInterval: 0.5)
-        // The second signal ends it at once.
+        // The second signal ends the server at once.
         process.terminate()
     }
 }

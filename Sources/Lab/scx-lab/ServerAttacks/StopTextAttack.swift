@@ -1,6 +1,6 @@
 import SCXInference
 
-/// Long lists and texts in fields that are kept for each answer.
+/// Long lists and texts in those fields of a request that the server keeps for each answer.
 struct StopTextAttack: ServerAttack {
     let name = "stop-texts"
     let purpose = "stop texts of 7 MB and 500,000 biases, with 16 answers to each"

@@ -2,13 +2,13 @@ import Foundation
 import SCXInference
 import Synchronization
 
-/// Clients that ask small questions and want nothing but an answer, while others attack.
+/// Ordinary clients that ask short questions while others attack, and measure how long their answers take.
 final class Victims: Sendable {
-    /// Times of requests in seconds, in order.
+    /// The times of requests in seconds, in ascending order.
     struct Times: Sendable {
         var answers: [Double] = []
         var health: [Double] = []
-        /// What went wrong, and how often.
+        /// How often each kind of failure occurred.
         var failures: [String: Int] = [:]
 
         static func percentile(_ times: [Double], _ share: Double) -> Double {
@@ -23,7 +23,7 @@ final class Victims: Sendable {
 
     init(_ target: LoadTarget, clients: Int) { (self.target, self.clients) = (target, clients) }
 
-    /// Asks for some seconds.
+    /// Asks questions with all clients, and for `/health` beside them, for some seconds.
     func ask(seconds: Double) -> Times {
         let end = ContinuousClock.now + .seconds(seconds)
         let group = DispatchGroup()

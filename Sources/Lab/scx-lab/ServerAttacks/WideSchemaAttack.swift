@@ -1,6 +1,6 @@
 import SCXInference
 
-/// Large schemas whose parts have to be compared with each other.
+/// Large schemas with very many parts that the server has to compare with each other.
 struct WideSchemaAttack: ServerAttack {
     let name = "wide-schema"
     let purpose = "hundreds of schemas to merge, 20,000 equal keywords, alternatives of 10,000 values each"
