@@ -2,7 +2,7 @@ import Foundation
 import SCXInference
 import SCXLink
 
-/// A model's config.json.
+/// Reads a model's `config.json`.
 struct ConfigurationTarget: FuzzTarget {
     let seeds: [[UInt8]]
     let words = [
@@ -23,7 +23,7 @@ struct ConfigurationTarget: FuzzTarget {
     }
 }
 
-/// A safetensors file, with the configuration of the model that it should hold.
+/// Reads a safetensors file, together with the configuration of the model that it should hold.
 struct SafeTensorsTarget: FuzzTarget {
     private let folder: String
     let seeds: [[UInt8]]
@@ -43,7 +43,7 @@ struct SafeTensorsTarget: FuzzTarget {
 
     func run(_ input: [UInt8]) throws {
         let path = "\(folder)/model.safetensors"
-        // A new file each time: one that is mapped must not shrink under its reader.
+        // Each input gets a new file, since a file that is still mapped must not become shorter.
         try? FileManager.default.removeItem(atPath: path)
         try Data(input).write(to: URL(filePath: path))
         _ = try SafeTensorsFile(path).tensorNames
@@ -53,7 +53,7 @@ struct SafeTensorsTarget: FuzzTarget {
     }
 }
 
-/// A recording of what a worker saw.
+/// Reads a worker's recording of what it received and sent.
 struct TranscriptTarget: FuzzTarget {
     private let folder: String
     let seeds: [[UInt8]]

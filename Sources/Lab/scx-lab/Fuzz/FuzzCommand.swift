@@ -5,7 +5,7 @@ import SCXInference
 
 extension FuzzReader: ExpressibleByArgument {}
 
-/// Tries what strangers send on every reader, for a given time.
+/// Gives random inputs to every reader of bytes that others can send, for a given time.
 struct FuzzCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fuzz",
@@ -40,7 +40,7 @@ struct FuzzCommand: ParsableCommand {
     @Option(help: "Give the readers this file, and nothing else.")
     var input: String?
 
-    // How the command calls itself, for the process that may fail.
+    // Options with which the command starts itself again, as the process that reads inputs and may crash.
     @Option(help: .hidden) var journal: String?
     @Option(help: .hidden) var count = Int.max
 
@@ -63,12 +63,12 @@ struct FuzzCommand: ParsableCommand {
         }
     }
 
-    /// Seeds in files, beside those that a reader has itself.
+    /// The seeds of a reader that are stored as files, in addition to those in its code.
     private func seeds(_ reader: FuzzReader) throws -> [[UInt8]] {
         try FuzzFixtures.files("\(checkout)/Tests/Fuzz/\(reader.rawValue)", "")
     }
 
-    // MARK: The process that may fail
+    // MARK: The process that reads inputs and may crash
 
     private func runReader(_ path: String) throws {
         guard let reader = readers.first else { throw ValidationError("--journal needs --readers") }
@@ -98,7 +98,7 @@ struct FuzzCommand: ParsableCommand {
         }
     }
 
-    // MARK: The process that watches
+    // MARK: The process that starts and watches it
 
     private func runAll() throws {
         let readers = readers.isEmpty ? FuzzReader.all : readers

@@ -6,24 +6,25 @@
     import Darwin
 #endif
 
-/// A file with the input that is tried now, which outlives the process that tries it.
+/// A file with the current input, which still exists after the process that reads the input has crashed.
 ///
-/// Two little-endian numbers of 64 bits, how many inputs were begun and the length of the last, and its bytes.
+/// It has two little-endian numbers of 64 bits, the number of inputs begun and the length of the current one, and then
+/// the current input's bytes.
 package final class FuzzJournal {
-    /// The exit status of a process whose input took too much memory.
+    /// The exit status of a process that stopped because an input took too much memory.
     static let memoryStatus: Int32 = 99
 
     private let file: Int32
     private var count: UInt64 = 0
 
-    /// Why the file cannot be used.
+    /// Says why the journal cannot be used.
     package struct Failure: Error, CustomStringConvertible {
         package let description: String
     }
 
-    /// Opens it for writing.
+    /// Opens a journal for writing, and empties it.
     ///
-    /// - Throws: ``Failure``.
+    /// - Throws: ``Failure`` when the file cannot be written.
     package init(_ path: String) throws(Failure) {
         file = unsafe open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw Failure(description: "'\(path)' cannot be written") }
@@ -31,7 +32,7 @@ package final class FuzzJournal {
 
     deinit { close(file) }
 
-    /// Writes down an input that is about to be tried.
+    /// Writes an input to the journal; call this before the reader gets the input.
     ///
     /// - Throws: ``Failure`` when the disk is full.
     package func begin(_ input: [UInt8]) throws(Failure) {
@@ -46,10 +47,10 @@ package final class FuzzJournal {
         guard written == bytes.count else { throw Failure(description: "the journal cannot be written") }
     }
 
-    /// Reads such a file.
+    /// Reads a journal; it may be missing, or still be written by another process.
     ///
-    /// - Parameter path: Where it is.
-    /// - Returns: How many inputs were begun, and the last.
+    /// - Parameter path: The journal's path.
+    /// - Returns: How many inputs were begun, and the current input; 0 and nothing without a journal.
     package static func read(_ path: String) -> (count: Int, input: [UInt8]) {
         let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return (0, []) }
@@ -64,7 +65,7 @@ package final class FuzzJournal {
         return (Int(clamping: numbers[0]), Array(bytes[16..<(16 + length)]))
     }
 
-    /// Prints a line at once.
+    /// Prints a line without buffering, so that it is not lost in a crash.
     static func print(_ line: String) {
         let bytes = Array((line + "\n").utf8)
         _ = unsafe bytes.withUnsafeBytes { unsafe write(1, $0.baseAddress, $0.count) }

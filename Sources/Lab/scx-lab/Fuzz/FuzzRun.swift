@@ -9,11 +9,11 @@ import SCXInference
     import Darwin
 #endif
 
-/// Gives one reader inputs, one after the other, in the process that a finding may end.
+/// Gives inputs to one reader, one after the other, in a process that may crash.
 package struct FuzzRun {
-    /// Memory that one input may take, in bytes.
+    /// How much the process's peak memory may grow by one input, in bytes; more is a finding.
     ///
-    /// The sanitizer holds back a part of what was freed.
+    /// It is generous, since the address sanitizer keeps a part of what was freed.
     private static let mostMemory = 1 << 30
 
     private var target: any FuzzTarget
@@ -24,9 +24,9 @@ package struct FuzzRun {
 
     /// - Parameters:
     ///   - target: The reader.
-    ///   - seeds: Inputs to begin with besides the reader's own, such as former findings.
-    ///   - seed: Of the sequence of inputs.
-    ///   - journal: Where each input is written before it is tried.
+    ///   - seeds: First inputs in addition to the reader's own, such as those of former findings.
+    ///   - seed: Seed of the random numbers by which inputs are changed.
+    ///   - journal: The journal, in which each input is written before the reader gets it.
     package init(_ target: any FuzzTarget, seeds: [[UInt8]], seed: UInt64, journal: FuzzJournal) {
         self.target = target
         self.journal = journal
@@ -36,12 +36,12 @@ package struct FuzzRun {
         mutator = Mutator(seed: seed, words: target.words, longest: target.longest)
     }
 
-    /// Tries all seeds, and then new inputs until the time is over.
+    /// Gives the reader all seeds, and then new inputs until the time is over.
     ///
     /// - Parameters:
-    ///   - end: When to stop, after all seeds at the earliest.
-    ///   - count: How many inputs to stop at, if that is earlier.
-    /// - Throws: ``FuzzJournal/Failure`` when an input cannot be written down.
+    ///   - end: When to stop; the seeds are read in any case.
+    ///   - count: The most inputs.
+    /// - Throws: ``FuzzJournal/Failure`` when an input cannot be written to the journal.
     package mutating func run(until end: ContinuousClock.Instant, count: Int = .max) throws {
         let seeds = inputs
         for seed in seeds { _ = try attempt(seed) }
@@ -51,13 +51,15 @@ package struct FuzzRun {
             let old = inputs[mutator.below(inputs.count)]
             let input = mutator.mutated(old, inputs[mutator.below(inputs.count)])
             let isNew = try attempt(input)
-            // Without coverage nothing tells good inputs: some are built upon by chance.
+            // Without coverage it is not known which inputs are useful, so one in 64 is kept at random.
             let isKept = cscx_coverage_branches() > 0 ? isNew : mutator.below(64) == 0
             if isKept { keep(input) }
         }
     }
 
-    /// Inputs that others are made of; the seeds stay, as the youngest of the others do.
+    /// Adds an input to those from which new ones are made.
+    ///
+    /// The seeds always stay; beside them there are at most 4,096 inputs, of which a random one makes room.
     private mutating func keep(_ input: [UInt8]) {
         if inputs.count >= seedCount + 4096 {
             inputs.remove(at: seedCount + mutator.below(inputs.count - seedCount))
@@ -65,7 +67,7 @@ package struct FuzzRun {
         inputs.append(input)
     }
 
-    /// Tries one input, and says whether it went where none did before.
+    /// Gives one input to the reader; returns whether it reached code that no earlier input had reached.
     private mutating func attempt(_ input: [UInt8]) throws -> Bool {
         try journal.begin(input)
         let before = Self.peakMemory
@@ -80,7 +82,7 @@ package struct FuzzRun {
         return found > 0
     }
 
-    /// Bytes that this process ever had in memory.
+    /// The process's peak memory so far, in bytes.
     private static var peakMemory: Int {
         var usage = rusage()
         #if canImport(Glibc)

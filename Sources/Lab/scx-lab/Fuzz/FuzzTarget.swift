@@ -1,19 +1,19 @@
-/// A reader of bytes that somebody else made, which must refuse or take whatever it gets.
+/// A reader of bytes that somebody else made; it must accept or refuse any input without crashing.
 ///
-/// Errors are what a reader should throw. A trap, a report of a sanitizer, an input that takes seconds, or one that takes
-/// hundreds of megabytes is a finding.
+/// An error that the reader throws is a refusal, and expected. A trap, a report of a sanitizer, and an input that takes
+/// many seconds or more than a gigabyte of memory are findings.
 package protocol FuzzTarget {
-    /// Inputs to begin with.
+    /// The first inputs, from which others are made.
     var seeds: [[UInt8]] { get }
-    /// Words that inputs of this kind are made of.
+    /// Words of the reader's input language, which are inserted into inputs.
     var words: [String] { get }
-    /// The longest input that is tried, in bytes.
+    /// The length of the longest input, in bytes.
     var longest: Int { get }
 
-    /// Reads an input.
+    /// Reads one input.
     ///
-    /// - Parameter input: The bytes of a stranger.
-    /// - Throws: What the reader found wrong, which is no finding.
+    /// - Parameter input: The bytes to read.
+    /// - Throws: The error with which the reader refuses the input; this is no finding.
     mutating func run(_ input: [UInt8]) throws
 }
 
@@ -22,7 +22,7 @@ extension FuzzTarget {
     package var longest: Int { 1 << 16 }
 }
 
-/// The readers that ``FuzzCommand`` tries.
+/// The readers to which ``FuzzCommand`` gives inputs.
 package enum FuzzReader: String, CaseIterable {
     case json
     case schema
@@ -38,13 +38,13 @@ package enum FuzzReader: String, CaseIterable {
     case memory
     case yaml
     case http
-    /// Not a reader of the project: it fails on purpose, so that tests can see what a finding looks like.
+    /// A reader for tests that crashes on purpose, so that they can see how a finding is reported.
     case planted
 
-    /// Those that the project has.
+    /// All readers except the one for tests.
     package static let all = allCases.filter { $0 != .planted }
 
-    /// What is read.
+    /// What the reader reads, for the command's help.
     var summary: String {
         switch self {
         case .json: "JSON texts"
@@ -65,13 +65,13 @@ package enum FuzzReader: String, CaseIterable {
         }
     }
 
-    /// Prepares the reader.
+    /// Makes the reader ready for inputs.
     ///
     /// - Parameters:
-    ///   - checkout: The project's folder, for its fixtures.
-    ///   - folder: An empty folder for files that the reader needs.
+    ///   - checkout: The project's folder, in which the reader finds its fixtures.
+    ///   - folder: An empty folder for files that the reader writes.
     /// - Returns: The reader.
-    /// - Throws: When a fixture cannot be read.
+    /// - Throws: An error when a fixture cannot be read.
     package func target(checkout: String, folder: String) throws -> any FuzzTarget {
         switch self {
         case .json: JSONTarget(checkout)

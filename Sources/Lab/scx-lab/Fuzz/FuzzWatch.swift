@@ -1,6 +1,6 @@
 import Foundation
 
-/// Starts processes that try inputs on one reader, and keeps the inputs that end them.
+/// Starts processes that give inputs to one reader, and keeps each input at which a process crashes or hangs.
 package struct FuzzWatch {
     private let reader: FuzzReader
     private let checkout: String
@@ -10,12 +10,12 @@ package struct FuzzWatch {
     private let mostFindings: Int
 
     /// - Parameters:
-    ///   - reader: Whom inputs are given.
+    ///   - reader: The reader.
     ///   - checkout: The project's folder.
-    ///   - findings: Where inputs are kept; made when there is one.
-    ///   - patience: How long one input may take.
-    ///   - count: How many inputs a process tries at most.
-    ///   - mostFindings: After how many findings to stop.
+    ///   - findings: The folder for inputs at which a process failed; it is made when there is one.
+    ///   - patience: The longest time that one input may take.
+    ///   - count: The most inputs that one process reads.
+    ///   - mostFindings: The number of findings after which to stop.
     package init(
         _ reader: FuzzReader, checkout: String, findings: String, patience: Duration, count: Int,
         mostFindings: Int = 10
@@ -24,13 +24,14 @@ package struct FuzzWatch {
         (self.patience, self.count, self.mostFindings) = (patience, count, mostFindings)
     }
 
-    /// Tries inputs.
+    /// Runs such processes, one after the other, until one ends without a finding, the time is over, or there are too
+    /// many findings.
     ///
     /// - Parameters:
-    ///   - time: How long.
-    ///   - seed: Of the sequence of inputs.
-    /// - Returns: How many inputs were tried, and how many were findings.
-    /// - Throws: When a process cannot be started, or a finding not be kept.
+    ///   - time: How long to run.
+    ///   - seed: Seed of the random numbers by which inputs are changed.
+    /// - Returns: How many inputs were read, and how many of them are findings.
+    /// - Throws: An error when a process cannot be started, or an input cannot be kept.
     package func run(for time: Duration, seed: UInt64) throws -> (inputs: Int, findings: Int) {
         let folder = FileManager.default.temporaryDirectory.appending(path: "scx-fuzz-\(UUID().uuidString)")
             .path
@@ -48,7 +49,7 @@ package struct FuzzWatch {
                     "fuzz", "--readers", reader.rawValue, "--checkout", checkout, "--journal", journal,
                     "--seconds", "\(left)", "--seed", "\(seed &+ UInt64(found))", "--count", "\(count)",
                 ],
-                // One line says where it failed; thirty of registers and modules do not fit a report.
+                // The last line of the output says where the process crashed; a backtrace would fill the report.
                 environment: ["SWIFT_BACKTRACE": "enable=no"], logs: folder)
             try process.start()
             let why = watch(process, journal)
@@ -65,9 +66,9 @@ package struct FuzzWatch {
         return (inputs, found)
     }
 
-    /// Waits for the process.
+    /// Waits until the process ends, and kills it when one input takes too long.
     ///
-    /// - Returns: Why its last input is a finding; nil when it ended in peace.
+    /// - Returns: Why the last input is a finding; nil when the process ended with status 0.
     private func watch(_ process: LabProcess, _ journal: String) -> String? {
         var seen = 0
         var since = ContinuousClock.now
@@ -75,7 +76,7 @@ package struct FuzzWatch {
             Thread.sleep(forTimeInterval: 0.05)
             let count = FuzzJournal.read(journal).count
             if count != seen { (seen, since) = (count, .now) }
-            // Reading fixtures takes time under a sanitizer, before the first input.
+            // Before its first input a process reads fixtures, which takes time under a sanitizer.
             if ContinuousClock.now - since > (seen == 0 ? patience * 10 : patience) {
                 process.kill()
                 return "took longer than \(patience)"

@@ -5,14 +5,14 @@ import SCXLink
 import SCXWorker
 import Synchronization
 
-/// A stream that gives an input and then ends, and keeps what is written to it.
+/// A byte stream that delivers an input and then ends, and that stores what is written to it.
 final class FuzzStream: ByteStream {
     private let unread: Mutex<ArraySlice<UInt8>>
     private let sent = Mutex<[UInt8]>([])
 
     init(_ input: [UInt8] = []) { unread = Mutex(input[...]) }
 
-    /// All that was written.
+    /// All bytes that were written to the stream, at most the first MiB or so.
     var written: [UInt8] { sent.withLock { $0 } }
 
     @unsafe func read(_ buffer: UnsafeMutableRawBufferPointer, before deadline: Deadline) throws(LinkError) {
@@ -29,14 +29,14 @@ final class FuzzStream: ByteStream {
     }
 
     @unsafe func write(_ buffer: UnsafeRawBufferPointer, before deadline: Deadline) throws(LinkError) {
-        // Answers to one input may be long; their beginnings are enough.
+        // The answers to one input may be long; their beginning is enough.
         sent.withLock { if $0.count < 1 << 20 { unsafe $0.append(contentsOf: buffer) } }
     }
 
     func close() { unread.withLock { $0 = [] } }
 }
 
-/// A small model's workers, one in float32 and one that multiplies on the ring, and what a client asks them.
+/// Two workers with a small model, one in float32 and one with int8 weights for `linearRing`, and requests to them.
 struct FuzzWorkers {
     private static let digest = "00112233445566778899aabbccddeeff"
 
@@ -60,7 +60,7 @@ struct FuzzWorkers {
         model = configuration
         let hidden = configuration.hiddenSize
         let slot = Slot(number: 1)
-        // Numbers of nobody's text, so that nothing is encoded here.
+        // These numbers do not depend on any text, so they need no encoding.
         func rows(_ count: Int, _ channels: Int) -> EncodedTensor {
             let values = (0..<count * channels).map { Float($0 % 7) - 3 }
             return EncodedTensor(resultOf: Request(.stats), channels: channels, values: values)
@@ -87,12 +87,12 @@ struct FuzzWorkers {
         ]
     }
 
-    /// Requests that a worker takes at once, in groups.
+    /// The requests in groups of three; a client sends those of one group at once.
     private var groups: [ArraySlice<Request>] {
         stride(from: 0, to: requests.count, by: 3).map { requests[$0..<min($0 + 3, requests.count)] }
     }
 
-    /// What clients send: a hello and a group of requests each.
+    /// The bytes that a client sends in a conversation, for each group: a hello, and then the group's requests.
     func conversations() throws -> [[UInt8]] {
         try groups.map { group in
             let stream = FuzzStream()
@@ -106,16 +106,17 @@ struct FuzzWorkers {
         }
     }
 
-    /// What a worker sends to a client that sends this.
+    /// The bytes that one of the workers answers to a client that sends `input`.
     func answers(_ input: [UInt8], ring: Bool) -> [UInt8] {
         let stream = FuzzStream(input)
         servers[ring ? 1 : 0].serve(stream)
         return stream.written
     }
 
-    /// Reads a worker's bytes as clients do that have asked a group of requests each.
+    /// Reads `input` as a client reads a worker's answers, once for each group of requests, until one group has all of
+    /// its answers.
     ///
-    /// - Throws: What the last of them found wrong, when none of them got all its answers.
+    /// - Throws: The error of the last group, when no group got all of its answers.
     func read(_ input: [UInt8]) throws {
         var failure: (any Error)?
         for group in groups {
@@ -139,13 +140,13 @@ struct FuzzWorkers {
         }
         for _ in 0..<asked {
             let message = try next()
-            // A worker may refuse a request and go on.
+            // A refusal of one request by the worker leaves the connection open.
             do { _ = try client.receive(message) } catch { guard client.isOpen else { throw error } }
         }
     }
 }
 
-/// What a client sends a worker.
+/// Reads, as a worker does, the bytes that a client sends.
 struct FramesTarget: FuzzTarget {
     private let workers: FuzzWorkers
     let seeds: [[UInt8]]
@@ -161,7 +162,7 @@ struct FramesTarget: FuzzTarget {
     }
 }
 
-/// What a worker answers.
+/// Reads, as a client does, the bytes that a worker answers.
 struct AnswersTarget: FuzzTarget {
     private let workers: FuzzWorkers
     let seeds: [[UInt8]]
@@ -177,12 +178,14 @@ struct AnswersTarget: FuzzTarget {
     func run(_ input: [UInt8]) throws { try workers.read(input) }
 }
 
-/// Rings in shared memory, whose first page another process writes.
+/// Reads from and writes to rings in shared memory whose first page, with the ring's counters, another process has
+/// written.
 struct MemoryTarget: FuzzTarget {
     private static let ringBytes = 1 << 12
     private static let headBytes = 4096
 
-    /// The preamble, the eight words of the first page before and after the first read, and bytes of a ring.
+    /// The preamble of 16 bytes, the eight words of the first page for the first and for the second use, then bytes of
+    /// a ring.
     let seeds: [[UInt8]] = [
         Array("SCXSHM01".utf8) + [0, 16, 0, 0, 0, 0, 0, 0]
             + [64, 0, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 0, count: 56)
@@ -220,7 +223,7 @@ struct MemoryTarget: FuzzTarget {
         }
     }
 
-    /// Writes the eight words of the first page.
+    /// Writes the eight words of the first page, 128 bytes apart.
     @unsafe private static func write(_ words: [UInt8], to memory: UnsafeMutableRawPointer) {
         for word in 0..<(words.count / 8) {
             var value: UInt64 = 0

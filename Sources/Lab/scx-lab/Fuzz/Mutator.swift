@@ -1,4 +1,4 @@
-/// Makes new inputs from old ones.
+/// Makes new inputs by changing old ones.
 ///
 /// The same seed and the same calls give the same inputs.
 package struct Mutator {
@@ -7,16 +7,16 @@ package struct Mutator {
     private let longest: Int
 
     /// - Parameters:
-    ///   - seed: Of the sequence of inputs.
-    ///   - words: That are put into inputs.
-    ///   - longest: Bytes that an input has at most.
+    ///   - seed: Seed of the random numbers.
+    ///   - words: Words to insert into inputs.
+    ///   - longest: The length of the longest input, in bytes.
     package init(seed: UInt64, words: [String], longest: Int) {
         state = seed
         self.words = words.map { Array($0.utf8) }
         self.longest = longest
     }
 
-    /// A number below `bound`, which is positive.
+    /// A random number below `bound`, which must be positive.
     mutating func below(_ bound: Int) -> Int {
         // SplitMix64.
         state &+= 0x9E37_79B9_7F4A_7C15
@@ -30,8 +30,8 @@ package struct Mutator {
     ///
     /// - Parameters:
     ///   - input: The old input.
-    ///   - other: Another old input, of which parts may be taken.
-    /// - Returns: The new input, no longer than inputs may be.
+    ///   - other: Another old input, parts of which may be inserted.
+    /// - Returns: The new input, no longer than the longest that is allowed.
     package mutating func mutated(_ input: [UInt8], _ other: [UInt8]) -> [UInt8] {
         var bytes = input
         for _ in 0..<(1 << below(4)) { change(&bytes, other) }
@@ -62,7 +62,7 @@ package struct Mutator {
         case 8 where !words.isEmpty: bytes.insert(contentsOf: words[below(words.count)], at: at)
         case 9: changeNumber(&bytes, from: at)
         case 10:
-            // The same again and again: depth and length are what readers fail at.
+            // Many repetitions of one part, since readers often fail at great depth or length.
             let part =
                 words.isEmpty || below(2) == 0 ? part(of: bytes).prefix(64) : words[below(words.count)][...]
             let room = max(0, longest - bytes.count)
@@ -79,7 +79,7 @@ package struct Mutator {
         return bytes[start..<min(bytes.count, start + 1 + below(1 << below(11)))]
     }
 
-    /// Writes another number where digits are.
+    /// Replaces the next decimal number after `at` by another one.
     private mutating func changeNumber(_ bytes: inout [UInt8], from at: Int) {
         let digits = UInt8(ascii: "0")...UInt8(ascii: "9")
         guard let start = bytes[at...].firstIndex(where: { digits.contains($0) }) else { return }
@@ -87,7 +87,7 @@ package struct Mutator {
         bytes.replaceSubrange(start..<end, with: Self.numbers[below(Self.numbers.count)].utf8)
     }
 
-    /// Writes four bytes with a little-endian number at the ends of its range.
+    /// Overwrites four bytes with a little-endian number, such as one at the limits of its range.
     private mutating func changeWord(_ bytes: inout [UInt8], _ at: Int) {
         let word = Self.sizes[below(Self.sizes.count)]
         for i in 0..<4 where at + i < bytes.count {
@@ -95,7 +95,7 @@ package struct Mutator {
         }
     }
 
-    /// Bytes that mean something to readers of text and of binary fields.
+    /// Bytes that have a meaning in text formats or in binary fields.
     private static let telling: [UInt8] =
         [0, 1, 0x7F, 0x80, 0xC0, 0xE2, 0xED, 0xF4, 0xFF] + Array("\"'\\{}[]()<>|*+?.,:;%-#\n\t 09aA".utf8)
     private static let numbers = [

@@ -1,7 +1,7 @@
 import Foundation
 import SCXInference
 
-/// Configuration files of `scx serve`, which a process reads and then ends, because there is no such model.
+/// Reads configuration files of `scx serve`: a process reads the file, and then ends because the model does not exist.
 struct YAMLTarget: FuzzTarget {
     private let folder: String
     let seeds: [[UInt8]] = [
@@ -31,7 +31,9 @@ struct YAMLTarget: FuzzTarget {
     }
 }
 
-/// Requests to a running `scx serve`, with the bundled model: a line with method and path, then the body.
+/// Sends requests to a running `scx serve` with the bundled model.
+///
+/// An input is a line with method and path, and then the body.
 struct HTTPTarget: FuzzTarget {
     private static let routes = [
         "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1/embeddings",
@@ -73,7 +75,7 @@ struct HTTPTarget: FuzzTarget {
             "serve", program: "scx", arguments: ["serve", "--profile", "plain", "--port", "\(port)"],
             logs: folder)
         try server.start()
-        // Under a sanitizer the start takes a while.
+        // Under a sanitizer the server takes some time to start.
         for _ in 0..<600 {
             guard server.number != nil else { break }
             if (try? health()) == true { return }
@@ -95,7 +97,7 @@ struct HTTPTarget: FuzzTarget {
         let body = FuzzFixtures.text(Array(input[end...].dropFirst()))
         answered += 1
         defer {
-            // The server lives on and answers others, whatever the request was.
+            // Whatever the request was, the server must still run and answer others.
             if server.number == nil || answered % 16 == 0 && (try? health()) != true {
                 fatalError("scx serve ended or is silent: \(server.lastLines)")
             }
@@ -108,7 +110,7 @@ struct HTTPTarget: FuzzTarget {
             method.isEmpty ? "POST" : method, path.hasPrefix("/") ? path : "/\(path)",
             headers: [("host", "127.0.0.1:\(port)"), ("content-type", "application/json")], body: body)
         _ = try connection.readHead()
-        // A long answer ends when the connection does.
+        // The server stops a long answer when the connection is closed.
         _ = try connection.nextLine()
     }
 }

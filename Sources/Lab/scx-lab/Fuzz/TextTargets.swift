@@ -2,9 +2,9 @@ import Foundation
 import SCXInference
 import SCXText
 
-/// Files of the project that seeds are made of.
+/// Reads the project's files from which seeds are made.
 package enum FuzzFixtures {
-    /// The contents of a folder's files whose names end so; none where there is no folder.
+    /// The contents of those files in a folder whose names have this ending; none if the folder does not exist.
     package static func files(_ folder: String, _ ending: String) throws -> [[UInt8]] {
         guard FileManager.default.fileExists(atPath: folder) else { return [] }
         return try FileManager.default.contentsOfDirectory(atPath: folder).sorted().filter {
@@ -13,11 +13,12 @@ package enum FuzzFixtures {
         .map { [UInt8](try Data(contentsOf: URL(filePath: "\(folder)/\($0)"))) }
     }
 
-    /// A text that a reader of text gets: bytes that are no UTF-8 are replaced, as a JSON reader would refuse them.
+    /// The text that a reader of text gets; bytes that are not UTF-8 are replaced, because JSON readers would refuse
+    /// them before.
     package static func text(_ input: [UInt8]) -> String { String(decoding: input, as: UTF8.self) }
 }
 
-/// JSON texts, which every request and most files are.
+/// Reads JSON texts, the form of every request and of most files.
 struct JSONTarget: FuzzTarget {
     let seeds: [[UInt8]]
     let words = [
@@ -32,12 +33,12 @@ struct JSONTarget: FuzzTarget {
 
     func run(_ input: [UInt8]) throws {
         let json = try JSON(parsing: input.span)
-        // What was read can be written and read again.
+        // A JSON value that was read can be written and read again.
         do { _ = try JSON(parsing: json.text) } catch { fatalError("what was written is no JSON: \(error)") }
     }
 }
 
-/// The tokenizer of the bundled model, and an answer's beginning held to a grammar.
+/// Draws the first tokens of an answer that must follow a grammar, with the tokenizer of the bundled model.
 struct ConstrainedAnswer {
     private let table: TokenTable
     private let endTokens: [Int32]
@@ -47,7 +48,7 @@ struct ConstrainedAnswer {
         endTokens = [1]
     }
 
-    /// Draws some tokens that the grammar allows.
+    /// Draws up to `tokens` tokens that the grammar allows; it is a finding if none is allowed.
     func draw(_ grammar: Grammar, _ tokens: Int = 12) throws {
         var constraint = try TokenConstraint(grammar, table: table, endTokens: endTokens)
         for step in 0..<tokens where !constraint.isFinal {
@@ -62,7 +63,7 @@ struct ConstrainedAnswer {
     }
 }
 
-/// Schemas that answers must follow.
+/// Compiles JSON schemas that answers must follow, and draws tokens by them.
 struct SchemaTarget: FuzzTarget {
     private let answer: ConstrainedAnswer
     let seeds: [[UInt8]]
@@ -99,7 +100,7 @@ struct SchemaTarget: FuzzTarget {
     }
 }
 
-/// Regular expressions in schemas.
+/// Compiles regular expressions in schemas, and draws tokens by them.
 struct PatternTarget: FuzzTarget {
     private let answer: ConstrainedAnswer
     let seeds: [[UInt8]] = [
@@ -122,7 +123,7 @@ struct PatternTarget: FuzzTarget {
     }
 }
 
-/// Chat templates, which come with models.
+/// Parses and renders chat templates, which come with models.
 struct TemplateTarget: FuzzTarget {
     private let variables: [[JSON.Member]]
     let seeds: [[UInt8]]
@@ -161,7 +162,7 @@ struct TemplateTarget: FuzzTarget {
     }
 }
 
-/// Tokenizer files, which come with models, and what is tokenized by them.
+/// Reads `tokenizer.json` files, which come with models, and tokenizes texts with them.
 struct TokenizerTarget: FuzzTarget {
     private static let text =
         "Der 12-jährige sagte: \u{201E}Hello,\u{00A0}WORLD!\u{201C} e\u{301}\u{AC00}\u{1F468}\u{200D}\u{1F469} \t\n 123456789 x=1;"
@@ -193,7 +194,7 @@ struct TokenizerTarget: FuzzTarget {
                 seeds.append(Array(tokenizer.text.utf8))
             }
         }
-        // Large vocabularies make slow inputs, and say nothing that small ones do not.
+        // Large vocabularies make each input slow, and find nothing that small ones do not find.
         self.seeds = seeds.filter { $0.count <= 1 << 18 }
     }
 
@@ -203,7 +204,7 @@ struct TokenizerTarget: FuzzTarget {
     }
 }
 
-/// Answers of a model that may hold thoughts and calls of tools, in the format of each family.
+/// Reads answers of models that may contain reasoning and tool calls, in the format of each model family.
 struct CallsTarget: FuzzTarget {
     private static let tools: [JSON] = [
         [
@@ -246,7 +247,7 @@ struct CallsTarget: FuzzTarget {
     }
 }
 
-/// A text with a trap: fails when an input contains it.
+/// Crashes when an input contains a certain text, so that tests have a finding.
 struct PlantedTarget: FuzzTarget {
     let seeds: [[UInt8]] = [Array("mine.field".utf8)]
 
