@@ -50,7 +50,8 @@ package protocol ForwardPass: AnyObject {
     ///
     /// - Parameter segments: One or more of the same kind, of different sessions; only one if they are of kind
     ///   ``PromptKind/alone``.
-    /// - Returns: Nil when ``compute(_:)`` computes the segments.
+    /// - Returns: The run; nil when ``compute(_:)`` computes the segments.
+    /// - Throws: ``LinkError`` when the link fails or the worker refuses a request.
     func begin(_ segments: [BatchSegment]) throws(LinkError) -> (any PromptRun)?
 
     /// Forgets a session on the trusted side and on the worker.

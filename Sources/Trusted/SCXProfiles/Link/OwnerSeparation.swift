@@ -21,9 +21,10 @@ package final class OwnerSeparation: Sendable {
         fileprivate var other: Role { self == .worker ? .peer : .worker }
     }
 
-    /// What those of one role have shown.
+    /// What all main workers, or all peers, have shown of themselves.
     private struct Seen {
-        /// Who has shown a key, by name, and likewise for processes.
+        /// Maps each public key that was shown to the name of the worker or peer that showed it; `processes` does so
+        /// for processes.
         var keys: [[UInt8]: String] = [:]
         var processes: [LocalProcess: String] = [:]
         /// For each name the remote end of its newest connection.
@@ -37,8 +38,8 @@ package final class OwnerSeparation: Sendable {
     /// Wraps a way to connect so that it refuses a connection to somebody who has the other role.
     ///
     /// - Parameters:
-    ///   - role: What the other side is to do.
-    ///   - name: Its address, as people give it.
+    ///   - role: Whether the other side is a main worker or a peer.
+    ///   - name: The other side's address, as the user gave it.
     ///   - connect: Makes a connection.
     /// - Returns: A function that also makes connections, but closes one that is refused and throws
     ///   ``LinkError/incompatible(_:)``.
@@ -55,13 +56,13 @@ package final class OwnerSeparation: Sendable {
         }
     }
 
-    /// Records where a connection leads, unless that is refused.
+    /// Checks the other end of a connection and records it, unless the connection is refused.
     ///
     /// - Parameters:
-    ///   - end: Who is at the connection's other end.
-    ///   - role: What that one is to do.
-    ///   - name: Its address, as people give it.
-    /// - Throws: ``LinkError/incompatible(_:)`` when somebody of the other role is the same; then nothing is
+    ///   - end: The other end of the connection.
+    ///   - role: Whether the other end is a main worker or a peer.
+    ///   - name: Its address, as the user gave it.
+    /// - Throws: ``LinkError/incompatible(_:)`` when the same owner already has the other role; then nothing is
     ///   recorded.
     package func admit(_ end: RemoteEnd, _ role: Role, name: String) throws(LinkError) {
         try seen.withLock { seen throws(LinkError) in
@@ -109,7 +110,8 @@ package final class OwnerSeparation: Sendable {
         "it is the main worker '\(name)' now, and would read everything"
     }
 
-    /// Who of the other role is the same, and by what value that is known.
+    /// Finds a worker or peer of the other role that has the same owner as `end`, and says by which value this is
+    /// known.
     private static func conflict(_ end: RemoteEnd, _ others: Seen) -> (name: String, reason: String)? {
         if let key = end.key, let name = others.keys[key] { return (name, "both show the same TLS key") }
         for (name, other) in others.newest.sorted(by: { $0.key < $1.key }) {

@@ -20,7 +20,7 @@ package final class RemoteLink: WorkerLink {
     /// Makes a connection, or throws why there is none now.
     package typealias Connect = @Sendable (_ deadline: Deadline) throws(LinkError) -> any ByteStream
 
-    /// Refuses a worker by what it says of itself.
+    /// Checks a worker's hello, and throws to refuse the worker.
     package typealias Acceptance = @Sendable (_ hello: Hello) throws(LinkError) -> Void
 
     /// How long to wait for the worker.

@@ -70,7 +70,7 @@ package final class WorkerProcess: Sendable {
         var hasServed = false
     }
 
-    /// The name that people are shown.
+    /// The name of this worker in messages to the user.
     package static let name = "own process"
 
     /// The path of the worker's socket.

@@ -91,7 +91,7 @@ package final class PlainForwardPass: ForwardPass {
         return try tensor(answer, rows: count, channels: embedding.vocabularySize)
     }
 
-    /// The values of an answer of the expected shape.
+    /// Returns the values of an answer, or throws when it has another shape.
     private func tensor(_ answer: Answer, rows: Int, channels: Int) throws(LinkError) -> [Float] {
         guard case .tensor(let tensor) = answer, tensor.rows == rows, tensor.channels == channels else {
             throw .unexpectedAnswer("expected \(rows) rows of \(channels) channels")

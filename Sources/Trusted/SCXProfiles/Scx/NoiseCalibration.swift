@@ -20,10 +20,10 @@ package struct NoiseCalibration {
     private let pool: ThreadPool
     package let vocabulary: Int
     package let hidden: Int
-    /// Mean magnitude of a channel.
+    /// The mean magnitude of the rows' values.
     package let meanMagnitude: Float
 
-    /// What noise of a scale does.
+    /// How well noise of one scale hides which token a row belongs to.
     package struct Measurement: Sendable {
         package let scale: Float
         /// How many of the ``NoiseCalibration/trials`` tokens the filters name correctly.

@@ -7,13 +7,15 @@ extension ScxForwardPass {
     /// Computes a block's attention for the rows, including its norm, the product before it, and the rotation.
     ///
     /// - Parameters:
-    ///   - members: The sessions, each with its own of the rows.
-    ///   - block: Its number.
+    ///   - members: The sessions, each with the range of its rows.
+    ///   - block: The block's number.
     ///   - hidden: The rows, `[rows, hidden]`.
     ///   - table: The rotation of the rows.
     ///   - isFirst: Whether they are the first rows of their sessions.
-    ///   - kept: Where the worker keeps the keys and values of several sessions; nil for the slot of a single one.
+    ///   - kept: The slot in which the worker keeps the keys and values of several sessions; nil for a single session,
+    ///     whose own slot has them.
     /// - Returns: `[rows, heads · headSize]`
+    /// - Throws: ``LinkError`` when an exchange fails.
     func attend(
         _ members: [ScxPromptRun.Member], _ block: Int, _ hidden: borrowing Plaintext, _ table: RotaryTable,
         isFirst: Bool, kept: SharedRows?
@@ -63,9 +65,10 @@ extension ScxForwardPass {
         return attended
     }
 
-    /// Computes attention of sessions in one exchange, and writes its rows from `row` on.
+    /// Computes the attention of several sessions in one exchange, and writes the results into `attended` from row
+    /// `row` on.
     ///
-    /// - Returns: The row after them.
+    /// - Returns: The number of the row after the last one written.
     func attend(
         _ pending: [PendingAttention], _ block: Int, into attended: inout Plaintext, from row: Int
     ) throws(LinkError) -> Int {
@@ -96,12 +99,13 @@ extension ScxForwardPass {
     /// Encodes queries with the keys and values to which they attend.
     ///
     /// - Parameters:
-    ///   - key: Used once.
+    ///   - key: The key, which is consumed.
     ///   - projected: The queries, keys and values of a session's last tokens.
     ///   - cache: The keys and values of all of its tokens; nil when there are none before these.
     ///   - chosen: Which of the queries to encode; nil for all.
     ///   - first: The first token to which the queries attend.
     ///   - compression: How keys and values are rounded; nil for not at all.
+    /// - Returns: The tensor to send, and the part of the key that opens its answer.
     func encode(
         _ key: consuming OneTimeChannelKey, _ projected: borrowing Plaintext, _ cache: ProtectedCache?,
         queries chosen: Range<Int>? = nil, from first: Int = 0, _ compression: KeyValueCompression? = nil
@@ -198,8 +202,9 @@ extension ScxForwardPass {
     ///
     /// - Parameters:
     ///   - hidden: The rows of all segments, `[rows, hidden]`.
-    ///   - members: The segments, each with its own of the rows; several only if all want their last logits.
+    ///   - members: The segments, each with the range of its rows; several only if all want their last logits.
     /// - Returns: For each segment what it asks for.
+    /// - Throws: ``LinkError`` when an exchange fails.
     func results(of hidden: borrowing Plaintext, _ members: [ScxPromptRun.Member]) throws(LinkError) -> [[Float]] {
         let vocabulary = embedding.vocabularySize
         switch members[0].segment.output {

@@ -25,7 +25,8 @@ package final class ScxForwardPass: ForwardPass {
     var workspace = Workspace()
     var sessions: [Slot: ScxSession] = [:]
     let unused = UnusedSlots()
-    /// Raised when the worker is lost, since what was stored before then no longer fits what the worker holds.
+    /// Incremented when the worker is lost, because sessions that were stored before cannot be continued with another
+    /// worker.
     private(set) var epoch: UInt64 = 0
 
     var configuration: DecoderConfiguration { layers.configuration }
@@ -130,10 +131,12 @@ package final class ScxForwardPass: ForwardPass {
         return results
     }
 
-    /// Nil for a single token, which is generated together with those of other sessions.
+    /// The kind of a segment with a prompt; nil for a single token, which is generated together with those of other
+    /// sessions.
     ///
-    /// Only prompts that are going to be answered share exchanges: they share their keys with the worker soon, and the
-    /// rows of one that never does would be what is left when all others have.
+    /// Only prompts that will be answered share exchanges, since their sessions soon give the worker the order of their
+    /// rows. If a prompt that is not answered shared an exchange, the worker could find its rows: they would be left
+    /// when all other sessions have given theirs.
     package func promptKind(of segment: BatchSegment) -> PromptKind? {
         if segment.position > 0, segment.tokens.count == 1, segment.output != .hiddenSum { return nil }
         guard segment.output == .lastLogits else { return .alone }
@@ -158,7 +161,7 @@ package final class ScxForwardPass: ForwardPass {
         return try ScxPromptRun(self, members)
     }
 
-    /// Drops what is held of sessions after a failure, since it is no longer known what the worker holds of them.
+    /// Removes the state of sessions after a failure, since it is not known what the worker holds of them.
     func forget(_ slots: [Slot], _ error: LinkError) {
         for slot in slots { sessions[slot] = nil }
         guard error.losesWorker else { return }

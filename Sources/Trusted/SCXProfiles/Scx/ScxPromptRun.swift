@@ -14,7 +14,7 @@ final class ScxPromptRun: PromptRun {
     struct Member {
         let session: ScxSession
         let segment: BatchSegment
-        /// Which of the rows are its own.
+        /// The range of the rows that belong to the session.
         var rows = 0..<0
 
         init(session: ScxSession, segment: BatchSegment) {
@@ -24,7 +24,8 @@ final class ScxPromptRun: PromptRun {
 
     private let pass: ScxForwardPass
     private let isFirst: Bool
-    /// Where the worker keeps the rows of several sessions; nil for a single one, whose own slot has them.
+    /// The slot in which the worker keeps the rows of several sessions; nil for a single session, whose own slot has
+    /// them.
     private let kept: SharedRows?
     private var members: [Member]
     private var table: RotaryTable
@@ -50,7 +51,7 @@ final class ScxPromptRun: PromptRun {
         if !isFirst { for member in members { try pass.shareKeys(member.session) } }
     }
 
-    /// Finds which rows belong to which session, and their rotation.
+    /// Assigns each session the range of its rows, and computes the rotation of all rows.
     private func number() {
         table = pass.layers.rotaryTable(positions: 0..<0)
         for i in members.indices {

@@ -10,7 +10,7 @@ final class ScxSession {
     let first: [FirstBlock]
     /// The last blocks, in order.
     let last: [LastBlock]
-    /// The orders of the middle blocks' rows, until they are shared.
+    /// The orders of the middle blocks' rows that the worker has not been told yet.
     var unshared: [Unshared] = []
 
     /// A first block, whose keys and values the worker sees only encoded.
@@ -18,7 +18,7 @@ final class ScxSession {
         let cache: ProtectedCache
         /// With `reuse: session`, the key of all attentions of the session in this block.
         var key: SessionChannelKey?
-        /// It is measured again when the cache has grown by a quarter.
+        /// The scaling of keys and values for rounding; measured again when the cache has grown by a quarter.
         private var scaling: ChannelScaling?
 
         init(width: Int, key: consuming SessionChannelKey?) {
@@ -26,7 +26,7 @@ final class ScxSession {
             self.key = key
         }
 
-        /// How many of the last tokens are not rounded.
+        /// How many of the last tokens have keys and values that are not rounded.
         private static let exactTokens = 4
 
         /// How the keys and values of the next exchange are rounded.
@@ -46,19 +46,21 @@ final class ScxSession {
     /// A last block, whose keys the worker holds in a secret order.
     final class LastBlock {
         let cache: ProtectedCache
-        /// Nil until the keys are locked, and when they are no longer those that the worker holds.
+        /// The order of the keys that the worker has locked; nil when none are locked, or when they lack tokens of the
+        /// session.
         var key: TailKey?
-        /// How many tokens' keys the worker has appended since.
+        /// How many generated tokens' keys the worker has appended since the keys were locked.
         var generated = 0
 
         init(width: Int) { cache = ProtectedCache(width: width) }
     }
 
-    /// An order that is waiting to be shared.
+    /// The order of one middle block's rows, which the worker has not been told yet.
     final class Unshared {
         let layer: Int
         var order: SharedOrder?
-        /// Where the worker keeps the rows, if they are in a slot together with those of other sessions.
+        /// The slot in which the worker keeps the rows, if they are there together with those of other sessions; nil
+        /// for the session's own.
         let source: SharedRows?
 
         init(layer: Int, order: consuming SharedOrder, source: SharedRows?) {

@@ -1,9 +1,9 @@
 import SCXLink
 
-/// A slot of no session, in which the worker keeps the rows of several sessions whose prompts were computed together.
+/// A slot in which the worker keeps the rows of several sessions whose prompts were computed together.
 ///
-/// Each session keeps a reference until it has shared its keys or has ended. When none is left, the slot's number goes
-/// to ``UnusedSlots``.
+/// Each of these sessions holds a reference until it has shared its keys or has ended. When the last reference is gone,
+/// the slot is added to ``UnusedSlots``.
 final class SharedRows {
     let slot: Slot
     private let unused: UnusedSlots
@@ -23,7 +23,9 @@ final class UnusedSlots {
     var slots: [Slot] = []
     private var next = UInt32.max
 
-    /// A number that no slot had before. The engine counts from 0 upwards, so these are counted downwards.
+    /// Returns a slot number that was not used before.
+    ///
+    /// The engine's numbers count up from 0, so these count down.
     fileprivate func draw() -> Slot {
         defer { next -= 1 }
         return Slot(number: next)

@@ -20,7 +20,7 @@ package final class RingForwardPass: ForwardPass {
     package let sealedReport: SealedReport?
     private let options: RingOptions
     private var caches: [Slot: KVCache] = [:]
-    /// Tells what this forward pass has stored from what another has.
+    /// A random number stored with each session, so that a session that another forward pass stored is recognised.
     private let epoch = UInt64.random(in: 0...(.max))
 
     init(
@@ -74,7 +74,9 @@ package final class RingForwardPass: ForwardPass {
 
     // MARK: Sessions out of memory
 
-    /// Takes a session's keys and values out of memory: `epoch | count | pages of the layers, one after the other`.
+    /// Moves a session's keys and values out of memory.
+    ///
+    /// The bytes are `epoch | count | pages of the layers, one after the other`.
     package func store(_ slot: Slot, after header: Int) throws(LinkError) -> SecretBuffer<UInt8>? {
         guard let cache = caches[slot], cache.count > 0 else { return nil }
         cache.truncate(to: cache.count)
@@ -111,13 +113,13 @@ package final class RingForwardPass: ForwardPass {
         return true
     }
 
-    /// `epoch` and `count`.
+    /// Bytes of the numbers `epoch` and `count` at the beginning of a stored session.
     private static var storedHeader: Int { 2 * MemoryLayout<UInt64>.stride }
 
     /// The keys and values of a session, if there are any.
     package func cache(of slot: Slot) -> KVCache? { caches[slot] }
 
-    /// The segments with their caches, which are cut where the segments begin.
+    /// Finds the cache of each segment's session, and cuts it at the position where the segment begins.
     private func pieces(of segments: [BatchSegment]) throws(LinkError) -> [RingPiece] {
         var pieces: [RingPiece] = []
         for (index, segment) in segments.enumerated() {
@@ -181,7 +183,7 @@ package struct RingOptions: Equatable, Sendable {
 
 /// Consecutive tokens of one session in a step.
 struct RingPiece {
-    /// To which of the step's segments it belongs.
+    /// The number of the step's segment to which the tokens belong.
     let segment: Int
     let cache: KVCache
     let position: Int
@@ -201,7 +203,7 @@ struct RingPiece {
             output: output)
     }
 
-    /// Its rows whose logits are wanted, counted from its first row.
+    /// The range of the rows whose logits are wanted, counted from the piece's first row.
     var logitRows: Range<Int> {
         switch output {
         case .nothing, .hiddenSum: 0..<0

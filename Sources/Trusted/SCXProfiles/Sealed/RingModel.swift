@@ -2,7 +2,7 @@ package import SCXEncoding
 package import SCXInference
 import SCXLink
 
-/// What the trusted side has of a model in profile `sealed`.
+/// The parts of a model that the trusted side holds in profile `sealed`.
 ///
 /// It has the embedding, the norms, and for each site the scales, the bound and the secret sketch. The weights are
 /// read once, site by site, and not kept. With a ``SiteStore`` that has the sites they are not read at all.
@@ -56,13 +56,13 @@ package final class RingModel: Sendable {
         bySite = Dictionary(uniqueKeysWithValues: sites.map { ($0.site, $0) })
     }
 
-    /// The site of that name, which must be one of the model's.
+    /// Returns a site of the model by its name.
     package subscript(site: DecoderSite) -> RingSite {
         guard let found = bySite[site] else { preconditionFailure("RingModel: no such site") }
         return found
     }
 
-    /// Who computed a wrong product.
+    /// Whether the worker or the source of the pad computed a wrong product.
     enum Verdict {
         /// The worker's answer is right, so the product of the pad is wrong.
         case answerIsRight
@@ -80,7 +80,7 @@ package final class RingModel: Sendable {
     /// - Parameters:
     ///   - row: The row whose check failed.
     ///   - site: The site of the product.
-    /// - Returns: Who computed what was refused.
+    /// - Returns: Who computed the product that was refused.
     /// - Throws: ``LinkError`` when the weights are not those of which the site was made.
     func judge(_ row: WrongRow, _ site: RingSite) throws(LinkError) -> Verdict {
         store?.remove()

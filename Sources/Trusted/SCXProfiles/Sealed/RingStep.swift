@@ -5,7 +5,7 @@ import SCXLink
 /// The rows of one step on their way through the blocks: what the trusted side computes between two products, divided
 /// so that another step can be computed while a product is awaited.
 final class RingStep {
-    /// What a piece's segment asked for.
+    /// The result that a segment asked for.
     struct Result {
         let segment: Int
         var values: [Float]
@@ -18,7 +18,8 @@ final class RingStep {
     private let segments: [CacheSegment]
     private let table: RotaryTable
     private let rows: Int
-    /// Nil for few rows, since waking other threads would take longer than it saves.
+    /// Threads for the trusted side's arithmetic; nil for few rows, since waking other threads would take longer than
+    /// it saves.
     private let pool: ThreadPool?
     /// The residual stream, `[rows, hidden]`.
     private var hidden: Plaintext

@@ -20,7 +20,7 @@ package final class RingWorkers {
         var speed: Double? { times.speed }
     }
 
-    /// Rows that were sent.
+    /// A request that was sent, with the parts that went to different workers.
     struct Sent {
         fileprivate let parts: [Part]
         let site: RingSite
@@ -43,7 +43,7 @@ package final class RingWorkers {
     /// - Parameters:
     ///   - links: For each member its name and its links, in the order of their shards.
     ///   - warn: Called with a line each time that a worker is left out, and when one that was lost is back.
-    ///   - now: Returns the time, by which workers that lied are asked again.
+    ///   - now: Returns the current time, which decides when workers that lied are asked again.
     package init(
         _ links: [(name: String, links: [any WorkerLink])],
         warn: @escaping @Sendable (String) -> Void = { _ in },
@@ -60,14 +60,16 @@ package final class RingWorkers {
     /// The names of the members.
     package var names: [String] { members.map(\.name) }
 
-    /// Whether there is somebody to send rows to; waits while all workers are lost and may come back.
+    /// Whether rows can be sent to a worker.
+    ///
+    /// While all workers are lost, it waits for the first attempt to reach one of them again.
     var canBeAsked: Bool { !availability.usable().isEmpty }
 
     package var traffic: Traffic {
         members.flatMap(\.links).reduce(Traffic()) { $0 + $1.traffic }
     }
 
-    /// Sends rows; waits while all workers are lost and may come back.
+    /// Sends rows to the workers; while all are lost, waits for the first attempt to reach one of them again.
     ///
     /// - Throws: ``LinkError`` when a worker cannot be reached; it is left out from now on.
     func send(_ tensor: RingTensor, _ site: RingSite) throws(LinkError) -> Sent {
@@ -143,8 +145,10 @@ package final class RingWorkers {
         return RingTensor(joinedRows: part.rows.count, channels: site.outputs, values: values)
     }
 
-    /// Which rows go to which worker: in proportion to their speeds, all to the fastest when there are few rows, and
-    /// none when all workers are lost.
+    /// Divides the rows of a request among the workers.
+    ///
+    /// The numbers are in proportion to the workers' speeds; few rows all go to the fastest worker. The result is empty
+    /// when all workers are lost.
     private func shares(of rows: Int) -> [(member: Int, rows: Range<Int>)] {
         let usable = availability.usable()
         guard usable.count > 1, rows >= 4 * usable.count else {
@@ -167,11 +171,11 @@ package final class RingWorkers {
         return shares
     }
 
-    /// Leaves out the worker that computed a row wrongly, also where it is the only one.
+    /// Excludes the worker that computed a row wrongly for a while, even if it is the only one.
     ///
     /// - Parameters:
-    ///   - row: Of the request.
-    ///   - column: Of the first output that is wrong; nil where that is not known.
+    ///   - row: The number of the row in the request.
+    ///   - column: The first output that is wrong; nil when it is not known.
     ///   - sent: The request.
     func distrust(_ row: Int, column: Int?, _ sent: Sent) {
         guard let member = sent.parts.first(where: { $0.rows.contains(row) })?.member,

@@ -1,10 +1,10 @@
 /// How the row counts of requests are rounded up, so that they tell less about the lengths of prompts.
 package enum RowCounts: Equatable, Sendable {
-    /// They are not rounded.
+    /// Row counts are not rounded.
     case exact
-    /// To the next power of two.
+    /// Row counts are rounded up to the next power of two.
     case powersOfTwo
-    /// To the next multiple.
+    /// Row counts are rounded up to the next multiple of this number.
     case multiples(of: Int)
 
     /// The fewest rows that a request has.

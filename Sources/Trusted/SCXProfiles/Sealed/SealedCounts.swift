@@ -9,7 +9,7 @@ package final class SealedCounts: Sendable {
         package var refused = 0
         /// Rows of sites whose product the trusted side computed itself, because no worker gave the right one.
         package var computedHere = 0
-        /// Rows of sites that were padded and sent, those that were sent again counted again.
+        /// Rows that were padded and sent, summed over all sites; rows that were sent again count again.
         package var padded = 0
         /// Seconds that the trusted side's thread spent on each part.
         package var seconds: [Part: Double] = [:]

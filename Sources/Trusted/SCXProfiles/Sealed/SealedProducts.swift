@@ -41,7 +41,7 @@ final class SealedProducts: SiteProducts {
     private let dummySeed: PadSeed
     private var nextDummy: UInt64 = 0
 
-    /// How often a product is tried with workers before it is computed here.
+    /// How often rows are sent to workers before the trusted side computes the product itself.
     private static let mostTries = 3
 
     init(
@@ -84,7 +84,7 @@ final class SealedProducts: SiteProducts {
         return padded.open(answer, rows, expected: expected, pool: model.layers.pool)
     }
 
-    /// Dummy rows, whose answers are ignored.
+    /// Makes the dummy rows that round up the number of rows; nil when none are needed.
     private func dummies(for rows: Int) -> DummyRows? {
         let count = rowCounts.padded(rows) - rows
         guard count > 0 else { return nil }
@@ -115,7 +115,7 @@ final class SealedProducts: SiteProducts {
         /// A failure is only noticed when the result is waited for.
         private func send() {
             tries += 1
-            // Pads are not used up for nobody.
+            // No pads are taken when there is no worker to send the rows to.
             guard owner.workers.canBeAsked else {
                 padded = nil
                 sent = nil
@@ -154,7 +154,8 @@ final class SealedProducts: SiteProducts {
                         case .wrong(let row): wrong = row
                         }
                     } catch {
-                        // Those who failed were left out by ``RingWorkers``; now the rows are padded anew.
+                        // ``RingWorkers`` has left out the worker that failed; the rows are now sent again under new
+                        // pads.
                     }
                     if let wrong {
                         try owner.accuse(wrong, site, sent)
@@ -168,9 +169,10 @@ final class SealedProducts: SiteProducts {
         }
     }
 
-    /// Finds out who computed a wrong product, and leaves that one out.
+    /// Finds out whether the worker or the source of the pad computed a wrong product, and leaves out the one that did.
     ///
-    /// - Throws: ``LinkError`` when the weights here are not those of which the site was made; then nobody lied.
+    /// - Throws: ``LinkError`` when the checkpoint's weights are not those of which the site was made; then neither is
+    ///   at fault.
     private func accuse(_ row: WrongRow, _ site: RingSite, _ sent: RingWorkers.Sent) throws(LinkError) {
         counts.add(refused: 1)
         switch try model.judge(row, site) {
@@ -182,7 +184,7 @@ final class SealedProducts: SiteProducts {
         }
     }
 
-    /// The last resort: the trusted side reads the site's weights and multiplies itself.
+    /// Reads the site's weights and computes the product on the trusted side, after all tries with workers have failed.
     private func computeHere(
         _ rows: borrowing FixedPointRows, _ site: RingSite
     ) throws(LinkError) -> Plaintext {

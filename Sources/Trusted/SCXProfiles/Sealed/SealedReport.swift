@@ -1,6 +1,6 @@
 package import SCXEncoding
 
-/// What can be reported of a forward pass of profile `sealed` while it runs, from any thread.
+/// The state of a forward pass of profile `sealed`, which any thread may read while it runs.
 package final class SealedReport: Sendable {
     private let bank: PadBank
     private let counts: SealedCounts
@@ -13,10 +13,10 @@ package final class SealedReport: Sendable {
         self.workers = workers
     }
 
-    /// Where pads came from so far.
+    /// How many rows' pads came from each kind of source so far.
     package var pads: PadBank.Use { bank.use }
 
-    /// For how many tokens pads are prepared in memory.
+    /// The number of tokens for which pads are in memory.
     package var preparedTokens: Int { bank.preparedRows }
 
     package var values: SealedCounts.Values { counts.values }
