@@ -13,7 +13,7 @@ package struct AnswerParts: ~Copyable {
         values = tensor.values
     }
 
-    /// Takes the next numbers; `what` names them in the error text.
+    /// Takes the next `count` numbers; `what` names them in the error text.
     mutating func take(_ count: Int, _ what: String) throws(LinkError) -> ArraySlice<Float> {
         guard count <= values.count - next else { throw .unexpectedAnswer("expected \(what)") }
         defer { next += count }

@@ -2,19 +2,20 @@ import Foundation
 package import SCXLink
 import Synchronization
 
-/// Which of several workers or sources of pads can be asked now, and the attempts to reach lost ones again.
+/// Keeps track of which workers, or which sources of pads, can be asked now, and connects again to those that are lost.
 ///
-/// One that is lost is connected to again on a thread of its own, so that nobody waits for it while another can be
-/// asked. When all are lost, ``usable(besides:)`` waits until the first attempt to reach one of them again is over.
-/// After that it returns at once, with none, until one can be reached again.
+/// Below, a *member* is one worker or source, named by its index. A lost member is connected to again on a thread of
+/// its own, so that nobody waits for it while another can be asked. While all members are lost, ``usable(besides:)``
+/// waits until the first attempt to reach one of them again has ended. After that it returns at once, without a member,
+/// until one can be reached again.
 ///
-/// All times are those of a clock that nobody can set.
+/// All times are those of a clock that cannot be set.
 package final class Availability: @unchecked Sendable {
     private enum Condition {
         case ready
-        /// It answers, but is not relied on: it is asked only when no other can be.
+        /// The member answers, but is trusted less: it is asked only when no ready one can be.
         case suspended(until: ContinuousClock.Instant)
-        /// Its connection is gone.
+        /// The connection to the member is gone.
         ///
         /// `isAwaited` is true during the first attempt to connect again.
         case lost(isAwaited: Bool)
@@ -23,24 +24,24 @@ package final class Availability: @unchecked Sendable {
     // This lock guards everything below.
     private let lock = NSCondition()
     private var conditions: [Condition]
-    /// Until when each is excluded, whatever its condition.
+    /// For each member, until when it is excluded, whatever its condition; nil if it never was.
     private var barred: [ContinuousClock.Instant?]
-    /// How often each was suspended or excluded.
+    /// For each member, how often it was suspended or excluded.
     private var suspensions: [Int]
     private var isClosed = false
     private let now: @Sendable () -> ContinuousClock.Instant
 
-    /// How long the first suspension or exclusion lasts; each further one is twice as long, up to 5 minutes.
+    /// How long a member's first suspension or exclusion lasts; each further one is twice as long, up to 5 minutes.
     private static let firstSuspension = Duration.seconds(2)
     private static let longestSuspension = Duration.seconds(300)
-    /// Pauses between attempts to connect again; each is twice the last.
+    /// The pauses between attempts to connect again; each is twice the one before, up to the longest.
     private static let pauses = (first: Duration.milliseconds(500), longest: Duration.seconds(60))
 
-    /// Makes a list of which all are ready.
+    /// Makes a list of members that are all ready.
     ///
     /// - Parameters:
-    ///   - count: How many there are.
-    ///   - now: Returns the time, by which suspensions and exclusions end.
+    ///   - count: The number of members.
+    ///   - now: Returns the current time, which decides when suspensions and exclusions end.
     package init(
         count: Int, now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now }
     ) {
@@ -50,7 +51,7 @@ package final class Availability: @unchecked Sendable {
         self.now = now
     }
 
-    /// Those that are ready, including those whose suspension is over.
+    /// The members that are ready, including those whose suspension is over.
     package var ready: [Int] { lock.withLock { readyNow } }
 
     private var readyNow: [Int] {
@@ -69,7 +70,7 @@ package final class Availability: @unchecked Sendable {
         barred[index].map { $0 > now } ?? false
     }
 
-    /// Those that are excluded now.
+    /// The members that are excluded now.
     package var barredNow: [Int] {
         lock.withLock {
             let now = now()
@@ -77,11 +78,13 @@ package final class Availability: @unchecked Sendable {
         }
     }
 
-    /// Those to ask: all that are ready; if none is, the suspended one whose suspension ends first; if all are lost,
-    /// it waits.
+    /// Chooses the members to ask.
     ///
-    /// - Parameter excluded: Those that must not be asked, whatever their state.
-    /// - Returns: Empty when all are barred, or are lost and the first attempts to reach them again have failed.
+    /// These are all that are ready. If none is ready, it is the suspended member whose suspension ends first. If all
+    /// are lost, the call waits for the first attempt to reach one of them again.
+    ///
+    /// - Parameter excluded: Members that must not be asked, whatever their state.
+    /// - Returns: The members; none when all are excluded, or are lost and could not be reached again.
     package func usable(besides excluded: Set<Int> = []) -> [Int] {
         lock.withLock {
             while !isClosed {
@@ -106,10 +109,11 @@ package final class Availability: @unchecked Sendable {
         }
     }
 
-    /// Suspends one for a time that grows with each suspension: it is asked only when no other can be.
+    /// Suspends a member, so that it is asked only when no ready one can be.
     ///
-    /// - Parameter index: Its number.
-    /// - Returns: How long it is suspended; nil when it is suspended or lost already, which does not change.
+    /// - Parameter index: The member.
+    /// - Returns: How long the suspension lasts, longer each time; nil when the member is suspended or lost already,
+    ///   which does not change.
     package func suspend(_ index: Int) -> Duration? {
         lock.withLock {
             let now = now()
@@ -124,11 +128,11 @@ package final class Availability: @unchecked Sendable {
         }
     }
 
-    /// Excludes one for a time that grows each time: it is not asked even when no other can be, nor after it was
-    /// connected to again.
+    /// Excludes a member, so that it is not asked even when no other can be, nor after it was connected to again.
     ///
-    /// - Parameter index: Its number.
-    /// - Returns: How long; nil when it is excluded already, which does not change.
+    /// - Parameter index: The member.
+    /// - Returns: How long the exclusion lasts, longer each time; nil when the member is excluded already, which does
+    ///   not change.
     package func bar(_ index: Int) -> Duration? {
         lock.withLock {
             let now = now()
@@ -144,12 +148,12 @@ package final class Availability: @unchecked Sendable {
         return min(Self.firstSuspension * (1 << min(suspensions[index], 8)), Self.longestSuspension)
     }
 
-    /// Marks one as lost until it can be reached again.
+    /// Marks a member as lost until it can be reached again.
     ///
     /// - Parameters:
-    ///   - index: Its number.
-    ///   - repair: Called on another thread, with growing pauses, until it returns true.
-    /// - Returns: False when it was lost already.
+    ///   - index: The member.
+    ///   - repair: Tries to reach the member; called on another thread, with growing pauses, until it returns true.
+    /// - Returns: False when the member was lost already.
     @discardableResult
     package func lose(_ index: Int, repair: @escaping @Sendable () -> Bool) -> Bool {
         let isNew = lock.withLock { () -> Bool in
@@ -164,14 +168,14 @@ package final class Availability: @unchecked Sendable {
         return true
     }
 
-    /// Marks one as lost until it can be connected to again, and warns about it.
+    /// Marks a member as lost until it can be connected to again, and warns about it.
     ///
     /// - Parameters:
-    ///   - index: Its number.
-    ///   - name: Its name in warnings.
+    ///   - index: The member.
+    ///   - name: The member's name in warnings.
     ///   - error: Why it is lost.
-    ///   - warn: Called with one line when it is left out, one when it turns out that it cannot be used any more, and
-    ///     one when it is back.
+    ///   - warn: Called with one line when the member is left out, one when it turns out that it cannot be used any
+    ///     more, and one when it is back.
     ///   - connect: Called on another thread, with growing pauses, until it does not throw.
     package func lose(
         _ index: Int, named name: String, _ error: LinkError, warn: @escaping @Sendable (String) -> Void,
@@ -180,7 +184,8 @@ package final class Availability: @unchecked Sendable {
         let told = Mutex("\(error)")
         let isNew = lose(index) {
             do throws(LinkError) { try connect() } catch {
-                // A worker that is only gone comes back by itself; one of another model or role does not.
+                // A worker that has only stopped is often started again; one with another model or role does not change
+                // by itself.
                 if case .incompatible = error {
                     let reason = "\(error)"
                     let isNews = told.withLock { told in
@@ -206,7 +211,8 @@ package final class Availability: @unchecked Sendable {
                 lock.broadcast()
             }
             if isBack { return }
-            // In slices: waits on a condition end at a time of day, which may be set back.
+            // The wait is in short slices of this clock, since a wait on a condition ends at a time of day, which may
+            // be set back.
             let end = ContinuousClock.now + pause
             while ContinuousClock.now < end, !lock.withLock({ isClosed }) {
                 Thread.sleep(forTimeInterval: 0.05)
@@ -215,7 +221,7 @@ package final class Availability: @unchecked Sendable {
         }
     }
 
-    /// Ends the attempts to reach others again, and makes those return who wait for one.
+    /// Ends all attempts to reach lost members, and makes calls that wait for one return.
     package func close() {
         lock.withLock {
             isClosed = true

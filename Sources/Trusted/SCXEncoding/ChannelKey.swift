@@ -43,13 +43,13 @@ package struct HeadRows: ~Escapable {
         self.count = count
     }
 
-    /// All rows except the first ones.
+    /// Returns all rows except the first ones.
     @_lifetime(copy self)
     package func dropping(_ first: Int) -> HeadRows {
         HeadRows(values, offset: offset + first * stride, stride: stride, count: count - first)
     }
 
-    /// The first rows.
+    /// Returns the first rows only.
     @_lifetime(copy self)
     package func keeping(_ first: Int) -> HeadRows {
         HeadRows(values, offset: offset, stride: stride, count: first)
@@ -200,7 +200,7 @@ struct ChannelOrder: ~Copyable, Sendable {
         self.keyValues = keyValues
     }
 
-    /// Makes one row: the queries, then the keys and values of each token.
+    /// Makes the row to send: the queries, then the keys and values of each token, with their channels permuted.
     borrowing func encode(
         queries rows: HeadRows, keyValues tokens: HeadRows, _ compression: KeyValueCompression?
     ) -> EncodedTensor {

@@ -6,7 +6,7 @@
 /// error in proportion to its own range, and not to that of the largest channel.
 package final class ChannelScaling: Sendable {
     let shape: HeadShape
-    /// How many tokens it was measured on.
+    /// The number of tokens on which the scaling was measured.
     package let count: Int
     // Means and deviations of keys, followed by those of values.
     private let means: SecretBuffer<Float>

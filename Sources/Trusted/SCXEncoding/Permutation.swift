@@ -19,7 +19,7 @@ package struct Permutation: ~Copyable, Sendable {
 
     package var count: Int { buffer.count }
 
-    /// For each element, the place at which it is sent.
+    /// For each element the place at which it is sent, `[count]`.
     var places: Span<UInt32> {
         @_lifetime(borrow self) get { buffer.span }
     }

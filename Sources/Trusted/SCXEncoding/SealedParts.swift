@@ -9,7 +9,7 @@ import Foundation
 /// only.
 enum SealedParts {
     static let size = 1 << 20
-    /// How many bytes a part is longer than its content.
+    /// The difference between the size of a part and that of its content, in bytes.
     static let overhead = 28
 
     /// How many parts there are: at least one, so that empty content has a tag too.

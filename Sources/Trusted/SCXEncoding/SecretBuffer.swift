@@ -107,7 +107,7 @@ extension SecretBuffer where Element == UInt8 {
     }
 }
 
-/// Overwrites a list of values, unless somebody else holds the same list, and empties it.
+/// Overwrites the elements of an array with zeros, unless another array shares its memory, and then empties it.
 package func erase<Value: BitwiseCopyable>(_ values: inout [Value]) {
     unsafe values.withUnsafeMutableBytes { bytes in
         if let start = bytes.baseAddress { unsafe zeroize(start, byteCount: bytes.count) }

@@ -13,13 +13,13 @@ import Synchronization
 /// together with its number, the size of all, the session's name and the namespace, so that cutting, exchanging or
 /// renaming parts or files is noticed.
 package final class SessionVault: Sendable {
-    /// How much may be stored.
+    /// The most that may be stored.
     package struct Limits: Equatable, Sendable {
-        /// Bytes of all files.
+        /// The most bytes of all files together.
         ///
-        /// When there would be more, the oldest are removed.
+        /// When a new session needs more, the oldest ones are removed.
         package var bytes = 16 << 30
-        /// How long a session is kept.
+        /// How long a session is kept before it is removed.
         package var age = Duration.seconds(86_400)
 
         package init() {}
@@ -35,9 +35,9 @@ package final class SessionVault: Sendable {
     /// The result of opening a session.
     package enum Opened: ~Copyable, Sendable {
         case found(SecretBuffer<UInt8>)
-        /// It was never stored, or it was removed.
+        /// The session was never stored, or it was removed.
         case missing
-        /// The file, or its key, is not the one that was used; the file is removed.
+        /// The file or its key was changed; the file is removed.
         case unreadable
     }
 
@@ -58,7 +58,8 @@ package final class SessionVault: Sendable {
     /// Opens a vault without sessions.
     ///
     /// - Parameters:
-    ///   - directory: Made if it is not there; for its owner and this process alone.
+    ///   - directory: The vault's directory, which only its owner can enter and only one process can use; made if it is
+    ///     missing.
     ///   - keyFile: The file with the master key, made if it is not there; nil for `key` in the directory.
     ///   - limits: How much may be stored.
     /// - Throws: ``VaultError``, also when others can read the directory or the key.

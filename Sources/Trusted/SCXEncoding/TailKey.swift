@@ -9,7 +9,7 @@ package struct TailKey: ~Copyable, Sendable {
     private let places: Permutation
     private let tokens: Int
 
-    /// Draws an order.
+    /// Draws a secret order.
     ///
     /// - Parameters:
     ///   - shape: The block's heads.

@@ -29,7 +29,7 @@ package struct VaultError: Error, Equatable, Sendable, CustomStringConvertible {
 
     static func busy(_ path: String) -> VaultError { VaultError(path, busy) }
 
-    /// Whether another process uses it, so that this one may work without it.
+    /// Whether the reason is that another process uses it, so that this process can go on without it.
     package var isBusy: Bool { problem == Self.busy }
 
     package var description: String { "\(path): \(problem)" }
@@ -48,11 +48,11 @@ struct VaultFile: ~Copyable {
         try creating(path, knownAs: path, isLocked: false)
     }
 
-    /// Makes a file that was not there and that no other process can lock.
+    /// Makes a file that must not exist yet, and locks it for this process.
     ///
     /// - Parameters:
-    ///   - path: Where it is made.
-    ///   - name: Its path from when it is whole, which errors name.
+    ///   - path: The path under which the file is made.
+    ///   - name: The path that it gets when it is complete, which errors name.
     /// - Returns: The file, locked until it is closed.
     /// - Throws: ``VaultError`` when it cannot be made.
     static func creatingLocked(_ path: String, knownAs name: String) throws(VaultError) -> VaultFile {
@@ -97,9 +97,10 @@ struct VaultFile: ~Copyable {
         return file
     }
 
-    /// Opens a file that is there to read it and to change it, for one process at a time.
+    /// Opens an existing file for reading and changing, and locks it for this process.
     ///
-    /// - Throws: ``VaultError``, also when another process has it (``VaultError/isBusy``), or when it has another name.
+    /// - Throws: ``VaultError``, also when another process has the file locked (``VaultError/isBusy``), or when the
+    ///   file has a second name (hard link).
     static func locking(_ path: String) throws(VaultError) -> VaultFile? {
         guard let file = try opening(path, O_RDWR, isLocked: true) else { return nil }
         try file.checkOnlyName()

@@ -77,7 +77,7 @@ package struct FixedPointRows: ~Copyable, Sendable {
         return result
     }
 
-    /// Computes here, without pads, what profile `sealed` computes with a worker.
+    /// Computes a product on the trusted side and without pads, as profile `sealed` computes it with a worker.
     ///
     /// - Parameters:
     ///   - site: The site by whose integers the rows are multiplied.

@@ -13,7 +13,7 @@ import Synchronization
 /// when the store is empty. The store burns a batch (marks it as used) before the bank gets it, so pads that are in
 /// memory when the process ends are lost. For that reason the bank loads only a few ahead of need.
 package final class PadBank: Sendable {
-    /// How many pads are prepared.
+    /// The most pads that are prepared.
     package struct Limits: Equatable, Sendable {
         /// The most bytes of products in memory.
         package var bytes = 1 << 30
@@ -35,10 +35,11 @@ package final class PadBank: Sendable {
         package var direct = 0
         /// Rows that a peer multiplied.
         package var peer = 0
-        /// How many of all these were loaded from the store.
+        /// Of all these rows, those whose pads were loaded from the store.
         package var loaded = 0
-        /// How many of all these were ready when they were needed, so that nobody waited for a source; all that came
-        /// from the store are among them.
+        /// Of all these rows, those whose pads were ready when they were needed, so that nobody waited for a source.
+        ///
+        /// Pads that came from the store always count.
         package var banked = 0
         /// How long rows waited for pads.
         package var stalledSeconds = 0.0
@@ -48,7 +49,7 @@ package final class PadBank: Sendable {
 
     private struct Shelf {
         let site: RingSite
-        /// The oldest batch first; the first has rows left.
+        /// The batches, oldest first; the first one always has rows left.
         var batches: [PadBatch] = []
         var rows: Int { batches.reduce(0) { $0 + $1.left } }
     }
@@ -58,14 +59,14 @@ package final class PadBank: Sendable {
         var bytes = 0
         var use = Use()
         var isClosed = false
-        /// Who multiplied pads: the sources, then others that batches of the store name.
+        /// Everybody who multiplied pads: first the sources, then the makers that are named in stored batches.
         var makers: [PadMaker]
         /// Makers that gave a wrong product, which are not asked any more.
         var distrusted: Set<Int> = []
         /// Makers whose stored pads must not be used, and for which a warning was given.
         var refused: Set<PadMaker> = []
 
-        /// Throws away the batches of a maker.
+        /// Removes all batches of a maker.
         mutating func drop(_ maker: Int) {
             for key in shelves.keys { shelves[key]?.batches.removeAll { $0.source == maker } }
             bytes = shelves.values.reduce(0) { $0 + $1.batches.reduce(0) { $0 + $1.byteCount } }
@@ -80,22 +81,22 @@ package final class PadBank: Sendable {
     private let refusal: @Sendable (PadMaker) -> String?
     private let state: Mutex<State>
     private let warn: @Sendable (String) -> Void
-    /// Held while a batch is loaded.
+    /// Locked while a batch is loaded.
     private let loading = Mutex(())
-    /// Signalled when pads were taken.
+    /// Signalled each time that pads were taken.
     private let taken = DispatchSemaphore(value: 0)
 
     /// Makes a bank without pads.
     ///
     /// - Parameters:
     ///   - sites: The model's sites, in the order of a forward pass.
-    ///   - sources: Who computes products; they are asked in this order, and the first answer is taken.
+    ///   - sources: The sources that compute products; they are asked in this order, and the first answer is taken.
     ///   - store: Pads on disk, which are used before the sources are asked.
     ///   - limits: How many pads are prepared.
     ///   - warn: Called with a line when a source is left out, and when one that was lost is back.
     ///   - refusal: Returns why stored pads of a maker must not be used, for instance because it is a main worker, which
     ///     would know both the pads and the padded rows; nil when they may be used.
-    ///   - now: Returns the time, by which sources are asked again.
+    ///   - now: Returns the current time, which decides when a source that failed is asked again.
     package init(
         sites: [RingSite], sources: [any PadSource], store: PadStore? = nil, limits: Limits = .init(),
         warn: @escaping @Sendable (String) -> Void = { _ in },
@@ -115,8 +116,7 @@ package final class PadBank: Sendable {
         self.state = Mutex(state)
     }
 
-    /// The names of those who multiplied pads or may be asked to: the sources of a kind, and the makers of batches
-    /// that were loaded.
+    /// The names of all sources of a kind, and of the makers of that kind whose batches were loaded.
     package func makerNames(of kind: PadSourceKind) -> [String] {
         var names: [String] = []
         for maker in state.withLock({ $0.makers }) where maker.kind == kind && !names.contains(maker.name) {
@@ -125,10 +125,10 @@ package final class PadBank: Sendable {
         return names
     }
 
-    /// Where pads came from so far.
+    /// How many rows' pads came from each kind of source so far.
     package var use: Use { state.withLock { $0.use } }
 
-    /// How many rows are prepared for every site except the head, which needs fewer.
+    /// The fewest prepared rows of any site except the head, which needs fewer.
     package var preparedRows: Int {
         state.withLock { state in
             state.shelves.filter { $0.key != .head }.values.map(\.rows).min() ?? 0
@@ -137,7 +137,8 @@ package final class PadBank: Sendable {
 
     /// Hands out pads for rows of a site.
     ///
-    /// When the bank has none it waits for a source, also while all sources are lost and may come back.
+    /// When the bank has none, the call waits for a source. While all sources are lost, it waits for the first attempt
+    /// to reach one of them again.
     ///
     /// - Throws: ``LinkError`` when the bank has no pads and its sources fail; pads that were prepared stay.
     package func take(_ rows: Int, for site: RingSite) throws(LinkError) -> PadRows {
@@ -187,8 +188,8 @@ package final class PadBank: Sendable {
     ///
     /// - Returns: False when the store has none.
     private func load(_ site: RingSite, unlessRows enough: Int) -> Bool {
-        // Otherwise a caller that waits and the background thread would each load a batch, and a process that ends
-        // would lose both.
+        // Without this lock, a caller that waits and the background thread could each load a batch, and both would be
+        // lost when the process ends.
         loading.withLock { _ in
             if state.withLock({ $0.shelves[site.site]?.rows ?? 0 }) >= enough { return true }
             guard let batch = nextStored(site) else { return false }
@@ -235,11 +236,11 @@ package final class PadBank: Sendable {
         return PadBatch(seed: pads.seed, site: site, source: pads.source, products: pads.products)
     }
 
-    /// Leaves out a source that failed until it can be reached again.
+    /// Leaves out a source that failed, until it can be reached again or for a while.
     ///
     /// - Parameters:
-    ///   - number: Its number.
-    ///   - error: How it failed.
+    ///   - number: The source's number.
+    ///   - error: The error with which it failed.
     package func lose(_ number: Int, _ error: LinkError) {
         let source = sources[number]
         switch error {
@@ -276,12 +277,12 @@ package final class PadBank: Sendable {
         if let name { warn("\(name) gave a wrong product of pads and is asked no more") }
     }
 
-    /// Throws away what a maker prepared that may have given a wrong product, and leaves it out for a while if other
-    /// sources can be asked.
+    /// Removes the pads of a maker that may have given a wrong product, and leaves it out for a while if other sources
+    /// can be asked.
     ///
-    /// Products that this side computed itself stay.
+    /// Pads whose products the trusted side computed itself stay.
     ///
-    /// - Parameter source: Its number.
+    /// - Parameter source: The maker's number.
     package func suspect(source: Int) {
         let (name, distrusted) = state.withLock { state -> (String?, Set<Int>) in
             guard state.makers[source].kind == .peer else { return (nil, []) }
@@ -300,7 +301,8 @@ package final class PadBank: Sendable {
     ///
     /// - Returns: False when nothing has to be prepared now.
     package func prepareNext() throws(LinkError) -> Bool {
-        // A batch that is being loaded is neither in the store nor in memory; no other goes ahead of it.
+        // A batch that another thread is loading is neither in the store nor in memory, so the lock waits until it is
+        // in memory.
         guard let next = loading.withLock({ _ in next() }) else { return false }
         if next.isStored {
             // This is false when all of the site's files were refused; the store has warned about them.
@@ -332,7 +334,7 @@ package final class PadBank: Sendable {
         }
     }
 
-    /// Waits until pads were taken, at most a second.
+    /// Waits until pads were taken, but at most for a second.
     func waitForRoom() { _ = taken.wait(timeout: .now() + 1) }
 
     /// Ends the preparation of pads in the background.
@@ -347,7 +349,7 @@ package final class PadBank: Sendable {
 extension SecureRandom {
     /// Draws a seed that was never used.
     package mutating func padSeed() -> PadSeed {
-        // Never grows, so that no copy of it is left behind.
+        // The array never grows, so no copy of the seed is left in freed memory.
         var bytes = [UInt8](repeating: 0, count: PadSeed.byteCount)
         for start in stride(from: 0, to: PadSeed.byteCount, by: 4) {
             let word = word()

@@ -8,14 +8,14 @@ final class PadBatch: @unchecked Sendable {
     /// The number, among all rows of the seed, of the batch's first row.
     private let first: Int
     let site: RingSite
-    /// Who multiplied the pads, by number in the bank.
+    /// The number, in the bank, of the source that multiplied the pads.
     let source: Int
-    /// Whether it was loaded from disk.
+    /// Whether the batch was loaded from disk.
     let isStored: Bool
     let count: Int
-    /// ρŴ modulo 2³², `[count, outputs]`.
+    /// The products of the pads, ρŴ modulo 2³², `[count, outputs]`.
     ///
-    /// It is as secret as the results from which it is subtracted.
+    /// They are as secret as the results from which they are subtracted.
     private let products: SecretBuffer<UInt32>
     /// How many rows were handed out so far; the bank's lock guards this.
     private var taken: Int

@@ -8,7 +8,7 @@ package struct PadFill {
     package struct Progress: Equatable, Sendable {
         /// Rows of all sites that this fill has added so far.
         package let rows: Int
-        /// Rows that it will have added in the end.
+        /// The rows that the fill will have added when it is complete.
         package let totalRows: Int
         /// Bytes that the store has now.
         package let bytes: Int
@@ -28,7 +28,7 @@ package struct PadFill {
     /// - Parameters:
     ///   - store: The store to fill.
     ///   - sites: The model's sites, in the order of a forward pass.
-    ///   - sources: Who computes products; they are asked in this order, and the first answer is taken.
+    ///   - sources: The sources that compute products; they are asked in this order, and the first answer is taken.
     package init(_ store: PadStore, sites: [RingSite], sources: [any PadSource]) {
         precondition(!sources.isEmpty && !sites.isEmpty, "PadFill: no source")
         self.store = store
@@ -51,7 +51,7 @@ package struct PadFill {
     /// Fills the store.
     ///
     /// - Parameters:
-    ///   - tokens: For how many tokens each site has pads in the end.
+    ///   - tokens: The number of tokens for which each site has pads when the fill is complete.
     ///   - progress: Called after each batch; the fill ends if it returns false.
     /// - Throws: ``LinkError`` when no source gives products, ``VaultError`` when the disk takes no more; pads that
     ///   were added stay.

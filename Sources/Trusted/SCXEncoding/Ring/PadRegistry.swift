@@ -1,40 +1,42 @@
 import Crypto
 import Foundation
 
-/// What is known of a bank of pads outside of its directory: the epoch of its ledger, and how many batches were burnt.
+/// The state of a bank of pads that is kept outside of its directory: the epoch of its ledger, and how many batches
+/// were burnt.
 ///
-/// One file for each bank, under the bank's random name, in a folder of this user's. A bank that was copied, or put back
-/// from a backup, has another epoch or fewer records than the file says, and is refused. The process that has the bank
-/// has the file locked, so that a copy elsewhere cannot be opened at the same time.
+/// There is one file for each bank, under the bank's random name, in a folder of this user. When a bank was copied or
+/// restored from a backup, its ledger has another epoch or fewer records than the file says, and is refused. The
+/// process that uses the bank keeps the file locked, so that a copy of the bank cannot be opened at the same time.
 ///
-/// The file is 64 bytes, written in place: `magic | version | bank | epoch | burnt | tag`, the tag an HMAC-SHA256 of the
-/// rest. The number may lag behind the ledger after a loss of power and is never ahead of it.
+/// The file has 64 bytes, which are overwritten in place: `magic | version | bank | epoch | burnt | tag`, where the tag
+/// is an HMAC-SHA256 of the rest. After a loss of power, `burnt` may be less than the ledger says, but never more.
 struct PadRegistry: ~Copyable, Sendable {
     private static let magic: [UInt8] = Array("scxbank".utf8) + [1]
     private static let size = 64
     private static let tagSize = 16
-    /// Writes that are brought to the disk together; in between a loss of power may undo them.
+    /// The number of writes after which the file is forced to the disk (fsync); a loss of power may undo those since
+    /// then.
     private static let stride = 16
 
     private let file: VaultFile
     private let bank: [UInt8]
     private let key: SymmetricKey
     private(set) var epoch: [UInt8]
-    /// Batches that the ledger has at least.
+    /// The number of batches that the ledger must have at least.
     private(set) var burnt: Int
     private var unsynchronized = 0
 
-    /// Where the file of a bank lies.
+    /// The path of a bank's file.
     private static func path(_ folder: String, _ bank: [UInt8]) -> String {
         "\(folder)/" + bank.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 
-    /// Makes the file of a bank without burnt batches; when this returns, it is on the disk.
+    /// Makes the file of a bank without burnt batches, and returns when it is on the disk.
     ///
     /// - Parameters:
-    ///   - folder: Made if need be, with those above it.
+    ///   - folder: The folder of the file; made if it is missing, together with those above it.
     ///   - bank: The bank's name, 16 bytes.
-    ///   - epoch: Of its ledger, 16 bytes.
+    ///   - epoch: The epoch of the bank's ledger, 16 bytes.
     ///   - master: The bank's key.
     /// - Throws: ``VaultError`` when the folder cannot be written.
     static func make(
@@ -59,9 +61,9 @@ struct PadRegistry: ~Copyable, Sendable {
         }
     }
 
-    /// Opens the file of a bank for this process alone.
+    /// Opens the file of a bank, and locks it for this process.
     ///
-    /// - Returns: Nil when there is none.
+    /// - Returns: Nil when there is no such file.
     /// - Throws: ``VaultError``, also when another process has the bank or a copy of it (``VaultError/isBusy``).
     static func open(
         _ folder: String, bank: [UInt8], key master: SymmetricKey
@@ -85,7 +87,8 @@ struct PadRegistry: ~Copyable, Sendable {
     ///
     /// - Throws: ``VaultError`` that names the ledger.
     borrowing func check(_ ledger: borrowing PadLedger) throws(VaultError) {
-        // The process before may have ended between writing the ledger anew and saying so here; it used nothing.
+        // The process that used the bank last may have ended after it wrote the ledger anew and before it wrote the new
+        // epoch here. It has then used no pads.
         guard ledger.header.epoch == epoch || (ledger.header.previous == epoch && ledger.isNew) else {
             throw VaultError(
                 ledger.path,
@@ -100,7 +103,7 @@ struct PadRegistry: ~Copyable, Sendable {
         }
     }
 
-    /// Begins an epoch; when this returns, no earlier ledger is accepted any more.
+    /// Writes a new epoch; when this returns, no ledger of an earlier epoch is accepted any more.
     mutating func begin(_ epoch: [UInt8], burnt: Int) throws(VaultError) {
         self.epoch = epoch
         self.burnt = burnt
@@ -108,7 +111,7 @@ struct PadRegistry: ~Copyable, Sendable {
         try synchronize()
     }
 
-    /// Says how many batches the ledger has, after it has them on the disk.
+    /// Writes the number of burnt batches; called after the ledger has them on the disk.
     mutating func update(burnt: Int) throws(VaultError) {
         self.burnt = burnt
         try write()

@@ -103,7 +103,7 @@ package struct PaddedRows: ~Copyable, Sendable {
             answer.rows == tensor.rows && answer.channels == outputs, "PaddedRows: an answer of another shape"
         )
         var result = Plaintext(rows: places.count, channels: outputs)
-        // For each row 0 if it passes the check.
+        // For each row, 0 if it passes the check.
         var differences = SecretBuffer<UInt64>(repeating: 0, count: places.count)
         var out = result.values
         var wrong = differences.mutableSpan
@@ -121,7 +121,7 @@ package struct PaddedRows: ~Copyable, Sendable {
             }
             wrong[0] = sketch.found(integers.span) ^ sketches[row]
         }
-        // All rows are looked at, so that the time does not depend on which row is the first wrong one.
+        // All rows are checked, so that the time does not tell which row is the first wrong one.
         var found: Int?
         for row in (0..<places.count).reversed() where differences.span[row] != 0 { found = row }
         guard let found else { return .verified(result) }
@@ -143,13 +143,13 @@ package enum OpenedProduct: ~Copyable {
 
 /// A row whose check failed: either the worker's product of it is wrong, or the product of its pad.
 package struct WrongRow: Sendable {
-    /// Its number in the request.
+    /// The row's number in the request.
     package let index: Int
-    /// The number of the source that computed its pad's product.
+    /// The number of the source that computed the product of the row's pad.
     package let source: Int
-    /// What the worker got, `[inputs]`.
+    /// The padded row that the worker got, `[inputs]`.
     package let padded: [UInt32]
-    /// What the worker answered, `[outputs]`.
+    /// The product that the worker answered, `[outputs]`.
     package let answer: [UInt32]
 }
 

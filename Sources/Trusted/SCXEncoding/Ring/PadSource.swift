@@ -4,11 +4,11 @@ import Synchronization
 
 /// Computes the products of pads with the weights.
 package protocol PadSource: Sendable {
-    /// The kind by which it is counted in reports.
+    /// The kind of source, by which reports count it.
     var kind: PadSourceKind { get }
-    /// The name that people are shown; for a peer its address.
+    /// The source's name in messages to the user; for a peer its address.
     var name: String { get }
-    /// SHA-256 of the public key that it proved to hold; nil when there is none.
+    /// SHA-256 of the public key that the source proved to hold; nil without TLS.
     var key: [UInt8]? { get }
 
     /// Expands a seed to the pads of a site and multiplies them.
@@ -21,7 +21,7 @@ package protocol PadSource: Sendable {
     /// - Throws: ``LinkError`` when the source cannot be reached or answers in another form.
     func products(_ site: RingSite, seed: PadSeed, rows: Int) throws(LinkError) -> SecretBuffer<UInt32>
 
-    /// Makes sure that the source can be asked again; may wait for it.
+    /// Connects to the source again if necessary, which may take a while; throws if it cannot be reached.
     func connect() throws(LinkError)
 }
 
@@ -38,7 +38,7 @@ package enum PadSourceKind: String, CaseIterable, Sendable {
 /// Products that a source has computed, with their seed.
 struct PreparedPads: ~Copyable {
     let seed: PadSeed
-    /// The source's number.
+    /// The number of the source that computed them.
     let source: Int
     let products: SecretBuffer<UInt32>
 }
@@ -121,7 +121,7 @@ package final class PeerPads: PadSource {
     ///
     /// - Parameters:
     ///   - link: The link to the peer, which must not be a main worker.
-    ///   - name: The name that people are shown.
+    ///   - name: The peer's name in messages to the user.
     ///   - key: Returns the SHA-256 of the public key to which the link's newest connection led; nil without TLS.
     package init(
         _ link: any WorkerLink, name: String, key: @escaping @Sendable () -> [UInt8]? = { nil }
@@ -138,7 +138,7 @@ package final class PeerPads: PadSource {
     /// Refuses a worker that cannot multiply whole pads.
     ///
     /// - Parameters:
-    ///   - hello: What the worker says of itself.
+    ///   - hello: The worker's hello.
     ///   - address: Its address, as the user gave it.
     /// - Throws: ``LinkError/incompatible(_:)`` when its weights are not int8, or when it holds a shard.
     package static func check(_ hello: Hello, at address: String) throws(LinkError) {

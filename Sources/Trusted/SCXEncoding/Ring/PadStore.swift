@@ -39,19 +39,20 @@ package final class PadStore: Sendable {
     static let fileEnding = ".pads"
     private static let partial = ".partial"
 
-    /// Steps on the disk; an observer is told of each before it is done.
+    /// The steps that change something on the disk; an observer is called before each.
     package enum Step: Hashable, Sendable {
-        /// Of a file that has not got its name yet, or the step that names it.
+        /// Steps on a file that has only a temporary name yet; the last one gives it its name.
         case create(String), write(String), synchronize(String), name(String)
         case remove(String)
         case record, synchronizeDirectory
-        /// Of the file outside of the directory.
+        /// A write to the file outside of the directory (``PadRegistry``).
         case register
     }
 
-    /// Is called before each step, and can make it fail by returning an error code of the system; 0 lets it happen.
+    /// A function that is called before each step, and that can make the step fail by returning an error code of the
+    /// system.
     ///
-    /// It cannot make a step be skipped.
+    /// With 0 the step is done; an observer cannot skip a step without an error.
     package typealias Observer = @Sendable (Step) -> Int32
 
     private struct Entry {
@@ -62,7 +63,7 @@ package final class PadStore: Sendable {
     }
 
     private struct Index {
-        /// The entries of each site, the lowest number first.
+        /// The files of each site, the one with the lowest number first.
         var entries: [DecoderSite: [Entry]] = [:]
         /// The number of the next batch.
         var next: UInt64
@@ -70,7 +71,7 @@ package final class PadStore: Sendable {
         var burnt: Int
     }
 
-    /// Which batches were burnt.
+    /// The bank's record of which batches were burnt.
     struct State: ~Copyable, Sendable {
         var ledger: PadLedger
         var registry: PadRegistry
@@ -94,11 +95,12 @@ package final class PadStore: Sendable {
     ///
     /// - Parameters:
     ///   - path: The directory; those above it must exist.
-    ///   - registry: A folder outside of it with a file for each of this user's banks; made if it is missing.
+    ///   - registry: The folder, outside of the bank, that has a file for each of this user's banks; made if it is
+    ///     missing.
     ///   - digest: The model's digest.
     ///   - blocks: How many blocks the model has.
     ///   - makes: Whether to make a bank if there is none.
-    ///   - observer: Is told of each step on the disk.
+    ///   - observer: Called before each step on the disk.
     ///   - warn: Called with a line for each file that is refused, and when nothing can be handed out any more.
     /// - Throws: ``VaultError``, also when another process uses the bank (``VaultError/isBusy``).
     package convenience init(
@@ -192,7 +194,7 @@ package final class PadStore: Sendable {
         return key
     }
 
-    /// Reads a file's header, which is in clear; nil when the file is gone.
+    /// Reads a file's header, which is not encrypted; nil when the file no longer exists.
     static func look(
         _ path: String, _ name: String, _ digest: [UInt8], _ bank: [UInt8]
     ) -> Result<PadFileHeader?, PadFileProblem> {
@@ -210,7 +212,7 @@ package final class PadStore: Sendable {
         }
     }
 
-    /// How many rows of a site are left.
+    /// The number of rows left for a site.
     package func rows(of site: DecoderSite) -> Int {
         index.withLock { $0.entries[site]?.reduce(0) { $0 + $1.rows } ?? 0 }
     }
@@ -228,7 +230,7 @@ package final class PadStore: Sendable {
     /// How many batches were burnt since the bank was made.
     package var burntCount: Int { index.withLock { $0.burnt } }
 
-    // MARK: In
+    // MARK: Adding pads
 
     /// Seals pads into a file of their own; when this returns, the file is on the disk.
     ///
@@ -237,7 +239,7 @@ package final class PadStore: Sendable {
     ///   - seed: A seed that was drawn for this site and never used.
     ///   - first: The number, among the seed's rows, of the first row.
     ///   - site: The site for which the pads are.
-    ///   - maker: Who multiplied them.
+    ///   - maker: The source that multiplied them.
     /// - Throws: ``VaultError``; files that were there before stay.
     package func add(
         _ products: Span<UInt32>, seed: PadSeed, first: Int, site: RingSite, maker: PadMaker
@@ -291,7 +293,7 @@ package final class PadStore: Sendable {
         guard code == 0 else { throw VaultError(path, "cannot write it: \(VaultError.reason(code))") }
     }
 
-    // MARK: Out
+    // MARK: Taking pads
 
     /// Reads the oldest batch of a site and burns it; after that its rows may be used, once.
     ///
@@ -300,7 +302,7 @@ package final class PadStore: Sendable {
     ///   - isWanted: Called with the maker of each batch; if it returns false, the batch is skipped.
     /// - Returns: Nil when there is no batch that can be used; a line was given for each that was refused.
     package func take(_ site: RingSite, by isWanted: (PadMaker) -> Bool = { _ in true }) -> StoredPads? {
-        // One call at a time, so that numbers rise in the ledger.
+        // Only one call at a time, so that the numbers in the ledger rise.
         state.withLock { state -> StoredPads? in
             while !state.isBroken, let entry = removeFirst(of: site.site) {
                 do throws(PadFileProblem) {
@@ -320,7 +322,7 @@ package final class PadStore: Sendable {
         }
     }
 
-    /// Hands out nothing any more.
+    /// Marks the bank as broken, so that it hands out nothing any more.
     private func fail(_ state: inout State) {
         state.isBroken = true
         index.withLock { $0.entries = [:] }

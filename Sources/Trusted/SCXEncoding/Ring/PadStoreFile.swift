@@ -3,22 +3,22 @@ import Foundation
 import SCXInference
 package import SCXLink
 
-/// Pads to be put into a store, or taken from one.
+/// Pads that are added to a store or were taken from one: a seed, and the products of some of its rows.
 package struct StoredPads: ~Copyable, Sendable {
     package let seed: PadSeed
-    /// The number, among the seed's rows, of the first of these.
+    /// The number, among all rows of the seed, of the first of these rows.
     package let first: Int
-    /// Who multiplied them.
+    /// The source that multiplied the pads.
     package let maker: PadMaker
     /// The products of the seed's rows from ``first`` on, `[rows, outputs]`.
     package let products: SecretBuffer<UInt32>
 }
 
-/// Who multiplied pads.
+/// The trusted side or the peer that multiplied pads.
 package struct PadMaker: Hashable, Sendable {
     package let kind: PadSourceKind
     package let name: String
-    /// SHA-256 of the public key that it proved to hold; nil for none.
+    /// SHA-256 of the public key that the maker proved to hold; nil without TLS.
     package let key: [UInt8]?
 
     package init(_ source: any PadSource) { (kind, name, key) = (source.kind, source.name, source.key) }
@@ -27,7 +27,8 @@ package struct PadMaker: Hashable, Sendable {
     private static let longestName = 200
     private static let keySize = 32
 
-    /// A byte that says what follows, then the key if there is one, then the name.
+    /// The maker as it is stored: a byte that says whether there is a key and of which kind the maker is, the key, then
+    /// the name.
     fileprivate var bytes: [UInt8] {
         let kept = kind == .peer && key?.count == Self.keySize ? key ?? [] : []
         return [kind == .direct ? 0 : kept.isEmpty ? 1 : 2] + kept + name.utf8.prefix(Self.longestName)
@@ -59,7 +60,7 @@ struct PadFileHeader: Equatable, Sendable {
     var rows: Int
     var inputs: Int
     var outputs: Int
-    /// How many bytes the seed and the maker take.
+    /// The size of the seed and the maker, in bytes.
     var prefaceSize: Int
     /// The batch's number, which no other batch of this bank ever has.
     var number: UInt64
@@ -129,7 +130,7 @@ struct PadFileProblem: Error, ExpressibleByStringInterpolation, CustomStringConv
 }
 
 extension DecoderSite {
-    /// The site's numbers in files.
+    /// The numbers by which files name the site.
     var code: (kind: UInt32, block: UInt32) {
         switch self {
         case .queryKeyValue(let block): (0, UInt32(block))
@@ -153,7 +154,7 @@ extension DecoderSite {
         }
     }
 
-    /// The site's name in file names and for people.
+    /// The site's name in file names and in messages to the user.
     package var label: String {
         switch self {
         case .queryKeyValue(let block): "\(block).query-key-value"
@@ -182,7 +183,7 @@ enum PadFile {
         header + littleEndian(section.rawValue) + littleEndian(UInt64(part))
     }
 
-    /// How many bytes the seed and the maker take.
+    /// The size of the seed and the maker, in bytes.
     static func prefaceSize(_ maker: PadMaker) -> Int { PadSeed.byteCount + maker.bytes.count }
 
     /// Writes a whole file, and returns when it is on the disk.
@@ -224,7 +225,7 @@ enum PadFile {
         }
     }
 
-    /// Reads what follows the header.
+    /// Reads and decrypts the rest of a file, after its header.
     ///
     /// - Parameters:
     ///   - header: The header that was read.

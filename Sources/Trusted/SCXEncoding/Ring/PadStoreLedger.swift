@@ -15,18 +15,18 @@ import SCXInference
 /// Each process that opens the bank writes the ledger anew under a new epoch (``renewed(_:_:)``). The new ledger begins
 /// with one record for each site, the site's last one, so that it does not grow from run to run.
 struct PadLedger: ~Copyable, Sendable {
-    /// The beginning of a ledger.
+    /// The header of a ledger.
     struct Header: Sendable {
         let blocks: Int
         let digest: [UInt8]
         let bank: [UInt8]
-        /// Of this ledger alone.
+        /// A random number for this ledger alone, 16 bytes.
         let epoch: [UInt8]
-        /// The epoch of the one before.
+        /// The epoch of the ledger before this one.
         let previous: [UInt8]
-        /// Batches that were burnt before this ledger was written.
+        /// The number of batches that were burnt before this ledger was written.
         let burntBefore: Int
-        /// Records that it had when it was written: at most one for each site.
+        /// The number of records with which the ledger was written: at most one for each site.
         let carried: Int
 
         fileprivate var bytes: [UInt8] {
@@ -48,11 +48,11 @@ struct PadLedger: ~Copyable, Sendable {
     private let key: SymmetricKey
     private var contents: Contents
 
-    /// What the records say.
+    /// The information that the records give.
     struct Contents: Sendable {
-        /// Batches that were burnt since the bank was made.
+        /// The number of batches that were burnt since the bank was made.
         fileprivate(set) var count = 0
-        /// The last number of each site.
+        /// The number of the batch of each site that was burnt last.
         fileprivate(set) var last: [DecoderSite: UInt64] = [:]
         fileprivate var records = 0
         fileprivate var tag: [UInt8] = []
@@ -63,19 +63,19 @@ struct PadLedger: ~Copyable, Sendable {
     var path: String { file.path }
     var count: Int { contents.count }
     var highest: UInt64 { contents.last.values.max() ?? 0 }
-    /// Whether none was burnt since it was written.
+    /// Whether no batch was burnt since this ledger was written.
     var isNew: Bool { contents.count == header.burntBefore }
 
     func isBurnt(_ number: UInt64, _ site: DecoderSite) -> Bool { contents.isBurnt(number, site) }
 
-    /// Makes a ledger without records; it is on the disk once its directory is.
+    /// Makes a ledger without records; it is on the disk once its directory was synchronized.
     ///
     /// - Parameters:
-    ///   - path: Where.
-    ///   - header: What it begins with.
+    ///   - path: The ledger's path.
+    ///   - header: The ledger's header.
     ///   - master: The bank's key.
-    ///   - observe: Told each step.
-    /// - Throws: ``VaultError``; there is none then.
+    ///   - observe: Called before each step on the disk.
+    /// - Throws: ``VaultError``; then there is no ledger.
     static func make(
         _ path: String, _ header: Header, key master: SymmetricKey,
         _ observe: (PadStore.Step) throws(VaultError) -> Void
@@ -83,9 +83,10 @@ struct PadLedger: ~Copyable, Sendable {
         _ = try create(path, header, [:], key(master, header), observe)
     }
 
-    /// Writes the ledger anew under an epoch, in place of this one; it is on the disk once its directory is.
+    /// Writes the ledger anew under a new epoch, in place of this one; it is on the disk once its directory was
+    /// synchronized.
     ///
-    /// - Throws: ``VaultError``; this one stays then.
+    /// - Throws: ``VaultError``; then this ledger stays.
     func renewed(
         _ epoch: [UInt8], _ observe: (PadStore.Step) throws(VaultError) -> Void
     ) throws(VaultError) -> PadLedger {
@@ -121,10 +122,10 @@ struct PadLedger: ~Copyable, Sendable {
         return PadLedger(header: header, file: file, key: key, contents: contents)
     }
 
-    /// Opens a ledger for this process alone, and checks all of it.
+    /// Opens a ledger, locks it for this process, and checks all of it.
     ///
-    /// - Returns: Nil when there is none.
-    /// - Throws: ``VaultError``, also when another process has it, or when it has another name on the disk.
+    /// - Returns: Nil when there is no ledger.
+    /// - Throws: ``VaultError``, also when another process has it locked, or when it has a second name (hard link).
     static func open(_ path: String, key master: SymmetricKey) throws(VaultError) -> PadLedger? {
         guard let file = try VaultFile.locking(path) else { return nil }
         let bytes = try read(file)
@@ -137,11 +138,11 @@ struct PadLedger: ~Copyable, Sendable {
         var contents = Contents()
         contents.tag = first
         try check(bytes, path, header, &contents) { tag($0, key) }
-        // What follows the last whole record is left out when the ledger is written anew.
+        // Bytes after the last whole record are dropped when the ledger is written anew.
         return PadLedger(header: header, file: file, key: key, contents: contents)
     }
 
-    /// What to do when nobody can tell which pads were used.
+    /// The advice for a user when it is not known which pads were used.
     static let remedy = "remove the directory and fill it anew with 'scx pads fill'"
 
     /// Reads a ledger of a bank that another process may be using; the tags are not checked.

@@ -2,7 +2,7 @@ import Crypto
 import Foundation
 
 extension PadStore {
-    /// Where a bank lies, and what it is of.
+    /// The paths of a bank, and the model whose pads it holds.
     struct Place {
         let path: String
         /// The folder of ``PadRegistry``.
@@ -12,15 +12,16 @@ extension PadStore {
 
         private var file: String { "\(path)/\(PadStore.ledgerName)" }
 
-        /// Opens the ledger and begins a new epoch, in which no ledger of before is accepted.
+        /// Opens the ledger and begins a new epoch, so that no earlier copy of the ledger is accepted any more.
         ///
         /// - Parameters:
-        ///   - names: Of the files in the directory; without a ledger and files of pads one is made.
-        ///   - directory: Held by this process.
-        ///   - key: The bank's.
-        ///   - observe: Told each step.
-        /// - Returns: What says which batches were burnt.
-        /// - Throws: ``VaultError`` when the bank is not to be used, or the disk takes no more.
+        ///   - names: The names of the files in the directory; if there is neither a ledger nor a file of pads, a
+        ///     ledger is made.
+        ///   - directory: The bank's directory, which this process has locked.
+        ///   - key: The bank's key.
+        ///   - observe: Called before each step on the disk.
+        /// - Returns: The ledger and the registry's file.
+        /// - Throws: ``VaultError`` when the bank must not be used, or the disk takes no more.
         func open(
             _ names: [String], _ directory: borrowing VaultDirectory, _ key: SymmetricKey,
             _ observe: (PadStore.Step) throws(VaultError) -> Void
@@ -34,7 +35,7 @@ extension PadStore {
             do throws(VaultError) {
                 found = try PadRegistry.open(registry, bank: last.header.bank, key: key)
             } catch {
-                // By a copy of this directory.
+                // The process that has the registry's file locked uses a copy of this directory.
                 throw error.isBusy ? .busy(path) : error
             }
             guard var registry = found else {
@@ -52,7 +53,7 @@ extension PadStore {
             return State(ledger: ledger, registry: registry)
         }
 
-        /// Makes a ledger where there is no pad.
+        /// Makes a ledger; throws when there are files of pads without one.
         private func make(
             _ names: [String], _ key: SymmetricKey, _ observe: (PadStore.Step) throws(VaultError) -> Void
         ) throws(VaultError) {
@@ -83,7 +84,7 @@ extension PadStore {
             }
         }
 
-        /// 16 bytes that nobody had before.
+        /// Draws 16 random bytes.
         private static func random() -> [UInt8] {
             var random = SystemRandomNumberGenerator()
             return (0..<2).flatMap { _ in littleEndian(random.next()) }

@@ -5,16 +5,16 @@ package struct PadStoreStatus: Equatable, Sendable {
     package let path: String
     /// The model's digest.
     package let digest: String
-    /// How many rows of each site are left, in the order of a forward pass.
+    /// The number of rows left for each site, in the order of a forward pass.
     package let rows: [Int]
     /// How many files of pads there are.
     package let batches: Int
     package let bytes: Int
     package let burntBatches: Int
-    /// What is wrong with files that would be refused, one line each.
+    /// For each file that would be refused, a line that says why.
     package let problems: [String]
 
-    /// For how many tokens every site has pads.
+    /// The number of tokens for which every site has pads.
     package var tokens: Int { rows.min() ?? 0 }
 
     /// Reads the contents of a directory.

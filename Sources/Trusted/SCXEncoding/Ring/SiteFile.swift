@@ -47,11 +47,11 @@ enum SiteFile {
     private static let magic: [UInt8] = Array("scxsite".utf8)
     private static let tagSize = 16
 
-    /// Why a file is not used.
+    /// Why a stored file is not used.
     enum Problem: Error {
         /// The file is damaged, so it is made anew.
         case damaged(String)
-        /// The file's owner has to decide what to do with it.
+        /// The file seems to be sealed under another key; the user has to bring that key back, or remove the file.
         case refused(String)
     }
 
