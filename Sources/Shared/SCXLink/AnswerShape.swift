@@ -2,7 +2,7 @@ import SCXInference
 
 /// The only shape that an answer may have: the type and size of its tensor and the size of its fields.
 struct AnswerShape: Equatable, Sendable {
-    /// Which kind of answer it is, as its head says.
+    /// The kind of the answer, as its head names it.
     var kind: MessageKind
     var elements = ElementCode.none
     var rows = 0
@@ -10,10 +10,11 @@ struct AnswerShape: Equatable, Sendable {
     /// How many bytes of fields there may be.
     var fields = 0...0
 
-    /// A worker's hello: at most its numbers and two texts, and 4 KiB of what later versions add.
+    /// The shape of a worker's hello: at most its numbers and two texts, and 4 KiB of fields that later versions may
+    /// add.
     static let hello = AnswerShape(kind: .hello, fields: 0...1 << 12)
 
-    /// A failure: a code and a text.
+    /// The shape of a failure: a code and a text.
     static let failure = AnswerShape(kind: .failure, fields: 0...4 + Int(UInt16.max))
 
     /// Compares the head of an answer with this shape.
@@ -50,14 +51,14 @@ struct AnswerShapes: Sendable {
     private let model: DecoderConfiguration
     /// The part of each site's outputs that the worker holds.
     var shard = Shard.whole
-    /// How many keys are locked in each slot and layer once all requests so far are served.
+    /// For each slot and layer, how many keys are locked once all requests so far were served.
     private var locked: [Tail: Int] = [:]
-    /// What ``locked`` had where a request that has no answer yet replaces it.
+    /// The earlier values of ``locked``, where a request without an answer yet has replaced them.
     private var replaced: [Tail: Int] = [:]
 
     init(of model: DecoderConfiguration) { self.model = model }
 
-    /// The shape of the answer to the next request of the connection.
+    /// Returns the shape of the answer to the connection's next request, and counts the keys that the request locks.
     mutating func expect(_ request: Request) -> AnswerShape {
         count(request)
         var shape = AnswerShape(kind: request.kind)
@@ -87,12 +88,12 @@ struct AnswerShapes: Sendable {
             shape.fields = size...size
         case .unlock, .lockTail, .release: break
         }
-        // A tensor without elements has no type, and nothing may be answered where nothing can be.
+        // A tensor without elements has no type, and a request without rows may only be answered without elements.
         if shape.rows * shape.channels == 0 { shape.elements = .none }
         return shape
     }
 
-    /// Takes back what was counted for a request that the worker refused, since it then changes nothing.
+    /// Undoes the counting for a request that the worker refused, since such a request changes nothing.
     mutating func refused(_ request: Request) {
         switch request.operation {
         case .lockTail(let slot, let layer):
@@ -125,7 +126,7 @@ struct AnswerShapes: Sendable {
 }
 
 extension Request {
-    /// How many rows its tensor has.
+    /// The number of rows of the request's tensor.
     fileprivate var rows: Int {
         switch payload {
         case .rows(let tensor): tensor.rows

@@ -4,7 +4,7 @@ import SCXInference
 ///
 /// The other tensors that messages carry are permutations and rows of integers (``RingTensor``).
 ///
-/// A worker cannot make one that it was not asked for: the trusted side's initializers are `package`, and the
+/// A worker cannot make such a tensor without a request: the trusted side's initializers are `package`, and the
 /// worker's initializer needs the request that it answers.
 public struct EncodedTensor: Sendable {
     /// How many rows there are.
@@ -24,17 +24,17 @@ public struct EncodedTensor: Sendable {
     /// Whether some values travel with few bits each, in groups.
     public var isInGroups: Bool { !words.isEmpty }
 
-    /// Bytes that travel.
+    /// The size of the tensor as it is sent, in bytes.
     public var byteCount: Int { 4 * (isInGroups ? words.count : values.count) }
 
-    /// Makes what the trusted side sends, after its profile has encoded it.
+    /// Makes a tensor that the trusted side sends, after its profile has encoded the values.
     ///
     /// - Precondition: `values` has `rows · channels` elements.
     package init(encodedRows rows: Int, channels: Int, values: [Float]) {
         self.init(received: values, rows: rows, channels: channels)
     }
 
-    /// Makes what the trusted side sends, rounded so that it takes 8.5 or 4.5 bits for each value instead of 32.
+    /// Makes a tensor that the trusted side sends, rounded to 8.5 or 4.5 bits for each value instead of 32.
     ///
     /// If a value cannot be held as a half (binary16), because it is above 65,504 or not a number, the tensor stays
     /// in float32.
@@ -42,8 +42,8 @@ public struct EncodedTensor: Sendable {
     /// - Parameters:
     ///   - rows: Must be 1.
     ///   - channels: How many values there are.
-    ///   - values: The values to be sent.
-    ///   - precision: What they are rounded to.
+    ///   - values: The values to send, `[1, channels]`.
+    ///   - precision: The precision to which they are rounded.
     ///   - exactPrefix: How many of the first values are not rounded.
     /// - Precondition: There is one row of `channels` values, and the prefix is not longer than the row.
     package init(
@@ -71,7 +71,7 @@ public struct EncodedTensor: Sendable {
         self.init([layout], words, rounded)
     }
 
-    /// Joins rows to one row, in which each is a part that travels as it did before.
+    /// Joins tensors of one row each to one row; each stays a part that is sent as it would be alone.
     ///
     /// - Precondition: There is at least one tensor, and each has one row.
     package init(joining tensors: [EncodedTensor]) {
@@ -93,11 +93,11 @@ public struct EncodedTensor: Sendable {
         self.init(tensors.flatMap(\.layouts), words, values)
     }
 
-    /// Makes what the worker sends back.
+    /// Makes a tensor that the worker sends back.
     ///
     /// - Parameters:
     ///   - request: The request that it answers; a worker gets one only from the trusted side.
-    ///   - channels: Values of a row.
+    ///   - channels: The number of values of a row.
     ///   - values: `[rows, channels]`.
     /// - Precondition: `values` are whole rows.
     public init(resultOf request: Request, channels: Int, values: [Float]) {
@@ -131,7 +131,7 @@ public struct EncodedTensor: Sendable {
             let part = next..<next + layout.wordCount
             next = part.upperBound
             let own = try Self.values(words.span.extracting(part), layout)
-            // One part is not copied.
+            // If there is only one part, its values are not copied.
             if values.isEmpty { values = own } else { values += own }
         }
         self.init(layouts, words, values)
@@ -160,7 +160,7 @@ public struct EncodedTensor: Sendable {
 }
 
 extension EncodedTensor: Equatable {
-    /// Whether both would travel as the same bytes.
+    /// Whether both tensors would be sent as the same bytes.
     public static func == (a: Self, b: Self) -> Bool {
         guard a.rows == b.rows, a.channels == b.channels, a.layouts == b.layouts else { return false }
         return a.isInGroups ? a.words == b.words : a.values == b.values

@@ -1,4 +1,4 @@
-/// What a message asks, or what kind of request it answers.
+/// The kind of a message: what a request asks for, or which kind of request an answer belongs to.
 public enum MessageKind: UInt16, CaseIterable, Sendable {
     case hello = 1
     case linear, attention, feedForward, headTopK, unlock, lockTail, middle, tailScores, linearRing, release,
@@ -59,10 +59,10 @@ public struct FrameHead: Equatable, Sendable {
         self.number = number
     }
 
-    /// Bytes of the message's tensor.
+    /// The size of the message's tensor, in bytes.
     public var tensorBytes: Int { rows * channels * elements.byteCount }
 
-    /// The head as it travels.
+    /// The head's 32 bytes as they are sent.
     public var bytes: [UInt8] {
         var writer = FieldWriter()
         writer.add(Self.magic)

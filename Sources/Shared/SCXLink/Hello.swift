@@ -24,7 +24,7 @@ public struct Hello: Equatable, Sendable {
     /// Bytes of the largest tensor that the worker accepts; 0 from the trusted side.
     public var largestTensor = 0
 
-    /// The largest tensor in bytes of a worker that does not say it.
+    /// The size in bytes of the largest tensor that a worker accepts when its hello does not say it.
     public static let usualLargestTensor = 256 << 20
 
     /// Makes a hello; a worker sets the other properties afterwards.

@@ -1,4 +1,4 @@
-/// A request or an answer as it travels: a head, the kind's fields, a tensor.
+/// A request or an answer as it is sent: a head, the fields of its kind, and a tensor.
 public struct Message: Equatable, Sendable {
     /// The elements of a message's tensor.
     public enum Tensor: Equatable, Sendable {
@@ -24,7 +24,7 @@ public struct Message: Equatable, Sendable {
 }
 
 extension Request {
-    /// The kind of the message that carries it.
+    /// The kind of the message that carries this request.
     public var kind: MessageKind {
         switch operation {
         case .linear: .linear
@@ -42,7 +42,7 @@ extension Request {
         }
     }
 
-    /// Makes the message that carries it.
+    /// Makes the message that carries this request.
     public func message(number: UInt64) -> Message {
         var head = FrameHead(kind: kind, isAnswer: false, number: number)
         var fields = FieldWriter()
@@ -114,8 +114,9 @@ extension Request {
     ///   checks that.
     public init(_ message: Message) throws(LinkError) { try self.init(message, largestTensor: .max) }
 
-    /// Reads a request whose tensor has at most `largestTensor` bytes in float32; one that travelled in groups is
-    /// larger then than on the wire.
+    /// Reads a request whose tensor has at most `largestTensor` bytes in float32.
+    ///
+    /// A tensor that was sent in groups is larger in float32 than it was on the wire.
     init(_ message: Message, largestTensor: Int) throws(LinkError) {
         var fields = FieldReader(message.fields)
         let operation: Operation
@@ -225,7 +226,7 @@ extension Answer {
             head.setShape(tensor)
             return Message(head: head, tensor: .words(tensor.values))
         case .topK(let rows):
-            // All logits first, then all tokens, as 32-bit words with their bits.
+            // The logits of all rows come first, then the tokens of all rows, each as the bits of a 32-bit word.
             let all = rows.joined()
             head.elements = .uint32
             (head.rows, head.channels) = (rows.count, 2 * (rows.first?.count ?? 0))
@@ -314,10 +315,10 @@ extension FrameHead {
 }
 
 extension WorkerStatistics {
-    /// How many bytes they take as they travel.
+    /// The size of the counts as they are sent, in bytes.
     static var byteCount: Int { WorkerStatistics().numbers.count * 8 }
 
-    /// The counts in the order in which they travel.
+    /// The counts in the order in which they are sent.
     fileprivate var numbers: [Int] {
         get { [connections, slots, slotBytes, requests, batches, rows] }
         set {

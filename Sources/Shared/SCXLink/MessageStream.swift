@@ -113,7 +113,7 @@ public struct MessageStream: Sendable {
     /// Waits for the next message.
     ///
     /// - Parameters:
-    ///   - deadline: Until when its first byte must have come.
+    ///   - deadline: The time by which the message's first byte must have come.
     ///   - later: Called when no byte has come by then; it returns a new deadline, or nil to give up.
     ///   - begin: Checks by the head whether the message may come, before memory is allocated for the rest of it.
     /// - Returns: The whole message.
@@ -122,7 +122,7 @@ public struct MessageStream: Sendable {
         before deadline: Deadline, orElse later: () -> Deadline? = { nil },
         begin: (FrameHead) throws(LinkError) -> Void
     ) throws(LinkError) -> Message {
-        // Only before the first byte may a peer be silent for long: one that stops within a head has stalled.
+        // A peer may be silent for long only before the first byte; one that stops within a head has stalled.
         let first = try firstByte(before: deadline, orElse: later)
         let head = try FrameHead(bytes: first + read(FrameHead.byteCount - 1, before: self.deadline(0)))
         guard head.kind != .more else { throw .malformedFrame("the rest of a message that did not begin") }
@@ -179,7 +179,7 @@ public struct MessageStream: Sendable {
         var deadline = deadline
         while true {
             do throws(LinkError) { return try read(1, before: deadline) } catch {
-                // A single byte was read or it was not, so a time-out here loses nothing and the stream can go on.
+                // A time-out before the single byte has lost no bytes, so the stream can be read on.
                 guard case .timedOut = error, let next = later() else { throw error }
                 deadline = next
             }

@@ -81,7 +81,7 @@ private final class Key: @unchecked Sendable {
     init(_ bytes: [UInt8]) { self.bytes = bytes }
 
     deinit {
-        // In place, since nobody else holds the array.
+        // The array is overwritten in place, since no other array shares its memory.
         unsafe bytes.withUnsafeMutableBytes { bytes in
             guard let start = bytes.baseAddress else { return }
             #if canImport(Darwin)

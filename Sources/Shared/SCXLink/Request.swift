@@ -79,7 +79,7 @@ public struct AttentionPart: Equatable, Sendable {
     }
 }
 
-/// What the trusted side asks of the worker.
+/// A request of the trusted side to the worker.
 ///
 /// Only the trusted side can make one: the initializers are `package`.
 public struct Request: Equatable, Sendable {
@@ -156,8 +156,8 @@ public struct Request: Equatable, Sendable {
         /// worker that holds a shard answers only the columns that it has.
         case linearRing(layer: Int, site: Site)
 
-        /// Expand a seed to the pads of `rows` rows of a site's inputs, of which the first has the number `first`,
-        /// and multiply them as ``linearRing(layer:site:)`` does.
+        /// Expand a seed to the pads of `rows` rows of a site's inputs, and multiply them as
+        /// ``linearRing(layer:site:)`` does; `first` is the number of the first row.
         ///
         /// This is asked only of a peer that gets no rows that depend on a text. Answered by a ring tensor
         /// `[rows, outputs]`.
@@ -185,7 +185,7 @@ public struct Request: Equatable, Sendable {
     public let operation: Operation
     public let payload: Payload
 
-    /// Bytes of its tensor as they travel.
+    /// The size of the request's tensor as it is sent, in bytes.
     public var byteCount: Int {
         switch payload {
         case .none: 0
@@ -242,16 +242,16 @@ public struct Request: Equatable, Sendable {
     }
 }
 
-/// What the worker answers.
+/// The worker's answer to a request.
 public enum Answer: Equatable, Sendable {
     case tensor(EncodedTensor)
     case ring(RingTensor)
-    /// The largest logits of each row, in falling order, the same number for each row.
+    /// For each row the same number of its largest logits, the largest first.
     case topK([[TokenLogit]])
     case statistics(WorkerStatistics)
     case done
 
-    /// Bytes of its tensor as they travel.
+    /// The size of the answer's tensor as it is sent, in bytes.
     public var byteCount: Int {
         switch self {
         case .tensor(let tensor): tensor.byteCount
@@ -277,15 +277,15 @@ public struct TokenLogit: Equatable, Sendable {
 public struct WorkerStatistics: Equatable, Sendable {
     public var connections = 0
     public var slots = 0
-    /// Bytes of all slots.
+    /// The size of all slots together, in bytes.
     public var slotBytes = 0
     /// Requests that were served.
     public var requests = 0
     /// Products that were computed.
     ///
-    /// One that served requests of several connections at once counts once.
+    /// A product for requests of several connections counts once.
     public var batches = 0
-    /// Rows of all tensors that it received.
+    /// The number of rows of all tensors that the worker received.
     public var rows = 0
 
     public init() {}

@@ -1,16 +1,16 @@
-/// Rows of integers modulo 2³²: what profile `sealed` sends, and what the worker answers.
+/// Rows of integers modulo 2³², which profile `sealed` sends and the worker answers.
 ///
-/// As with ``EncodedTensor``, a worker cannot make one that it was not asked for.
+/// As with ``EncodedTensor``, a worker cannot make such a tensor without a request.
 public struct RingTensor: Equatable, Sendable {
     public let rows: Int
     public let channels: Int
     /// `[rows, channels]`, row-major.
     public let values: [UInt32]
 
-    /// Bytes that travel.
+    /// The size of the tensor as it is sent, in bytes.
     public var byteCount: Int { 4 * values.count }
 
-    /// Makes what the trusted side sends, after a one-time pad was added to it.
+    /// Makes a tensor that the trusted side sends; a one-time pad was added to each row.
     ///
     /// - Precondition: `values` has `rows · channels` elements.
     package init(paddedRows rows: Int, channels: Int, values: [UInt32]) {
@@ -24,11 +24,11 @@ public struct RingTensor: Equatable, Sendable {
         self.init(received: values, rows: rows, channels: channels)
     }
 
-    /// Makes what the worker sends back.
+    /// Makes a tensor that the worker sends back.
     ///
     /// - Parameters:
     ///   - request: The request that it answers; a worker gets one only from the trusted side.
-    ///   - channels: Values of a row.
+    ///   - channels: The number of values of a row.
     ///   - values: `[rows, channels]`.
     /// - Precondition: `values` are whole rows.
     public init(resultOf request: Request, channels: Int, values: [UInt32]) {

@@ -1,23 +1,24 @@
 import SCXInference
 
-/// The precision in which values travel.
+/// The precision in which values are sent.
 public enum TensorPrecision: UInt8, CaseIterable, Sendable {
     case float32 = 0
     case int4 = 4
     case int8 = 8
 
-    /// Bits of a value, without the half bit that its group adds.
+    /// The number of bits of a value; in groups, each value takes half a bit more for its share of the group's minimum
+    /// and step.
     var bits: Int { self == .float32 ? 32 : Int(rawValue) }
 }
 
-/// How the values of a row, or of a part of one, travel: all in float32, or the first few in float32 and the others
+/// How the values of a row, or of a part of one, are sent: all in float32, or the first few in float32 and the others
 /// in groups with few bits each.
 ///
 /// ``Groups`` says what a group is.
 public struct TensorLayout: Equatable, Sendable {
     /// The precision of all values after the prefix.
     public let precision: TensorPrecision
-    /// How many of the first values travel in float32 although the others do not.
+    /// How many of the first values are sent in float32 although the others are not.
     public let exactPrefix: Int
     /// How many values there are in all.
     public let channels: Int
@@ -44,7 +45,7 @@ public struct TensorLayout: Equatable, Sendable {
         self.init(precision: precision, exactPrefix: Int(exactPrefix), channels: Int(channels))
     }
 
-    /// How many 32-bit words the values take as they travel.
+    /// The number of 32-bit words in which the values are sent.
     var wordCount: Int {
         precision == .float32
             ? channels : exactPrefix + Groups.wordCount(channels - exactPrefix, bits: precision.bits)

@@ -29,10 +29,10 @@ public protocol WorkerLink: Sendable {
     /// Makes sure that there is a connection, for links that have one; may wait for the worker.
     func connect() throws(LinkError)
 
-    /// What has crossed the link so far.
+    /// Counts of the requests and bytes that have crossed the link so far.
     var traffic: Traffic { get }
 
-    /// Bytes of the largest tensor that the worker accepts, as far as is known now.
+    /// The size in bytes of the largest tensor that the worker accepts, as far as it is known yet.
     var largestTensor: Int { get }
 }
 
@@ -60,19 +60,19 @@ public struct SentRequest: Sendable {
 
     let state: State
 
-    /// Makes one for a request that was answered at once, by a link that computes in this process.
+    /// Makes a request that was already answered, for a link that computes in this process.
     public init(answered result: Result<Answer, LinkError>) { state = .answered(result) }
 
-    /// Makes one for a request that is on its way.
+    /// Makes a request whose answer has not come yet.
     ///
     /// - Parameters:
     ///   - number: The request's number.
-    ///   - connection: Over which of the link's connections it was sent.
+    ///   - connection: The number of the connection over which it was sent, among those of the link.
     public init(number: UInt64, connection: Int) {
         state = .waiting(number: number, connection: connection, Interest())
     }
 
-    /// Its number and connection; nil when it was answered at once.
+    /// The request's number and connection; nil when it was answered at once.
     public var waiting: (number: UInt64, connection: Int)? {
         if case .waiting(let number, let connection, _) = state { (number, connection) } else { nil }
     }
@@ -82,7 +82,7 @@ public struct SentRequest: Sendable {
         if case .waiting(_, _, let interest) = state { interest } else { nil }
     }
 
-    /// The answer to a request that was answered at once.
+    /// Returns the answer to a request that was answered at once.
     ///
     /// - Precondition: ``waiting`` is nil.
     public func answer() throws(LinkError) -> Answer {
@@ -102,7 +102,7 @@ extension WorkerLink {
     public func receive(_ sent: SentRequest) throws(LinkError) -> Answer { try sent.answer() }
 }
 
-/// Counts of what has crossed a link.
+/// Counts of the requests and bytes that have crossed a link.
 public struct Traffic: Equatable, Sendable {
     /// Requests that were answered.
     public var exchanges = 0
@@ -115,7 +115,7 @@ public struct Traffic: Equatable, Sendable {
 
     public init() {}
 
-    /// Counts an exchange.
+    /// Adds one exchange to the counts.
     public mutating func add(_ request: Request, _ answer: Answer) {
         exchanges += 1
         bytesSent += request.byteCount

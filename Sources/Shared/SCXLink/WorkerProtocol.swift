@@ -30,7 +30,7 @@ public struct WorkerProtocol: Sendable {
     /// Makes the protocol of a new connection.
     ///
     /// - Parameters:
-    ///   - hello: What this worker says of itself.
+    ///   - hello: The hello of this worker.
     ///   - largestTensor: The most bytes of a request's tensor.
     /// - Precondition: The hello's window is positive.
     public init(hello: Hello, largestTensor: Int) {

@@ -27,7 +27,7 @@ public struct Transcript: Sendable {
             self.offset = offset
         }
 
-        /// Its line, without the newline.
+        /// The line of the file that begins the run, without the newline.
         public var line: String {
             #"{"kind":"start","version":\#(Transcript.version),"unixMicroseconds":\#(unixMicroseconds),"#
                 + #""offset":\#(offset)}"#
@@ -120,7 +120,7 @@ private struct LineReader {
     /// A line that has not ended yet.
     private(set) var rest: [UInt8] = []
     private var number = 0
-    /// Where the tensors of all lines so far end.
+    /// The offset in `transcript.bin` at which the tensors of all lines so far end.
     private var end = 0
     /// The number of the line that set ``end``.
     private var last = 0

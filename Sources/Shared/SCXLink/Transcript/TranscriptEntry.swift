@@ -1,6 +1,6 @@
-/// One message of a transcript: what its line says, and where its tensor is.
+/// One message of a transcript: the contents of its line, and where its tensor is.
 public struct TranscriptEntry: Equatable, Sendable {
-    /// Which way a message went, as the worker saw it.
+    /// The direction of a message, as the worker saw it.
     public enum Direction: String, Sendable {
         /// A request.
         case received
@@ -8,22 +8,22 @@ public struct TranscriptEntry: Equatable, Sendable {
         case sent
     }
 
-    /// The kind's own fields.
+    /// The fields of the message's kind.
     public enum Detail: Equatable, Sendable {
         case none
         case hello(Hello)
         case request(Request.Operation)
         case statistics(WorkerStatistics)
         case failure(code: UInt16, reason: String)
-        /// The bytes of fields that could not be read as those of the kind.
+        /// The bytes of fields that could not be read as those of the message's kind.
         case undecoded([UInt8])
     }
 
-    /// Which run of the worker this is, counted from 0.
+    /// The number of the worker's run, counted from 0.
     ///
     /// The numbers of connections begin anew in each run.
     public var run = 0
-    /// Time since the run's start.
+    /// The time since the start of the run, in microseconds.
     public let microseconds: Int
     public let direction: Direction
     /// The number of the connection within the run.
@@ -37,16 +37,16 @@ public struct TranscriptEntry: Equatable, Sendable {
     public let elements: ElementCode
     public let rows: Int
     public let channels: Int
-    /// Where its tensor begins in `transcript.bin`, in bytes.
+    /// The offset in `transcript.bin` at which the message's tensor begins, in bytes.
     public let offset: Int
 
-    /// Bytes of its tensor.
+    /// The size of the message's tensor, in bytes.
     public var byteCount: Int { rows * channels * elements.byteCount }
 
-    /// Whether its words are values of which some travelled with few bits each.
+    /// Whether some of the tensor's values were sent in groups, with few bits each.
     public var isInGroups: Bool { layouts.contains { $0.precision != .float32 } }
 
-    /// Makes the entry that is to be written about a message.
+    /// Makes the entry that a recorder writes about a message.
     public init(
         _ message: Message, direction: Direction, connection: UInt64, microseconds: Int, offset: Int
     ) {
@@ -104,7 +104,7 @@ public struct TranscriptEntry: Equatable, Sendable {
 }
 
 extension TranscriptEntry {
-    /// The layer that the message is about, if it is about one.
+    /// The layer that the message names; nil if it names none.
     public var layer: Int? {
         guard case .request(let operation) = detail else { return nil }
         return switch operation {
@@ -116,7 +116,7 @@ extension TranscriptEntry {
         }
     }
 
-    /// The slots of the sessions that the message is about.
+    /// The slots of the sessions that the message names.
     public var slots: [Slot] {
         guard case .request(let operation) = detail else { return [] }
         switch operation {

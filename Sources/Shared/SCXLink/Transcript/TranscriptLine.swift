@@ -17,7 +17,7 @@ struct TranscriptLine {
         guard json.object != nil else { throw fault("not an object") }
     }
 
-    /// An object within a line.
+    /// Wraps an object that is part of a line.
     private init(_ json: JSON, in line: TranscriptLine) {
         self.json = json
         (number, path) = (line.number, line.path)
@@ -27,7 +27,7 @@ struct TranscriptLine {
 
     func fault(_ reason: String) -> TranscriptError { .line(number, path: path, reason: reason) }
 
-    /// A whole number that is not negative.
+    /// Reads a whole number from 0 to `limit`.
     func int(_ name: String, atMost limit: Int = .max) throws(TranscriptError) -> Int {
         guard let value = self[name]?.int, (0...limit).contains(value) else {
             throw fault("'\(name)' is missing or out of range")
@@ -35,7 +35,7 @@ struct TranscriptLine {
         return value
     }
 
-    /// An array of objects, of which there is one at least.
+    /// Reads an array of at least one object.
     func objects(_ name: String) throws(TranscriptError) -> [TranscriptLine] {
         guard let objects = self[name]?.array, !objects.isEmpty, objects.allSatisfy({ $0.object != nil })
         else { throw fault("'\(name)' is missing or holds no objects") }
@@ -92,7 +92,7 @@ struct TranscriptLine {
 }
 
 extension TranscriptEntry {
-    /// Its line, without the newline.
+    /// The entry's line in `transcript.jsonl`, without the newline.
     public var line: String {
         var members: [JSON.Member] = [
             .init("microseconds", .int(microseconds)), .init("direction", .string(direction.rawValue)),
@@ -147,7 +147,7 @@ extension TranscriptEntry.Detail {
             var hello = Hello(
                 version: UInt16(try line.int("version", atMost: Int(UInt16.max))),
                 digest: try line.text("digest"), weights: try line.text("weights"))
-            // Transcripts of earlier versions of the link do not have these.
+            // Transcripts of earlier versions of the link do not have the following members.
             if line["ring"] != nil { hello.ring = try line.bool("ring") }
             if line["window"] != nil {
                 hello.window = UInt16(try line.int("window", atMost: Int(UInt16.max)))
@@ -276,13 +276,13 @@ extension TensorLayout {
     }
 }
 
-/// Two digits for each byte.
+/// Writes bytes in hexadecimal, with two digits each.
 private func hexadecimal(_ bytes: [UInt8]) -> String {
     bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
 }
 
 extension TranscriptLine {
-    /// The bytes that a member has in hexadecimal.
+    /// Reads a member whose value is bytes in hexadecimal.
     fileprivate func bytes(_ name: String) throws(TranscriptError) -> [UInt8] {
         let digits = Array(try text(name).utf8)
         let bytes = stride(from: 0, to: digits.count, by: 2).compactMap {

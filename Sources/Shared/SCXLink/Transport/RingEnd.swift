@@ -14,9 +14,9 @@ struct RingEnd {
     private let ring: RingWords
     private let role: Role
     private let longestSpin: UInt32
-    /// Bytes that this end has moved since the beginning.
+    /// The number of bytes that this end has moved since the stream began.
     private var own: UInt64 = 0
-    /// Bytes that may be moved now, according to the peer's counter when it was last read.
+    /// The number of bytes that this end can move now, as of its last look at the peer's counter.
     private var available: Int
     private var spin: UInt32
     /// How many waits in a row have ended in sleep, although this end had spun before.

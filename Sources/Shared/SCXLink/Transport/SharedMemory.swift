@@ -41,7 +41,7 @@ final class SharedMemory: Sendable {
     }
 }
 
-/// A ring in shared memory: its bytes, and four words, each in a pair of cache lines of its own.
+/// A ring in shared memory: its bytes and four words, each of which has a pair of cache lines to itself.
 ///
 /// Nothing that is read from here can be trusted, not even to have the same value when it is read again.
 @safe
@@ -62,11 +62,11 @@ struct RingWords: @unchecked Sendable {
 
     var capacity: Int { unsafe bytes.count }
 
-    /// Where a word is in the first page.
+    /// The offset of each word in the first page, in bytes.
     enum Word: Int {
-        /// How many bytes the writer has put in since the beginning.
+        /// How many bytes the writer has put into the ring since the stream began.
         case written = 0
-        /// How many the reader has taken out.
+        /// How many bytes the reader has taken out since the stream began.
         case taken = 128
         /// 1 while the reader sleeps until `written` changes.
         case readerSleeps = 256

@@ -28,7 +28,7 @@ public final class SharedMemoryStream: ByteStream {
         #endif
     }
 
-    /// Bytes of a ring, unless the caller asks for another size.
+    /// The size of a ring in bytes, unless the caller asks for another one.
     public static let defaultRingBytes = 1 << 22
 
     /// The first 8 bytes of the message that carries the memory's descriptor.
@@ -181,8 +181,8 @@ public final class SharedMemoryStream: ByteStream {
                 let moved = try end.step(count - done) { copy($0, $1, done..<done + $2) }
                 done += moved
                 if moved > 0 { continue }
-                // Only in the step after the end was seen, since the peer may have written bytes and closed directly
-                // afterwards.
+                // The end is reported only one step after it was seen, since the peer may have written bytes directly
+                // before it closed.
                 if peerIsGone { throw .disconnected("\(socket.name): the other end closed it") }
                 // Sleep for short times only, since a peer that is killed wakes nobody.
                 let slice = deadline.milliseconds(atMost: 100)

@@ -16,7 +16,7 @@ public final class SocketStream: ByteStream {
     // `close` shuts the socket down, but the descriptor stays open as long as this object lives. Otherwise a thread
     // that waits on the number could find another file there.
     let descriptor: Int32
-    /// The path to which it was connected; nil for other sockets.
+    /// The path to which the socket was connected; nil for other sockets.
     private let path: String?
     private let isClosed = Atomic(false)
 
@@ -85,7 +85,7 @@ public final class SocketStream: ByteStream {
         }
     }
 
-    /// The path, and the process that listened there when this side connected.
+    /// The socket's path, and the process that listened there when this side connected.
     public var remoteEnd: RemoteEnd {
         var end = RemoteEnd()
         end.path = path
@@ -157,7 +157,9 @@ extension Deadline {
 }
 
 extension LinkError {
-    /// Makes an error of a failed system call: on what, to do what, and the system's error number, negative or not.
+    /// Makes the error of a failed system call.
+    ///
+    /// It names the stream, the action, and the system's error number, which may be negative.
     static func system(_ name: String, _ action: String, _ code: Int32) -> LinkError {
         .disconnected("\(name): cannot \(action): \(unsafe String(cString: strerror(abs(code))))")
     }
