@@ -2,7 +2,7 @@ public import ArgumentParser
 public import SCXInference
 package import SCXProfiles
 
-/// How many threads compute.
+/// The flag for the number of threads that compute.
 package struct ThreadsFlag: ParsableArguments {
     @Option(help: "Threads that compute. (default: one for each core)")
     package var threads: Int?
@@ -15,11 +15,11 @@ package struct ThreadsFlag: ParsableArguments {
         }
     }
 
-    /// Makes a pool of as many threads as were asked for.
+    /// Makes a pool with the number of threads that the flag gives, by default one for each core.
     package var pool: ThreadPool { ThreadPool(threads: threads ?? ThreadPool.systemCores) }
 }
 
-/// Which model, and how many threads compute.
+/// The flags for the model and the number of threads that compute.
 package struct ModelFlags: ParsableArguments {
     @Option(help: "Model directory as Hugging Face has it. (default: the bundled model)")
     package var model: String?
@@ -44,7 +44,7 @@ package struct ModelFlags: ParsableArguments {
     package func checkpoint() throws -> Checkpoint { try Checkpoint(directory: directory()) }
 }
 
-/// Which model, how its weights are held, and how many threads compute.
+/// The flags for the model, the format of its weights and the number of threads that compute.
 package struct WeightsFlags: ParsableArguments {
     @OptionGroup package var base: ModelFlags
 
@@ -58,7 +58,7 @@ package struct WeightsFlags: ParsableArguments {
     package func checkpoint() throws -> Checkpoint { try base.checkpoint() }
 }
 
-/// How the trusted side of profile `sealed` holds keys and values.
+/// The flag for the format in which the trusted side of profile `sealed` holds its KV cache.
 package struct CacheFlag: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -73,7 +73,7 @@ package struct CacheFlag: ParsableArguments {
 }
 
 extension BundledModel {
-    /// The bundled model's directory, for commands that need a model.
+    /// Returns the directory of the bundled model, for commands that need a model.
     ///
     /// - Returns: A path.
     /// - Throws: `ValidationError` when it is not there.

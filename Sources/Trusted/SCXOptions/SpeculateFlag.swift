@@ -4,13 +4,13 @@ package import SCXInference
 import SCXProfiles
 package import SCXText
 
-/// Which method proposes tokens of an answer before the model computes them, as `--speculate` names it.
+/// The value of `--speculate`: how draft tokens of an answer are proposed.
 package enum SpeculateFlag: Equatable, ExpressibleByArgument {
     case off
     case ngram(longest: Int)
     case model(directory: String, longest: Int)
 
-    /// The most tokens of a draft of a model, when the option does not say.
+    /// The most tokens of a draft model's draft, when the option does not say it.
     private static let defaultLongest = 4
     private static let lengths = 1...32
 
@@ -43,7 +43,7 @@ package enum SpeculateFlag: Equatable, ExpressibleByArgument {
         Int(text).flatMap { lengths.contains($0) ? $0 : nil }
     }
 
-    /// The most tokens of a draft; 0 when nothing proposes tokens.
+    /// The most tokens of a draft; 0 without speculation.
     package var longest: Int {
         switch self {
         case .off: 0
@@ -54,7 +54,7 @@ package enum SpeculateFlag: Equatable, ExpressibleByArgument {
     package var defaultValueDescription: String { "off" }
 }
 
-/// A drafting method whose files are loaded, for any number of engines.
+/// A way to propose draft tokens whose files are loaded, for any number of engines.
 package enum OpenDrafts {
     case off
     case ngram(longest: Int)
@@ -106,7 +106,7 @@ package enum OpenDrafts {
         }
     }
 
-    /// Makes a drafter for one engine.
+    /// Makes a drafter for one engine; nil without speculation.
     package func makeDrafter() -> (any Drafter)? {
         switch self {
         case .off: nil
