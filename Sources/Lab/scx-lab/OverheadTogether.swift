@@ -12,6 +12,7 @@ extension OverheadCommand {
     ///   - forwards: Profile `plain`, then `scx`.
     ///   - link: The link of both.
     ///   - checkpoint: The model.
+    /// - Throws: What an exchange with the worker throws.
     func measureTogether(
         _ forwards: [any ForwardPass], _ link: TimedLink, _ checkpoint: Checkpoint
     ) throws {

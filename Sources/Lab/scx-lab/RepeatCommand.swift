@@ -109,7 +109,8 @@ struct RepeatCommand: ParsableCommand {
                     embedding: embedding, configuration: checkpoint.configuration, link: link)
             } else {
                 forward = try ScxForwardPass(
-                    embedding: embedding, layers: decoder, profile: profile, options: ScxOptions(), link: link)
+                    embedding: embedding, layers: decoder, profile: profile, options: ScxOptions(), link: link
+                )
             }
             return Engine(
                 forward: forward, tokenizer: nil, vocabularySize: checkpoint.configuration.vocabularySize,

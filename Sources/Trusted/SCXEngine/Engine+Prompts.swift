@@ -27,7 +27,9 @@ extension Engine {
             let session = sessions[$0]
             return session.finished == nil && !session.isPaused && !session.isDrawing && !places.contains($0)
         }
-        for group in UnbegunPrompt.groups(of: scheduled + others.compactMap { unbegun($0, isScheduled: false) }) {
+        for group in UnbegunPrompt.groups(
+            of: scheduled + others.compactMap { unbegun($0, isScheduled: false) })
+        {
             let batch = group.map { prompt in
                 (place: prompt.place, segment: sessions[prompt.place].segment(of: prompt.tokens))
             }

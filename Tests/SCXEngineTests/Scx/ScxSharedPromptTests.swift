@@ -1,3 +1,4 @@
+import Foundation
 import SCXEngine
 import SCXInference
 import SCXLink
@@ -65,7 +66,8 @@ struct ScxSharedPromptTests {
     ) throws -> Outcome {
         let ids = try requests.map { try engine.submit($0) }
         var outcome = Outcome(
-            tokens: Array(repeating: [], count: ids.count), likelihoods: Array(repeating: [], count: ids.count),
+            tokens: Array(repeating: [], count: ids.count),
+            likelihoods: Array(repeating: [], count: ids.count),
             failures: Array(repeating: nil, count: ids.count))
         var steps = 0
         while !engine.isIdle {
@@ -112,7 +114,8 @@ struct ScxSharedPromptTests {
         let vocabulary = model.checkpoint.configuration.vocabularySize
         return Engine(
             forward: try ScxForwardPass(
-                embedding: try TokenEmbedding(model.checkpoint), layers: model.decoder, profile: model.profile,
+                embedding: try TokenEmbedding(model.checkpoint), layers: model.decoder,
+                profile: model.profile,
                 options: options, link: link),
             tokenizer: nil, vocabularySize: vocabulary,
             maximumLength: model.checkpoint.configuration.maximumLength,
@@ -121,7 +124,9 @@ struct ScxSharedPromptTests {
 
     private static let lengths = [1, 16, 30, 2, 24, 17, 31, 16, 20, 5, 28, 19, 32, 16, 22, 27]
 
-    private func requests(_ model: ScxFixture, _ lengths: [Int] = lengths, tokens: Int = 6) -> [GenerationRequest] {
+    private func requests(_ model: ScxFixture, _ lengths: [Int] = lengths, tokens: Int = 6)
+        -> [GenerationRequest]
+    {
         lengths.enumerated().map { greedy(model.prompt($1, seed: $0), tokens) }
     }
 
@@ -159,6 +164,24 @@ struct ScxSharedPromptTests {
         let requests = requests(model, [10, 20, 30])
         check(try run(engine(model, ScxOptions(), link), requests), try alone(model, requests))
         #expect(link.rows(.headTopK) == [160])
+    }
+
+    @Test(
+        "over a stream of bytes the worker keeps the shared rows as well, so that nothing is computed twice")
+    func overStream() throws {
+        let model = try #require(ScxFixture.families["llama"])
+        let digest = model.checkpoint.digest()
+        let server = WorkerServer(worker: Worker(model: model.decoder), digest: digest, weights: .f32)
+        let link = RemoteLink(digest: digest, model: model.checkpoint.configuration) { _ in
+            let (client, worker) = PipeStream.pair { _, _ in }
+            Thread.detachNewThread { server.serve(worker) }
+            return client
+        }
+        let requests = requests(model)
+        let engine = try engine(model, ScxOptions(), link)
+        check(try run(engine, requests), try alone(model, requests))
+        #expect(engine.rebuilds == 0)
+        link.close()
     }
 
     @Test("keys are drawn for each exchange, and what a session shares names no row of another")
@@ -214,7 +237,9 @@ struct ScxSharedPromptTests {
                 ids += try left.prefix(count).map { try engine.submit($0) }
                 left = left.dropFirst(count)
             }
-            for event in try engine.step() { tokens[event.session, default: []] += event.token.map { [$0.id] } ?? [] }
+            for event in try engine.step() {
+                tokens[event.session, default: []] += event.token.map { [$0.id] } ?? []
+            }
             step += 1
         }
         let expected = try alone(model, requests)
@@ -277,7 +302,9 @@ struct ScxSharedPromptTests {
         check(found, try alone(model, requests), except: [1, 2])
     }
 
-    @Test("a worker that is lost in the middle changes no token", arguments: [2, 7, 15, 20, 22, 30, 45, 75, 120])
+    @Test(
+        "a worker that is lost in the middle changes no token",
+        arguments: [2, 7, 15, 20, 22, 30, 45, 75, 120])
     func lostWorker(failure: Int) throws {
         let model = try #require(ScxFixture.families["qwen3"])
         let link = FaultyLink(model.decoder)
@@ -337,7 +364,9 @@ struct ScxSharedPromptTests {
 
     @Test("short prompts are together, a long one is not among them")
     func groups() {
-        func groups(_ tokens: [Int], scheduled: Set<Int>, suspect: Set<Int> = [], later: Set<Int> = []) -> [[Int]] {
+        func groups(_ tokens: [Int], scheduled: Set<Int>, suspect: Set<Int> = [], later: Set<Int> = [])
+            -> [[Int]]
+        {
             let prompts = tokens.enumerated().map { place, count in
                 UnbegunPrompt(
                     place: place, tokens: count, kind: later.contains(place) ? .later : .first,

@@ -38,7 +38,7 @@ extension ScxForwardPass {
                 let isReused = block < middle.lowerBound && member.session.first[block].key != nil
                 let queries =
                     first..<(isReused
-                        ? own.rows : min(own.rows, first + mostQueries(after: earlier + first)))
+                    ? own.rows : min(own.rows, first + mostQueries(after: earlier + first)))
                 let keys = earlier + queries.upperBound
                 let size = queries.count * shape.queryWidth + keys * 2 * shape.keyWidth
                 let isFull =
@@ -205,7 +205,9 @@ extension ScxForwardPass {
     ///   - members: The segments, each with the range of its rows; several only if all want their last logits.
     /// - Returns: For each segment what it asks for.
     /// - Throws: ``LinkError`` when an exchange fails.
-    func results(of hidden: borrowing Plaintext, _ members: [ScxPromptRun.Member]) throws(LinkError) -> [[Float]] {
+    func results(of hidden: borrowing Plaintext, _ members: [ScxPromptRun.Member]) throws(LinkError)
+        -> [[Float]]
+    {
         let vocabulary = embedding.vocabularySize
         switch members[0].segment.output {
         case .nothing: return [[]]

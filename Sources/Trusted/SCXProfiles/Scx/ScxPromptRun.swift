@@ -43,7 +43,8 @@ final class ScxPromptRun: PromptRun {
         self.members = members
         isFirst = members.allSatisfy { $0.segment.position == 0 }
         precondition(
-            isFirst || members.allSatisfy { $0.segment.position > 0 }, "ScxPromptRun: first and later prompts")
+            isFirst || members.allSatisfy { $0.segment.position > 0 }, "ScxPromptRun: first and later prompts"
+        )
         kept = isFirst && members.count > 1 ? SharedRows(pass.unused) : nil
         hidden = pass.embedding.rows(of: members.flatMap(\.segment.tokens))
         table = pass.layers.rotaryTable(positions: 0..<0)

@@ -21,11 +21,11 @@ final class SharedRows {
 /// Not thread-safe: one forward pass owns it.
 final class UnusedSlots {
     var slots: [Slot] = []
-    private var next = UInt32.max
+    private var next = UInt32.max - 1
 
     /// Returns a slot number that was not used before.
     ///
-    /// The engine's numbers count up from 0, so these count down.
+    /// The engine's numbers count up from 0, so these count down from the largest that names a slot on the link.
     fileprivate func draw() -> Slot {
         defer { next -= 1 }
         return Slot(number: next)
