@@ -54,7 +54,11 @@ struct MessageTests {
             }
             var message = whole
             message.fields.append(0)
-            #expect(throws: LinkError.malformedFrame("1 bytes after its fields")) { try Request(message) }
+            // One byte more may also be the beginning of a field that need not be there.
+            let error = #expect(throws: LinkError.self) { try Request(message) }
+            #expect(
+                [.malformedFrame("1 bytes after its fields"), .malformedFrame("its fields end early")]
+                    .contains(error))
         }
         for (request, answer) in LinkSamples.answers(&chance) {
             let whole = answer.message(to: request.kind, number: 1)

@@ -59,5 +59,12 @@ static void on_common_ending(int number) {
 void cscx_end_together(int process) {
     atomic_store(&companion, process);
     const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
-    for (int i = 0; i < 3; i++) { signal(numbers[i], process > 0 ? on_common_ending : SIG_DFL); }
+    sigset_t endings;
+    sigemptyset(&endings);
+    for (int i = 0; i < 3; i++) {
+        signal(numbers[i], process > 0 ? on_common_ending : SIG_DFL);
+        sigaddset(&endings, numbers[i]);
+    }
+    // A program that was started by a thread of a pool begins with that thread's mask, which may block them.
+    pthread_sigmask(SIG_UNBLOCK, &endings, NULL);
 }

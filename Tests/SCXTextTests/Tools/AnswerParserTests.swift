@@ -380,7 +380,9 @@ struct AnswerParserTests {
             #expect(reading.text == "" && reading.isOrdered)
             #expect(reading.names == calls.prefix(count).map(\.0))
             for (arguments, call) in zip(reading.arguments, calls) {
-                #expect(try JSON(parsing: arguments) == JSON(parsing: call.1))
+                // MiniMax M3's template writes no argument that is null.
+                let kept = format == .miniMax3 ? call.1.replacing("\"n\": null, ", with: "") : call.1
+                #expect(try JSON(parsing: arguments) == JSON(parsing: kept))
             }
         }
     }

@@ -11,6 +11,8 @@ int cscx_watch_endings(void);
 void cscx_take_endings(void);
 
 /// Has SIGTERM, SIGINT and SIGHUP kill (SIGKILL) another process before they end this one. 0 for no process any more.
+///
+/// The calling thread receives these signals from then on.
 void cscx_end_together(int process);
 
 #endif
