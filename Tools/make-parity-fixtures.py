@@ -11,6 +11,7 @@ writes the directory first and loads it with `from_pretrained` in float32 with e
 """
 
 import argparse
+import fnmatch
 import json
 import pathlib
 import shutil
@@ -29,12 +30,26 @@ SMALLEST_EFFECT = 1e-2
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
+ARCHITECTURES = {
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "gemma2": "Gemma2ForCausalLM",
+    "gemma3_text": "Gemma3ForCausalLM",
+    "phi3": "Phi3ForCausalLM",
+    "smollm3": "SmolLM3ForCausalLM",
+    "olmo2": "Olmo2ForCausalLM",
+    "granite": "GraniteForCausalLM",
+    "gpt2": "GPT2LMHeadModel",
+    "starcoder2": "Starcoder2ForCausalLM",
+}
+
+
 def config(family, **changes):
     """A config.json of one family with small sizes; a change to `None` that means "absent" is `DROP`."""
     base = {
-        "architectures": [
-            {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}[family] + "ForCausalLM"
-        ],
+        "architectures": [ARCHITECTURES[family]],
         "model_type": family,
         "vocab_size": VOCABULARY,
         "hidden_size": 32,
@@ -60,6 +75,25 @@ def config(family, **changes):
         base["head_dim"] = 8
     if family == "mistral":
         base["sliding_window"] = None
+    if family.startswith("gemma"):
+        base.update(hidden_activation=base.pop("hidden_act"), head_dim=8, query_pre_attn_scalar=16,
+                    tie_word_embeddings=True, sliding_window=8)
+        base["hidden_activation"] = "gelu_pytorch_tanh"
+    if family == "phi3":
+        base["pad_token_id"] = None
+    if family == "smollm3":
+        base.update(pad_token_id=None, num_hidden_layers=4)
+    if family == "olmo2":
+        base["pad_token_id"] = None
+    if family == "starcoder2":
+        base.update(norm_epsilon=base.pop("rms_norm_eps"), hidden_act="gelu_pytorch_tanh")
+    if family == "gpt2":
+        base = {
+            **{key: base[key] for key in ("architectures", "model_type", "vocab_size", "bos_token_id",
+                                          "eos_token_id", "torch_dtype", "use_cache")},
+            "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128, "activation_function": "gelu_new",
+            "layer_norm_epsilon": 1e-5, "tie_word_embeddings": True,
+        }
     base.update(changes)
     return {key: value for key, value in base.items() if value is not DROP}
 
@@ -162,6 +196,67 @@ def cases():
                without=plain_rope)
 
 
+    # Gemma 2: norms around, windows in every other block, caps, its own scale of scores.
+    yield case("gemma2", "gemma2", prompt=40, attn_logit_softcapping=3.0, final_logit_softcapping=8.0,
+               without=[{"attn_logit_softcapping": None}, {"final_logit_softcapping": None},
+                        {"query_pre_attn_scalar": 8}, {"sliding_window": 128}])
+    yield case("gemma2-plain", "gemma2", "F32", attn_logit_softcapping=None, final_logit_softcapping=None,
+               hidden_activation="gelu", attention_bias=True, head_dim=12)
+    # Gemma 3: windows by pattern or list, two rotations in the old and the new spelling.
+    yield case("gemma3", "gemma3_text", prompt=40, num_hidden_layers=4, sliding_window_pattern=3,
+               rope_theta=1000000.0, rope_local_base_freq=100.0,
+               without=[{"sliding_window_pattern": 2}, {"rope_local_base_freq": 10000.0},
+                        {"rope_theta": 1000.0}])
+    yield case("gemma3-linear", "gemma3_text", "F16", prompt=40, sliding_window_pattern=2,
+               rope_theta=100.0, rope_scaling={"rope_type": "linear", "factor": 8.0},
+               num_hidden_layers=4, without=[{"rope_scaling": DROP}])
+    both = {"sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+            "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000.0}}
+    yield case("gemma3-parameters", "gemma3_text", prompt=40, rope_theta=DROP, rope_parameters=both,
+               layer_types=["full_attention", "sliding_attention"], final_logit_softcapping=8.0,
+               without=[{"rope_parameters": {**both, "sliding_attention": {"rope_type": "default",
+                                                                           "rope_theta": 10000.0}}},
+                        {"layer_types": ["sliding_attention", "full_attention"]}])
+
+    # Phi-3 and Phi-4: fused tensors, a window, LongRoPE, a part of each head.
+    yield case("phi3", "phi3", prompt=40, sliding_window=8, without={"sliding_window": None})
+    long = {"type": "longrope", "short_factor": [1.0, 1.5, 2.0, 3.0], "long_factor": [1.0, 2.5, 5.0, 9.0]}
+    yield case("phi3-longrope", "phi3", prompt=80, max_position_embeddings=256, rope_theta=100.0,
+               original_max_position_embeddings=64, rope_scaling=long,
+               without=[plain_rope, {"max_position_embeddings": 1024}])
+    yield case("phi3-longrope-short", "phi3", "F16", prompt=12, max_position_embeddings=256, rope_theta=100.0,
+               original_max_position_embeddings=64, rope_scaling=long, without=plain_rope)
+    yield case("phi3-partial", "phi3", head_dim=16, partial_rotary_factor=0.75, rope_theta=100.0, without={"partial_rotary_factor": 1.0})
+
+    # SmolLM3: blocks without a rotation.
+    yield case("smollm3", "smollm3", rope_theta=100.0, tie_word_embeddings=True,
+               without={"no_rope_layer_interval": 2})
+    yield case("smollm3-list", "smollm3", prompt=40, num_hidden_layers=3, no_rope_layers=[0, 1, 0],
+               rope_theta=100.0, use_sliding_window=True, sliding_window=8, attention_bias=True, mlp_bias=True,
+               without=[{"no_rope_layers": [1, 1, 0]}, {"use_sliding_window": False}])
+
+    # OLMo 2: norms of results, queries and keys normed over all heads.
+    yield case("olmo2", "olmo2", "F32")
+    yield case("olmo2-biases", "olmo2", attention_bias=True, num_key_value_heads=1, head_dim=12)
+
+    # Granite: four scales.
+    scales = {"embedding_multiplier": 6.0, "logits_scaling": 4.0, "residual_multiplier": 0.4,
+              "attention_multiplier": 0.2}
+    yield case("granite", "granite", **scales, without=[{name: 1.0} for name in scales])
+    yield case("granite-biases", "granite", "F16", attention_bias=True, mlp_bias=True,
+               **scales)
+
+    # GPT-2: learned positions, LayerNorm, no gate, Conv1D.
+    yield case("gpt2", "gpt2", "F32")
+    yield case("gpt2-options", "gpt2", n_inner=48, activation_function="relu", scale_attn_weights=False,
+               without=[{"activation_function": "gelu_new"}, {"scale_attn_weights": True}])
+
+    # StarCoder2: LayerNorm, no gate, a window.
+    yield case("starcoder2", "starcoder2", prompt=40, sliding_window=8, tie_word_embeddings=True,
+               without={"sliding_window": None})
+    yield case("starcoder2-unbiased", "starcoder2", "F16", use_bias=False, hidden_act="gelu")
+
+
 def random_weights(model, dtype, generator):
     """Weights large enough that attention is uneven and the logits of a row differ by several units."""
     weights = {}
@@ -169,12 +264,14 @@ def random_weights(model, dtype, generator):
         if name == "lm_head.weight" and model.config.tie_word_embeddings:
             continue
         noise = torch.randn(value.shape, generator=generator)
-        if name.endswith("norm.weight"):
-            drawn = 1 + 0.3 * noise
+        if name.endswith("norm.weight") or ".ln_" in name and name.endswith("weight"):
+            # Gemma's checkpoints have the difference from 1.
+            drawn = 0.3 * noise + (0 if model.config.model_type.startswith("gemma") else 1)
         elif name.endswith(".bias"):
             drawn = 0.3 * noise
-        elif "embed_tokens" in name or "lm_head" in name:
-            drawn = 0.5 * noise
+        elif any(part in name for part in ("embed_tokens", "lm_head", "wte", "wpe")):
+            # Where embedded tokens are scaled and the head is the same table, each token would follow itself.
+            drawn = (0.1 if model.config.model_type.startswith("gemma") else 0.5) * noise
         else:
             drawn = 0.28 * noise
         weights[name] = drawn.to(dtype).contiguous()
@@ -285,14 +382,14 @@ def make(folder, name, settings, dtype, prompt_length, shards, others):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--only", help="make this one case")
+    parser.add_argument("--only", help="make only the cases of this name, with * for any part")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     total = 0
     for name, *rest in cases():
-        if arguments.only and name != arguments.only:
+        if arguments.only and not fnmatch.fnmatch(name, arguments.only):
             continue
         shutil.rmtree(arguments.out / name, ignore_errors=True)
         with torch.no_grad():

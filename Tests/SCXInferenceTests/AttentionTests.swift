@@ -28,7 +28,7 @@ struct AttentionTests {
     /// Without optimisation the reference is slow, so of many rows those about the edges of tiles and pages are compared.
     static func error(
         _ got: [Float], _ rows: [Float], _ shape: Shape, stored cache: LayerCache? = nil,
-        window: Int? = nil, causal: Bool = true
+        window: Int? = nil, causal: Bool = true, cap: Double? = nil, sinks: [Float] = []
     ) -> Double {
         let (size, width) = (shape.headSize, shape.heads * shape.headSize)
         let count = rows.count / shape.row
@@ -52,11 +52,12 @@ struct AttentionTests {
                     let k = t * shape.row + (shape.heads + g) * size
                     var sum = 0.0
                     for d in 0..<size { sum += q[d] * Double(rows[k + d]) }
-                    return sum
+                    return cap.map { $0 * hyperbolicTangent(sum / $0) } ?? sum
                 }
-                let top = scores.max() ?? 0
+                let sink = sinks.isEmpty ? -.infinity : Double(sinks[h])
+                let top = max(scores.max() ?? 0, sink)
                 let weights = scores.map { exponential($0 - top) }
-                let total = weights.reduce(0, +)
+                let total = weights.reduce(exponential(sink - top), +)
                 var want = [Double](repeating: 0, count: size)
                 for (t, weight) in zip(visible, weights) {
                     let v = t * shape.row + (shape.heads + shape.kvHeads + g) * size
@@ -87,16 +88,16 @@ struct AttentionTests {
     /// Runs the kernel on the last `tokens` of the cache's rows.
     static func run(
         _ rows: [Float], _ shape: Shape, tokens: Int, _ cache: LayerCache, window: Int? = nil,
-        causal: Bool = true, pool: ThreadPool? = nil, on isa: InstructionSet
+        causal: Bool = true, cap: Float? = nil, sinks: [Float] = [], pool: ThreadPool? = nil,
+        on isa: InstructionSet
     ) -> [Float] {
         let width = shape.heads * shape.headSize
         var out = [Float](repeating: .nan, count: tokens * width + 3)
         var span = out.mutableSpan
         attention(
             rows.span, offset: (cache.count - tokens) * shape.row, stride: shape.row, tokens: tokens,
-            heads: shape.heads, cache: cache, scale: Float(scale(shape)), window: window,
-            causal: causal, into: &span, at: 3,
-            pool: pool, on: isa)
+            heads: shape.heads, cache: cache, scale: Float(scale(shape)), cap: cap,
+            sinks: sinks, window: window, causal: causal, into: &span, at: 3, pool: pool, on: isa)
         #expect(out[..<3].allSatisfy { $0.isNaN })
         return Array(out[3...])
     }
@@ -113,6 +114,30 @@ struct AttentionTests {
                 #expect(
                     Self.error(got, rows, shape, window: window) < 2e-6,
                     "\(count) tokens, window \(window ?? 0)")
+            }
+        }
+    }
+
+    @Test(
+        "caps and sinks agree with double precision, on one thread and in chunks",
+        arguments: InstructionSet.available, LayerCache.Format.allCases)
+    func capsAndSinks(isa: InstructionSet, format: LayerCache.Format) throws {
+        let shape = Shape(heads: 4, kvHeads: 2, headSize: 24)
+        for (count, tokens) in [(1, 1), (70, 70), (1_500, 1)] {
+            let rows = noise(count * shape.row, seed: 5).map { 2 * $0 }
+            let cache = try Self.filled(rows, shape, format: format)
+            for (cap, sinks) in [(2.5 as Float?, []), (nil, [-3, 0, 2, 40]), (0.5, [1, -100, 0.25, 3])]
+                as [(Float?, [Float])]
+            {
+                for pool in [nil, ThreadPool(threads: 2)] {
+                    let got = Self.run(
+                        rows, shape, tokens: tokens, cache, window: 1_200, cap: cap, sinks: sinks, pool: pool,
+                        on: isa)
+                    let error = Self.error(
+                        got, rows, shape, stored: cache, window: 1_200, cap: cap.map { Double($0) },
+                        sinks: sinks)
+                    #expect(error < 2e-5, "\(count) tokens, cap \(cap ?? 0), sinks \(sinks)")
+                }
             }
         }
     }

@@ -5,6 +5,34 @@ import Testing
 /// Expected values were computed with the configuration classes of transformers 5.23.
 @Suite("model configurations")
 struct ConfigurationTests {
+    @Test("an option that nobody reads is refused by name, unless it says nothing or changes no result")
+    func unknownOptions() throws {
+        for (json, name) in [
+            (#"{"model_type": "llama", "attention_gate": true}"#, "'attention_gate'"),
+            (#"{"model_type": "granite", "logit_scale": 2}"#, "'logit_scale'"),
+            (#"{"model_type": "llama", "partial_rotary_factor": 0.5}"#, "'partial_rotary_factor'"),
+            (
+                #"{"model_type": "llama", "rope_scaling": {"mrope_section": [16, 24]}}"#,
+                "'rope_scaling.mrope_section'"
+            ),
+        ] {
+            let error = #expect(throws: CheckpointError.self) { try configuration(json) }
+            let line = error.map { "\($0)" } ?? ""
+            #expect(line.contains(name) && line.contains("is not known here"), "\(line)")
+        }
+        let text =
+            #"{"model_type": "llama", "attention_gate": false, "clip_qkv": null, "use_cache": true, "head_dim": 64}"#
+        let options = try DecoderConfiguration.read(json: JSON(parsing: text), path: "config.json").options
+        #expect(
+            options == [
+                ConfigurationOption(name: "model_type", isHonoured: true),
+                ConfigurationOption(name: "attention_gate", isHonoured: false),
+                ConfigurationOption(name: "clip_qkv", isHonoured: false),
+                ConfigurationOption(name: "use_cache", isHonoured: false),
+                ConfigurationOption(name: "head_dim", isHonoured: true),
+            ])
+    }
+
     @Test(
         "published configurations are read as transformers reads them",
         arguments: [
@@ -201,9 +229,9 @@ struct ConfigurationTests {
             (#"{"model_type": 3}"#, "'model_type' is not a string"),
             (#"{"architectures": "LlamaForCausalLM"}"#, "'architectures' is not a list of strings"),
             (
-                #"{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}"#,
-                "architecture GPT2LMHeadModel is not supported (supported: LlamaForCausalLM, MistralForCausalLM, "
-                    + "Qwen2ForCausalLM, Qwen3ForCausalLM)"
+                #"{"model_type": "gptj", "architectures": ["GPTJForCausalLM"]}"#,
+                "architecture GPTJForCausalLM is not supported (supported: LlamaForCausalLM, MistralForCausalLM, "
+                    + "Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma2ForCausalLM, "
             ),
             (
                 #"{"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]}"#,
@@ -233,8 +261,8 @@ struct ConfigurationTests {
             (#"{"model_type": "llama", "rms_norm_eps": NaN}"#, "'rms_norm_eps' is nan"),
             (#"{"model_type": "llama", "rms_norm_eps": true}"#, "'rms_norm_eps' is not a number"),
             (
-                #"{"model_type": "llama", "hidden_act": "gelu"}"#,
-                "activation 'gelu' (hidden_act) is not supported"
+                #"{"model_type": "llama", "hidden_act": "mish"}"#,
+                "activation 'mish' (hidden_act) is not supported"
             ),
             (
                 #"{"model_type": "llama", "tie_word_embeddings": 1}"#,
@@ -253,7 +281,7 @@ struct ConfigurationTests {
             ),
             (
                 #"{"model_type": "llama", "rope_parameters": {"rope_type": "longrope"}}"#,
-                "rotation of type 'longrope' (rope_parameters) is not supported"
+                "'rope_parameters.original_max_position_embeddings' is missing"
             ),
             (
                 #"{"model_type": "llama", "rope_scaling": {"type": "linear", "factor": 0}}"#,
@@ -335,7 +363,7 @@ private func summary(_ c: DecoderConfiguration) -> String {
     func short(_ value: Double?) -> String { value.map { String(format: "%g", $0) } ?? "nil" }
     let flags = [
         ("tied", c.tiedEmbeddings), ("qkvBias", c.queryKeyValueBias), ("oBias", c.outputBias),
-        ("mlpBias", c.feedForwardBias), ("qkNorm", c.queryKeyNorm),
+        ("mlpBias", c.feedForwardBias), ("qkNorm", c.queryKeyNorm == .heads),
     ].filter(\.1).map(\.0).joined(separator: " ")
     let windows =
         switch Set(c.slidingWindows).count {
@@ -353,6 +381,7 @@ private func summary(_ c: DecoderConfiguration) -> String {
             "yarn \(short(yarn.factor))/\(yarn.originalLength) \(short(yarn.betaFast)) \(short(yarn.betaSlow)) "
                 + "\(short(yarn.attentionFactor)) \(short(yarn.mscale)) \(short(yarn.mscaleAllDimensions)) "
                 + "\(yarn.truncate)"
+        case .long(let long): "longrope \(short(long.factor))/\(long.originalLength)"
         }
     return "\(c.family) v\(c.vocabularySize) h\(c.hiddenSize) b\(c.blockCount) "
         + "\(c.headCount)/\(c.keyValueHeadCount)x\(c.headSize) f\(c.feedForwardSize) e\(short(Double(c.normEpsilon))) "

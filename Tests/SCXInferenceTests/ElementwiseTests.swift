@@ -30,6 +30,10 @@ func farthest(_ got: [Float], _ want: [Double]) -> Double {
 /// e^x in double precision.
 func exponential(_ x: Double) -> Double { exp(x) }
 
+func hyperbolicTangent(_ x: Double) -> Double { tanh(x) }
+
+func complementaryError(_ x: Double) -> Double { erfc(x) }
+
 @Suite("elementwise kernels")
 struct ElementwiseTests {
     static let counts = [1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 100, 2_500]
@@ -68,6 +72,35 @@ struct ElementwiseTests {
             return gate / (1 + exponential(-gate)) * Double(x[at + features])
         }
         #expect(zip(out, want).allSatisfy { abs(Double($0) - $1) <= abs($1) * 5e-7 + 1e-30 })
+    }
+
+    @Test(
+        "every activation agrees with double precision, gated and not", arguments: InstructionSet.available,
+        [Activation.silu, .gelu, .geluTanh, .relu])
+    func activations(isa: InstructionSet, activation: Activation) {
+        func reference(_ x: Double) -> Double {
+            switch activation {
+            case .silu: x / (1 + exponential(-x))
+            case .gelu: x * 0.5 * complementaryError(-x / 2.0.squareRoot())
+            case .geluTanh:
+                0.5 * x * (1 + hyperbolicTangent((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+            case .relu: max(x, 0)
+            }
+        }
+        for (isGated, features) in [(true, 5), (false, 5), (true, 48), (false, 131)] {
+            let width = isGated ? 2 * features : features
+            let x = noise(3 * width, seed: 4).map { $0 * 6 }
+            var out = [Float](repeating: .nan, count: 3 * features)
+            var span = out.mutableSpan
+            activate(x.span, activation, isGated: isGated, into: &span, features: features, on: isa)
+            for i in out.indices {
+                let at = i / features * width + i % features
+                let factor = isGated ? Double(x[at + features]) : 1
+                let want = reference(Double(x[at])) * factor
+                let bound = abs(want) * 1e-6 + 3e-7 * abs(Double(x[at]) * factor)
+                #expect(abs(Double(out[i]) - want) <= bound, "\(x[at])")
+            }
+        }
     }
 
     @Test("silu of extreme gates", arguments: InstructionSet.available)

@@ -54,14 +54,18 @@ struct ParityTests {
         _ model: Decoder, _ checkpoint: Checkpoint, _ tokens: [Int32], _ cache: KVCache,
         _ workspace: inout Workspace
     ) throws -> [Float] {
-        let hidden = model.configuration.hiddenSize
+        let configuration = model.configuration
         let table = try checkpoint.tensor(
-            DecoderConfiguration.embeddingName, shape: [model.configuration.vocabularySize, hidden])
+            configuration.embeddingName, shape: [configuration.vocabularySize, configuration.hiddenSize])
         var rows: [Float] = []
-        for token in tokens {
-            var row = [Float](repeating: 0, count: hidden)
-            var span = row.mutableSpan
-            table.row(Int(token), into: &span)
+        for (i, token) in tokens.enumerated() {
+            var row = try values(table, Int(token)).map { $0 * configuration.embeddingScale }
+            if configuration.learnedPositions {
+                let positions = try checkpoint.tensor(
+                    configuration.positionsName,
+                    shape: [configuration.maximumLength, configuration.hiddenSize])
+                row = zip(row, try values(positions, cache.count + i)).map { $0 + $1 }
+            }
             rows += row
         }
         var span = rows.mutableSpan
@@ -70,6 +74,13 @@ struct ParityTests {
             segments: [CacheSegment(cache: cache, position: cache.count, rows: tokens.count)],
             workspace: &workspace)
         return model.logits(rows.span, workspace: &workspace)
+    }
+
+    private func values(_ table: StoredTensor, _ index: Int) throws -> [Float] {
+        var row = [Float](repeating: 0, count: table.shape[1])
+        var span = row.mutableSpan
+        table.row(index, into: &span)
+        return row
     }
 
     @Test("logits and 48 greedy tokens are those of transformers in float32", arguments: ParityCase.all)

@@ -9,9 +9,13 @@ struct WorkerFixture {
     static let pool = ThreadPool(threads: 2)
     static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .appending(path: "Fixtures/parity").path
+    /// The models of Llama's form, for which the trusted side of profile `scx` is written down here.
     static let names: [String] = {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        return names.filter { !$0.hasSuffix(".md") }.sorted()
+        return names.sorted().filter { name in
+            let checkpoint = try? Checkpoint(directory: "\(folder)/\(name)")
+            return checkpoint.map { $0.configuration.differenceFromLlama == nil } ?? false
+        }
     }()
 
     let checkpoint: Checkpoint
@@ -75,7 +79,7 @@ struct WorkerFixture {
         let (heads, kvHeads) = (configuration.headCount, configuration.keyValueHeadCount)
         let stride = queryWidth + 2 * keyWidth
         var span = rows.mutableSpan
-        if configuration.queryKeyNorm {
+        if configuration.queryKeyNorm == .heads {
             let (queries, keys) = (try vector(.queryNorm, layer, size), try vector(.keyNorm, layer, size))
             let epsilon = configuration.normEpsilon
             rmsNorm(
@@ -100,7 +104,7 @@ struct WorkerFixture {
     }
 
     private func vector(_ tensor: BlockTensor, _ layer: Int, _ count: Int) throws -> [Float] {
-        try checkpoint.tensor(tensor.name(block: layer), shape: [count]).values()
+        try checkpoint.tensor(configuration.name(of: tensor, block: layer), shape: [count]).values()
     }
 }
 

@@ -84,12 +84,12 @@ struct WorkerOperationsTests {
             var input: [Float] = []
             for (weight, bias) in tensors {
                 let shape = try #require(configuration.shape(of: weight))
-                let name = weight.name(block: 1)
+                let name = configuration.name(of: weight, block: 1)
                 let weights = try fixture.checkpoint.tensor(name, shape: shape).values()
                 input = noise(shape[1], seed: 9)
                 var offsets = [Float](repeating: 0, count: shape[0])
                 if configuration.shape(of: bias) != nil {
-                    offsets = try fixture.checkpoint.tensor(bias.name(block: 1), shape: [shape[0]]).values()
+                    offsets = try #require(try fixture.checkpoint.values(of: bias, block: 1))
                 }
                 for (row, offset) in zip(slices(weights, shape[1]), offsets) {
                     expected.append(zip(row, input).reduce(offset) { $0 + $1.0 * $1.1 })
@@ -128,7 +128,7 @@ struct WorkerOperationsTests {
         let fixture = try WorkerFixture()
         let input = noise(3 * fixture.hidden, seed: 2)
         let norm = try fixture.checkpoint.tensor(
-            DecoderConfiguration.finalNormName, shape: [fixture.hidden]
+            fixture.configuration.finalNormName, shape: [fixture.hidden]
         ).values()
         var normed = input
         var span = normed.mutableSpan

@@ -8,6 +8,9 @@
 #include "attention_shared.h"
 #include "attention_tiles.h"
 
+// Scores are in units of ln 2, since 2^x is cheaper than e^x.
+static const float score_unit = 1.44269504f;
+
 // The slots of a page to which a row attends: from `first` to before `last`. Both rise from row to row.
 typedef struct slots {
     size_t first, last;
@@ -55,13 +58,22 @@ typedef struct scales {
     const float *keys, *values;
 } scales;
 
+// cap · tanh(x / cap).
+INLINE vf capped(vf x, float cap) { return cap - 2.0f * cap / (1.0f + exp_of(2.0f / cap * x)); }
+
 // Turns the scores of the slots to which a row attends into weights 2^(score - maximum), and scales the row's sums
 // and denominator (in lanes) to the new maximum. The scores are those of keys without their scales; the resulting
 // weights are to be multiplied with values without their scales.
-INLINE void weigh_row(float *scores, scales by, slots seen, float *sums, size_t padded, float *denominator) {
+//
+// `cap` is in the units of the scores; 0 for none.
+INLINE void weigh_row(float *scores, scales by, float cap, slots seen, float *sums, size_t padded,
+                      float *denominator) {
     const size_t from = seen.first / 16 * 16, to = (seen.last + 15) / 16 * 16;
     if (by.keys) {
         for (size_t i = from; i < to; i += CSCX_LANES) { store(scores + i, load(scores + i) * load(by.keys + i)); }
+    }
+    if (cap > 0) {
+        for (size_t i = from; i < to; i += CSCX_LANES) { store(scores + i, capped(load(scores + i), cap)); }
     }
     for (size_t i = from; i < seen.first; i++) { scores[i] = -INFINITY; }
     for (size_t i = seen.last; i < to; i++) { scores[i] = -INFINITY; }
@@ -154,8 +166,8 @@ static void add_page(const cscx_attention *call, const cscx_attention_tile *tile
     }
     for (size_t r = 0; r < rows; r++) {
         if (seen[r].first >= seen[r].last) { continue; }
-        weigh_row(w->scores + r * cscx_page_tokens, by, seen[r], w->sums + r * cscx_attention_width(padded), padded,
-                  w->denominators + r * CSCX_LANES);
+        weigh_row(w->scores + r * cscx_page_tokens, by, call->cap * score_unit, seen[r],
+                  w->sums + r * cscx_attention_width(padded), padded, w->denominators + r * CSCX_LANES);
     }
     for (size_t r = 0; r < rows; r += CSCX_ROWS) {
         const size_t left = rows - r < CSCX_ROWS ? rows - r : CSCX_ROWS;
@@ -183,8 +195,7 @@ void CSCX_NAME(cscx_attention_tile)(const cscx_attention *call, const cscx_atten
         const float *const from = call->q + row / tile->group * call->q_stride
             + (tile->kv_head * tile->group + row % tile->group) * head_size;
         float *const to = w.q + r / CSCX_ROWS * CSCX_ROWS * head_size + r % CSCX_ROWS;
-        // Scores in units of ln 2, since 2^x is cheaper than e^x.
-        const float scale = call->scale * 1.44269504f;
+        const float scale = call->scale * score_unit;
 #pragma clang loop vectorize(disable)
         for (size_t d = 0; d < head_size; d++) { to[d * CSCX_ROWS] = from[d] * scale; }
     }

@@ -1,6 +1,8 @@
 #ifndef CSCX_ATTENTION_SHARED_H
 #define CSCX_ATTENTION_SHARED_H
 
+#include <math.h>
+
 #include "include/attention.h"
 #include "pages_layout.h"
 
@@ -50,7 +52,12 @@ static inline void cscx_attention_finish(const cscx_attention *call, const cscx_
                                          const float *all) {
     float *const out = call->out + row / tile->group * call->out_stride
         + (tile->kv_head * tile->group + row % tile->group) * call->head_size;
-    for (size_t d = 0; d < call->head_size; d++) { out[d] = all[d] / all[tile->padded + 1]; }
+    float denominator = all[tile->padded + 1];
+    if (call->sinks) {
+        const float sink = call->sinks[tile->kv_head * tile->group + row % tile->group];
+        denominator += exp2f(sink * 1.44269504f - all[tile->padded]);
+    }
+    for (size_t d = 0; d < call->head_size; d++) { out[d] = all[d] / denominator; }
 }
 
 // The tokens to which the query of `token` attends: from *begin to before *end, at least one.

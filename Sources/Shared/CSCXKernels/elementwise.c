@@ -28,6 +28,11 @@ void cscx_silu_multiply(cscx_isa isa, const float *x, float *out, size_t rows, s
     table(isa)->silu_multiply(x, out, rows, features);
 }
 
+void cscx_activate(cscx_isa isa, cscx_activation kind, bool gated, const float *x, float *out, size_t rows,
+                   size_t features) {
+    table(isa)->activate(kind, gated, x, out, rows, features);
+}
+
 void cscx_add(cscx_isa isa, float *x, const float *y, size_t count) { table(isa)->add(x, y, count); }
 
 void cscx_exp(cscx_isa isa, const float *x, float *out, size_t count) { table(isa)->exp(x, out, count); }

@@ -80,6 +80,63 @@ static void silu_multiply(const float *x, float *out, size_t rows, size_t featur
     }
 }
 
+// x · Φ(x) without the loss of digits of 1 + erf(x) for negative x. The error function has no vector form here.
+INLINE vf gelu(vf x) {
+    float lanes[CSCX_LANES];
+    store(lanes, x);
+    for (size_t i = 0; i < CSCX_LANES; i++) { lanes[i] = 0.5f * lanes[i] * erfcf(lanes[i] * -0.707106781f); }
+    return load(lanes);
+}
+
+// 0.5 · x · (1 + tanh(u)) = x / (1 + e^(-2u)), with u = sqrt(2 / pi) · (x + 0.044715 · x³).
+INLINE vf gelu_tanh(vf x) {
+    const vf u = 0.797884561f * (x + 0.044715f * x * x * x);
+    return x / (1.0f + exp_of(-2.0f * u));
+}
+
+INLINE vf activated(cscx_activation kind, vf x) {
+    const vf zero = 0.0f;
+    switch (kind) {
+    case cscx_silu: return x / (1.0f + exp_of(-x));
+    case cscx_gelu: return gelu(x);
+    case cscx_gelu_tanh: return gelu_tanh(x);
+    case cscx_relu: return x < zero ? zero : x;
+    }
+    return x;
+}
+
+// `kind` and `gated` are constants at each call.
+INLINE void activate_rows(const cscx_activation kind, const bool gated, const float *x, float *out, size_t rows,
+                          size_t features) {
+    const size_t stride = gated ? 2 * features : features;
+    for (size_t r = 0; r < rows; r++, x += stride, out += features) {
+        size_t f = 0;
+        for (; f + CSCX_LANES <= features; f += CSCX_LANES) {
+            const vf y = activated(kind, load(x + f));
+            store(out + f, gated ? y * load(x + features + f) : y);
+        }
+        const size_t rest = features - f;
+        if (rest) {
+            const vf y = activated(kind, load_some(x + f, rest, 0));
+            store_some(out + f, gated ? y * load_some(x + features + f, rest, 0) : y, rest);
+        }
+    }
+}
+
+static void activate(cscx_activation kind, bool gated, const float *x, float *out, size_t rows, size_t features) {
+#define CSCX_ACTIVATE(name) \
+    case name: \
+        if (gated) { return activate_rows(name, true, x, out, rows, features); } \
+        return activate_rows(name, false, x, out, rows, features);
+    switch (kind) {
+        CSCX_ACTIVATE(cscx_silu)
+        CSCX_ACTIVATE(cscx_gelu)
+        CSCX_ACTIVATE(cscx_gelu_tanh)
+        CSCX_ACTIVATE(cscx_relu)
+    }
+#undef CSCX_ACTIVATE
+}
+
 static void add(float *x, const float *y, size_t count) {
     for (size_t i = 0; i < count; i++) { x[i] += y[i]; }
 }
@@ -208,6 +265,6 @@ static size_t top_k(const float *x, size_t count, size_t k, float *values, uint3
 }
 
 const cscx_elementwise_table CSCX_NAME(cscx_elementwise) = {
-    rms_norm, layer_norm, silu_multiply, add, exp_all, softmax, log_sum_exp, rotate, top_k, quantize_groups,
+    rms_norm, layer_norm, silu_multiply, activate, add, exp_all, softmax, log_sum_exp, rotate, top_k, quantize_groups,
     dequantize_groups,
 };

@@ -42,11 +42,18 @@ package struct Plaintext: ~Copyable, Sendable {
 
     /// Adds other rows to these, element by element.
     ///
+    /// - Parameters:
+    ///   - other: The other rows.
+    ///   - factor: By what they are multiplied.
     /// - Precondition: Both have the same shape.
-    package mutating func add(_ other: borrowing Plaintext) {
+    package mutating func add(_ other: borrowing Plaintext, times factor: Float = 1) {
         precondition(rows == other.rows && channels == other.channels, "Plaintext: other rows")
         var values = buffer.mutableSpan
         let update = other.span
+        guard factor == 1 else {
+            for i in values.indices { unsafe values[unchecked: i] += unsafe factor * update[unchecked: i] }
+            return
+        }
         for i in values.indices { unsafe values[unchecked: i] += unsafe update[unchecked: i] }
     }
 

@@ -25,6 +25,11 @@ struct ModelsCommand: ParsableCommand {
                 "attention  \(configuration.headCount) heads, \(configuration.keyValueHeadCount) for keys and values, "
                     + "head size \(configuration.headSize)")
             print("vocabulary \(configuration.vocabularySize), context \(configuration.maximumLength)")
+            for option in checkpoint.options {
+                print(
+                    "option     \(option.name.printable()): \(option.isHonoured ? "honoured" : "changes no result")"
+                )
+            }
             print("digest     \(checkpoint.digest())")
             for name in checkpoint.unexpectedTensors() { print("not used   \(name)") }
             if let tokenizer = try Tokenizer(ifPresentIn: directory) {

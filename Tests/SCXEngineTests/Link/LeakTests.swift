@@ -56,7 +56,7 @@ struct LeakTests {
         var row = [Float](repeating: 0, count: hidden)
         var span = row.mutableSpan
         try checkpoint.tensor(
-            DecoderConfiguration.embeddingName, shape: [checkpoint.configuration.vocabularySize, hidden]
+            checkpoint.configuration.embeddingName, shape: [checkpoint.configuration.vocabularySize, hidden]
         ).row(Int(ids[3]), into: &span)
         let rowBytes = row.flatMap { value in
             (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * $0)) }

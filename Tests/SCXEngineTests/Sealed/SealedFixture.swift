@@ -18,7 +18,8 @@ struct SealedFixture: Sendable {
     /// The small checkpoints of all families, which transformers made.
     static let names = [
         "llama-gqa2", "llama-biases", "llama-tied", "llama-odd-10", "mistral-window", "qwen2", "qwen3",
-        "rope-parameters-llama3", "qwen3-yarn",
+        "rope-parameters-llama3", "qwen3-yarn", "gemma2", "gemma3-parameters", "phi3-partial", "smollm3-list",
+        "olmo2", "granite", "gpt2-options", "starcoder2",
     ]
 
     init(_ name: String) throws {

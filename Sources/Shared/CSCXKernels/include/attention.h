@@ -23,6 +23,8 @@ typedef struct cscx_attention {
     cscx_kv_format format;      ///< How the cache stores its elements.
     bool causal;                ///< Else every query sees every token.
     float scale;                ///< Factor of the scores.
+    float cap;                  ///< Scores s become cap · tanh(s / cap); 0 leaves them as they are.
+    const float *sinks;         ///< For each head the score of a token without a value; NULL for none.
     size_t window;              ///< A query at p sees tokens t with p - t < window.
     bool split;                 ///< Each chunk of the cache is a job of its own; changes no bit of the result.
     float *partials;            ///< When split: `cscx_attention_partials` floats.

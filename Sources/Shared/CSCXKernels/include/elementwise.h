@@ -21,6 +21,18 @@ void cscx_layer_norm(cscx_isa isa, const float *x, size_t x_stride, float *out, 
 /// out[r, f] = silu(x[r, f]) · x[r, features + f] for rows of 2 · features; `out` must not overlap `x`.
 void cscx_silu_multiply(cscx_isa isa, const float *x, float *out, size_t rows, size_t features);
 
+/// The activation functions of feed-forward networks.
+typedef enum cscx_activation {
+    cscx_silu,
+    cscx_gelu,       ///< x · Φ(x), with the error function.
+    cscx_gelu_tanh,  ///< Its approximation by tanh.
+    cscx_relu,
+} cscx_activation;
+
+/// out[r, f] = act(x[r, f]), times x[r, features + f] for rows of 2 · features when gated; `out` must not overlap `x`.
+void cscx_activate(cscx_isa isa, cscx_activation kind, bool gated, const float *x, float *out, size_t rows,
+                   size_t features);
+
 /// x[i] += y[i].
 void cscx_add(cscx_isa isa, float *x, const float *y, size_t count);
 

@@ -23,6 +23,8 @@ import CSCXKernels
 ///   - heads: Query heads, a multiple of the cache's key-value heads.
 ///   - cache: Keys and values.
 ///   - scale: Factor of the scores, usually 1 / √headSize.
+///   - cap: Scores s become cap · tanh(s / cap), as in Gemma 2; nil leaves them as they are.
+///   - sinks: For each head the score of one more token, whose value is zero, as in gpt-oss; empty for none.
 ///   - window: How many tokens a query attends to, including its own; nil for all.
 ///   - causal: When false, every query attends to every token of the cache, as in an encoder; then without `window`.
 ///   - out: Receives `[tokens, heads, headSize]`, adjacent, from `outOffset` on.
@@ -38,13 +40,16 @@ import CSCXKernels
 ///   finite make the rows that attend to them not finite, and no others.
 public func attention(
     _ q: Span<Float>, offset: Int = 0, stride: Int, tokens: Int, heads: Int, cache: LayerCache, scale: Float,
-    window: Int? = nil, causal: Bool = true, into out: inout MutableSpan<Float>, at outOffset: Int = 0,
+    cap: Float? = nil, sinks: [Float] = [], window: Int? = nil, causal: Bool = true,
+    into out: inout MutableSpan<Float>, at outOffset: Int = 0,
     pool: ThreadPool? = nil, on isa: InstructionSet = .detected
 ) {
     let width = heads * cache.headSize
     precondition(tokens > 0 && heads > 0 && heads % cache.kvHeads == 0, "attention: heads")
     precondition(cache.count >= tokens, "attention: the cache lacks the queries' tokens")
     precondition(window.map { $0 > 0 && causal } ?? true, "attention: window")
+    precondition(cap.map { $0 > 0 } ?? true, "attention: cap")
+    precondition(sinks.isEmpty || sinks.count == heads, "attention: sinks")
     precondition(
         offset >= 0 && stride >= width && offset + (tokens - 1) * stride + width <= q.count,
         "attention: query rows beyond the buffer")
@@ -59,25 +64,34 @@ public func attention(
                     q: q + offset, q_stride: stride, out: out + outOffset, out_stride: width, tokens: tokens,
                     heads: heads, kv_heads: cache.kvHeads, head_size: cache.headSize, pages: pages,
                     count: cache.count, format: cache.format.c, causal: causal, scale: scale,
-                    window: window ?? .max, split: false, partials: nil, wipe: cache.wipes)
+                    cap: cap ?? 0, sinks: nil, window: window ?? .max, split: false, partials: nil,
+                    wipe: cache.wipes)
                 let threads = pool?.threads ?? 1
                 let jobs = unsafe cscx_attention_jobs(&call)
                 unsafe call.split = threads > 1 && jobs < 2 * threads && cscx_attention_chunks(&call) > 1
-                guard unsafe call.split else {
-                    unsafe runJobs(call, pool, isa)
-                    return
-                }
-                unsafe withUnsafeTemporaryAllocation(
-                    of: Float.self, capacity: cscx_attention_partials(&call)
-                ) { partials in
-                    unsafe call.partials = partials.baseAddress
-                    unsafe runJobs(call, pool, isa)
-                    unsafe cscx_attention_merge(&call)
-                    guard cache.wipes else { return }
-                    unsafe cscx_wipe(partials.baseAddress, partials.count * MemoryLayout<Float>.stride)
+                unsafe sinks.withUnsafeBufferPointer { sinks in
+                    unsafe call.sinks = sinks.isEmpty ? nil : sinks.baseAddress
+                    unsafe runAll(&call, pool, isa)
                 }
             }
         }
+    }
+}
+
+/// Runs a call, and joins its chunks if it is split.
+private func runAll(_ call: inout cscx_attention, _ pool: ThreadPool?, _ isa: InstructionSet) {
+    guard unsafe call.split else {
+        unsafe runJobs(call, pool, isa)
+        return
+    }
+    unsafe withUnsafeTemporaryAllocation(
+        of: Float.self, capacity: cscx_attention_partials(&call)
+    ) { partials in
+        unsafe call.partials = partials.baseAddress
+        unsafe runJobs(call, pool, isa)
+        unsafe cscx_attention_merge(&call)
+        guard unsafe call.wipe else { return }
+        unsafe cscx_wipe(partials.baseAddress, partials.count * MemoryLayout<Float>.stride)
     }
 }
 

@@ -14,6 +14,23 @@ public enum RopeScaling: Equatable, Sendable {
     /// Low frequencies are divided by `factor`, high ones are kept, and there is a smooth transition between them.
     case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalLength: Int)
     case yarn(Yarn)
+    case long(Long)
+
+    /// The parameters of LongRoPE.
+    ///
+    /// Ding and others 2024, "LongRoPE: Extending LLM Context Window Beyond 2 Million Tokens", section 3
+    /// (<https://arxiv.org/abs/2402.13753>).
+    public struct Long: Equatable, Sendable {
+        /// By what each frequency is divided in sequences up to `originalLength`.
+        public var short: [Float]
+        /// By what each frequency is divided in longer ones.
+        public var long: [Float]
+        /// How many times longer than `originalLength` sequences may be.
+        public var factor: Double
+        public var originalLength: Int
+        /// Factor of cosines and sines; nil derives it from `factor`.
+        public var attentionFactor: Double?
+    }
 
     /// The parameters of YaRN.
     ///
@@ -74,7 +91,7 @@ public struct RopeParameters: Equatable, Sendable {
 /// position 2,000.
 public struct RotaryEmbedding: Equatable, Sendable {
     public let parameters: RopeParameters
-    /// Factor of cosines and sines; it is 1 except for YaRN.
+    /// Factor of cosines and sines; it is 1 except for YaRN and LongRoPE.
     public let attentionFactor: Float
     // The frequencies for sequences within the trained length.
     private let inverseFrequencies: [Float]
@@ -102,13 +119,19 @@ public struct RotaryEmbedding: Equatable, Sendable {
         case .yarn(let yarn):
             inverseFrequencies = Self.yarn(yarn, base: parameters.base, dimension: dimension)
             attentionFactor = Float(yarn.resolvedAttentionFactor)
+        case .long(let scaling):
+            inverseFrequencies = Self.long(scaling.short, base: parameters.base, dimension: dimension)
+            attentionFactor = Float(scaling.resolvedAttentionFactor)
         }
     }
 
     /// The angle per position of each channel pair, for a forward pass over a sequence of `length` tokens.
     ///
-    /// The length includes the tokens before the pass. Only dynamic scaling depends on it.
+    /// The length includes the tokens before the pass. Only dynamic scaling and LongRoPE depend on it.
     public func inverseFrequencies(length: Int) -> [Float] {
+        if case .long(let scaling) = parameters.scaling, length > scaling.originalLength {
+            return Self.long(scaling.long, base: parameters.base, dimension: parameters.rotaryDimension)
+        }
         guard case .dynamic(let factor, let original) = parameters.scaling, length > original else {
             return inverseFrequencies
         }
@@ -127,6 +150,10 @@ public struct RotaryEmbedding: Equatable, Sendable {
 
     private static func frequencies(base: Float, dimension: Int) -> [Float] {
         powers(base: base, dimension: dimension).map { 1 / $0 }
+    }
+
+    private static func long(_ factors: [Float], base: Double, dimension: Int) -> [Float] {
+        zip(factors, powers(base: Float(base), dimension: dimension)).map { 1 / ($0 * $1) }
     }
 
     private static func llama3(
@@ -153,6 +180,13 @@ public struct RotaryEmbedding: Equatable, Sendable {
             let kept = 1 - ramp
             return 1 / (Float(yarn.factor) * power) * (1 - kept) + 1 / power * kept
         }
+    }
+}
+
+extension RopeScaling.Long {
+    fileprivate var resolvedAttentionFactor: Double {
+        if let attentionFactor { return attentionFactor }
+        return factor <= 1 ? 1 : (1 + log(factor) / log(Double(originalLength))).squareRoot()
     }
 }
 

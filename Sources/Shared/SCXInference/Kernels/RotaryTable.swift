@@ -11,17 +11,29 @@ import CSCXKernels
 /// When several sequences share a pass, append the positions of each sequence in a call of its own, in the order of
 /// the rows.
 public struct RotaryTable: Sendable {
-    public let embedding: RotaryEmbedding
+    /// The rotary embeddings of the table; a model may use a second one in some of its blocks.
+    public let embeddings: [RotaryEmbedding]
     /// How many rows the table has.
     public private(set) var tokens = 0
-    /// `[tokens, rotaryDimension / 2]`, with the attention factor multiplied in.
-    public private(set) var cosines: [Float] = []
-    public private(set) var sines: [Float] = []
+    /// For each embedding `[tokens, rotaryDimension / 2]`, with the attention factor multiplied in.
+    private var angles: [(cosines: [Float], sines: [Float])]
 
-    private var half: Int { embedding.parameters.rotaryDimension / 2 }
+    /// The cosines of the first embedding, `[tokens, rotaryDimension / 2]`, with the attention factor multiplied in.
+    public var cosines: [Float] { angles[0].cosines }
+    /// The sines of the first embedding.
+    public var sines: [Float] { angles[0].sines }
 
     /// Makes a table without rows.
-    public init(_ embedding: RotaryEmbedding) { self.embedding = embedding }
+    ///
+    /// - Precondition: There is an embedding.
+    public init(_ embeddings: [RotaryEmbedding]) {
+        precondition(!embeddings.isEmpty, "RotaryTable: no embedding")
+        self.embeddings = embeddings
+        angles = embeddings.map { _ in ([], []) }
+    }
+
+    /// Makes a table without rows, of one embedding.
+    public init(_ embedding: RotaryEmbedding) { self.init([embedding]) }
 
     /// Makes a table for the rows of one sequence.
     public init(_ embedding: RotaryEmbedding, positions: some Collection<Int>) {
@@ -31,20 +43,22 @@ public struct RotaryTable: Sendable {
 
     /// Adds rows for these positions of one sequence.
     ///
-    /// Dynamic scaling takes the highest position as the sequence's length, as transformers does. The angle is the
-    /// float32 product of position and frequency; its cosine and sine are correctly rounded except for rare last
-    /// bits.
+    /// Dynamic scaling and LongRoPE take the highest position as the sequence's length, as transformers does. The
+    /// angle is the float32 product of position and frequency; its cosine and sine are correctly rounded except for
+    /// rare last bits.
     public mutating func append(positions: some Collection<Int>) {
-        let frequencies = embedding.inverseFrequencies(length: (positions.max() ?? 0) + 1)
-        let factor = embedding.attentionFactor
         tokens += positions.count
-        cosines.reserveCapacity(tokens * half)
-        sines.reserveCapacity(tokens * half)
-        for position in positions {
-            for frequency in frequencies {
-                let angle = Double(Float(position) * frequency)
-                cosines.append(Float(cos(angle)) * factor)
-                sines.append(Float(sin(angle)) * factor)
+        for (index, embedding) in embeddings.enumerated() {
+            let frequencies = embedding.inverseFrequencies(length: (positions.max() ?? 0) + 1)
+            let factor = embedding.attentionFactor
+            angles[index].cosines.reserveCapacity(tokens * frequencies.count)
+            angles[index].sines.reserveCapacity(tokens * frequencies.count)
+            for position in positions {
+                for frequency in frequencies {
+                    let angle = Double(Float(position) * frequency)
+                    angles[index].cosines.append(Float(cos(angle)) * factor)
+                    angles[index].sines.append(Float(sin(angle)) * factor)
+                }
             }
         }
     }
@@ -59,17 +73,19 @@ public struct RotaryTable: Sendable {
     ///   - stride: Floats from one row to the next.
     ///   - heads: Adjacent heads to rotate.
     ///   - headSize: Channels of a head, at least the rotary dimension.
+    ///   - index: Which of ``embeddings`` rotates.
     ///   - pool: Threads that share many rows.
     ///   - isa: Instruction set; tests pass each available one.
     /// - Precondition: The heads of all rows lie within `x`.
     public func rotate(
         _ x: inout MutableSpan<Float>, offset: Int, stride: Int, heads: Int, headSize: Int,
-        pool: ThreadPool? = nil, on isa: InstructionSet = .detected
+        by index: Int = 0, pool: ThreadPool? = nil, on isa: InstructionSet = .detected
     ) {
+        let half = embeddings[index].parameters.rotaryDimension / 2
+        let (cosines, sines) = angles[index]
         precondition(headSize >= 2 * half, "RotaryTable: heads are smaller than the rotary dimension")
         checkRows(
             x.count, offset: offset, stride: stride, rows: tokens, width: heads * headSize, "RotaryTable: x")
-        let half = half
         unsafe x.withUnsafeMutableBufferPointer { x in
             unsafe cosines.withUnsafeBufferPointer { cosines in
                 unsafe sines.withUnsafeBufferPointer { sines in

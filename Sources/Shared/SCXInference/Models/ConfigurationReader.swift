@@ -8,9 +8,19 @@ struct ConfigurationReader {
     let json: JSON
     /// Text before names in error messages, such as `rope_scaling.`.
     var prefix = ""
+    /// The family's own names of fields, by the names that most families use.
+    var names: [String: String] = [:]
+    private let read = ReadNames()
+
+    init(path: String, json: JSON, prefix: String = "") {
+        (self.path, self.json, self.prefix) = (path, json, prefix)
+    }
+
+    /// The name of a field in this configuration.
+    func name(_ field: String) -> String { names[field] ?? field }
 
     func fault(_ field: String, _ reason: String) -> CheckpointError {
-        .field(path: path, field: prefix + field, reason: reason)
+        .field(path: path, field: prefix + name(field), reason: reason)
     }
 
     func unsupported(_ what: String, _ supported: String) -> CheckpointError {
@@ -18,12 +28,25 @@ struct ConfigurationReader {
     }
 
     func value(_ field: String) -> JSON? {
-        guard let value = json[field], !value.isNull else { return nil }
+        guard let value = member(field), !value.isNull else { return nil }
         return value
     }
 
+    private func member(_ field: String) -> JSON? {
+        read.names.insert(name(field))
+        return json[name(field)]
+    }
+
+    /// Says that the reference implementation ignores these fields.
+    func ignore(_ names: [String]) { read.ignored.formUnion(names) }
+
+    /// A cap of scores or logits; nil when the field is null.
+    func cap(_ field: String, absent: Float?) throws(CheckpointError) -> Float? {
+        try number(field, minimum: 1e-6).map { Float($0) } ?? ifAbsent(field, absent)
+    }
+
     /// The default if the field is absent; nil if it is there, even as null.
-    func ifAbsent<T>(_ field: String, _ value: T?) -> T? { json[field] == nil ? value : nil }
+    func ifAbsent<T>(_ field: String, _ value: T?) -> T? { member(field) == nil ? value : nil }
 
     /// An integer in `1...limit`.
     func size(_ field: String, limit: Int) throws(CheckpointError) -> Int? {
@@ -74,5 +97,72 @@ struct ConfigurationReader {
             throw fault(field, "is neither a token id nor a list of them")
         }
         return ids.filter { $0 >= 0 }
+    }
+}
+
+/// The names of the fields that were looked at, and of those that the family ignores.
+private final class ReadNames {
+    var names: Set<String> = []
+    var ignored: Set<String> = []
+}
+
+/// An option of a configuration.
+public struct ConfigurationOption: Equatable, Sendable {
+    public let name: String
+    /// Whether it was taken into account; if not, it changes no result.
+    public let isHonoured: Bool
+
+    public init(name: String, isHonoured: Bool) { (self.name, self.isHonoured) = (name, isHonoured) }
+}
+
+extension ConfigurationReader {
+    /// What the configuration says, and whether it was read.
+    ///
+    /// - Parameter harmless: Names that need not be read.
+    /// - Returns: The fields, in the order of the file.
+    /// - Throws: ``CheckpointError`` when a field that is neither read nor harmless says something: it may change what
+    ///   the model computes.
+    func options(harmless: Set<String> = Self.harmless) throws(CheckpointError) -> [ConfigurationOption] {
+        var options: [ConfigurationOption] = []
+        for member in json.object ?? [] {
+            let isRead = read.names.contains(member.name)
+            guard
+                isRead || harmless.contains(member.name) || read.ignored.contains(member.name)
+                    || member.value.saysNothing
+            else {
+                throw .field(
+                    path: path, field: prefix + member.name,
+                    reason:
+                        "is not known here, and may change what the model computes; remove it if it does not")
+            }
+            options.append(ConfigurationOption(name: prefix + member.name, isHonoured: isRead))
+        }
+        return options
+    }
+
+    /// Fields of training, of the Python classes, of sampling and of tokens; none of them changes logits.
+    static let harmless: Set<String> = [
+        "_attn_implementation", "_attn_implementation_autoset", "_name_or_path", "attention_dropout",
+        "attn_implementation", "attn_pdrop", "auto_map", "bad_words_ids", "bos_token", "cache_implementation",
+        "do_sample", "dtype", "embd_pdrop", "embedding_dropout", "eos_token", "finetuning_task",
+        "gradient_checkpointing", "hidden_dropout", "id2label", "initializer_range",
+        "keys_to_ignore_at_inference",
+        "label2id", "language", "length_penalty", "max_length", "max_new_tokens", "max_sequence_length",
+        "max_window_layers", "min_length", "mlp_dropout", "model_max_length", "n_ctx", "name_or_path",
+        "neftune_noise_alpha", "no_repeat_ngram_size", "num_beams", "output_attentions",
+        "output_hidden_states", "output_router_logits", "pad_token_id", "prefix", "pretraining_tp",
+        "problem_type", "reorder_and_upcast_attn", "repetition_penalty", "resid_pdrop", "residual_dropout",
+        "return_dict", "router_aux_loss_coef", "sep_token_id", "summary_activation",
+        "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj",
+        "task_specific_params", "temperature", "tokenizer_class", "top_k", "top_p", "torch_dtype",
+        "torchscript", "transformers.js_config", "transformers_version", "unk_token_id", "unsloth_fixed",
+        "unsloth_version", "use_cache", "use_return_dict",
+    ]
+}
+
+extension JSON {
+    /// Whether a field of this value means the same as no field: null, false, and empty lists and objects.
+    fileprivate var saysNothing: Bool {
+        isNull || bool == false || array?.isEmpty == true || object?.isEmpty == true
     }
 }

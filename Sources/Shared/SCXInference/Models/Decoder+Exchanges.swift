@@ -49,37 +49,44 @@ extension Decoder {
     ///   - out: Receives `[tokens, hidden]`.
     /// - Precondition: The block exists, `hidden` are whole rows, and `out` is as long.
     public func attentionNorm(_ hidden: Span<Float>, block: Int, into out: inout MutableSpan<Float>) {
-        let weight = blocks[block].attentionNorm
-        rmsNorm(hidden, weight: weight.span, epsilon: configuration.normEpsilon, into: &out, pool: pool)
+        blocks[block].attentionNorm.apply(hidden, into: &out, pool: pool)
     }
 
     /// Applies a block's norm before its gate.
     ///
     /// - Precondition: As ``attentionNorm(_:block:into:)``.
     public func feedForwardNorm(_ hidden: Span<Float>, block: Int, into out: inout MutableSpan<Float>) {
-        let weight = blocks[block].feedForwardNorm
-        rmsNorm(hidden, weight: weight.span, epsilon: configuration.normEpsilon, into: &out, pool: pool)
+        blocks[block].feedForwardNorm.apply(hidden, into: &out, pool: pool)
     }
 
     /// Applies the norm after the last block.
     ///
     /// - Precondition: As ``attentionNorm(_:block:into:)``.
     public func finalNorm(_ hidden: Span<Float>, into out: inout MutableSpan<Float>) {
-        let weight = finalNorm
-        rmsNorm(hidden, weight: weight.span, epsilon: configuration.normEpsilon, into: &out, pool: pool)
+        finalNorm.apply(hidden, into: &out, pool: pool)
     }
 
-    /// Applies the activation between gate and down: `silu(gate) · up`.
+    /// Applies the activation before down: `act(gate) · up`, or `act(up)` where the family has no gate.
     ///
     /// - Parameters:
-    ///   - gateUp: `[tokens, 2 · feedForward]`, row-major.
+    ///   - gateUp: `[tokens, 2 · feedForward]`, or `[tokens, feedForward]` without a gate; row-major.
     ///   - out: Receives `[tokens, feedForward]`.
     public func activate(_ gateUp: Span<Float>, into out: inout MutableSpan<Float>) {
-        siluMultiply(gateUp, into: &out, features: configuration.feedForwardSize, pool: pool)
+        let features = configuration.feedForwardSize
+        guard configuration.activation != .silu || !configuration.isGated else {
+            return siluMultiply(gateUp, into: &out, features: features, pool: pool)
+        }
+        SCXInference.activate(
+            gateUp, configuration.activation, isGated: configuration.isGated, into: &out, features: features,
+            pool: pool)
     }
 
     /// Cosines and sines for these positions of one sequence.
-    public func rotaryTable(positions: Range<Int>) -> RotaryTable { RotaryTable(rope, positions: positions) }
+    public func rotaryTable(positions: some Collection<Int>) -> RotaryTable {
+        var table = RotaryTable(ropes)
+        table.append(positions: positions)
+        return table
+    }
 
     /// Applies the norm of each query and key head, if the family has one, then the rotation, in place.
     ///
@@ -165,7 +172,8 @@ extension Decoder {
         return floats(queries * width) { out in
             attention(
                 rows, stride: width, tokens: queries, heads: configuration.headCount, cache: cache,
-                scale: attentionScale, window: configuration.slidingWindows[block], into: &out, pool: pool)
+                scale: attentionScale, cap: configuration.scoreCap,
+                window: configuration.slidingWindows[block], into: &out, pool: pool)
         }
     }
 
@@ -183,7 +191,7 @@ extension Decoder {
     ) throws(KVCacheError) {
         let width = configuration.keyValueHeadCount * configuration.headSize
         let tokens = rows.count / (2 * width)
-        let table = RotaryTable(rope, positions: cache.count..<cache.count + tokens)
+        let table = rotaryTable(positions: cache.count..<cache.count + tokens)
         rotate(block, &rows, queryHeads: 0, table, pool: pool)
         try cache.append(rows.span, keyOffset: 0, valueOffset: width, stride: 2 * width, tokens: tokens)
     }
@@ -205,7 +213,7 @@ extension Decoder {
         let projected = workspace.queryKeyValue.span
         return floats(projected.count) { out in
             for i in projected.indices { out[i] = projected[i] }
-            let table = RotaryTable(rope, positions: position..<position + 1)
+            let table = rotaryTable(positions: position..<position + 1)
             rotate(block, &out, queryHeads: configuration.headCount, table, pool: pool)
         }
     }
@@ -257,8 +265,10 @@ extension Decoder {
         cacheFormat.rounded(keys, headSize: configuration.headSize)
     }
 
-    /// The factor of scores: 1 / √headSize.
-    public var attentionScale: Float { 1 / Float(configuration.headSize).squareRoot() }
+    /// The factor of scores: 1 / √headSize unless the family has another.
+    public var attentionScale: Float {
+        configuration.scoreScale ?? 1 / Float(configuration.headSize).squareRoot()
+    }
 
     /// - Precondition: The site was loaded.
     func weights(_ site: DecoderSite) -> LinearSite {

@@ -75,8 +75,7 @@ extension Decoder {
         progress(1)
         self.init(
             configuration: configuration, pool: pool, format: format, shard: shard, blocks: blocks,
-            finalNorm: try loader.vector(DecoderConfiguration.finalNormName, configuration.hiddenSize),
-            head: head)
+            finalNorm: try loader.finalNorm(), head: head)
     }
 }
 
@@ -113,14 +112,28 @@ private struct Loader {
     func block(_ index: Int, _ parts: DecoderParts) throws(LoadError) -> Decoder.Block {
         let feedForward = parts.feedForward.contains(index)
         return Decoder.Block(
-            attentionNorm: try vector(.attentionNorm, index),
+            attentionNorm: try norm(.attentionNorm, .attentionNormBias, index),
             queryKeyValue: try parts.queryKeyValue.contains(index) ? site(.queryKeyValue(block: index)) : nil,
-            queryNorm: try vector(.queryNorm, index),
-            keyNorm: try vector(.keyNorm, index),
+            queryNorm: try vector(.queryNorm, index, adding: configuration.normOffset),
+            keyNorm: try vector(.keyNorm, index, adding: configuration.normOffset),
             output: try parts.output.contains(index) ? site(.output(block: index)) : nil,
-            feedForwardNorm: try vector(.feedForwardNorm, index),
+            attentionResultNorm: try norm(.attentionResultNorm, nil, index),
+            feedForwardNorm: try norm(.feedForwardNorm, .feedForwardNormBias, index),
             gateUp: try feedForward ? site(.gateUp(block: index)) : nil,
-            down: try feedForward ? site(.down(block: index)) : nil)
+            down: try feedForward ? site(.down(block: index)) : nil,
+            feedForwardResultNorm: try norm(.feedForwardResultNorm, nil, index))
+    }
+
+    func finalNorm() throws(LoadError) -> HiddenNorm {
+        do { return try HiddenNorm(final: checkpoint) } catch { throw .checkpoint(error) }
+    }
+
+    private func norm(
+        _ weight: BlockTensor, _ bias: BlockTensor?, _ index: Int
+    ) throws(LoadError) -> HiddenNorm {
+        HiddenNorm(
+            configuration, weight: try vector(weight, index, adding: configuration.normOffset),
+            bias: try bias.map { tensor throws(LoadError) in try vector(tensor, index) } ?? [])
     }
 
     func site(_ site: DecoderSite) throws(LoadError) -> Decoder.LinearSite {
@@ -132,9 +145,11 @@ private struct Loader {
         case .down(let block): try self.site(block, [(.down, .downBias)])
         case .head:
             try self.site([
-                TensorPlan(
-                    name: configuration.outputHeadName,
-                    shape: [configuration.vocabularySize, configuration.hiddenSize])
+                TensorPlace(
+                    stored: TensorPlan(
+                        name: configuration.outputHeadName,
+                        shape: [configuration.vocabularySize, configuration.hiddenSize]),
+                    rows: 0..<configuration.vocabularySize, isTransposed: false)
             ])
         }
     }
@@ -143,59 +158,82 @@ private struct Loader {
     private func site(_ index: Int, _ parts: [(weight: BlockTensor, bias: BlockTensor)]) throws(LoadError)
         -> Decoder.LinearSite
     {
-        var plans: [TensorPlan] = []
+        var places: [TensorPlace] = []
         var bias: [Float] = []
         for part in parts {
-            guard let shape = configuration.shape(of: part.weight) else {
-                preconditionFailure("Loader: \(part.weight) is not part of this model")
-            }
-            plans.append(TensorPlan(name: part.weight.name(block: index), shape: shape))
+            guard let place = configuration.place(of: part.weight, block: index) else { continue }
+            places.append(place)
             bias += try vector(part.bias, index)
         }
-        return try site(plans, bias: bias)
+        return try site(places, bias: bias)
     }
 
-    private func site(_ plans: [TensorPlan], bias: [Float] = []) throws(LoadError) -> Decoder.LinearSite {
-        let part = shard.range(of: plans.reduce(0) { $0 + $1.shape[0] })
+    private func site(_ places: [TensorPlace], bias: [Float] = []) throws(LoadError) -> Decoder.LinearSite {
+        let name = places[0].stored.name
+        let shape = places[0].stored.shape
+        let columns = places[0].isTransposed ? shape[0] : shape[1]
+        let part = shard.range(of: places.reduce(0) { $0 + $1.rows.count })
         guard !part.isEmpty else {
             throw .kernel(
-                path: checkpoint.directory, tensor: plans[0].name,
-                .emptyShard(index: shard.index, of: shard.count))
+                path: checkpoint.directory, tensor: name, .emptyShard(index: shard.index, of: shard.count))
         }
         let weights: PackedMatrix
-        do {
-            weights = try PackedMatrix(rows: part.count, columns: plans[0].shape[1], format: format)
-        } catch {
-            throw .kernel(path: checkpoint.directory, tensor: plans[0].name, error)
+        do { weights = try PackedMatrix(rows: part.count, columns: columns, format: format) } catch {
+            throw .kernel(path: checkpoint.directory, tensor: name, error)
         }
-        let tensors = try plans.map { plan throws(LoadError) in try tensor(plan.name, plan.shape) }
+        let tensors = try places.map { place throws(LoadError) in
+            try tensor(place.stored.name, place.stored.shape)
+        }
         for tensor in tensors { tensor.prefetch() }
         var row = 0
-        for (plan, tensor) in zip(plans, tensors) {
-            let own = part.clamped(to: row..<row + plan.shape[0])
-            let rowBytes = plan.shape[1] * tensor.type.byteCount
-            unsafe tensor.withUnsafeBytes { bytes in
-                let start = (own.lowerBound - row) * rowBytes
-                unsafe weights.pack(
-                    UnsafeRawBufferPointer(rebasing: bytes[start..<start + own.count * rowBytes]),
-                    as: tensor.type, firstRow: own.isEmpty ? 0 : own.lowerBound - part.lowerBound,
-                    count: own.count, pool: pool)
-            }
-            tensor.discard()
-            row += plan.shape[0]
+        for (place, tensor) in zip(places, tensors) {
+            let own = part.clamped(to: row..<row + place.rows.count)
+            let first = place.rows.lowerBound + own.lowerBound - row
+            pack(
+                tensor, rows: first..<first + own.count, place.isTransposed, into: weights,
+                at: own.isEmpty ? 0 : own.lowerBound - part.lowerBound)
+            row += place.rows.count
         }
+        for tensor in tensors { tensor.discard() }
         return Decoder.LinearSite(weights: weights, bias: bias)
     }
 
-    /// Loads a vector of a block; empty when this model has none.
-    func vector(_ tensor: BlockTensor, _ index: Int) throws(LoadError) -> [Float] {
-        guard let shape = configuration.shape(of: tensor) else { return [] }
-        return try vector(tensor.name(block: index), shape[0])
+    /// Packs rows of a stored matrix, or columns of it where it is stored the other way round.
+    private func pack(
+        _ tensor: StoredTensor, rows: Range<Int>, _ isTransposed: Bool, into weights: PackedMatrix,
+        at row: Int
+    ) {
+        unsafe tensor.withUnsafeBytes { bytes in
+            let (size, columns) = (tensor.type.byteCount, weights.columns)
+            guard isTransposed else {
+                let bytes = unsafe bytes[rows.lowerBound * columns * size..<rows.upperBound * columns * size]
+                unsafe weights.pack(
+                    UnsafeRawBufferPointer(rebasing: bytes), as: tensor.type, firstRow: row,
+                    count: rows.count,
+                    pool: pool)
+                return
+            }
+            let stride = tensor.shape[1] * size
+            var turned = [UInt8](repeating: 0, count: rows.count * columns * size)
+            for column in 0..<columns {
+                for (i, r) in rows.enumerated() {
+                    for byte in 0..<size {
+                        unsafe turned[(i * columns + column) * size + byte] =
+                            bytes[column * stride + r * size + byte]
+                    }
+                }
+            }
+            unsafe turned.withUnsafeBytes {
+                unsafe weights.pack($0, as: tensor.type, firstRow: row, count: rows.count, pool: pool)
+            }
+        }
     }
 
-    func vector(_ name: String, _ count: Int) throws(LoadError) -> [Float] {
-        let tensor = try tensor(name, [count])
-        return tensor.values()
+    /// Loads a vector of a block, with a number added to each element; empty when this model has none.
+    func vector(_ tensor: BlockTensor, _ index: Int, adding offset: Float = 0) throws(LoadError) -> [Float] {
+        guard let place = configuration.place(of: tensor, block: index) else { return [] }
+        let values = try self.tensor(place.stored.name, place.stored.shape).values()[place.rows]
+        return offset == 0 ? Array(values) : values.map { $0 + offset }
     }
 
     private func tensor(_ name: String, _ shape: [Int]) throws(LoadError) -> StoredTensor {

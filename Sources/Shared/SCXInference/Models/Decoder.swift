@@ -1,31 +1,41 @@
-/// A decoder-only transformer with its weights in memory: the arithmetic of Llama, Mistral, Qwen2 and Qwen3.
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// A decoder-only transformer with its weights in memory.
 ///
-/// One block, in the checkpoint's names, follows
+/// One block, in the names of Llama's checkpoints, follows
 /// <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/llama/modeling_llama.py>:
 ///
 ///     h += o_proj(attention(rope(q_proj(x)), rope(k_proj(x)), v_proj(x)))      x = input_layernorm(h)
 ///     h += down_proj(silu(gate_proj(x)) · up_proj(x))                          x = post_attention_layernorm(h)
 ///
-/// Products with a common input are one fused site. Embedding and sampling are not here: they stay on the trusted
-/// side.
+/// ``DecoderConfiguration`` says how other families differ from that. Products with a common input are one fused
+/// site. Embedding and sampling are not here: they stay on the trusted side.
 public final class Decoder: Sendable {
-    /// One transformer block; sites that were not loaded are nil.
+    /// One transformer block; sites that were not loaded are nil, and norms that the family lacks are empty.
     struct Block: Sendable {
-        /// The weights `input_layernorm`, `[hidden]`.
-        let attentionNorm: [Float]
+        /// Before queries, keys and values.
+        let attentionNorm: HiddenNorm
         /// The weights `q_proj`, `k_proj` and `v_proj`, `[(heads + 2 · keyValueHeads) · headSize, hidden]`.
         let queryKeyValue: LinearSite?
-        /// The weights `q_norm` and `k_norm`, `[headSize]`; empty where the family has none.
+        /// The weights `q_norm` and `k_norm`, of a head or of all heads; empty where the family has none.
         let queryNorm: [Float]
         let keyNorm: [Float]
         /// The weights `o_proj`, `[hidden, heads · headSize]`.
         let output: LinearSite?
-        /// The weights `post_attention_layernorm`, `[hidden]`.
-        let feedForwardNorm: [Float]
-        /// The weights `gate_proj` and `up_proj`, `[2 · feedForward, hidden]`.
+        /// After `o_proj`.
+        let attentionResultNorm: HiddenNorm
+        /// Before gate and up.
+        let feedForwardNorm: HiddenNorm
+        /// The weights `gate_proj` and `up_proj`, `[2 · feedForward, hidden]`, or `up_proj` alone.
         let gateUp: LinearSite?
         /// The weights `down_proj`, `[hidden, feedForward]`.
         let down: LinearSite?
+        /// After `down_proj`.
+        let feedForwardResultNorm: HiddenNorm
     }
 
     /// Weights and bias of one fused product.
@@ -42,18 +52,19 @@ public final class Decoder: Sendable {
     /// The part of each site's outputs that was loaded.
     public let shard: Shard
     let blocks: [Block]
-    /// The weights `model.norm`, `[hidden]`.
-    let finalNorm: [Float]
+    /// After the last block.
+    let finalNorm: HiddenNorm
     /// The weights `lm_head`, `[vocabulary, hidden]`; nil when they were not loaded.
     let head: LinearSite?
-    let rope: RotaryEmbedding
+    /// The rotary embedding, and where blocks use another the second one.
+    let ropes: [RotaryEmbedding]
     /// The KV cache's format: float32 if the weights are float32, which means that full precision is wanted; else
     /// bfloat16.
     let cacheFormat: LayerCache.Format
 
     init(
         configuration: DecoderConfiguration, pool: ThreadPool, format: WeightFormat, shard: Shard = .whole,
-        blocks: [Block], finalNorm: [Float], head: LinearSite?
+        blocks: [Block], finalNorm: HiddenNorm, head: LinearSite?
     ) {
         self.configuration = configuration
         self.pool = pool
@@ -63,7 +74,9 @@ public final class Decoder: Sendable {
         self.finalNorm = finalNorm
         self.head = head
         cacheFormat = format == .f32 ? .f32 : .bf16
-        rope = RotaryEmbedding(configuration.rope)
+        ropes = ([configuration.rope] + [configuration.localRope].compactMap(\.self)).map {
+            RotaryEmbedding($0)
+        }
     }
 
     /// Bytes of all loaded weights in memory.
@@ -81,6 +94,11 @@ public final class Decoder: Sendable {
             layers: configuration.blockCount, kvHeads: configuration.keyValueHeadCount,
             headSize: configuration.headSize, format: cacheFormat, wipes: wipes)
     }
+}
+
+/// The two parts of a block that add to the residual stream.
+public enum BlockPart: Sendable {
+    case attention, feedForward
 }
 
 /// Consecutive rows of a forward pass that belong to one session.
@@ -118,16 +136,16 @@ extension Decoder {
         let tokens = segments.reduce(0) { $0 + $1.rows }
         precondition(
             hidden.count == tokens * configuration.hiddenSize, "Decoder: hidden is not tokens x hidden")
-        var table = RotaryTable(rope)
+        var table = RotaryTable(ropes)
         for segment in segments {
             for layer in segment.cache.layers[range] { try layer.reserve(segment.position + segment.rows) }
             table.append(positions: segment.position..<segment.position + segment.rows)
         }
         for index in range {
             try attend(index, hidden.span, segments, table, &workspace)
-            add(workspace.update.span, into: &hidden)
+            add(&workspace.update, of: .attention, index, to: &hidden)
             feedForward(index, hidden.span, &workspace)
-            add(workspace.update.span, into: &hidden)
+            add(&workspace.update, of: .feedForward, index, to: &hidden)
         }
     }
 
@@ -191,8 +209,8 @@ extension Decoder {
                 stride: stride, tokens: segment.rows)
             attention(
                 rows.span, offset: start, stride: stride, tokens: segment.rows, heads: heads, cache: cache,
-                scale: attentionScale, window: configuration.slidingWindows[index],
-                into: &out, at: row * heads * size, pool: pool)
+                scale: attentionScale, cap: configuration.scoreCap,
+                window: configuration.slidingWindows[index], into: &out, at: row * heads * size, pool: pool)
             row += segment.rows
         }
     }
@@ -206,18 +224,48 @@ extension Decoder {
     ) {
         let (kvHeads, size) = (configuration.keyValueHeadCount, configuration.headSize)
         let stride = (queryHeads + 2 * kvHeads) * size
-        if configuration.queryKeyNorm {
-            for (offset, groups, weight) in [
+        if configuration.queryKeyNorm != .none {
+            let perHead = configuration.queryKeyNorm == .heads
+            for (offset, heads, weight) in [
                 (0, queryHeads, blocks[index].queryNorm), (queryHeads * size, kvHeads, blocks[index].keyNorm),
-            ] where groups > 0 {
+            ] where heads > 0 {
                 rmsNorm(
-                    &rows, offset: offset, stride: stride, rows: table.tokens, groups: groups,
+                    &rows, offset: offset, stride: stride, rows: table.tokens, groups: perHead ? heads : 1,
                     weight: weight.span, epsilon: configuration.normEpsilon, pool: pool)
             }
         }
         // Queries and keys are adjacent and are rotated in the same way.
-        table.rotate(
-            &rows, offset: 0, stride: stride, heads: queryHeads + kvHeads, headSize: size, pool: pool)
+        switch configuration.rotation(of: index) {
+        case .none: break
+        case .global, .local:
+            table.rotate(
+                &rows, offset: 0, stride: stride, heads: queryHeads + kvHeads, headSize: size,
+                by: configuration.rotation(of: index) == .global ? 0 : 1, pool: pool)
+        }
+    }
+
+    /// Applies the norm of what a part of a block computed, if the family has one, in place.
+    ///
+    /// - Parameters:
+    ///   - update: `[tokens, hidden]`, row-major.
+    ///   - part: The part that computed it.
+    ///   - block: Its number.
+    /// - Precondition: The block exists and `update` are whole rows.
+    public func normResult(_ update: inout MutableSpan<Float>, of part: BlockPart, block: Int) {
+        let norm =
+            part == .attention ? blocks[block].attentionResultNorm : blocks[block].feedForwardResultNorm
+        norm.apply(to: &update, pool: pool)
+    }
+
+    /// Adds what a part of a block computed to the residual stream.
+    private func add(
+        _ update: inout RowBuffer, of part: BlockPart, _ block: Int, to hidden: inout MutableSpan<Float>
+    ) {
+        var span = update.mutableSpan
+        normResult(&span, of: part, block: block)
+        let scale = configuration.residualScale
+        if scale == 1 { return SCXInference.add(span.span, into: &hidden) }
+        for i in hidden.indices { hidden[i] += scale * span[i] }
     }
 
     /// Writes to `work.update` what a block's feed-forward network adds to the residual stream.
@@ -241,19 +289,32 @@ extension Decoder {
     /// - Returns: `[tokens, vocabulary]`, row-major.
     public func logits(_ hidden: Span<Float>, workspace: inout Workspace) -> [Float] {
         norm(hidden, finalNorm, &workspace.normed)
-        return product(workspace.normed.span, .head)
+        var logits = product(workspace.normed.span, .head)
+        var span = logits.mutableSpan
+        finishLogits(&span)
+        return logits
     }
 
-    private func norm(_ x: Span<Float>, _ weight: [Float], _ out: inout RowBuffer) {
+    /// Divides and caps logits as the family does, in place.
+    ///
+    /// - Parameter logits: What the head's product gives.
+    public func finishLogits(_ logits: inout MutableSpan<Float>) {
+        let divisor = configuration.logitDivisor
+        if divisor != 1 { for i in logits.indices { logits[i] /= divisor } }
+        guard let cap = configuration.logitCap else { return }
+        for i in logits.indices { logits[i] = cap * tanhf(logits[i] / cap) }
+    }
+
+    private func norm(_ x: Span<Float>, _ norm: HiddenNorm, _ out: inout RowBuffer) {
         out.resize(to: x.count)
         var span = out.mutableSpan
-        rmsNorm(x, weight: weight.span, epsilon: configuration.normEpsilon, into: &span, pool: pool)
+        norm.apply(x, into: &span, pool: pool)
     }
 
     private func activate(_ gateUp: borrowing RowBuffer, _ out: inout RowBuffer) {
-        out.resize(to: gateUp.count / 2)
+        out.resize(to: gateUp.count / configuration.gateUpSize * configuration.feedForwardSize)
         var span = out.mutableSpan
-        siluMultiply(gateUp.span, into: &span, features: configuration.feedForwardSize, pool: pool)
+        activate(gateUp.span, into: &span)
     }
 
     private func apply(_ site: DecoderSite, _ x: borrowing RowBuffer, _ out: inout RowBuffer) {

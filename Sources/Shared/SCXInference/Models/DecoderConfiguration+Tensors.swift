@@ -1,77 +1,88 @@
-/// The tensors of one block, by the names that checkpoints of all four families use.
-///
-/// Matrices are stored `[outputs, inputs]`, row-major.
-public enum BlockTensor: String, CaseIterable, Sendable {
-    case attentionNorm = "input_layernorm.weight"
-    case query = "self_attn.q_proj.weight"
-    case queryBias = "self_attn.q_proj.bias"
-    case key = "self_attn.k_proj.weight"
-    case keyBias = "self_attn.k_proj.bias"
-    case value = "self_attn.v_proj.weight"
-    case valueBias = "self_attn.v_proj.bias"
-    case queryNorm = "self_attn.q_norm.weight"
-    case keyNorm = "self_attn.k_norm.weight"
-    case output = "self_attn.o_proj.weight"
-    case outputBias = "self_attn.o_proj.bias"
-    case feedForwardNorm = "post_attention_layernorm.weight"
-    case gate = "mlp.gate_proj.weight"
-    case gateBias = "mlp.gate_proj.bias"
-    case up = "mlp.up_proj.weight"
-    case upBias = "mlp.up_proj.bias"
-    case down = "mlp.down_proj.weight"
-    case downBias = "mlp.down_proj.bias"
-
-    /// The tensor's name in a checkpoint.
-    public func name(block: Int) -> String { "model.layers.\(block).\(rawValue)" }
-}
-
-/// A tensor that a model needs.
-public struct TensorPlan: Equatable, Sendable {
-    public let name: String
-    public let shape: [Int]
-}
-
 extension DecoderConfiguration {
-    public static let embeddingName = "model.embed_tokens.weight"
-    public static let finalNormName = "model.norm.weight"
-    public static let headName = "lm_head.weight"
+    /// The name of the embedding table, `[vocabularySize, hiddenSize]`.
+    public var embeddingName: String { layout.prefix + layout.embedding }
+    /// The name of the learned positions, `[maximumLength, hiddenSize]`.
+    public var positionsName: String { layout.prefix + layout.positions }
+    /// The name of the last norm's weights, `[hiddenSize]`.
+    public var finalNormName: String { layout.prefix + layout.finalNorm }
+    /// The name of the last norm's bias, `[hiddenSize]`.
+    public var finalNormBiasName: String { layout.prefix + layout.finalNormBias }
 
     /// The name of the output head's matrix, `[vocabularySize, hiddenSize]`.
-    public var outputHeadName: String { tiedEmbeddings ? Self.embeddingName : Self.headName }
+    public var outputHeadName: String { tiedEmbeddings ? embeddingName : layout.head }
+
+    /// The name of a block's tensor in the checkpoint; several tensors may be stored under one name.
+    public func name(of tensor: BlockTensor, block: Int) -> String {
+        "\(layout.prefix)\(layout.blocks)\(block).\(layout.name(tensor))"
+    }
+
+    /// Channels of a row of the first product of a block's feed-forward network.
+    public var gateUpSize: Int { isGated ? 2 * feedForwardSize : feedForwardSize }
 
     /// The shape of a block's tensor; nil when this model has no such tensor.
     public func shape(of tensor: BlockTensor) -> [Int]? {
         let queries = headCount * headSize
         let keys = keyValueHeadCount * headSize
         return switch tensor {
-        case .attentionNorm, .feedForwardNorm: [hiddenSize]
+        case .attentionNorm, .feedForwardNorm: normPlacement == .after ? nil : [hiddenSize]
+        case .attentionNormBias, .feedForwardNormBias: norm == .layer(bias: true) ? [hiddenSize] : nil
+        case .attentionResultNorm, .feedForwardResultNorm: normPlacement == .before ? nil : [hiddenSize]
         case .query: [queries, hiddenSize]
         case .key, .value: [keys, hiddenSize]
         case .queryBias: queryKeyValueBias ? [queries] : nil
         case .keyBias, .valueBias: queryKeyValueBias ? [keys] : nil
-        case .queryNorm, .keyNorm: queryKeyNorm ? [headSize] : nil
+        case .queryNorm: queryKeyNorm == .none ? nil : [queryKeyNorm == .rows ? queries : headSize]
+        case .keyNorm: queryKeyNorm == .none ? nil : [queryKeyNorm == .rows ? keys : headSize]
         case .output: [hiddenSize, queries]
         case .outputBias: outputBias ? [hiddenSize] : nil
-        case .gate, .up: [feedForwardSize, hiddenSize]
-        case .gateBias, .upBias: feedForwardBias ? [feedForwardSize] : nil
+        case .gate: isGated ? [feedForwardSize, hiddenSize] : nil
+        case .gateBias: isGated && feedForwardBias ? [feedForwardSize] : nil
+        case .up: [feedForwardSize, hiddenSize]
+        case .upBias: feedForwardBias ? [feedForwardSize] : nil
         case .down: [hiddenSize, feedForwardSize]
         case .downBias: feedForwardBias ? [hiddenSize] : nil
         }
     }
 
-    /// Every tensor of the model, in the order of the forward pass.
+    /// Where a block's tensor is stored; nil when this model has no such tensor.
+    public func place(of tensor: BlockTensor, block: Int) -> TensorPlace? {
+        guard let own = shape(of: tensor) else { return nil }
+        var rows = 0..<own[0]
+        var total = 0
+        for other in BlockTensor.allCases where layout.name(other) == layout.name(tensor) {
+            guard let shape = shape(of: other) else { continue }
+            if other == tensor { rows = total..<total + own[0] }
+            total += shape[0]
+        }
+        let shape = [total] + own.dropFirst()
+        let isTransposed = layout.isTransposed && own.count == 2
+        return TensorPlace(
+            stored: TensorPlan(
+                name: name(of: tensor, block: block), shape: isTransposed ? shape.reversed() : shape),
+            rows: rows, isTransposed: isTransposed)
+    }
+
+    /// Every stored tensor of the model, in the order of the forward pass.
     public func expectedTensors() -> [TensorPlan] {
-        var plan = [TensorPlan(name: Self.embeddingName, shape: [vocabularySize, hiddenSize])]
+        var plan = [TensorPlan(name: embeddingName, shape: [vocabularySize, hiddenSize])]
+        if learnedPositions {
+            plan.append(TensorPlan(name: positionsName, shape: [maximumLength, hiddenSize]))
+        }
         for block in 0..<blockCount {
             for tensor in BlockTensor.allCases {
-                if let shape = shape(of: tensor) {
-                    plan.append(TensorPlan(name: tensor.name(block: block), shape: shape))
+                // A part of a stored tensor that is not the first was counted with the first.
+                guard let place = place(of: tensor, block: block), place.rows.lowerBound == 0 else {
+                    continue
                 }
+                plan.append(place.stored)
             }
         }
-        plan.append(TensorPlan(name: Self.finalNormName, shape: [hiddenSize]))
+        plan.append(TensorPlan(name: finalNormName, shape: [hiddenSize]))
+        if norm == .layer(bias: true) {
+            plan.append(TensorPlan(name: finalNormBiasName, shape: [hiddenSize]))
+        }
         if !tiedEmbeddings {
-            plan.append(TensorPlan(name: Self.headName, shape: [vocabularySize, hiddenSize]))
+            plan.append(TensorPlan(name: layout.head, shape: [vocabularySize, hiddenSize]))
         }
         return plan
     }
@@ -80,16 +91,36 @@ extension DecoderConfiguration {
     public var parameterCount: Int {
         expectedTensors().reduce(0) { $0 + $1.shape.reduce(1, *) }
     }
-}
 
-extension DecoderConfiguration {
     /// How many channels the output rows of a site have.
     public func outputs(of site: DecoderSite) -> Int {
         switch site {
         case .queryKeyValue: (headCount + 2 * keyValueHeadCount) * headSize
-        case .gateUp: 2 * feedForwardSize
+        case .gateUp: gateUpSize
         case .output, .down: hiddenSize
         case .head: vocabularySize
         }
+    }
+
+    /// What distinguishes this model from the form of Llama, in words; nil when nothing does.
+    ///
+    /// Profile `scx` and some attacks know only that form: norms before each part of a block, by the root mean square;
+    /// a gated activation by silu; one rotation for all blocks.
+    public var differenceFromLlama: String? {
+        if norm != .rootMeanSquare { return "its norms subtract the mean" }
+        if normPlacement != .before {
+            return "it norms the results of attention and of the feed-forward network"
+        }
+        if !isGated || activation != .silu { return "its feed-forward network is not gated by silu" }
+        if queryKeyNorm == .rows { return "it norms queries and keys over all heads" }
+        if scoreCap != nil || logitCap != nil { return "it caps scores or logits" }
+        if scoreScale != nil || embeddingScale != 1 || residualScale != 1 || logitDivisor != 1 {
+            return "it has scales of its own for embeddings, scores, updates or logits"
+        }
+        if rotations.contains(where: { $0 != .global }) || learnedPositions {
+            return "its blocks do not all use the same rotation"
+        }
+        if rope.rotaryDimension != headSize { return "it rotates only a part of each head" }
+        return nil
     }
 }

@@ -1,6 +1,9 @@
 /// The kinds of decoder that this program can compute, by their `model_type`.
 public enum ModelFamily: String, CaseIterable, Sendable {
     case llama, mistral, qwen2, qwen3
+    case gemma2
+    case gemma3 = "gemma3_text"
+    case phi3, smollm3, olmo2, granite, gpt2, starcoder2
 
     /// The name of the class in `architectures`.
     public var architecture: String {
@@ -9,6 +12,14 @@ public enum ModelFamily: String, CaseIterable, Sendable {
         case .mistral: "MistralForCausalLM"
         case .qwen2: "Qwen2ForCausalLM"
         case .qwen3: "Qwen3ForCausalLM"
+        case .gemma2: "Gemma2ForCausalLM"
+        case .gemma3: "Gemma3ForCausalLM"
+        case .phi3: "Phi3ForCausalLM"
+        case .smollm3: "SmolLM3ForCausalLM"
+        case .olmo2: "Olmo2ForCausalLM"
+        case .granite: "GraniteForCausalLM"
+        case .gpt2: "GPT2LMHeadModel"
+        case .starcoder2: "Starcoder2ForCausalLM"
         }
     }
 }
@@ -28,7 +39,7 @@ public struct DecoderConfiguration: Equatable, Sendable {
     public var headSize: Int
     /// Channels of the feed-forward network's activation.
     public var feedForwardSize: Int
-    /// ε of the RMS norms.
+    /// ε of the norms.
     public var normEpsilon: Float
     public var activation: Activation
     public var rope: RopeParameters
@@ -42,17 +53,84 @@ public struct DecoderConfiguration: Equatable, Sendable {
     public var outputBias = false
     /// Whether the projections of the feed-forward network have a bias.
     public var feedForwardBias = false
-    /// Whether an RMS norm is applied to each head of queries and keys, before the rotation.
-    public var queryKeyNorm = false
+    /// How queries and keys are normed before the rotation.
+    public var queryKeyNorm = QueryKeyNorm.none
     /// For each block the number of last positions that a token attends to, its own included; nil for all.
     public var slidingWindows: [Int?]
     public var beginOfSequence: Int?
     public var endOfSequence: [Int]
 
-    /// The feed-forward network's activation function.
-    public enum Activation: String, Sendable {
-        case silu
+    // What follows is as in Llama unless a family says otherwise.
+
+    /// How hidden states are normed.
+    public var norm = NormKind.rootMeanSquare
+    /// Which inputs and results of a block's two parts are normed.
+    public var normPlacement = NormPlacement.before
+    /// What is added to stored weights of norms: 1 where a checkpoint stores how much they differ from 1.
+    public var normOffset: Float = 0
+    /// Whether the activation is multiplied by a second projection, `up`; otherwise `up` is the only one.
+    public var isGated = true
+    /// The factor of embedded tokens.
+    public var embeddingScale: Float = 1
+    /// The factor of what each part of a block adds to the residual stream.
+    public var residualScale: Float = 1
+    /// The factor of attention's scores; nil for 1 / √headSize.
+    public var scoreScale: Float?
+    /// A score s becomes cap · tanh(s / cap); nil leaves it as it is.
+    public var scoreCap: Float?
+    /// By what logits are divided.
+    public var logitDivisor: Float = 1
+    /// A logit l becomes cap · tanh(l / cap); nil leaves it as it is.
+    public var logitCap: Float?
+    /// The second rotary embedding, of blocks with ``Rotation/local``.
+    public var localRope: RopeParameters?
+    /// By which rotary embedding each block's queries and keys are rotated; empty for the first in all blocks.
+    public var rotations: [Rotation] = []
+    /// Whether a learned vector is added to the embedded token for each position, of which there are
+    /// ``maximumLength``.
+    public var learnedPositions = false
+    /// The names of the checkpoint's tensors.
+    public var layout = CheckpointLayout()
+
+    /// How hidden states are normed.
+    public enum NormKind: Equatable, Sendable {
+        /// ``rmsNorm(_:weight:epsilon:into:pool:on:)``
+        case rootMeanSquare
+        /// ``layerNorm(_:weight:bias:epsilon:into:pool:on:)``, with or without a bias.
+        case layer(bias: Bool)
     }
+
+    /// Which inputs and results of a block's two parts are normed.
+    public enum NormPlacement: Equatable, Sendable {
+        /// The input of each part.
+        case before
+        /// The input of each part, and its result before it is added to the residual stream.
+        case around
+        /// The result of each part.
+        case after
+    }
+
+    /// How queries and keys are normed.
+    public enum QueryKeyNorm: Equatable, Sendable {
+        case none
+        /// Each head by itself, all with the same weights.
+        case heads
+        /// All heads of a row together.
+        case rows
+    }
+
+    /// How the queries and keys of a block are rotated.
+    public enum Rotation: Equatable, Sendable {
+        /// By ``DecoderConfiguration/rope``.
+        case global
+        /// By ``DecoderConfiguration/localRope``.
+        case local
+        /// Not at all.
+        case none
+    }
+
+    /// How the queries and keys of a block are rotated.
+    public func rotation(of block: Int) -> Rotation { rotations.isEmpty ? .global : rotations[block] }
 }
 
 extension DecoderConfiguration {
@@ -63,46 +141,82 @@ extension DecoderConfiguration {
     ///   - path: The file's name, for errors.
     /// - Throws: ``CheckpointError`` that names the file and the field.
     public init(json: JSON, path: String) throws(CheckpointError) {
+        self = try Self.read(json: json, path: path).configuration
+    }
+
+    /// Reads `config.json`, and says what became of each of its fields.
+    ///
+    /// - Parameters:
+    ///   - json: The file's content.
+    ///   - path: The file's name, for errors.
+    /// - Returns: The configuration, and the fields in the order of the file.
+    /// - Throws: As ``init(json:path:)``.
+    public static func read(
+        json: JSON, path: String
+    ) throws(CheckpointError) -> (configuration: DecoderConfiguration, options: [ConfigurationOption]) {
         let reader = ConfigurationReader(path: path, json: json)
         guard json.object != nil else {
             throw .file(path: path, action: "read it", reason: "not a JSON object")
         }
+        let configuration: DecoderConfiguration
         switch try ModelFamily(reader) {
-        case .llama: self = try .llama(reader)
-        case .mistral: self = try .mistral(reader)
-        case .qwen2: self = try .qwen2(reader)
-        case .qwen3: self = try .qwen3(reader)
+        case .llama: configuration = try .llama(reader)
+        case .mistral: configuration = try .mistral(reader)
+        case .qwen2: configuration = try .qwen2(reader)
+        case .qwen3: configuration = try .qwen3(reader)
+        case .gemma2: configuration = try .gemma2(reader)
+        case .gemma3: configuration = try .gemma3(reader)
+        case .phi3: configuration = try .phi3(reader)
+        case .smollm3: configuration = try .smollm3(reader)
+        case .olmo2: configuration = try .olmo2(reader)
+        case .granite: configuration = try .granite(reader)
+        case .gpt2: configuration = try .gpt2(reader)
+        case .starcoder2: configuration = try .starcoder2(reader)
         }
+        return (configuration, try reader.options())
     }
 
     /// The values of the reference implementation for fields that a configuration lacks.
     struct Defaults {
         var vocabularySize: Int
-        var feedForwardSize: Int
+        var hiddenSize = 4_096
+        var blockCount = 32
+        var headCount = 32
+        /// Nil means four times the hidden size.
+        var feedForwardSize: Int?
         /// Nil means as many as heads.
         var keyValueHeadCount: Int?
         /// Nil means `hiddenSize / headCount`.
         var headSize: Int?
         var maximumLength: Int
+        var normEpsilon = 1e-6
+        var activation = Activation.silu
+        var tiedEmbeddings = false
+        var ropeBase = 10_000.0
+        /// The kind of block whose rotation is the first, where the family has two.
+        var ropeType: String?
+        /// Whether a part of each head is rotated, if the configuration says so.
+        var isPartlyRotated = false
         var beginOfSequence: Int?
         var endOfSequence: [Int] = []
     }
 
     /// Reads what all families have.
     ///
-    /// The other properties stay false, and there are no windows.
+    /// The other properties stay as in Llama without biases, and there are no windows.
     init(
         _ family: ModelFamily, _ reader: ConfigurationReader, _ defaults: Defaults
     ) throws(CheckpointError) {
         self.family = family
         vocabularySize = try reader.size("vocab_size", limit: 1 << 24) ?? defaults.vocabularySize
-        hiddenSize = try reader.size("hidden_size", limit: 1 << 17) ?? 4096
-        blockCount = try reader.size("num_hidden_layers", limit: 1 << 10) ?? 32
-        headCount = try reader.size("num_attention_heads", limit: 1 << 12) ?? 32
-        feedForwardSize = try reader.size("intermediate_size", limit: 1 << 20) ?? defaults.feedForwardSize
+        hiddenSize = try reader.size("hidden_size", limit: 1 << 17) ?? defaults.hiddenSize
+        blockCount = try reader.size("num_hidden_layers", limit: 1 << 10) ?? defaults.blockCount
+        headCount = try reader.size("num_attention_heads", limit: 1 << 12) ?? defaults.headCount
+        feedForwardSize =
+            try reader.size("intermediate_size", limit: 1 << 20) ?? defaults.feedForwardSize ?? 4 * hiddenSize
         maximumLength = try reader.size("max_position_embeddings", limit: 1 << 30) ?? defaults.maximumLength
-        normEpsilon = Float(try reader.number("rms_norm_eps", minimum: 1e-30) ?? 1e-6)
-        tiedEmbeddings = try reader.flag("tie_word_embeddings") ?? false
+        normEpsilon = Float(try reader.number("rms_norm_eps", minimum: 1e-30) ?? defaults.normEpsilon)
+        tiedEmbeddings = try reader.flag("tie_word_embeddings") ?? defaults.tiedEmbeddings
 
         let absentHeads = reader.ifAbsent("num_key_value_heads", defaults.keyValueHeadCount)
         keyValueHeadCount = try reader.size("num_key_value_heads", limit: 1 << 12) ?? absentHeads ?? headCount
@@ -121,15 +235,14 @@ extension DecoderConfiguration {
         guard headSize % 2 == 0 else {
             throw reader.fault("head_dim", "is \(headSize), but the rotation needs an even number")
         }
-        switch try reader.text("hidden_act") ?? "silu" {
-        case "silu", "swish": activation = .silu
-        case let other: throw reader.unsupported("activation '\(other)' (hidden_act)", "silu")
-        }
+        activation = try Activation(reader) ?? defaults.activation
         guard reader.value("quantization_config") == nil else {
             throw reader.unsupported(
                 "a quantized checkpoint (quantization_config)", "F32, F16 and BF16 weights")
         }
-        rope = try RopeParameters(reader, headSize: headSize, maximumLength: maximumLength)
+        rope = try RopeParameters(
+            reader, headSize: headSize, maximumLength: maximumLength, base: defaults.ropeBase,
+            isPartial: defaults.isPartlyRotated, of: defaults.ropeType)
         slidingWindows = Array(repeating: nil, count: blockCount)
         beginOfSequence =
             try reader.tokens("bos_token_id")?.first
@@ -144,7 +257,7 @@ extension DecoderConfiguration {
         let used = try reader.flag("use_sliding_window") ?? false
         let absent = reader.ifAbsent("sliding_window", 4_096)
         let window = try reader.size("sliding_window", limit: 1 << 30) ?? absent
-        guard let types = try reader.texts("layer_types") else {
+        guard reader.value("layer_types") != nil else {
             guard used, let window else { return }
             var first = 28
             if let value = reader.value("max_window_layers") {
@@ -156,6 +269,22 @@ extension DecoderConfiguration {
             for block in min(first, blockCount)..<blockCount { slidingWindows[block] = window }
             return
         }
+        try setWindows(reader, used ? window : nil) { _ in false }
+    }
+
+    /// Sets the windows of the blocks that `layer_types` lists as sliding.
+    ///
+    /// - Parameters:
+    ///   - reader: The configuration.
+    ///   - window: How many positions a sliding block attends to; nil when no window is in use.
+    ///   - slides: Which blocks slide where there is no `layer_types`.
+    /// - Throws: ``CheckpointError`` that names the field.
+    mutating func setWindows(
+        _ reader: ConfigurationReader, _ window: Int?, slides: (_ block: Int) -> Bool
+    ) throws(CheckpointError) {
+        let types =
+            try reader.texts("layer_types")
+            ?? (0..<blockCount).map { slides($0) ? "sliding_attention" : "full_attention" }
         guard types.count == blockCount else {
             throw reader.fault("layer_types", "lists \(types.count) blocks of \(blockCount)")
         }
@@ -163,7 +292,7 @@ extension DecoderConfiguration {
             switch type {
             case "full_attention", "attention": break
             case "sliding_attention":
-                guard used, let window else {
+                guard let window else {
                     throw reader.fault(
                         "layer_types", "has sliding_attention, but no sliding window is in use")
                 }
@@ -172,6 +301,23 @@ extension DecoderConfiguration {
                 throw reader.unsupported(
                     "attention of type '\(type)' (layer_types)", "full_attention, sliding_attention")
             }
+        }
+    }
+}
+
+extension Activation {
+    /// Reads `hidden_act`; nil when it is absent.
+    init?(_ reader: ConfigurationReader) throws(CheckpointError) {
+        switch try reader.text("hidden_act") {
+        case nil: return nil
+        case "silu", "swish": self = .silu
+        case "gelu": self = .gelu
+        case "gelu_pytorch_tanh", "gelu_new": self = .geluTanh
+        case "relu": self = .relu
+        case let other?:
+            throw reader.unsupported(
+                "activation '\(other)' (\(reader.name("hidden_act")))",
+                "silu, gelu, gelu_new, gelu_pytorch_tanh, relu")
         }
     }
 }

@@ -11,7 +11,7 @@ extension DecoderConfiguration {
         let bias = try reader.flag("attention_bias") ?? false
         configuration.queryKeyValueBias = bias
         configuration.outputBias = bias
-        configuration.queryKeyNorm = true
+        configuration.queryKeyNorm = .heads
         try configuration.setWindows(reader)
         return configuration
     }

@@ -6,6 +6,8 @@
 public final class Checkpoint: Sendable {
     public let directory: String
     public let configuration: DecoderConfiguration
+    /// The fields of `config.json`, and whether each was honoured.
+    public let options: [ConfigurationOption]
     /// What the model's files say about sampling.
     public let generation: GenerationDefaults
     private let configurationFile: MappedFile
@@ -25,7 +27,9 @@ public final class Checkpoint: Sendable {
                 directory: directory, name: "config.json", hint: "is it a Hugging Face model directory?")
         }
         configurationFile = try MappedFile(directory + "/config.json")
-        configuration = try DecoderConfiguration(json: configurationFile.json(), path: configurationFile.path)
+        var configuration: DecoderConfiguration
+        (configuration, options) = try DecoderConfiguration.read(
+            json: configurationFile.json(), path: configurationFile.path)
         generation = try GenerationDefaults(
             path: names.contains("generation_config.json") ? directory + "/generation_config.json" : nil,
             configuration: configuration)
@@ -44,6 +48,12 @@ public final class Checkpoint: Sendable {
                 directory: directory, name: "model.safetensors",
                 hint: others.min().map { "convert \($0) to safetensors" } ?? "download the weights")
         }
+        // Checkpoints that were saved without the head lack the prefix of the model with a head.
+        let embedding = configuration.layout.embedding
+        if locations[configuration.embeddingName] == nil, locations[embedding] != nil {
+            configuration.layout.prefix = ""
+        }
+        self.configuration = configuration
     }
 
     private static func shards(
@@ -108,6 +118,21 @@ public final class Checkpoint: Sendable {
         return tensor
     }
 
+    /// A block's tensor as float32: `[outputs, inputs]` or a vector.
+    ///
+    /// - Returns: Nil when the model has no such tensor.
+    /// - Throws: As ``tensor(_:shape:)``.
+    public func values(of tensor: BlockTensor, block: Int) throws(CheckpointError) -> [Float]? {
+        guard let place = configuration.place(of: tensor, block: block) else { return nil }
+        let values = try self.tensor(place.stored.name, shape: place.stored.shape).values()
+        let shape = place.stored.shape
+        guard shape.count == 2 else { return Array(values[place.rows]) }
+        guard place.isTransposed else {
+            return Array(values[place.rows.lowerBound * shape[1]..<place.rows.upperBound * shape[1]])
+        }
+        return place.rows.flatMap { row in (0..<shape[0]).map { values[$0 * shape[1] + row] } }
+    }
+
     private var weightsPath: String {
         files.count == 1 ? files[0].path : directory + "/model.safetensors.index.json"
     }
@@ -126,7 +151,7 @@ public final class Checkpoint: Sendable {
         for plan in configuration.expectedTensors() { unexpected.remove(plan.name) }
         return unexpected.filter { name in
             !name.hasSuffix("rotary_emb.inv_freq")
-                && !(configuration.tiedEmbeddings && name == DecoderConfiguration.headName)
+                && !(configuration.tiedEmbeddings && name == configuration.layout.head)
         }.sorted()
     }
 

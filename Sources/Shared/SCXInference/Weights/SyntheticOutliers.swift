@@ -24,9 +24,9 @@ public struct SyntheticOutliers: Equatable, Sendable {
 
     /// The factors by which the rows and the columns of a tensor are multiplied; empty if all are 1.
     func factors(_ tensor: SafeTensorsWriter.Tensor) -> (rows: [Float], columns: [Float]) {
-        let name = tensor.name
+        let (name, layout) = (tensor.name, CheckpointLayout())
         let columns = tensor.shape.count > 1 ? tensor.shape[1] : 0
-        if name.hasSuffix("layernorm.weight") || name == DecoderConfiguration.finalNormName {
+        if name.hasSuffix("layernorm.weight") || name == layout.prefix + layout.finalNorm {
             return (spread(tensor.shape[0], strength), [])
         }
         if name.hasSuffix(BlockTensor.up.rawValue) {
@@ -35,7 +35,7 @@ public struct SyntheticOutliers: Equatable, Sendable {
         guard isCompensated else { return ([], []) }
         let reads =
             [BlockTensor.query, .key, .value, .gate, .down].contains { name.hasSuffix($0.rawValue) }
-            || name == DecoderConfiguration.headName
+            || name == layout.head
         return ([], reads ? spread(columns, 1 / strength) : [])
     }
 

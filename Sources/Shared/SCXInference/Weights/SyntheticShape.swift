@@ -51,7 +51,8 @@ public struct SyntheticShape: Sendable {
             headCount: heads,
             keyValueHeadCount: keyHeads, headSize: size, feedForwardSize: feedForward, normEpsilon: eps,
             activation: .silu, rope: RopeParameters(base: base, rotaryDimension: size), maximumLength: length,
-            tiedEmbeddings: tied, queryKeyValueBias: family == .qwen2, queryKeyNorm: family == .qwen3,
+            tiedEmbeddings: tied, queryKeyValueBias: family == .qwen2,
+            queryKeyNorm: family == .qwen3 ? .heads : .none,
             slidingWindows: Array(repeating: window, count: blocks), beginOfSequence: tokens.begin,
             endOfSequence: [tokens.end])
     }
@@ -87,6 +88,7 @@ public struct SyntheticShape: Sendable {
                 .init("head_dim", .int(c.headSize)), .init("attention_bias", false),
                 .init("use_sliding_window", false), .init("sliding_window", .null),
             ]
+        default: preconditionFailure("SyntheticShape: no shape is of this family")
         }
         return .object(members)
     }

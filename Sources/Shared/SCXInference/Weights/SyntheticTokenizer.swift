@@ -29,7 +29,7 @@ struct SyntheticTokenizer {
         case .llama, .mistral:
             return Special(
                 first: ["<unk>", "<s>", "</s>"], last: chat, begin: 1, end: 2, endOfTurn: vocabularySize - 1)
-        case .qwen2, .qwen3:
+        default:
             return Special(
                 last: ["<|endoftext|>"] + chat, end: vocabularySize - 3, endOfTurn: vocabularySize - 1)
         }

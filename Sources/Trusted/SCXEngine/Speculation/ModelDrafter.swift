@@ -133,7 +133,8 @@ package final class ModelDrafter: Drafter {
             segments.append(
                 CacheSegment(cache: state.cache, position: state.tokens.count, rows: work.tokens.count))
         }
-        var hidden = model.embedding.rows(of: work.flatMap(\.tokens))
+        var hidden = model.embedding.rows(
+            of: work.flatMap(\.tokens), at: segments.flatMap { $0.position..<$0.position + $0.rows })
         do {
             var values = hidden.values
             try model.decoder.run(

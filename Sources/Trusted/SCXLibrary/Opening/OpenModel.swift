@@ -70,6 +70,7 @@ package struct OpenModel {
                 embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration,
                 link: wrap(try worker.makeLink()))
         case .scx:
+            try ScxOptions.check(checkpoint)
             let scx = try settings.scx(checkpoint.configuration.blockCount)
             let pool = settings.pool()
             let profile = try ModelProfile.cached(

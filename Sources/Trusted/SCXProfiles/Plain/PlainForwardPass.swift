@@ -35,7 +35,10 @@ package final class PlainForwardPass: ForwardPass {
                         segments: segments.map {
                             Segment(slot: $0.slot, position: $0.position, rows: $0.tokens.count)
                         }),
-                    embedding.rows(of: segments.flatMap(\.tokens)).sendInClear())),
+                    embedding.rows(
+                        of: segments.flatMap(\.tokens),
+                        at: segments.flatMap { $0.position..<$0.position + $0.tokens.count }
+                    ).sendInClear())),
             rows: segments.reduce(0) { $0 + $1.tokens.count }, channels: embedding.channels)
         var logits = try logits(of: hidden, segments)[...]
         var results: [[Float]] = []

@@ -1,3 +1,4 @@
+package import SCXInference
 package import SCXLink
 
 /// The options of profile `scx`.
@@ -43,6 +44,18 @@ package struct ScxOptions: Equatable, Sendable {
         case oneTime
         /// For a session: the worker keeps the encoded keys and values, and only those of new tokens are sent.
         case session
+    }
+
+    /// Checks that the profile can be used with a model.
+    ///
+    /// - Throws: ``CheckpointError/unsupported(path:what:supported:)`` that says what the scheme cannot carry.
+    package static func check(_ checkpoint: Checkpoint) throws(CheckpointError) {
+        let configuration = checkpoint.configuration
+        guard let difference = configuration.differenceFromLlama else { return }
+        throw .unsupported(
+            path: checkpoint.directory,
+            what: "family \(configuration.family.rawValue) in profile scx, since \(difference),",
+            supported: "profiles plain and sealed")
     }
 
     /// Says what is wrong with the options for a model of this many blocks; nil when nothing is.

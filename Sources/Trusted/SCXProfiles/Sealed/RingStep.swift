@@ -41,7 +41,8 @@ final class RingStep {
         var table = model.layers.rotaryTable(positions: 0..<0)
         for piece in pieces { table.append(positions: piece.position..<piece.position + piece.tokens.count) }
         self.table = table
-        hidden = model.embedding.rows(of: pieces.flatMap(\.tokens))
+        hidden = model.embedding.rows(
+            of: pieces.flatMap(\.tokens), at: pieces.flatMap { $0.position..<$0.position + $0.tokens.count })
     }
 
     /// Begins the first product.
@@ -58,7 +59,7 @@ final class RingStep {
         case .output(let block): try sendGateUp(block, adding: result)
         case .gateUp(let block): try sendDown(block, result)
         case .down(let block):
-            hidden.add(result)
+            add(result, of: .feedForward, block)
             if block + 1 < configuration.blockCount {
                 try sendQueryKeyValue(block + 1)
             } else {
@@ -68,8 +69,16 @@ final class RingStep {
         }
     }
 
-    private func sendGateUp(_ block: Int, adding update: borrowing Plaintext) throws(LinkError) {
-        hidden.add(update)
+    /// Adds what a part of a block computed to the residual stream.
+    private func add(_ update: consuming Plaintext, of part: BlockPart, _ block: Int) {
+        var update = update
+        var values = update.values
+        model.layers.normResult(&values, of: part, block: block)
+        hidden.add(update, times: configuration.residualScale)
+    }
+
+    private func sendGateUp(_ block: Int, adding update: consuming Plaintext) throws(LinkError) {
+        add(update, of: .attention, block)
         var normed = Plaintext(rows: rows, channels: configuration.hiddenSize)
         var out = normed.values
         model.layers.feedForwardNorm(hidden.span, block: block, into: &out)
@@ -136,7 +145,10 @@ final class RingStep {
         try send(normed, .head)
     }
 
-    private func finish(_ logits: borrowing Plaintext) {
+    private func finish(_ product: consuming Plaintext) {
+        var logits = product
+        var values = logits.values
+        model.layers.finishLogits(&values)
         let vocabulary = configuration.vocabularySize
         let span = logits.span
         var row = 0

@@ -10,10 +10,6 @@ public final class PublicModel: Sendable {
     public let decoder: Decoder
     /// The embedding table, `[vocabulary, hidden]`.
     public let embedding: Matrix
-    /// The norm before the attention of each block; the norms of its heads, if the family has them, follow.
-    let attentionNorms: [[Float]]
-    let headNorms: [(queries: [Float], keys: [Float])]
-    /// `[outputs, hidden]` of the first block's queries, keys and values; biases apart.
     private let checkpoint: Checkpoint
     private let tables = Mutex(Tables())
 
@@ -57,21 +53,10 @@ public final class PublicModel: Sendable {
                 throw .model(.checkpoint(error))
             }
         }
+        let table = try vector(c.embeddingName, [c.vocabularySize, c.hiddenSize])
         embedding = Matrix(
             rows: c.vocabularySize, columns: c.hiddenSize,
-            values: try vector(DecoderConfiguration.embeddingName, [c.vocabularySize, c.hiddenSize]))
-        var attentionNorms: [[Float]] = []
-        var headNorms: [(queries: [Float], keys: [Float])] = []
-        for block in 0..<c.blockCount {
-            attentionNorms.append(try vector(BlockTensor.attentionNorm.name(block: block), [c.hiddenSize]))
-            guard c.queryKeyNorm else { continue }
-            headNorms.append(
-                (
-                    try vector(BlockTensor.queryNorm.name(block: block), [c.headSize]),
-                    try vector(BlockTensor.keyNorm.name(block: block), [c.headSize])
-                ))
-        }
-        (self.attentionNorms, self.headNorms) = (attentionNorms, headNorms)
+            values: c.embeddingScale == 1 ? table : table.map { $0 * c.embeddingScale })
         self.checkpoint = checkpoint
     }
 
@@ -79,10 +64,7 @@ public final class PublicModel: Sendable {
     public func normed(_ hidden: Matrix, block: Int) -> Matrix {
         var out = [Float](repeating: 0, count: hidden.values.count)
         var span = out.mutableSpan
-        let weight = attentionNorms[block]
-        rmsNorm(
-            hidden.values.span, weight: weight.span, epsilon: configuration.normEpsilon,
-            into: &span, pool: pool)
+        decoder.attentionNorm(hidden.values.span, block: block, into: &span)
         return Matrix(rows: hidden.rows, columns: hidden.columns, values: out)
     }
 
@@ -156,22 +138,9 @@ public final class PublicModel: Sendable {
         let (size, kvHeads) = (configuration.headSize, configuration.keyValueHeadCount)
         let stride = (queryHeads + 2 * kvHeads) * size
         precondition(rows.columns == stride && rows.rows == positions.count, "PublicModel: rows to rotate")
-        let table = RotaryTable(RotaryEmbedding(configuration.rope), positions: positions)
         var span = rows.values.mutableSpan
-        if configuration.queryKeyNorm {
-            let norms = headNorms[block]
-            if queryHeads > 0 {
-                rmsNorm(
-                    &span, stride: stride, rows: positions.count, groups: queryHeads,
-                    weight: norms.queries.span,
-                    epsilon: configuration.normEpsilon, pool: pool)
-            }
-            rmsNorm(
-                &span, offset: queryHeads * size, stride: stride, rows: positions.count, groups: kvHeads,
-                weight: norms.keys.span, epsilon: configuration.normEpsilon, pool: pool)
-        }
-        table.rotate(
-            &span, offset: 0, stride: stride, heads: queryHeads + kvHeads, headSize: size, pool: pool)
+        decoder.rotate(
+            &span, block: block, queryHeads: queryHeads, table: decoder.rotaryTable(positions: positions))
     }
 
     /// The weights of a block's keys and values, `[k | v, hidden]`, and their bias.
@@ -179,14 +148,11 @@ public final class PublicModel: Sendable {
         var values: [Float] = []
         var bias: [Float] = []
         for (weight, offset) in [(BlockTensor.key, BlockTensor.keyBias), (.value, .valueBias)] {
-            do {
-                values += try checkpoint.tensor(
-                    weight.name(block: block), shape: [keyWidth, configuration.hiddenSize]
-                ).values()
+            do throws(CheckpointError) {
+                values += try checkpoint.values(of: weight, block: block) ?? []
                 bias +=
-                    configuration.queryKeyValueBias
-                    ? try checkpoint.tensor(offset.name(block: block), shape: [keyWidth]).values()
-                    : [Float](repeating: 0, count: keyWidth)
+                    try checkpoint.values(of: offset, block: block)
+                    ?? [Float](repeating: 0, count: keyWidth)
             } catch { throw .model(.checkpoint(error)) }
         }
         return (Matrix(rows: 2 * keyWidth, columns: configuration.hiddenSize, values: values), bias)

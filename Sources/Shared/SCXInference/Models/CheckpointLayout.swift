@@ -1,0 +1,72 @@
+/// The names by which a family's checkpoints store a model's tensors, and the order of their elements.
+///
+/// The default is the layout of Llama. A family gives the names that differ; see `docs/add-a-model.md`.
+public struct CheckpointLayout: Equatable, Sendable {
+    /// What comes before all names but the head's; a checkpoint of the model without its head may lack it.
+    public var prefix = "model."
+    /// The embedding table, `[vocabularySize, hiddenSize]`.
+    public var embedding = "embed_tokens.weight"
+    /// The table of learned positions, `[maximumLength, hiddenSize]`.
+    public var positions = "embed_positions.weight"
+    /// What comes before the number of a block.
+    public var blocks = "layers."
+    public var finalNorm = "norm.weight"
+    public var finalNormBias = "norm.bias"
+    /// The output head, `[vocabularySize, hiddenSize]`, where it is not the embedding table; without the prefix.
+    public var head = "lm_head.weight"
+    /// Names of a block's tensors that differ from Llama's.
+    ///
+    /// Tensors of the same name are stored as one, one above the other in the order of ``BlockTensor``.
+    public var blockTensors: [BlockTensor: String] = [:]
+    /// Whether the matrices of blocks are stored `[inputs, outputs]`.
+    public var isTransposed = false
+
+    /// The name of a block's tensor after the block's number.
+    func name(_ tensor: BlockTensor) -> String { blockTensors[tensor] ?? tensor.rawValue }
+}
+
+/// The tensors of one block; the raw values are the names that most families use.
+///
+/// Matrices are `[outputs, inputs]`, row-major.
+public enum BlockTensor: String, CaseIterable, Sendable {
+    case attentionNorm = "input_layernorm.weight"
+    case attentionNormBias = "input_layernorm.bias"
+    case query = "self_attn.q_proj.weight"
+    case queryBias = "self_attn.q_proj.bias"
+    case key = "self_attn.k_proj.weight"
+    case keyBias = "self_attn.k_proj.bias"
+    case value = "self_attn.v_proj.weight"
+    case valueBias = "self_attn.v_proj.bias"
+    case queryNorm = "self_attn.q_norm.weight"
+    case keyNorm = "self_attn.k_norm.weight"
+    case output = "self_attn.o_proj.weight"
+    case outputBias = "self_attn.o_proj.bias"
+    /// The norm of what attention adds to the residual stream.
+    case attentionResultNorm = "attention_result_norm.weight"
+    case feedForwardNorm = "post_attention_layernorm.weight"
+    case feedForwardNormBias = "post_attention_layernorm.bias"
+    case gate = "mlp.gate_proj.weight"
+    case gateBias = "mlp.gate_proj.bias"
+    case up = "mlp.up_proj.weight"
+    case upBias = "mlp.up_proj.bias"
+    case down = "mlp.down_proj.weight"
+    case downBias = "mlp.down_proj.bias"
+    /// The norm of what the feed-forward network adds to the residual stream.
+    case feedForwardResultNorm = "post_feedforward_layernorm.weight"
+}
+
+/// A tensor that a model needs.
+public struct TensorPlan: Equatable, Sendable {
+    public let name: String
+    public let shape: [Int]
+}
+
+/// Where a block's tensor is in a checkpoint.
+public struct TensorPlace: Equatable, Sendable {
+    /// The stored tensor, of which it may be a part.
+    public let stored: TensorPlan
+    /// Its rows, or the elements of a vector, among those of the stored tensor.
+    public let rows: Range<Int>
+    /// Whether the stored tensor is `[inputs, outputs]`.
+    public let isTransposed: Bool
+}
