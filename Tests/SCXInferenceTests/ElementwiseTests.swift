@@ -65,7 +65,7 @@ struct ElementwiseTests {
         let x = noise(3 * 2 * features, seed: 1).map { $0 * 8 }
         var out = [Float](repeating: .nan, count: 3 * features)
         var span = out.mutableSpan
-        siluMultiply(x.span, into: &span, features: features, on: isa)
+        activate(x.span, .silu, isGated: true, into: &span, features: features, on: isa)
         let want = (0..<3 * features).map { i -> Double in
             let at = i / features * 2 * features + i % features
             let gate = Double(x[at])
@@ -108,7 +108,7 @@ struct ElementwiseTests {
         let x: [Float] = [-1_000, 1_000, 0, .nan, 1, 1, 1, 1]
         var out = [Float](repeating: .nan, count: 4)
         var span = out.mutableSpan
-        siluMultiply(x.span, into: &span, features: 4, on: isa)
+        activate(x.span, .silu, isGated: true, into: &span, features: 4, on: isa)
         #expect(out[..<3] == [0, 1_000, 0] && out[3].isNaN)
     }
 
@@ -183,9 +183,9 @@ struct ElementwiseTests {
         var alone = [Float](repeating: 0, count: 100 * 300)
         var shared = alone
         var span = alone.mutableSpan
-        siluMultiply(x.span, into: &span, features: 300)
+        activate(x.span, .silu, isGated: true, into: &span, features: 300)
         span = shared.mutableSpan
-        siluMultiply(x.span, into: &span, features: 300, pool: ThreadPool(threads: 2))
+        activate(x.span, .silu, isGated: true, into: &span, features: 300, pool: ThreadPool(threads: 2))
         #expect(alone == shared)
     }
 
@@ -194,7 +194,7 @@ struct ElementwiseTests {
         await #expect(processExitsWith: .failure) {
             var out: [Float] = [0, 0]
             var span = out.mutableSpan
-            siluMultiply(([1, 2, 3] as [Float]).span, into: &span, features: 2)
+            activate(([1, 2, 3] as [Float]).span, .silu, isGated: true, into: &span, features: 2)
         }
         await #expect(processExitsWith: .failure) {
             var x: [Float] = [0, 0]

@@ -24,10 +24,6 @@ void cscx_layer_norm(cscx_isa isa, const float *x, size_t x_stride, float *out, 
     table(isa)->layer_norm(x, x_stride, out, out_stride, rows, channels, weight, bias, epsilon);
 }
 
-void cscx_silu_multiply(cscx_isa isa, const float *x, float *out, size_t rows, size_t features) {
-    table(isa)->silu_multiply(x, out, rows, features);
-}
-
 void cscx_activate(cscx_isa isa, cscx_activation kind, bool gated, const float *x, float *out, size_t rows,
                    size_t features) {
     table(isa)->activate(kind, gated, x, out, rows, features);

@@ -68,18 +68,6 @@ static void layer_norm(const float *x, size_t x_stride, float *out, size_t out_s
     }
 }
 
-INLINE vf gated(vf gate, vf up) { return gate / (1.0f + exp_of(-gate)) * up; }
-
-static void silu_multiply(const float *x, float *out, size_t rows, size_t features) {
-    for (size_t r = 0; r < rows; r++, x += 2 * features, out += features) {
-        const float *const up = x + features;
-        size_t f = 0;
-        for (; f + CSCX_LANES <= features; f += CSCX_LANES) { store(out + f, gated(load(x + f), load(up + f))); }
-        const size_t rest = features - f;
-        if (rest) { store_some(out + f, gated(load_some(x + f, rest, 0), load_some(up + f, rest, 0)), rest); }
-    }
-}
-
 // x · Φ(x) without the loss of digits of 1 + erf(x) for negative x. The error function has no vector form here.
 INLINE vf gelu(vf x) {
     float lanes[CSCX_LANES];
@@ -265,6 +253,6 @@ static size_t top_k(const float *x, size_t count, size_t k, float *values, uint3
 }
 
 const cscx_elementwise_table CSCX_NAME(cscx_elementwise) = {
-    rms_norm, layer_norm, silu_multiply, activate, add, exp_all, softmax, log_sum_exp, rotate, top_k, quantize_groups,
+    rms_norm, layer_norm, activate, add, exp_all, softmax, log_sum_exp, rotate, top_k, quantize_groups,
     dequantize_groups,
 };

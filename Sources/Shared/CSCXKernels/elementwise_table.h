@@ -7,7 +7,6 @@
 typedef struct cscx_elementwise_table {
     void (*rms_norm)(const float *, size_t, float *, size_t, size_t, size_t, size_t, const float *, float);
     void (*layer_norm)(const float *, size_t, float *, size_t, size_t, size_t, const float *, const float *, float);
-    void (*silu_multiply)(const float *, float *, size_t, size_t);
     void (*activate)(cscx_activation, bool, const float *, float *, size_t, size_t);
     void (*add)(float *, const float *, size_t);
     void (*exp)(const float *, float *, size_t);

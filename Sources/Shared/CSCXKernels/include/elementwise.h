@@ -18,9 +18,6 @@ void cscx_rms_norm(cscx_isa isa, const float *x, size_t x_stride, float *out, si
 void cscx_layer_norm(cscx_isa isa, const float *x, size_t x_stride, float *out, size_t out_stride, size_t rows,
                      size_t channels, const float *weight, const float *bias, float epsilon);
 
-/// out[r, f] = silu(x[r, f]) · x[r, features + f] for rows of 2 · features; `out` must not overlap `x`.
-void cscx_silu_multiply(cscx_isa isa, const float *x, float *out, size_t rows, size_t features);
-
 /// The activation functions of feed-forward networks.
 typedef enum cscx_activation {
     cscx_silu,

@@ -72,13 +72,9 @@ extension Decoder {
     ///   - gateUp: `[tokens, 2 · feedForward]`, or `[tokens, feedForward]` without a gate; row-major.
     ///   - out: Receives `[tokens, feedForward]`.
     public func activate(_ gateUp: Span<Float>, into out: inout MutableSpan<Float>) {
-        let features = configuration.feedForwardSize
-        guard configuration.activation != .silu || !configuration.isGated else {
-            return siluMultiply(gateUp, into: &out, features: features, pool: pool)
-        }
         SCXInference.activate(
-            gateUp, configuration.activation, isGated: configuration.isGated, into: &out, features: features,
-            pool: pool)
+            gateUp, configuration.activation, isGated: configuration.isGated, into: &out,
+            features: configuration.feedForwardSize, pool: pool)
     }
 
     /// Cosines and sines for these positions of one sequence.

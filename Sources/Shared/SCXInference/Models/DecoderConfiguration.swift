@@ -251,6 +251,13 @@ extension DecoderConfiguration {
             try reader.tokens("eos_token_id") ?? reader.ifAbsent("eos_token_id", defaults.endOfSequence) ?? []
     }
 
+    /// Gives all projections of the attention a bias if `attention_bias` says so.
+    mutating func setAttentionBias(_ reader: ConfigurationReader) throws(CheckpointError) {
+        let bias = try reader.flag("attention_bias") ?? false
+        queryKeyValueBias = bias
+        outputBias = bias
+    }
+
     /// Sets the windows as Qwen models describe them: by `layer_types`, or for the blocks from
     /// `max_window_layers` on, and only where `use_sliding_window` is set.
     mutating func setWindows(_ reader: ConfigurationReader) throws(CheckpointError) {

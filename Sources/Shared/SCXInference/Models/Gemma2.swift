@@ -30,9 +30,7 @@ extension DecoderConfiguration {
             throw reader.unsupported(
                 "attention to later tokens (use_bidirectional_attention)", "causal attention")
         }
-        let bias = try reader.flag("attention_bias") ?? false
-        configuration.queryKeyValueBias = bias
-        configuration.outputBias = bias
+        try configuration.setAttentionBias(reader)
         configuration.normOffset = 1
         configuration.normPlacement = .around
         configuration.embeddingScale = Float(configuration.hiddenSize).squareRoot()

@@ -8,9 +8,7 @@ extension DecoderConfiguration {
             Defaults(
                 vocabularySize: 32_000, feedForwardSize: 11_008, maximumLength: 2_048, beginOfSequence: 1,
                 endOfSequence: [2]))
-        let bias = try reader.flag("attention_bias") ?? false
-        configuration.queryKeyValueBias = bias
-        configuration.outputBias = bias
+        try configuration.setAttentionBias(reader)
         configuration.feedForwardBias = try reader.flag("mlp_bias") ?? false
         configuration.embeddingScale = Float(try reader.number("embedding_multiplier", minimum: 1e-6) ?? 1)
         configuration.residualScale = Float(try reader.number("residual_multiplier", minimum: 1e-6) ?? 1)

@@ -8,9 +8,7 @@ extension DecoderConfiguration {
             Defaults(
                 vocabularySize: 32_000, feedForwardSize: 11_008, maximumLength: 2_048, beginOfSequence: 1,
                 endOfSequence: [2]))
-        let bias = try reader.flag("attention_bias") ?? false
-        configuration.queryKeyValueBias = bias
-        configuration.outputBias = bias
+        try configuration.setAttentionBias(reader)
         configuration.feedForwardBias = try reader.flag("mlp_bias") ?? false
         return configuration
     }

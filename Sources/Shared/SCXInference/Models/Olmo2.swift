@@ -8,9 +8,7 @@ extension DecoderConfiguration {
             Defaults(
                 vocabularySize: 50_304, feedForwardSize: 11_008, maximumLength: 2_048, normEpsilon: 1e-5,
                 endOfSequence: [50_279]))
-        let bias = try reader.flag("attention_bias") ?? false
-        configuration.queryKeyValueBias = bias
-        configuration.outputBias = bias
+        try configuration.setAttentionBias(reader)
         configuration.normPlacement = .after
         configuration.queryKeyNorm = .rows
         configuration.layout.blockTensors = [.attentionResultNorm: "post_attention_layernorm.weight"]

@@ -8,9 +8,7 @@ extension DecoderConfiguration {
             Defaults(
                 vocabularySize: 151_936, feedForwardSize: 22_016, keyValueHeadCount: 32, headSize: 128,
                 maximumLength: 32_768))
-        let bias = try reader.flag("attention_bias") ?? false
-        configuration.queryKeyValueBias = bias
-        configuration.outputBias = bias
+        try configuration.setAttentionBias(reader)
         configuration.queryKeyNorm = .heads
         try configuration.setWindows(reader)
         return configuration

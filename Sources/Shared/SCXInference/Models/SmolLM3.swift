@@ -9,9 +9,7 @@ extension DecoderConfiguration {
                 vocabularySize: 128_256, hiddenSize: 2_048, blockCount: 36, headCount: 16,
                 feedForwardSize: 11_008, keyValueHeadCount: 4, maximumLength: 32_768, tiedEmbeddings: true,
                 ropeBase: 2_000_000, beginOfSequence: 128_000, endOfSequence: [128_001]))
-        let bias = try reader.flag("attention_bias") ?? false
-        configuration.queryKeyValueBias = bias
-        configuration.outputBias = bias
+        try configuration.setAttentionBias(reader)
         configuration.feedForwardBias = try reader.flag("mlp_bias") ?? false
 
         let interval = try reader.size("no_rope_layer_interval", limit: 1 << 10) ?? 4
