@@ -272,7 +272,10 @@ struct ConfigurationTests {
                 #"{"model_type": "llama", "eos_token_id": "x"}"#,
                 "'eos_token_id' is neither a token id nor a list"
             ),
-            (#"{"model_type": "llama", "quantization_config": {"bits": 4}}"#, "a quantized checkpoint"),
+            (
+                #"{"model_type": "llama", "quantization_config": {"bits": 4}}"#,
+                "'quantization_config.quant_method' is missing"
+            ),
             (#"{"model_type": "llama", "rope_theta": 0}"#, "'rope_theta' is 0.0"),
             (#"{"model_type": "llama", "rope_scaling": 2}"#, "'rope_scaling' is not an object"),
             (

@@ -17,10 +17,20 @@ struct ParityCase: CustomTestStringConvertible, Sendable {
     var testDescription: String { name }
     var directory: String { "\(Self.folder)/\(name)" }
 
-    /// The tensors of `expected.safetensors`, as numbers.
-    func expected() throws -> (prompt: [Int32], logits: [Float], greedy: [Int32]) {
+    /// What transformers computed from a checkpoint.
+    struct Expected {
+        let prompt: [Int32]
+        /// For each token of the prompt, `[prompt, vocabulary]`.
+        let logits: [Float]
+        let greedy: [Int32]
+    }
+
+    func expected() throws -> Expected { try Self.expected(in: directory) }
+
+    /// The tensors of a directory's `expected.safetensors`, as numbers.
+    static func expected(in directory: String) throws -> Expected {
         let bytes = [UInt8](try Data(contentsOf: URL(filePath: directory + "/expected.safetensors")))
-        let headerCount = Int(Self.integer(bytes[0..<8]))
+        let headerCount = Int(integer(bytes[0..<8]))
         let header = try JSON(parsing: String(decoding: bytes[8..<8 + headerCount], as: UTF8.self))
         func data(_ name: String) throws -> [UInt8] {
             let offsets = (header[name]?["data_offsets"]?.array ?? []).compactMap(\.int)
@@ -29,15 +39,14 @@ struct ParityCase: CustomTestStringConvertible, Sendable {
         }
         func tokens(_ name: String) throws -> [Int32] {
             let data = try data(name)
-            return stride(from: 0, to: data.count, by: 8).map { Int32(Self.integer(data[$0..<$0 + 8])) }
+            return stride(from: 0, to: data.count, by: 8).map { Int32(integer(data[$0..<$0 + 8])) }
         }
         let logits = try data("logits")
-        return (
-            try tokens("prompt"),
-            stride(from: 0, to: logits.count, by: 4).map {
-                Float(bitPattern: UInt32(Self.integer(logits[$0..<$0 + 4])))
-            }, try tokens("greedy")
-        )
+        return Expected(
+            prompt: try tokens("prompt"),
+            logits: stride(from: 0, to: logits.count, by: 4).map {
+                Float(bitPattern: UInt32(integer(logits[$0..<$0 + 4])))
+            }, greedy: try tokens("greedy"))
     }
 
     private static func integer(_ bytes: ArraySlice<UInt8>) -> UInt64 {
@@ -85,8 +94,13 @@ struct ParityTests {
 
     @Test("logits and 48 greedy tokens are those of transformers in float32", arguments: ParityCase.all)
     func matches(_ parity: ParityCase) throws {
-        let (prompt, expected, greedy) = try parity.expected()
-        let checkpoint = try Checkpoint(directory: parity.directory)
+        try compare(parity.directory, with: parity.expected())
+    }
+
+    /// Compares logits and greedy tokens of a model with those of transformers.
+    func compare(_ path: String, with reference: ParityCase.Expected) throws {
+        let (prompt, expected, greedy) = (reference.prompt, reference.logits, reference.greedy)
+        let checkpoint = try Checkpoint(directory: path)
         let model = try Decoder(checkpoint, format: .f32, pool: Self.pool)
         var workspace = Workspace()
         let cache = model.makeCache()

@@ -4,6 +4,7 @@
 // There is one header per operation. The Swift function that checks the arguments of a kernel and calls it is in the
 // file of the same name in SCXInference/Kernels.
 #include "attention.h"
+#include "blocks.h"
 #include "elementwise.h"
 #include "fixed.h"
 #include "isa.h"

@@ -203,6 +203,10 @@ private struct Loader {
         _ tensor: StoredTensor, rows: Range<Int>, _ isTransposed: Bool, into weights: PackedMatrix,
         at row: Int
     ) {
+        guard !tensor.isQuantized else {
+            precondition(!isTransposed, "Decoder: a quantised tensor that is stored the other way round")
+            return tensor.packQuantized(rows, into: weights, at: row, pool: pool)
+        }
         unsafe tensor.withUnsafeBytes { bytes in
             let (size, columns) = (tensor.type.byteCount, weights.columns)
             guard isTransposed else {

@@ -91,6 +91,8 @@ public struct DecoderConfiguration: Equatable, Sendable {
     public var learnedPositions = false
     /// The names of the checkpoint's tensors.
     public var layout = CheckpointLayout()
+    /// How the checkpoint's tensors are quantised; nil where they are stored as they are.
+    public var quantization: Quantization?
 
     /// How hidden states are normed.
     public enum NormKind: Equatable, Sendable {
@@ -173,6 +175,11 @@ extension DecoderConfiguration {
         case .gpt2: configuration = try .gpt2(reader)
         case .starcoder2: configuration = try .starcoder2(reader)
         }
+        guard configuration.quantization == nil || !configuration.layout.isTransposed else {
+            throw reader.unsupported(
+                "quantization_config in a model of type \(configuration.family.rawValue)",
+                "F32, F16 and BF16 weights")
+        }
         return (configuration, try reader.options())
     }
 
@@ -236,10 +243,7 @@ extension DecoderConfiguration {
             throw reader.fault("head_dim", "is \(headSize), but the rotation needs an even number")
         }
         activation = try Activation(reader) ?? defaults.activation
-        guard reader.value("quantization_config") == nil else {
-            throw reader.unsupported(
-                "a quantized checkpoint (quantization_config)", "F32, F16 and BF16 weights")
-        }
+        quantization = try Quantization(reader)
         rope = try RopeParameters(
             reader, headSize: headSize, maximumLength: maximumLength, base: defaults.ropeBase,
             isPartial: defaults.isPartlyRotated, of: defaults.ropeType)

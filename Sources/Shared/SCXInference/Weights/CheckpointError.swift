@@ -11,6 +11,8 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
     case unsupported(path: String, what: String, supported: String)
     /// The file is not safetensors, or is incomplete.
     case malformed(path: String, reason: String)
+    /// The file is not GGUF, or is incomplete.
+    case malformedGGUF(path: String, reason: String)
     case malformedTensor(path: String, tensor: String, reason: String)
     case missingTensor(path: String, tensor: String)
     case wrongShape(path: String, tensor: String, expected: [Int], found: [Int])
@@ -30,17 +32,23 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
             "\(path.printable(longest: 300)): \(what.printable(longest: 300)) is not supported (supported: \(supported))"
         case .malformed(let path, let reason):
             "\(path.printable(longest: 300)): not a complete safetensors file: \(reason.printable(longest: 300)); download it again"
+        case .malformedGGUF(let path, let reason):
+            "\(path.printable(longest: 300)): not a complete GGUF file: \(reason.printable(longest: 300)); download it again"
         case .malformedTensor(let path, let tensor, let reason):
             "\(path.printable(longest: 300)): tensor '\(tensor.printable(longest: 300))': \(reason.printable(longest: 300)); download the file again"
         case .missingTensor(let path, let tensor):
             "\(path.printable(longest: 300)): tensor '\(tensor.printable(longest: 300))' is missing; the weights do not belong to this "
-                + "config.json, or are incomplete"
+                + "\(Self.configuration(of: path)), or are incomplete"
         case .wrongShape(let path, let tensor, let expected, let found):
-            "\(path.printable(longest: 300)): tensor '\(tensor.printable(longest: 300))' has shape \(found), but config.json asks for "
+            "\(path.printable(longest: 300)): tensor '\(tensor.printable(longest: 300))' has shape \(found), but \(Self.configuration(of: path)) asks for "
                 + "\(expected)"
         case .unsupportedType(let path, let tensor, let found):
             "\(path.printable(longest: 300)): tensor '\(tensor.printable(longest: 300))' has elements of type \(found.printable(longest: 300)) "
                 + "(supported: F32, F16, BF16)"
         }
+    }
+    /// What says which tensors a model has.
+    private static func configuration(of path: String) -> String {
+        path.hasSuffix(".gguf") ? "metadata" : "config.json"
     }
 }

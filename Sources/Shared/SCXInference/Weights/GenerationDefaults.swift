@@ -13,10 +13,15 @@ public struct GenerationDefaults: Equatable, Sendable {
 
     /// Reads the file at `path`, if there is one.
     init(path: String?, configuration: DecoderConfiguration) throws(CheckpointError) {
+        var json = JSON.object([])
+        if let path { json = try MappedFile(path).json() }
+        try self.init(json: json, path: path ?? "", configuration: configuration)
+    }
+
+    /// Takes the contents of such a file.
+    init(json: JSON, path: String, configuration: DecoderConfiguration) throws(CheckpointError) {
         endOfSequence = configuration.endOfSequence
         beginOfSequence = configuration.beginOfSequence
-        guard let path else { return }
-        let json = try MappedFile(path).json()
         guard json.object != nil else {
             throw .file(path: path, action: "read it", reason: "not a JSON object")
         }

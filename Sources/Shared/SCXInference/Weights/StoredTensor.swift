@@ -2,12 +2,28 @@
 @safe
 public struct StoredTensor: Sendable {
     public let name: String
+    /// The type of the stored elements; float32 for a quantised tensor, whose numbers become that when they are read.
     public let type: ElementType
     public let shape: [Int]
     let file: MappedFile
+    /// The tensor's bytes in the file; of a quantised tensor those of its codes.
     let range: Range<Int>
+    /// How the rows of a quantised tensor are read; nil where the elements are stored as they are.
+    let quantized: (any QuantizedRows)?
 
+    init(
+        name: String, type: ElementType, shape: [Int], file: MappedFile, range: Range<Int>,
+        quantized: (any QuantizedRows)? = nil
+    ) {
+        (self.name, self.type, self.shape) = (name, type, shape)
+        (self.file, self.range, self.quantized) = (file, range, quantized)
+    }
+
+    /// Bytes that the tensor takes in its file.
     public var byteCount: Int { range.count }
+
+    /// Whether the file holds codes from which the numbers are computed; there are then no elements to look at.
+    public var isQuantized: Bool { quantized != nil }
 
     /// The file that holds the tensor.
     public var path: String { file.path }
@@ -16,24 +32,31 @@ public struct StoredTensor: Sendable {
     ///
     /// They may start at any address, since older files do not align tensors; so load elements with `loadUnaligned`,
     /// or copy them.
+    ///
+    /// - Precondition: The tensor is not quantised.
     public func withUnsafeBytes<R, E: Error>(
         _ body: (UnsafeRawBufferPointer) throws(E) -> R
     ) throws(E) -> R {
-        try unsafe file.withUnsafeBytes(range, body)
+        precondition(!isQuantized, "StoredTensor: a quantised tensor has no elements")
+        return try unsafe file.withUnsafeBytes(range, body)
     }
 
     /// Gives the memory of the pages that were read so far back to the system.
     ///
     /// Call it once a tensor is packed; otherwise loading would need memory for every weight twice. The tensor can be
     /// read again, from the system's page cache or the disk.
-    public func discard() { file.discard(range) }
+    public func discard() {
+        file.discard(range)
+        quantized?.discard()
+    }
 
     /// Makes the system begin to read the tensor from the disk, so that it is there when it is needed.
     public func prefetch() { file.prefetch(range) }
 
     /// All elements as float32, exactly; used for norms and biases.
     public func values() -> [Float] {
-        unsafe withUnsafeBytes { bytes in
+        guard quantized == nil else { return quantizedValues() }
+        return unsafe withUnsafeBytes { bytes in
             unsafe [Float](unsafeUninitializedCapacity: byteCount / type.byteCount) { values, count in
                 count = byteCount / type.byteCount
                 unsafe type.read(bytes, into: UnsafeMutableBufferPointer(rebasing: values[..<count]))
@@ -50,6 +73,10 @@ public struct StoredTensor: Sendable {
     public func row(_ r: Int, into values: inout MutableSpan<Float>) {
         precondition(shape.count == 2 && (0..<shape[0]).contains(r), "StoredTensor: no such row")
         precondition(values.count == shape[1], "StoredTensor: values is not one row")
+        if let quantized {
+            unsafe values.withUnsafeMutableBufferPointer { unsafe quantized.read(r..<r + 1, into: $0) }
+            return
+        }
         let stride = shape[1] * type.byteCount
         let start = range.lowerBound + r * stride
         unsafe values.withUnsafeMutableBufferPointer { values in
