@@ -7,18 +7,20 @@ extension ChatFormat {
     ]
     private static let largestFile = 64 << 20
 
-    /// Reads a model directory's templates; nil when it has none.
+    /// Reads a model's templates; nil when it has none.
     ///
-    /// They are looked for where Hugging Face keeps them: `chat_template.jinja` (and
-    /// `additional_chat_templates/tool_use.jinja`), then `chat_template.json`, then `tokenizer_config.json`.
+    /// In a directory they are looked for where Hugging Face keeps them: `chat_template.jinja` (and
+    /// `additional_chat_templates/tool_use.jinja`), then `chat_template.json`, then `tokenizer_config.json`. A GGUF file has
+    /// them in its metadata.
+    ///
+    /// - Parameter directory: A directory, or a GGUF file.
+    /// - Returns: The templates; nil where there are none.
+    /// - Throws: `TemplateError` for a template that is damaged or asks for something unknown.
     package static func load(directory: URL) throws(TemplateError) -> ChatFormat? {
+        if GGUFFile.isOne(directory.path) { return try load(file: directory.path) }
         let configuration = try json("tokenizer_config.json", in: directory) ?? .object([])
         let map = try json("special_tokens_map.json", in: directory) ?? .object([])
-        var tokens: [JSON.Member] = []
-        for name in tokenNames {
-            guard let text = text(of: configuration[name]) ?? text(of: map[name]) else { continue }
-            tokens.append(.init(name, .string(text)))
-        }
+        let tokens = specialTokens(configuration, map)
         if let source = try file("chat_template.jinja", in: directory) {
             let toolFile = "additional_chat_templates/tool_use.jinja"
             let toolSource = try file(toolFile, in: directory)
@@ -29,7 +31,33 @@ extension ChatFormat {
         }
         let separate = try json("chat_template.json", in: directory)?["chat_template"]
         let place = separate == nil ? "tokenizer_config.json chat_template" : "chat_template.json"
-        switch separate ?? configuration["chat_template"] {
+        return try format(separate ?? configuration["chat_template"], tokens, place)
+    }
+
+    /// Reads the templates in a GGUF file's metadata.
+    private static func load(file: String) throws(TemplateError) -> ChatFormat? {
+        guard GGUFTokenizer.isIn(file) else { return nil }
+        let configuration: JSON
+        do throws(TokenizerError) { configuration = try GGUFTokenizer(path: file).configuration() } catch {
+            throw TemplateError(template: "tokenizer.chat_template", line: 0, reason: error.description)
+        }
+        let tokens = specialTokens(configuration, .object([]))
+        return try format(configuration["chat_template"], tokens, "tokenizer.chat_template")
+    }
+
+    /// The special tokens that templates may name.
+    private static func specialTokens(_ configuration: JSON, _ map: JSON) -> [JSON.Member] {
+        tokenNames.compactMap { name in
+            guard let text = text(of: configuration[name]) ?? text(of: map[name]) else { return nil }
+            return .init(name, .string(text))
+        }
+    }
+
+    /// A template, or a list of them with their names; nil for none.
+    private static func format(
+        _ templates: JSON?, _ tokens: [JSON.Member], _ place: String
+    ) throws(TemplateError) -> ChatFormat? {
+        switch templates {
         case nil, .some(.null): return nil
         case .string(let source):
             return ChatFormat(template: try ChatTemplate(source: source, name: place), specialTokens: tokens)

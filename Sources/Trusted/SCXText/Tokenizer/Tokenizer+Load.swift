@@ -2,15 +2,21 @@ import Foundation
 package import SCXInference
 
 extension Tokenizer {
-    /// Reads `tokenizer.json` in a model's directory, and `tokenizer_config.json` if there is one.
+    /// Reads `tokenizer.json` in a model's directory, and `tokenizer_config.json` if there is one; or the tokenizer of a
+    /// GGUF file.
     ///
-    /// - Parameter directory: A path.
+    /// - Parameter directory: The path of a directory, or of a GGUF file.
     /// - Throws: `TokenizerError` for a file that is missing, damaged or asks for something unknown.
     package convenience init(directory: String) throws(TokenizerError) {
         try self.init(directory: directory, file: "tokenizer.json")
     }
 
     private convenience init(directory: String, file: String) throws(TokenizerError) {
+        guard !GGUFFile.isOne(directory) else {
+            let tokenizer = try GGUFTokenizer(path: directory)
+            try self.init(tokenizer.contents())
+            return
+        }
         let json = try Self.readJSON(file, in: directory)
         let configuration = "tokenizer_config.json"
         let hasConfiguration = FileManager.default.fileExists(atPath: directory + "/" + configuration)
@@ -20,13 +26,18 @@ extension Tokenizer {
                 configuration: hasConfiguration ? try Self.readJSON(configuration, in: directory) : .null))
     }
 
-    /// Reads a directory's tokenizer, nil where it has no `tokenizer.json`.
+    /// Reads a model's tokenizer, nil where its directory has no `tokenizer.json`, or its GGUF file no tokens.
     package convenience init?(ifPresentIn directory: String) throws(TokenizerError) {
+        if GGUFFile.isOne(directory) {
+            guard GGUFTokenizer.isIn(directory) else { return nil }
+            try self.init(directory: directory)
+            return
+        }
         guard FileManager.default.fileExists(atPath: directory + "/tokenizer.json") else { return nil }
         try self.init(directory: directory)
     }
 
-    /// Reads a tokenizer and nothing else: a `tokenizer.json` by its own path, or the one of a directory.
+    /// Reads a tokenizer and nothing else: a `tokenizer.json` by its own path, or the one of a directory or GGUF file.
     ///
     /// The `tokenizer_config.json` beside the file counts in both cases, if there is one.
     ///
@@ -35,7 +46,7 @@ extension Tokenizer {
     package convenience init(path: String) throws(TokenizerError) {
         let url = URL(fileURLWithPath: path)
         let isFile = (try? url.resourceValues(forKeys: [.isRegularFileKey]).isRegularFile) ?? false
-        if isFile {
+        if isFile, !GGUFFile.isOne(path) {
             try self.init(directory: url.deletingLastPathComponent().path, file: url.lastPathComponent)
         } else {
             try self.init(directory: path)
