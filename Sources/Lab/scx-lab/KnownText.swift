@@ -15,10 +15,10 @@ package enum KnownText {
     /// - Returns: Tokens by position; none when the prompt is shorter than the template.
     /// - Throws: When a file is there but cannot be used.
     package static func template(directory: String, promptLength length: Int) throws -> [Int: Int32] {
-        guard FileManager.default.fileExists(atPath: "\(directory)/tokenizer.json"),
+        guard let tokenizer = try Tokenizer(ifPresentIn: directory),
             let format = try ChatFormat.load(directory: URL(filePath: directory))
         else { return [:] }
-        let marks = try format.marks(Tokenizer(directory: directory))
+        let marks = try format.marks(tokenizer)
         let (begin, end) = (marks.begin, marks.end)
         guard begin.count + end.count <= min(length, marks.shortest) else { return [:] }
         var known: [Int: Int32] = [:]

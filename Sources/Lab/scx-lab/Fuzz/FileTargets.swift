@@ -1,6 +1,7 @@
 import Foundation
 import SCXInference
 import SCXLink
+import SCXText
 
 /// Reads a model's `config.json`.
 struct ConfigurationTarget: FuzzTarget {
@@ -50,6 +51,58 @@ struct SafeTensorsTarget: FuzzTarget {
         let checkpoint = try Checkpoint(directory: folder)
         _ = checkpoint.unexpectedTensors()
         try checkpoint.validate()
+    }
+}
+
+/// Reads a GGUF file: the model with a row of each of its tensors, the tokenizer and the chat template.
+struct GGUFTarget: FuzzTarget {
+    private let folder: String
+    let seeds: [[UInt8]]
+    let words = [
+        "GGUF", "general.architecture", "llama.block_count", "llama.attention.head_count_kv", "split.count",
+        "tokenizer.ggml.tokens", "tokenizer.ggml.scores", "tokenizer.ggml.model", "token_embd.weight",
+        "\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}\u{1}", "\u{9}\u{0}\u{0}\u{0}\u{8}\u{0}\u{0}\u{0}",
+        "\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}",
+    ]
+
+    init(_ checkout: String, _ folder: String) throws {
+        self.folder = folder
+        let fixtures = "\(checkout)/Tests/Fixtures/quantized"
+        seeds =
+            try FuzzFixtures.files("\(fixtures)/gguf", "granite.gguf")
+            + FuzzFixtures.files("\(fixtures)/gguf", "gemma2.gguf")
+            + FuzzFixtures.files("\(fixtures)/gguf-blocks/small", ".gguf")
+            + FuzzFixtures.files("\(fixtures)/gguf-tokenizers", ".gguf")
+    }
+
+    func run(_ input: [UInt8]) throws {
+        let path = "\(folder)/model.gguf"
+        // Each input gets a new file, since a file that is still mapped must not become shorter.
+        try? FileManager.default.removeItem(atPath: path)
+        try Data(input).write(to: URL(filePath: path))
+        var refusal: (any Error)?
+        do {
+            if let tokenizer = try Tokenizer(ifPresentIn: path) {
+                _ = tokenizer.encode("How are you, Müller?  42")
+            }
+            _ = try ChatFormat.load(directory: URL(filePath: path))
+        } catch { refusal = error }
+        let file = try GGUFFile(path)
+        // A file with nothing but a tokenizer is no model.
+        if !file.has("llama.block_count"), file.has("tokenizer.ggml.tokens") {
+            if let refusal { throw refusal }
+            return
+        }
+        let checkpoint = try Checkpoint(directory: path)
+        try checkpoint.validate()
+        _ = checkpoint.digest()
+        for plan in checkpoint.configuration.expectedTensors() {
+            let tensor = try checkpoint.tensor(plan.name, shape: plan.shape)
+            guard plan.shape.count == 2 else { continue }
+            var row = [Float](repeating: 0, count: plan.shape[1])
+            var span = row.mutableSpan
+            tensor.row(plan.shape[0] - 1, into: &span)
+        }
     }
 }
 

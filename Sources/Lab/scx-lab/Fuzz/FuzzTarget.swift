@@ -32,6 +32,7 @@ package enum FuzzReader: String, CaseIterable {
     case calls
     case configuration
     case safetensors
+    case gguf
     case transcript
     case frames
     case answers
@@ -55,6 +56,7 @@ package enum FuzzReader: String, CaseIterable {
         case .calls: "answers with tool calls"
         case .configuration: "config.json files"
         case .safetensors: "safetensors files"
+        case .gguf: "GGUF files, and their tokenizers"
         case .transcript: "recordings of a worker"
         case .frames: "what a client sends a worker"
         case .answers: "what a worker answers"
@@ -82,6 +84,7 @@ package enum FuzzReader: String, CaseIterable {
         case .calls: CallsTarget()
         case .configuration: try ConfigurationTarget(checkout)
         case .safetensors: try SafeTensorsTarget(checkout, folder)
+        case .gguf: try GGUFTarget(checkout, folder)
         case .transcript: try TranscriptTarget(checkout, folder)
         case .frames: try FramesTarget(checkout)
         case .answers: try AnswersTarget(checkout)
