@@ -27,8 +27,8 @@ public final class Model: Sendable {
         /// It is looked for beside the program, in `../share/scx/models`, in the folder `Models` of the package that the
         /// program was built in, and in that of a package which this one depends on.
         case bundled
-        /// A directory as Hugging Face has it: `config.json`, `*.safetensors` and `tokenizer.json` of a Llama, Mistral,
-        /// Qwen2 or Qwen3 model.
+        /// A directory as Hugging Face has it, with `config.json`, `*.safetensors` and `tokenizer.json`, or a GGUF file, of a
+        /// model of any family that is known.
         case directory(String)
     }
 

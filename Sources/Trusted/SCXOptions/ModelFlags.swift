@@ -21,7 +21,7 @@ package struct ThreadsFlag: ParsableArguments {
 
 /// The flags for the model and the number of threads that compute.
 package struct ModelFlags: ParsableArguments {
-    @Option(help: "Model directory as Hugging Face has it. (default: the bundled model)")
+    @Option(help: "Model directory as Hugging Face has it, or a GGUF file. (default: the bundled model)")
     package var model: String?
 
     @OptionGroup package var compute: ThreadsFlag

@@ -5,14 +5,14 @@ import SCXText
 
 struct ModelsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "models", abstract: "Look at model directories.",
+        commandName: "models", abstract: "Look at models.",
         subcommands: [Check.self, Profile.self, Sites.self])
 
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "check", abstract: "Read a model directory and say whether it can be served.")
+            commandName: "check", abstract: "Read a model and say whether it can be served.")
 
-        @Argument(help: "Model directory as Hugging Face has it.")
+        @Argument(help: "Model directory as Hugging Face has it, or a GGUF file.")
         var directory: String
 
         func run() throws {

@@ -16,7 +16,8 @@ extension ModelsCommand {
                 noise covers that one exchange: see docs/threat-model.md for the exchanges that it does not cover.
                 """)
 
-        @Argument(help: "Model directory as Hugging Face has it. (default: the bundled model)")
+        @Argument(
+            help: "Model directory as Hugging Face has it, or a GGUF file. (default: the bundled model)")
         var directory: String?
 
         @Option(help: "Show this scale too; may be repeated.")

@@ -15,7 +15,8 @@ extension ModelsCommand {
                 weights; without this command the first of them reads and keeps them.
                 """)
 
-        @Argument(help: "Model directory as Hugging Face has it. (default: the bundled model)")
+        @Argument(
+            help: "Model directory as Hugging Face has it, or a GGUF file. (default: the bundled model)")
         var directory: String?
 
         @Option(help: "The directory, for its owner alone; made if it is not there.")

@@ -83,7 +83,7 @@ struct PadsCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "status", abstract: "Say what a bank has, without changing it.")
 
-        @Option(help: "Model directory as Hugging Face has it. (default: the bundled model)")
+        @Option(help: "Model directory as Hugging Face has it, or a GGUF file. (default: the bundled model)")
         var model: String?
 
         @Option(help: "Directory of the bank. (default: this user's bank of the model)")

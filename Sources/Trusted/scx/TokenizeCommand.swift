@@ -11,7 +11,7 @@ struct TokenizeCommand: ParsableCommand {
 
     @Option(
         name: [.customLong("model"), .customLong("tokenizer")],
-        help: "A directory with a tokenizer.json, or such a file. (default: the bundled model)")
+        help: "A directory with a tokenizer.json, such a file, or a GGUF file. (default: the bundled model)")
     var model: String?
 
     @Option(help: "The text.")

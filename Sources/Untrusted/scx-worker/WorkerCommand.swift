@@ -23,7 +23,7 @@ struct WorkerCommand: ParsableCommand {
 
     static func main() { UnknownOption.main(Self.self) }
 
-    @Option(help: "Model directory as Hugging Face has it.")
+    @Option(help: "Model directory as Hugging Face has it, or a GGUF file.")
     var model: String
 
     @Option(help: "Where to listen: unix:PATH, or tcp://HOST:PORT with TLS.")
