@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes a Llama model of a GGUF file as a Hugging Face directory.
+"""Writes a Llama model of a GGUF file as a Hugging Face directory, for programs that do not read GGUF.
 
     python3 Tools/gguf-to-hf.py MODEL.gguf DIRECTORY
 
