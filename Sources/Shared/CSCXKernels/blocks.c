@@ -201,8 +201,9 @@ void cscx_read_e4m3(const uint8_t *codes, size_t count, float *out) {
 
 void cscx_read_mxfp4(const uint8_t *codes, uint8_t exponent, float *out) {
     const float d = exponent == 255 ? float_of_bits(0x7fc00000) : half_power(exponent);
-    for (int i = 0; i < 16; i++) {
-        out[2 * i] = d * (float)doubled[codes[i] & 15];
-        out[2 * i + 1] = d * (float)doubled[codes[i] >> 4];
+    for (int i = 0; i < 32; i++) {
+        const int code = codes[i / 2] >> i % 2 * 4 & 15;
+        // Here zero has a sign, which blocks of GGUF have not.
+        out[i] = d * (code == 8 ? -0.0f : (float)doubled[code]);
     }
 }

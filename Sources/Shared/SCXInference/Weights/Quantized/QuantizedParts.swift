@@ -221,7 +221,7 @@ struct QuantizedParts {
         let scales = try part("SCB", ["F32"], [[shape[0]]])
         if has("weight_format") {
             // Zero stands for rows; the others are orders that some processors want.
-            let format = try part("weight_format", ["U8"], [[]])
+            let format = try part("weight_format", ["U8"], [[], [1]])
             let isRows = unsafe format.file.withUnsafeBytes(format.range) { unsafe $0[0] == 0 }
             guard isRows else {
                 throw .unsupported(
