@@ -142,6 +142,8 @@ def samples():
     ] + [
         ("linearRing", {"layer": layer if site == "down" else 0, "site": site}, words) for site in scx_link.SITES
     ] + [
+        ("linearRing", {"layer": layer, "site": "expertDown", "groups": [0, 7, layer]}, words),
+        ("linearRing", {"layer": 3, "site": "expertGateUp", "groups": [1]}, words),
         ("padProducts", {"layer": 0, "site": "head", "seed": bytes(range(32)).hex(), "first": 0, "count": 1}, None),
         ("padProducts", {"layer": layer, "site": "gateUp", "seed": "f0" * 32, "first": big, "count": 1 << 16}, None),
     ]

@@ -43,6 +43,9 @@ ARCHITECTURES = {
     "granite": "GraniteForCausalLM",
     "gpt2": "GPT2LMHeadModel",
     "starcoder2": "Starcoder2ForCausalLM",
+    "mixtral": "MixtralForCausalLM",
+    "qwen2_moe": "Qwen2MoeForCausalLM",
+    "qwen3_moe": "Qwen3MoeForCausalLM",
 }
 
 
@@ -87,6 +90,15 @@ def config(family, **changes):
         base["pad_token_id"] = None
     if family == "starcoder2":
         base.update(norm_epsilon=base.pop("rms_norm_eps"), hidden_act="gelu_pytorch_tanh")
+    if family == "mixtral":
+        base.update(num_local_experts=4, num_experts_per_tok=2, sliding_window=None)
+    if family in ("qwen2_moe", "qwen3_moe"):
+        base.update(num_experts=8, num_experts_per_tok=3, moe_intermediate_size=24, norm_topk_prob=True,
+                    decoder_sparse_step=1, mlp_only_layers=[])
+    if family == "qwen2_moe":
+        base.update(shared_expert_intermediate_size=40, norm_topk_prob=False)
+    if family == "qwen3_moe":
+        base["head_dim"] = 8
     if family == "gpt2":
         base = {
             **{key: base[key] for key in ("architectures", "model_type", "vocab_size", "bos_token_id",
@@ -256,6 +268,49 @@ def cases():
                without={"sliding_window": None})
     yield case("starcoder2-unbiased", "starcoder2", "F16", use_bias=False, hidden_act="gelu")
 
+    # Mixtral: experts in every block.
+    yield case("mixtral", "mixtral", "F16", intermediate_size=40, without={"num_experts_per_tok": 1})
+    yield case("mixtral-window", "mixtral", prompt=40, intermediate_size=40, sliding_window=8, head_dim=16,
+               rope_theta=1000000.0, without={"sliding_window": None})
+
+    # Qwen2-MoE: a shared expert behind a gate; blocks without experts by step and by list.
+    yield case("qwen2-moe", "qwen2_moe", num_hidden_layers=3, decoder_sparse_step=2, intermediate_size=48,
+               without={"norm_topk_prob": True})
+    yield case("qwen2-moe-options", "qwen2_moe", "F16", prompt=40, num_experts_per_tok=2, norm_topk_prob=True,
+               qkv_bias=False, use_sliding_window=True, sliding_window=8, max_window_layers=2,
+               without=[{"use_sliding_window": False}, {"norm_topk_prob": False}])
+
+    # Qwen3-MoE: many small experts, with the weights of a token's experts divided by their sum or not.
+    yield case("qwen3-moe", "qwen3_moe", "F32", moe_intermediate_size=16, num_experts=6,
+               without={"norm_topk_prob": False})
+    yield case("qwen3-moe-options", "qwen3_moe", num_hidden_layers=3, mlp_only_layers=[1], norm_topk_prob=False,
+               attention_bias=True, tie_word_embeddings=True, intermediate_size=48, num_experts=6,
+               moe_intermediate_size=16, without=[{"norm_topk_prob": True}, {"num_experts_per_tok": 2}])
+    yield case("qwen3-moe-fused", "qwen3_moe", num_experts=5, num_experts_per_tok=2)
+
+
+def stored_names(weights, family, keeps_fused):
+    """The weights under the names of published checkpoints: transformers 5 holds all experts of a block as one."""
+    if family not in ("mixtral", "qwen2_moe", "qwen3_moe") or keeps_fused:
+        return weights
+    stored = {}
+    for name, value in weights.items():
+        block = name.replace(".mlp.", ".block_sparse_moe.") if family == "mixtral" else name
+        gate, up, down = ("w1", "w3", "w2") if family == "mixtral" else ("gate_proj", "up_proj", "down_proj")
+        if name.endswith(".experts.gate_up_proj"):
+            prefix = block.removesuffix("gate_up_proj")
+            for i, matrix in enumerate(value):
+                half = matrix.shape[0] // 2
+                stored[f"{prefix}{i}.{gate}.weight"] = matrix[:half].contiguous()
+                stored[f"{prefix}{i}.{up}.weight"] = matrix[half:].contiguous()
+        elif name.endswith(".experts.down_proj"):
+            prefix = block.removesuffix("down_proj")
+            for i, matrix in enumerate(value):
+                stored[f"{prefix}{i}.{down}.weight"] = matrix.contiguous()
+        else:
+            stored[block] = value
+    return stored
+
 
 def random_weights(model, dtype, generator):
     """Weights large enough that attention is uneven and the logits of a row differ by several units."""
@@ -337,6 +392,7 @@ def make(folder, name, settings, dtype, prompt_length, shards, others):
             shape = transformers.AutoModelForCausalLM.from_config(
                 transformers.AutoConfig.from_pretrained(scratch / "shape"))
             weights = random_weights(shape, DTYPES[dtype], generator)
+            weights = stored_names(weights, settings["model_type"], name.endswith("-fused"))
             write_checkpoint(written, settings, weights, shards)
             prompt = torch.randint(0, settings["vocab_size"], (prompt_length,), generator=generator)
             logits = prompt_logits(written, prompt)

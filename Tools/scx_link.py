@@ -31,7 +31,8 @@ KINDS = {
 KIND_NAMES = {code: name for name, code in KINDS.items()}
 DTYPES = {None: 0, "float32": 1, "uint32": 2}
 DTYPE_NAMES = {code: name for name, code in DTYPES.items()}
-SITES = {"queryKeyValue": 1, "output": 2, "gateUp": 3, "down": 4, "head": 5}
+SITES = {"queryKeyValue": 1, "output": 2, "gateUp": 3, "down": 4, "head": 5, "expertGateUp": 6,
+         "expertDown": 7}
 SITE_NAMES = {code: name for name, code in SITES.items()}
 PRECISIONS = {"float32": 0, "int4": 4, "int8": 8}
 PRECISION_NAMES = {code: name for name, code in PRECISIONS.items()}
@@ -99,6 +100,9 @@ class Message:
         if self.kind == "attention":
             parts = [pack_fields(part, *PART) for part in fields["parts"]]
             result += struct.pack("<I", len(parts)) + b"".join(parts)
+        if self.kind == "linearRing" and "groups" in fields:
+            groups = fields["groups"]
+            result += struct.pack(f"<H{len(groups)}H", len(groups), *groups)
         if self.kind in ("middle", "tailScores"):
             segments = [struct.pack("<III", *segment) for segment in fields["segments"]]
             result += struct.pack("<I", len(segments)) + b"".join(segments)
@@ -322,6 +326,11 @@ def parse_fields(kind, is_answer, data):
         if kind == "attention":
             (count,) = take("<I")
             fields["parts"] = [unpack_fields(take(PART[1]), PART[0]) for _ in range(count)]
+        if kind == "linearRing" and at < len(data):
+            (count,) = take("<H")
+            fields["groups"] = list(take(f"<{count}H"))
+            if not count or fields["groups"] != sorted(set(fields["groups"])):
+                raise LinkError("groups that are none, or do not rise")
         if kind in ("middle", "tailScores"):
             (count,) = take("<I")
             fields["segments"] = [list(take("<III")) for _ in range(count)]

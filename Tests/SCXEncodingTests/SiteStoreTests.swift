@@ -201,7 +201,7 @@ struct SiteStoreTests {
         let found = try result(site, model.source) {
             store.remove()
             #expect(!FileManager.default.fileExists(atPath: store.path))
-            site.renewSketch(try #require(weights), random: &random, pool: pool)
+            site.renewSketch([try #require(weights)], random: &random, pool: pool)
             store.save(model.sites)
         }
         #expect(found == right && site.renewals == 1 && model.sites[1].renewals == 0)
@@ -218,7 +218,7 @@ struct SiteStoreTests {
         let pool = ThreadPool(threads: 1)
         for site in model.sites {
             let weights = try #require(model.weights[site.site])
-            #expect(site.isMade(of: weights, pool: pool))
+            #expect(site.isMade(of: [weights], pool: pool))
             // One weight by one step, which no scale shows.
             let other = try PackedMatrix(rows: site.outputs, columns: site.inputs, format: .int8)
             var values = PadFixture.values(inputs: site.inputs, outputs: site.outputs)
@@ -226,9 +226,9 @@ struct SiteStoreTests {
             values[place] += 1
             unsafe other.pack(
                 values.span.bytes, as: .f32, firstRow: 0, count: site.outputs, pool: pool)
-            #expect(!site.isMade(of: other, pool: pool))
+            #expect(!site.isMade(of: [other], pool: pool))
         }
         let wrong = try #require(model.weights[model.sites[1].site])
-        #expect(!model.sites[0].isMade(of: wrong, pool: pool))
+        #expect(!model.sites[0].isMade(of: [wrong], pool: pool))
     }
 }

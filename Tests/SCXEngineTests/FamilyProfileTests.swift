@@ -48,7 +48,10 @@ struct FamilyProfileTests {
 
     @Test(
         "profile scx refuses what is not of Llama's form, and says why",
-        arguments: ["gemma2", "gemma3", "phi3-partial", "smollm3", "olmo2", "granite", "gpt2", "starcoder2"])
+        arguments: [
+            "gemma2", "gemma3", "phi3-partial", "smollm3", "olmo2", "granite", "gpt2", "starcoder2",
+            "mixtral", "qwen2-moe", "qwen3-moe",
+        ])
     func refusal(name: String) throws {
         let checkpoint = try Checkpoint(directory: TinyModel.folder.appending(path: name).path)
         let error = #expect(throws: CheckpointError.self) { try ScxOptions.check(checkpoint) }

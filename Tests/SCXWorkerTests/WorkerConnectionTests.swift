@@ -25,7 +25,7 @@ struct WorkerConnectionTests {
             answered += 1
         }
         for i in 0..<200 {
-            let site = Site.allCases[i % Site.allCases.count]
+            let site = RingRequestTests.sites[i % RingRequestTests.sites.count]
             let request =
                 i % 7 == 3
                 ? RingRequestTests.pads(site, first: i, rows: 1 + i % 3)
@@ -227,7 +227,7 @@ struct WorkerConnectionTests {
         let client = try WorkerClient(fixture.server(Self.limits(window: 4), format: .int8))
         let ring = fixture.ring(0, .down, rows: 1, seed: 1)
         for number in 2..<4 as Range<UInt64> { try client.stream.send(ring.message(number: number)) }
-        var wrong = ring.message(number: 4)
+        var wrong = RingRequestTests.pads(.down, rows: 1).message(number: 4)
         wrong.fields.append(0)
         wrong.head.fieldBytes += 1
         try client.stream.send(wrong)

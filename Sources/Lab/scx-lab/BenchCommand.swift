@@ -197,9 +197,7 @@ struct Bench {
     /// Multiply-adds of all products with weights; the head is computed for the last token only.
     private func linearOperations(tokens: Int) -> Double {
         let configuration = decoder.configuration
-        let blocks = BlockTensor.allCases.compactMap { configuration.shape(of: $0) }.filter { $0.count == 2 }
-            .reduce(0) { $0 + $1[0] * $1[1] }
-        return Double(tokens * configuration.blockCount * blocks)
+        return Double(tokens * configuration.weightsPerToken)
             + Double(configuration.vocabularySize * configuration.hiddenSize)
     }
 

@@ -63,7 +63,7 @@ enum TranscriptTable {
         case .middle(let blocks, let segments):
             return "blocks \(blocks.lowerBound)-\(blocks.upperBound - 1): \(text(segments))"
         case .tailScores(_, let segments): return text(segments)
-        case .linearRing(_, let site): return "\(site)"
+        case .linearRing(_, let site, _): return "\(site)"
         case .padProducts(_, let site, _, let first, let rows):
             return "\(site), pads \(first) to \(first + rows - 1)"
         case .unlock(let slot, _, let position, let source):

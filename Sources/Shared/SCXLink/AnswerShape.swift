@@ -81,7 +81,7 @@ struct AnswerShapes: Sendable {
             let keys = segments.reduce(0) { $0 + (locked[Tail(slot: $1.slot, layer: layer)] ?? 0) }
             floats(
                 1, segments.count * 2 * model.keyValueHeadCount * model.headSize + keys * model.headCount)
-        case .linearRing(let layer, let site): words(rows, ringOutputs(layer, site))
+        case .linearRing(let layer, let site, let groups): words(rows, ringOutputs(layer, site, groups))
         case .padProducts(let layer, let site, _, _, let rows): words(rows, ringOutputs(layer, site))
         case .stats:
             let size = WorkerStatistics.byteCount
@@ -120,8 +120,10 @@ struct AnswerShapes: Sendable {
         }
     }
 
-    private func ringOutputs(_ layer: Int, _ site: Site) -> Int {
-        shard.range(of: model.outputs(of: DecoderSite(site, layer: layer))).count
+    private func ringOutputs(_ layer: Int, _ site: Site, _ groups: [Int]? = nil) -> Int {
+        let site = DecoderSite(site, layer: layer)
+        let all = model.groups(of: site)
+        return shard.range(of: model.outputs(of: site) / all).count * (groups?.count ?? all)
     }
 }
 

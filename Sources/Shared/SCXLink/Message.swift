@@ -78,9 +78,13 @@ extension Request {
             fields.add(UInt16(layer))
             fields.add(UInt32(position))
             if let source { fields.add(source.number) }
-        case .linearRing(let layer, let site):
+        case .linearRing(let layer, let site, let groups):
             fields.add(UInt16(layer))
             fields.add(site.rawValue)
+            if let groups {
+                fields.add(UInt16(groups.count))
+                for group in groups { fields.add(UInt16(group)) }
+            }
         case .padProducts(let layer, let site, let seed, let first, let rows):
             fields.add(UInt16(layer))
             fields.add(site.rawValue)
@@ -166,7 +170,10 @@ extension Request {
         case .release: operation = .release(slot: Slot(number: try fields.take(UInt32.self)))
         case .stats: operation = .stats
         case .linearRing:
-            operation = .linearRing(layer: Int(try fields.take(UInt16.self)), site: try fields.takeSite())
+            operation = .linearRing(
+                layer: Int(try fields.take(UInt16.self)), site: try fields.takeSite(),
+                // This field was added within version 3; programs that do not know it end before it.
+                groups: try fields.isAtEnd ? nil : fields.takeGroups())
         case .padProducts:
             let (layer, site) = (Int(try fields.take(UInt16.self)), try fields.takeSite())
             var seed: [UInt8] = []
@@ -359,6 +366,18 @@ extension FieldReader {
         let code = try take(UInt16.self)
         guard let site = Site(rawValue: code) else { throw .malformedFrame("unknown site \(code)") }
         return site
+    }
+
+    /// Reads which groups of a site are meant: their count, then their numbers, which must rise.
+    fileprivate mutating func takeGroups() throws(LinkError) -> [Int] {
+        var groups: [Int] = []
+        for _ in 0..<(try take(UInt16.self)) {
+            let group = Int(try take(UInt16.self))
+            guard group > groups.last ?? -1 else { throw .malformedFrame("groups that do not rise") }
+            groups.append(group)
+        }
+        guard !groups.isEmpty else { throw .malformedFrame("no groups") }
+        return groups
     }
 
     fileprivate mutating func takeSegments() throws(LinkError) -> [Segment] {

@@ -12,7 +12,7 @@ public struct Slot: Hashable, Sendable {
 /// A place in the model where rows are multiplied by a matrix of weights; matrices with a common input are one site.
 public enum Site: UInt16, CaseIterable, Sendable {
     case queryKeyValue = 1
-    case output, gateUp, down, head
+    case output, gateUp, down, head, expertGateUp, expertDown
 }
 
 extension DecoderSite {
@@ -27,6 +27,8 @@ extension DecoderSite {
             case .gateUp: .gateUp(block: layer)
             case .down: .down(block: layer)
             case .head: .head
+            case .expertGateUp: .expertGateUp(block: layer)
+            case .expertDown: .expertDown(block: layer)
             }
     }
 
@@ -37,6 +39,8 @@ extension DecoderSite {
         case .output(let block): (block, .output)
         case .gateUp(let block): (block, .gateUp)
         case .down(let block): (block, .down)
+        case .expertGateUp(let block): (block, .expertGateUp)
+        case .expertDown(let block): (block, .expertDown)
         case .head: (0, .head)
         }
     }
@@ -152,12 +156,14 @@ public struct Request: Equatable, Sendable {
 
         /// Multiply rows modulo 2³² by a site's int8 weights, without scales and bias.
         ///
-        /// The layer of ``Site/head`` is 0. The worker keeps nothing. Answered by a ring tensor `[rows, outputs]`; a
-        /// worker that holds a shard answers only the columns that it has.
-        case linearRing(layer: Int, site: Site)
+        /// The layer of ``Site/head`` is 0. A site of experts has a matrix for each of them, and a row has channels for
+        /// each matrix, one group after the other; the result has groups in the same order. With `groups`, which
+        /// strictly rise, the rows have channels for these matrices alone. The worker keeps nothing. Answered by a ring
+        /// tensor `[rows, outputs]`; a worker that holds a shard answers only the columns of each matrix that it has.
+        case linearRing(layer: Int, site: Site, groups: [Int]? = nil)
 
         /// Expand a seed to the pads of `rows` rows of a site's inputs, and multiply them as
-        /// ``linearRing(layer:site:)`` does; `first` is the number of the first row.
+        /// ``linearRing(layer:site:groups:)`` does; `first` is the number of the first row.
         ///
         /// This is asked only of a peer that gets no rows that depend on a text. Answered by a ring tensor
         /// `[rows, outputs]`.

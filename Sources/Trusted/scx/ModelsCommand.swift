@@ -21,6 +21,11 @@ struct ModelsCommand: ParsableCommand {
             try checkpoint.validate()
             print("model      \(configuration.family.rawValue), \(configuration.blockCount) blocks")
             print("hidden     \(configuration.hiddenSize), feed-forward \(configuration.feedForwardSize)")
+            if let experts = configuration.experts {
+                print(
+                    "experts    \(experts.count) of \(experts.feedForwardSize) in \(experts.blocks.count { $0 }) blocks, "
+                        + "\(experts.perToken) for a token")
+            }
             print(
                 "attention  \(configuration.headCount) heads, \(configuration.keyValueHeadCount) for keys and values, "
                     + "head size \(configuration.headSize)")

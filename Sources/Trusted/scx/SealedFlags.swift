@@ -19,6 +19,12 @@ struct SealedFlags: ParsableArguments {
     @Option(help: "Send requests at multiples of so many milliseconds, so that their times tell less.")
     var pace: Double?
 
+    @Option(
+        help: ArgumentHelp(
+            "Reach only so many of a block's experts with a request; it tells the worker which a token does not take.",
+            valueName: "count"))
+    var expertCover: Int?
+
     @Option(help: "'columns' when each worker holds a shard of every site ('scx-worker --shard I/N').")
     var shard: Sharding?
 
@@ -29,17 +35,22 @@ struct SealedFlags: ParsableArguments {
     /// Whether all of these flags have their default values.
     var isDefault: Bool {
         pads.isDefault && cache.kv == .f32 && padRows == .exact && pace == nil && shard == nil
+            && expertCover == nil
     }
 
     var ringOptions: RingOptions {
         var options = RingOptions()
         options.cacheFormat = cache.kv
+        options.expertCover = expertCover
         return options
     }
 
     func validate() throws {
         if let pace, !(0.01...60_000).contains(pace) {
             throw ValidationError("'--pace \(pace)' is not from 0.01 to 60000 milliseconds.")
+        }
+        if let expertCover, expertCover < 1 {
+            throw ValidationError("'--expert-cover \(expertCover)' is not positive.")
         }
     }
 }

@@ -7,7 +7,7 @@ enum SharedProduct: Equatable {
     case linear(DecoderSite, exact: Bool)
     case feedForward(Int)
     case head
-    case ring(DecoderSite)
+    case ring(DecoderSite, groups: [Int]?)
 }
 
 extension WorkerState {
@@ -25,9 +25,19 @@ extension WorkerState {
             guard slot == nil || site == .queryKeyValue else {
                 throw .invalidRequest("a slot for a site that is not queryKeyValue")
             }
-            return .linear(try decoderSite(layer, site), exact: exact)
-        case .linearRing(let layer, let site):
-            return .ring(try ringSite(layer, site))
+            let name = try decoderSite(layer, site)
+            guard configuration.groups(of: name) == 1 else {
+                throw .invalidRequest("the experts of layer \(layer) multiply integers alone")
+            }
+            return .linear(name, exact: exact)
+        case .linearRing(let layer, let site, let groups):
+            let name = try ringSite(layer, site)
+            if let groups {
+                guard let last = groups.last, last < configuration.groups(of: name) else {
+                    throw .invalidRequest("groups of '\(site)' that layer \(layer) does not have")
+                }
+            }
+            return .ring(name, groups: groups)
         case .feedForward(let layer):
             try check(layer: layer)
             return .feedForward(layer)
@@ -58,7 +68,9 @@ extension WorkerState {
             return .head
         }
         try check(layer: layer)
-        return DecoderSite(site, layer: layer)
+        let name = DecoderSite(site, layer: layer)
+        guard configuration.has(name) else { throw .invalidRequest("layer \(layer) has no '\(site)'") }
+        return name
     }
 
     /// The decoder's name for a site, if it can be multiplied modulo 2³².
@@ -77,17 +89,22 @@ extension WorkerState {
         case .linear(let site, let exact): linear(jobs, site, exact: exact)
         case .feedForward(let layer): feedForward(jobs, layer)
         case .head: head(jobs)
-        case .ring(let site): ring(jobs, site)
+        case .ring(let site, let groups): ring(jobs, site, groups)
         }
     }
 
-    private func ring(_ jobs: [Job], _ site: DecoderSite) -> [Result<Answer, LinkError>] {
-        let outputs = model.ringOutputs(of: site)
-        var batch = RowBatch<UInt32>(jobs, channels: model.inputs(of: site)) { _, rows throws(LinkError) in
+    private func ring(
+        _ jobs: [Job], _ site: DecoderSite, _ groups: [Int]?
+    ) -> [Result<Answer, LinkError>] {
+        let all = configuration.groups(of: site)
+        let count = groups?.count ?? all
+        let outputs = model.ringOutputs(of: site) / all * count
+        var batch = RowBatch<UInt32>(jobs, channels: model.inputs(of: site) / all * count) {
+            _, rows throws(LinkError) in
             try check(answerRows: rows, channels: outputs)
         }
         guard batch.rows > 0 else { return batch.answers }
-        let result = model.ringProduct(batch.values.span, site)
+        let result = model.ringProduct(batch.values.span, site, groups: groups)
         batch.answer(result, channels: outputs)
         return batch.answers
     }

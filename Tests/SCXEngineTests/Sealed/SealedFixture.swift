@@ -19,7 +19,8 @@ struct SealedFixture: Sendable {
     static let names = [
         "llama-gqa2", "llama-biases", "llama-tied", "llama-odd-10", "mistral-window", "qwen2", "qwen3",
         "rope-parameters-llama3", "qwen3-yarn", "gemma2", "gemma3-parameters", "phi3-partial", "smollm3-list",
-        "olmo2", "granite", "gpt2-options", "starcoder2",
+        "olmo2", "granite", "gpt2-options", "starcoder2", "mixtral", "mixtral-window", "qwen2-moe",
+        "qwen2-moe-options", "qwen3-moe", "qwen3-moe-options", "qwen3-moe-fused",
     ]
 
     init(_ name: String) throws {

@@ -26,8 +26,20 @@ public final class PackedMatrix: Sendable {
     /// Bytes of the weights and scales, including padding.
     public let byteCount: Int
 
-    private let values: HugePages
-    private let scales: HugePages
+    private let storage: Storage
+    /// Where the matrix begins in the storage, in panels of 16 rows.
+    private let firstPanel: Int
+
+    /// The memory that a matrix shares with those made of its rows.
+    private final class Storage: Sendable {
+        let values: HugePages
+        let scales: HugePages
+
+        init(values: Int, scales: Int) throws(KernelError) {
+            self.values = try HugePages(count: values)
+            self.scales = try HugePages(count: scales)
+        }
+    }
 
     /// Makes a matrix of zeros.
     ///
@@ -55,21 +67,48 @@ public final class PackedMatrix: Sendable {
         group = grouped ? self.groupSize : 0
 
         let panels = (rows + 15) / 16
-        let valueBytes = panels * cscx_padded_columns(format.c, columns) * (64 >> Int(format.c.rawValue))
         let groups = grouped ? (columns + self.groupSize - 1) / self.groupSize : 0
-        let scaleBytes = grouped ? panels * groups * 32 : format == .int8 ? panels * 64 : 0
-        values = try HugePages(count: valueBytes)
-        scales = try HugePages(count: scaleBytes)
-        byteCount = valueBytes + scaleBytes
+        panelBytes = cscx_padded_columns(format.c, columns) * (64 >> Int(format.c.rawValue))
+        panelScaleBytes = grouped ? groups * 32 : format == .int8 ? 64 : 0
+        storage = try Storage(values: panels * panelBytes, scales: panels * panelScaleBytes)
+        firstPanel = 0
+        byteCount = panels * (panelBytes + panelScaleBytes)
     }
+
+    /// Makes a matrix of consecutive rows of another, with which it shares its memory.
+    private init(_ whole: PackedMatrix, rows: Range<Int>) {
+        self.rows = rows.count
+        (columns, format, groupSize) = (whole.columns, whole.format, whole.groupSize)
+        (group, panelBytes, panelScaleBytes) = (whole.group, whole.panelBytes, whole.panelScaleBytes)
+        storage = whole.storage
+        firstPanel = whole.firstPanel + rows.lowerBound / 16
+        byteCount = (rows.count + 15) / 16 * (panelBytes + panelScaleBytes)
+    }
+
+    /// The matrix of consecutive rows of this one; both share their memory, so that many small matrices need not each
+    /// have pages of their own.
+    ///
+    /// - Precondition: The rows exist, and the first one is a multiple of 16.
+    public func matrix(ofRows rows: Range<Int>) -> PackedMatrix {
+        precondition(
+            rows.lowerBound >= 0 && rows.lowerBound % 16 == 0 && rows.upperBound <= self.rows
+                && !rows.isEmpty,
+            "PackedMatrix: rows of another matrix")
+        return PackedMatrix(self, rows: rows)
+    }
+
+    /// Bytes of 16 rows, and of their scales.
+    private let panelBytes: Int
+    private let panelScaleBytes: Int
 
     /// The value by which the C kernels are told ``groupSize``: 0 for one scale per row or none.
     private let group: Int
 
     var c: cscx_matrix {
         unsafe cscx_matrix(
-            format: format.c, rows: rows, columns: columns, group: group, values: values.bytes.baseAddress,
-            scales: scales.bytes.baseAddress)
+            format: format.c, rows: rows, columns: columns, group: group,
+            values: storage.values.bytes.baseAddress.map { unsafe $0 + firstPanel * panelBytes },
+            scales: storage.scales.bytes.baseAddress.map { unsafe $0 + firstPanel * panelScaleBytes })
     }
 
     /// Packs rows of a checkpoint, and rounds or quantises them as the format requires.

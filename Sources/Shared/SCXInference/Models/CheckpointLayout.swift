@@ -20,9 +20,20 @@ public struct CheckpointLayout: Equatable, Sendable {
     public var blockTensors: [BlockTensor: String] = [:]
     /// Whether the matrices of blocks are stored `[inputs, outputs]`.
     public var isTransposed = false
+    /// What comes before the number of an expert, after the block's number.
+    public var experts = "mlp.experts."
+    /// Names of an expert's tensors that differ from ``ExpertTensor``'s.
+    public var expertTensors: [ExpertTensor: String] = [:]
+    /// The gates and ups of all experts of a block where they are stored as one, `[experts, 2 · size, hidden]`.
+    public var fusedGateUp = "gate_up_proj"
+    /// The downs of all experts of a block where they are stored as one, `[experts, hidden, size]`.
+    public var fusedDown = "down_proj"
 
     /// The name of a block's tensor after the block's number.
     func name(_ tensor: BlockTensor) -> String { blockTensors[tensor] ?? tensor.rawValue }
+
+    /// The name of an expert's tensor after the expert's number.
+    func name(_ tensor: ExpertTensor) -> String { expertTensors[tensor] ?? tensor.rawValue }
 }
 
 /// The tensors of one block; the raw values are the names that most families use.
@@ -51,6 +62,13 @@ public enum BlockTensor: String, CaseIterable, Sendable {
     case upBias = "mlp.up_proj.bias"
     case down = "mlp.down_proj.weight"
     case downBias = "mlp.down_proj.bias"
+    /// The router's scores of a block's experts.
+    case router = "mlp.gate.weight"
+    case sharedGate = "mlp.shared_expert.gate_proj.weight"
+    case sharedUp = "mlp.shared_expert.up_proj.weight"
+    case sharedDown = "mlp.shared_expert.down_proj.weight"
+    /// The score by which the shared expert's result is multiplied.
+    case sharedScore = "mlp.shared_expert_gate.weight"
     /// The norm of what the feed-forward network adds to the residual stream.
     case feedForwardResultNorm = "post_feedforward_layernorm.weight"
 }

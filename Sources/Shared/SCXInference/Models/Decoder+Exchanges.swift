@@ -7,27 +7,18 @@
 public enum DecoderSite: Hashable, Sendable {
     case queryKeyValue(block: Int)
     case output(block: Int)
+    /// Of a block's dense feed-forward network, or of the expert that every token takes.
     case gateUp(block: Int)
     case down(block: Int)
+    /// Gate and up of all experts of a block: a group of channels for each expert.
+    case expertGateUp(block: Int)
+    case expertDown(block: Int)
     case head
-
-    /// The sites of a model, in the order of a forward pass.
-    public static func all(blocks: Int) -> [DecoderSite] {
-        (0..<blocks).flatMap { block in
-            [.queryKeyValue(block: block), .output(block: block), .gateUp(block: block), .down(block: block)]
-        } + [.head]
-    }
 }
 
 extension Decoder {
     /// How many channels the input rows of a site have, whether the site is loaded or not.
-    public func inputs(of site: DecoderSite) -> Int {
-        switch site {
-        case .queryKeyValue, .gateUp, .head: configuration.hiddenSize
-        case .output: configuration.headCount * configuration.headSize
-        case .down: configuration.feedForwardSize
-        }
-    }
+    public func inputs(of site: DecoderSite) -> Int { configuration.inputs(of: site) }
 
     /// How many channels the output rows of a site have.
     public func outputs(of site: DecoderSite) -> Int { configuration.outputs(of: site) }
@@ -69,12 +60,13 @@ extension Decoder {
     /// Applies the activation before down: `act(gate) · up`, or `act(up)` where the family has no gate.
     ///
     /// - Parameters:
-    ///   - gateUp: `[tokens, 2 · feedForward]`, or `[tokens, feedForward]` without a gate; row-major.
-    ///   - out: Receives `[tokens, feedForward]`.
-    public func activate(_ gateUp: Span<Float>, into out: inout MutableSpan<Float>) {
+    ///   - gateUp: `[tokens, 2 · features]`, or `[tokens, features]` without a gate; row-major.
+    ///   - out: Receives `[tokens, features]`.
+    ///   - features: Channels of the activation; nil for those of a dense feed-forward network.
+    public func activate(_ gateUp: Span<Float>, into out: inout MutableSpan<Float>, features: Int? = nil) {
         SCXInference.activate(
             gateUp, configuration.activation, isGated: configuration.isGated, into: &out,
-            features: configuration.feedForwardSize, pool: pool)
+            features: features ?? configuration.feedForwardSize, pool: pool)
     }
 
     /// Cosines and sines for these positions of one sequence.
@@ -110,6 +102,7 @@ extension Decoder {
     /// - Returns: `[tokens, outputs]`, row-major.
     /// - Precondition: The site was loaded and `rows` are whole rows.
     public func product(_ rows: Span<Float>, _ site: DecoderSite, exact: PackedMatrix? = nil) -> [Float] {
+        precondition(configuration.groups(of: site) == 1, "Decoder: a product of several matrices")
         let site = weights(site)
         let weights = exact ?? site.weights
         precondition(
@@ -140,8 +133,9 @@ extension Decoder {
     /// - Returns: `[tokens, hidden]`, row-major.
     /// - Precondition: The block exists and `hidden` are whole rows.
     public func feedForward(_ hidden: Span<Float>, block: Int, workspace: inout Workspace) -> [Float] {
-        gate(block, hidden, &workspace)
-        return product(workspace.activated.span, .down(block: block))
+        feedForward(block, hidden, &workspace)
+        let update = workspace.update.span
+        return floats(update.count) { out in for i in update.indices { out[i] = update[i] } }
     }
 
     /// Computes causal attention of rows that were projected and rotated.
@@ -274,6 +268,8 @@ extension Decoder {
             case .output(let block): blocks[block].output
             case .gateUp(let block): blocks[block].gateUp
             case .down(let block): blocks[block].down
+            case .expertGateUp(let block): blocks[block].experts?.gateUp
+            case .expertDown(let block): blocks[block].experts?.down
             case .head: head
             }
         guard let loaded else { preconditionFailure("Decoder: \(site) was not loaded") }

@@ -94,9 +94,20 @@ extension Decoder {
         _ site: DecoderSite, of checkpoint: Checkpoint, format: WeightFormat, pool: ThreadPool,
         shard: Shard = .whole
     ) throws(LoadError) -> (weights: PackedMatrix, bias: [Float]) {
-        let loader = Loader(checkpoint: checkpoint, format: format, pool: pool, shard: shard)
-        let loaded = try loader.site(site)
-        return (loaded.weights, loaded.bias)
+        let loaded = try loadGroups(site, of: checkpoint, format: format, pool: pool, shard: shard)
+        precondition(loaded.groups.count == 1, "Decoder: a site of several matrices")
+        return (loaded.groups[0], loaded.bias)
+    }
+
+    /// Loads one site of a checkpoint, without the rest of the model: a matrix for each of its groups.
+    ///
+    /// The parameters and errors are those of ``loadSite(_:of:format:pool:shard:)``.
+    public static func loadGroups(
+        _ site: DecoderSite, of checkpoint: Checkpoint, format: WeightFormat, pool: ThreadPool,
+        shard: Shard = .whole
+    ) throws(LoadError) -> (groups: [PackedMatrix], bias: [Float]) {
+        let loaded = try Loader(checkpoint: checkpoint, format: format, pool: pool, shard: shard).site(site)
+        return (loaded.groups, loaded.bias)
     }
 }
 
@@ -111,6 +122,7 @@ private struct Loader {
 
     func block(_ index: Int, _ parts: DecoderParts) throws(LoadError) -> Decoder.Block {
         let feedForward = parts.feedForward.contains(index)
+        let isDense = configuration.feedForwardSize(of: index) != nil
         return Decoder.Block(
             attentionNorm: try norm(.attentionNorm, .attentionNormBias, index),
             queryKeyValue: try parts.queryKeyValue.contains(index) ? site(.queryKeyValue(block: index)) : nil,
@@ -119,9 +131,28 @@ private struct Loader {
             output: try parts.output.contains(index) ? site(.output(block: index)) : nil,
             attentionResultNorm: try norm(.attentionResultNorm, nil, index),
             feedForwardNorm: try norm(.feedForwardNorm, .feedForwardNormBias, index),
-            gateUp: try feedForward ? site(.gateUp(block: index)) : nil,
-            down: try feedForward ? site(.down(block: index)) : nil,
-            feedForwardResultNorm: try norm(.feedForwardResultNorm, nil, index))
+            gateUp: try feedForward && isDense ? site(.gateUp(block: index)) : nil,
+            down: try feedForward && isDense ? site(.down(block: index)) : nil,
+            feedForwardResultNorm: try norm(.feedForwardResultNorm, nil, index),
+            experts: try experts(index, isLoaded: feedForward))
+    }
+
+    /// The router of a block and, if they are wanted, its experts; nil for a dense block.
+    private func experts(_ index: Int, isLoaded: Bool) throws(LoadError) -> Decoder.ExpertLayer? {
+        guard let experts = configuration.experts, configuration.hasExperts(index) else { return nil }
+        let router: PackedMatrix
+        do {
+            router = try PackedMatrix(rows: experts.count, columns: configuration.hiddenSize, format: .f32)
+        } catch {
+            throw .kernel(
+                path: checkpoint.directory, tensor: configuration.name(of: .router, block: index), error)
+        }
+        let scores = try matrix(.router, index)
+        unsafe router.pack(scores.span.bytes, as: .f32, firstRow: 0, count: experts.count, pool: pool)
+        return Decoder.ExpertLayer(
+            router: router, sharedScore: try matrix(.sharedScore, index),
+            gateUp: try isLoaded ? site(.expertGateUp(block: index)) : nil,
+            down: try isLoaded ? site(.expertDown(block: index)) : nil)
     }
 
     func finalNorm() throws(LoadError) -> HiddenNorm {
@@ -141,8 +172,15 @@ private struct Loader {
         case .queryKeyValue(let block):
             try self.site(block, [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)])
         case .output(let block): try self.site(block, [(.output, .outputBias)])
+        case .gateUp(let block) where configuration.hasExperts(block):
+            try self.site(
+                [.sharedGate, .sharedUp].compactMap { configuration.place(of: $0, block: block) })
+        case .down(let block) where configuration.hasExperts(block):
+            try self.site([.sharedDown].compactMap { configuration.place(of: $0, block: block) })
         case .gateUp(let block): try self.site(block, [(.gate, .gateBias), (.up, .upBias)])
         case .down(let block): try self.site(block, [(.down, .downBias)])
+        case .expertGateUp(let block): try experts([.gate, .up], of: block)
+        case .expertDown(let block): try experts([.down], of: block)
         case .head:
             try self.site([
                 TensorPlace(
@@ -169,18 +207,49 @@ private struct Loader {
     }
 
     private func site(_ places: [TensorPlace], bias: [Float] = []) throws(LoadError) -> Decoder.LinearSite {
-        let name = places[0].stored.name
+        let (part, columns) = try shape(places)
+        let weights: PackedMatrix
+        do { weights = try PackedMatrix(rows: part.count, columns: columns, format: format) } catch {
+            throw .kernel(path: checkpoint.directory, tensor: places[0].stored.name, error)
+        }
+        try pack(places, part, into: weights)
+        return Decoder.LinearSite(weights: weights, bias: bias)
+    }
+
+    /// Loads the same matrices of all experts of a block, in one piece of memory.
+    private func experts(_ tensors: [ExpertTensor], of block: Int) throws(LoadError) -> Decoder.LinearSite {
+        let count = configuration.experts?.count ?? 0
+        func places(_ expert: Int) -> [TensorPlace] {
+            tensors.compactMap { configuration.place(of: $0, expert: expert, block: block) }
+        }
+        let (part, columns) = try shape(places(0))
+        // Each expert begins at a panel of its own.
+        let stride = (part.count + 15) / 16 * 16
+        let whole: PackedMatrix
+        do { whole = try PackedMatrix(rows: count * stride, columns: columns, format: format) } catch {
+            throw .kernel(path: checkpoint.directory, tensor: places(0)[0].stored.name, error)
+        }
+        let groups = (0..<count).map { whole.matrix(ofRows: $0 * stride..<$0 * stride + part.count) }
+        for (expert, group) in groups.enumerated() { try pack(places(expert), part, into: group) }
+        return Decoder.LinearSite(groups: groups, bias: [])
+    }
+
+    /// The part of the outputs that is loaded, and how many inputs there are.
+    private func shape(_ places: [TensorPlace]) throws(LoadError) -> (part: Range<Int>, columns: Int) {
         let shape = places[0].stored.shape
-        let columns = places[0].isTransposed ? shape[0] : shape[1]
         let part = shard.range(of: places.reduce(0) { $0 + $1.rows.count })
         guard !part.isEmpty else {
             throw .kernel(
-                path: checkpoint.directory, tensor: name, .emptyShard(index: shard.index, of: shard.count))
+                path: checkpoint.directory, tensor: places[0].stored.name,
+                .emptyShard(index: shard.index, of: shard.count))
         }
-        let weights: PackedMatrix
-        do { weights = try PackedMatrix(rows: part.count, columns: columns, format: format) } catch {
-            throw .kernel(path: checkpoint.directory, tensor: name, error)
-        }
+        return (part, places[0].isTransposed ? shape[0] : shape[shape.count - 1])
+    }
+
+    /// Packs the rows of these tensors that are in `part`, one tensor above the other.
+    private func pack(
+        _ places: [TensorPlace], _ part: Range<Int>, into weights: PackedMatrix
+    ) throws(LoadError) {
         let tensors = try places.map { place throws(LoadError) in
             try tensor(place.stored.name, place.stored.shape)
         }
@@ -195,7 +264,6 @@ private struct Loader {
             row += place.rows.count
         }
         for tensor in tensors { tensor.discard() }
-        return Decoder.LinearSite(weights: weights, bias: bias)
     }
 
     /// Packs rows of a stored matrix, or columns of it where it is stored the other way round.
@@ -238,6 +306,11 @@ private struct Loader {
         guard let place = configuration.place(of: tensor, block: index) else { return [] }
         let values = try self.tensor(place.stored.name, place.stored.shape).values()[place.rows]
         return offset == 0 ? Array(values) : values.map { $0 + offset }
+    }
+
+    /// Loads a small matrix of a block in float32; empty when the block has none.
+    private func matrix(_ tensor: BlockTensor, _ index: Int) throws(LoadError) -> [Float] {
+        do { return try checkpoint.values(of: tensor, block: index) ?? [] } catch { throw .checkpoint(error) }
     }
 
     private func tensor(_ name: String, _ shape: [Int]) throws(LoadError) -> StoredTensor {

@@ -36,13 +36,23 @@ public final class Decoder: Sendable {
         let down: LinearSite?
         /// After `down_proj`.
         let feedForwardResultNorm: HiddenNorm
+        /// In place of `gateUp` and `down`, which are then those of the shared expert; nil in a dense block.
+        var experts: ExpertLayer?
     }
 
     /// Weights and bias of one fused product.
     struct LinearSite: Sendable {
-        let weights: PackedMatrix
-        /// One for each row of `weights`, or empty.
+        /// The matrices, all of one shape; there are several only in sites of experts.
+        let groups: [PackedMatrix]
+        /// One for each row of `groups`, or empty.
         let bias: [Float]
+
+        init(weights: PackedMatrix, bias: [Float]) { self.init(groups: [weights], bias: bias) }
+
+        init(groups: [PackedMatrix], bias: [Float]) { (self.groups, self.bias) = (groups, bias) }
+
+        /// The matrix of a site that has only one.
+        var weights: PackedMatrix { groups[0] }
     }
 
     public let configuration: DecoderConfiguration
@@ -81,8 +91,12 @@ public final class Decoder: Sendable {
 
     /// Bytes of all loaded weights in memory.
     public var byteCount: Int {
-        let sites = blocks.flatMap { [$0.queryKeyValue, $0.output, $0.gateUp, $0.down] } + [head]
-        return sites.reduce(0) { $0 + ($1?.weights.byteCount ?? 0) }
+        let sites =
+            blocks.flatMap {
+                [$0.queryKeyValue, $0.output, $0.gateUp, $0.down, $0.experts?.gateUp, $0.experts?.down]
+            } + [head]
+        let routers = blocks.reduce(0) { $0 + ($1.experts?.router.byteCount ?? 0) }
+        return sites.compactMap(\.self).flatMap(\.groups).reduce(routers) { $0 + $1.byteCount }
     }
 
     /// Makes an empty cache for one session of this model.
@@ -269,16 +283,14 @@ extension Decoder {
     }
 
     /// Writes to `work.update` what a block's feed-forward network adds to the residual stream.
-    private func feedForward(_ index: Int, _ hidden: Span<Float>, _ work: inout Workspace) {
-        gate(index, hidden, &work)
-        apply(.down(block: index), work.activated, &work.update)
-    }
-
-    /// Writes to `work.activated` the result of a block's activation, after its norm, gate and up.
-    func gate(_ index: Int, _ hidden: Span<Float>, _ work: inout Workspace) {
+    func feedForward(_ index: Int, _ hidden: Span<Float>, _ work: inout Workspace) {
         norm(hidden, blocks[index].feedForwardNorm, &work.normed)
-        apply(.gateUp(block: index), work.normed, &work.gateUp)
-        activate(work.gateUp, &work.activated)
+        if let size = configuration.feedForwardSize(of: index) {
+            apply(.gateUp(block: index), work.normed, &work.gateUp)
+            activate(work.gateUp, &work.activated, features: size)
+            apply(.down(block: index), work.activated, &work.update)
+        }
+        if configuration.hasExperts(index) { computeExperts(index, &work) }
     }
 
     /// Computes the logits of hidden states after the last block: final norm, then head.
@@ -305,16 +317,16 @@ extension Decoder {
         for i in logits.indices { logits[i] = cap * tanhf(logits[i] / cap) }
     }
 
-    private func norm(_ x: Span<Float>, _ norm: HiddenNorm, _ out: inout RowBuffer) {
+    func norm(_ x: Span<Float>, _ norm: HiddenNorm, _ out: inout RowBuffer) {
         out.resize(to: x.count)
         var span = out.mutableSpan
         norm.apply(x, into: &span, pool: pool)
     }
 
-    private func activate(_ gateUp: borrowing RowBuffer, _ out: inout RowBuffer) {
-        out.resize(to: gateUp.count / configuration.gateUpSize * configuration.feedForwardSize)
+    func activate(_ gateUp: borrowing RowBuffer, _ out: inout RowBuffer, features: Int) {
+        out.resize(to: configuration.isGated ? gateUp.count / 2 : gateUp.count)
         var span = out.mutableSpan
-        activate(gateUp.span, into: &span)
+        activate(gateUp.span, into: &span, features: features)
     }
 
     private func apply(_ site: DecoderSite, _ x: borrowing RowBuffer, _ out: inout RowBuffer) {

@@ -16,11 +16,20 @@ extension DecoderConfiguration {
         "\(layout.prefix)\(layout.blocks)\(block).\(layout.name(tensor))"
     }
 
-    /// Channels of a row of the first product of a block's feed-forward network.
-    public var gateUpSize: Int { isGated ? 2 * feedForwardSize : feedForwardSize }
-
-    /// The shape of a block's tensor; nil when this model has no such tensor.
-    public func shape(of tensor: BlockTensor) -> [Int]? {
+    /// The shape of a block's tensor; nil when this block has no such tensor.
+    public func shape(of tensor: BlockTensor, block: Int = 0) -> [Int]? {
+        if hasExperts(block) {
+            let shared = experts?.sharedSize
+            switch tensor {
+            case .gate, .gateBias, .up, .upBias, .down, .downBias: return nil
+            case .router: return experts.map { [$0.count, hiddenSize] }
+            case .sharedGate: return isGated ? shared.map { [$0, hiddenSize] } : nil
+            case .sharedUp: return shared.map { [$0, hiddenSize] }
+            case .sharedDown: return shared.map { [hiddenSize, $0] }
+            case .sharedScore: return experts?.sharedHasGate == true ? [1, hiddenSize] : nil
+            default: break
+            }
+        }
         let queries = headCount * headSize
         let keys = keyValueHeadCount * headSize
         return switch tensor {
@@ -41,16 +50,17 @@ extension DecoderConfiguration {
         case .upBias: feedForwardBias ? [feedForwardSize] : nil
         case .down: [hiddenSize, feedForwardSize]
         case .downBias: feedForwardBias ? [hiddenSize] : nil
+        case .router, .sharedGate, .sharedUp, .sharedDown, .sharedScore: nil
         }
     }
 
     /// Where a block's tensor is stored; nil when this model has no such tensor.
     public func place(of tensor: BlockTensor, block: Int) -> TensorPlace? {
-        guard let own = shape(of: tensor) else { return nil }
+        guard let own = shape(of: tensor, block: block) else { return nil }
         var rows = 0..<own[0]
         var total = 0
         for other in BlockTensor.allCases where layout.name(other) == layout.name(tensor) {
-            guard let shape = shape(of: other) else { continue }
+            guard let shape = shape(of: other, block: block) else { continue }
             if other == tensor { rows = total..<total + own[0] }
             total += shape[0]
         }
@@ -76,6 +86,7 @@ extension DecoderConfiguration {
                 }
                 plan.append(place.stored)
             }
+            plan += expertTensors(of: block)
         }
         plan.append(TensorPlan(name: finalNormName, shape: [hiddenSize]))
         if norm == .layer(bias: true) {
@@ -92,21 +103,12 @@ extension DecoderConfiguration {
         expectedTensors().reduce(0) { $0 + $1.shape.reduce(1, *) }
     }
 
-    /// How many channels the output rows of a site have.
-    public func outputs(of site: DecoderSite) -> Int {
-        switch site {
-        case .queryKeyValue: (headCount + 2 * keyValueHeadCount) * headSize
-        case .gateUp: gateUpSize
-        case .output, .down: hiddenSize
-        case .head: vocabularySize
-        }
-    }
-
     /// What distinguishes this model from the form of Llama, in words; nil when nothing does.
     ///
     /// Profile `scx` and some attacks know only that form: norms before each part of a block, by the root mean square;
     /// a gated activation by silu; one rotation for all blocks.
     public var differenceFromLlama: String? {
+        if experts != nil { return "it divides its feed-forward networks into experts" }
         if norm != .rootMeanSquare { return "its norms subtract the mean" }
         if normPlacement != .before {
             return "it norms the results of attention and of the feed-forward network"

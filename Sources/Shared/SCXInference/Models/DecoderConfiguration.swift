@@ -4,6 +4,9 @@ public enum ModelFamily: String, CaseIterable, Sendable {
     case gemma2
     case gemma3 = "gemma3_text"
     case phi3, smollm3, olmo2, granite, gpt2, starcoder2
+    case mixtral
+    case qwen2Moe = "qwen2_moe"
+    case qwen3Moe = "qwen3_moe"
 
     /// The name of the class in `architectures`.
     public var architecture: String {
@@ -20,6 +23,9 @@ public enum ModelFamily: String, CaseIterable, Sendable {
         case .granite: "GraniteForCausalLM"
         case .gpt2: "GPT2LMHeadModel"
         case .starcoder2: "Starcoder2ForCausalLM"
+        case .mixtral: "MixtralForCausalLM"
+        case .qwen2Moe: "Qwen2MoeForCausalLM"
+        case .qwen3Moe: "Qwen3MoeForCausalLM"
         }
     }
 }
@@ -37,7 +43,7 @@ public struct DecoderConfiguration: Equatable, Sendable {
     public var keyValueHeadCount: Int
     /// Channels of one head; `headCount · headSize` may differ from `hiddenSize`.
     public var headSize: Int
-    /// Channels of the feed-forward network's activation.
+    /// Channels of the activation of a dense feed-forward network; experts have their own.
     public var feedForwardSize: Int
     /// ε of the norms.
     public var normEpsilon: Float
@@ -89,6 +95,8 @@ public struct DecoderConfiguration: Equatable, Sendable {
     /// Whether a learned vector is added to the embedded token for each position, of which there are
     /// ``maximumLength``.
     public var learnedPositions = false
+    /// The experts of the blocks that have them; nil where no block has any.
+    public var experts: Experts?
     /// The names of the checkpoint's tensors.
     public var layout = CheckpointLayout()
     /// How the checkpoint's tensors are quantised; nil where they are stored as they are.
@@ -174,6 +182,9 @@ extension DecoderConfiguration {
         case .granite: configuration = try .granite(reader)
         case .gpt2: configuration = try .gpt2(reader)
         case .starcoder2: configuration = try .starcoder2(reader)
+        case .mixtral: configuration = try .mixtral(reader)
+        case .qwen2Moe: configuration = try .qwen2Moe(reader)
+        case .qwen3Moe: configuration = try .qwen3Moe(reader)
         }
         guard configuration.quantization == nil || !configuration.layout.isTransposed else {
             throw reader.unsupported(

@@ -53,6 +53,10 @@ public struct Workspace: ~Copyable, Sendable {
     var gateUp = RowBuffer()
     /// After the activation, `[tokens, feedForward]`.
     var activated = RowBuffer()
+    /// The inputs and results of one expert's rows, `[rows, hidden]`.
+    var expertRows = RowBuffer()
+    /// For each block with experts those that its rows took last, if somebody wants to know; nil otherwise.
+    public var recordedRoutes: [Int: ExpertRoutes]?
 
     public init() {}
 }

@@ -48,6 +48,11 @@ public final class Checkpoint: Sendable {
         if !source.contains(configuration.embeddingName), source.contains(embedding) {
             configuration.layout.prefix = ""
         }
+        if let block = configuration.experts?.blocks.firstIndex(of: true) {
+            let prefix = "\(configuration.layout.prefix)\(configuration.layout.blocks)\(block)."
+            let fused = prefix + configuration.layout.experts + configuration.layout.fusedDown
+            configuration.experts?.isFused = source.contains(fused) || source.contains(fused + "_blocks")
+        }
         self.configuration = configuration
         self.source = source
         identity = .file(file)

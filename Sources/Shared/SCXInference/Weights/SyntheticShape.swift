@@ -30,6 +30,20 @@ public struct SyntheticShape: Sendable {
         ),
         Self("tiny-qwen2", .qwen2, 512, 64, blocks: 2, heads: 4, 1, 160, length: 512, tied: true),
         Self("tiny-qwen3", .qwen3, 512, 64, blocks: 4, heads: 4, 2, headSize: 32, 160, length: 512),
+        Self(
+            "small-mixtral", .mixtral, 512, 64, blocks: 4, heads: 4, 2, 96, length: 512, eps: 1e-5,
+            experts: (8, 2)),
+        Self(
+            "small-qwen3-moe", .qwen3Moe, 512, 64, blocks: 4, heads: 4, 2, headSize: 32, 32, length: 512,
+            experts: (32, 4)),
+        // Blocks of Mixtral 8x7B and of Qwen3-30B-A3B, all of whose widths are divided by four and by two.
+        Self(
+            "mixtral-8x7b-quarter", .mixtral, 32_000, 1_024, blocks: 4, heads: 8, 2, 3_584, length: 32_768,
+            eps: 1e-5,
+            base: 1_000_000, experts: (8, 2)),
+        Self(
+            "qwen3-30b-a3b-half", .qwen3Moe, 32_000, 1_024, blocks: 4, heads: 16, 2, headSize: 64, 384,
+            length: 40_960, base: 1_000_000, experts: (128, 8)),
     ]
 
     /// A shape of sizes that the caller chooses.
@@ -41,20 +55,28 @@ public struct SyntheticShape: Sendable {
     private init(
         _ name: String, _ family: ModelFamily, _ vocabulary: Int, _ hidden: Int, blocks: Int, heads: Int,
         _ keyHeads: Int, headSize: Int? = nil, _ feedForward: Int, length: Int, eps: Float = 1e-6,
-        base: Double = 10_000, window: Int? = nil, tied: Bool = false
+        base: Double = 10_000, window: Int? = nil, tied: Bool = false,
+        experts: (count: Int, perToken: Int)? = nil
     ) {
         self.name = name
         let size = headSize ?? hidden / heads
         let tokens = SyntheticTokenizer.special(family, vocabularySize: vocabulary)
-        configuration = DecoderConfiguration(
+        var configuration = DecoderConfiguration(
             family: family, vocabularySize: vocabulary, hiddenSize: hidden, blockCount: blocks,
             headCount: heads,
             keyValueHeadCount: keyHeads, headSize: size, feedForwardSize: feedForward, normEpsilon: eps,
             activation: .silu, rope: RopeParameters(base: base, rotaryDimension: size), maximumLength: length,
             tiedEmbeddings: tied, queryKeyValueBias: family == .qwen2,
-            queryKeyNorm: family == .qwen3 ? .heads : .none,
+            queryKeyNorm: family == .qwen3 || family == .qwen3Moe ? .heads : .none,
             slidingWindows: Array(repeating: window, count: blocks), beginOfSequence: tokens.begin,
             endOfSequence: [tokens.end])
+        if let experts {
+            configuration.experts = DecoderConfiguration.Experts(
+                count: experts.count, perToken: experts.perToken, feedForwardSize: feedForward,
+                blocks: Array(repeating: true, count: blocks))
+            if family == .mixtral { configuration.setMixtralLayout() }
+        }
+        self.configuration = configuration
     }
 
     /// The content of the family's `config.json`.
@@ -87,6 +109,20 @@ public struct SyntheticShape: Sendable {
             members += [
                 .init("head_dim", .int(c.headSize)), .init("attention_bias", false),
                 .init("use_sliding_window", false), .init("sliding_window", .null),
+            ]
+        case .mixtral:
+            members += [
+                .init("num_local_experts", .int(c.experts?.count ?? 1)),
+                .init("num_experts_per_tok", .int(c.experts?.perToken ?? 1)), .init("sliding_window", .null),
+            ]
+        case .qwen3Moe:
+            members += [
+                .init("head_dim", .int(c.headSize)), .init("attention_bias", false),
+                .init("use_sliding_window", false), .init("decoder_sparse_step", 1),
+                .init("moe_intermediate_size", .int(c.experts?.feedForwardSize ?? 1)),
+                .init("num_experts", .int(c.experts?.count ?? 1)),
+                .init("num_experts_per_tok", .int(c.experts?.perToken ?? 1)),
+                .init("norm_topk_prob", .bool(c.experts?.isNormalized ?? true)),
             ]
         default: preconditionFailure("SyntheticShape: no shape is of this family")
         }

@@ -26,7 +26,7 @@ struct SyntheticTokenizer {
                 last: ["<|begin_of_text|>", "<|end_of_text|>"] + chat + reserved, begin: begin,
                 end: begin + 1,
                 endOfTurn: begin + 3)
-        case .llama, .mistral:
+        case .llama, .mistral, .mixtral:
             return Special(
                 first: ["<unk>", "<s>", "</s>"], last: chat, begin: 1, end: 2, endOfTurn: vocabularySize - 1)
         default:

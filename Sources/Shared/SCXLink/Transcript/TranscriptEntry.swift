@@ -110,7 +110,7 @@ extension TranscriptEntry {
         return switch operation {
         case .linear(let layer, _, _, _), .attention(let layer, _), .feedForward(let layer),
             .unlock(_, let layer, _, _), .lockTail(_, let layer), .tailScores(let layer, _),
-            .linearRing(let layer, _), .padProducts(let layer, _, _, _, _):
+            .linearRing(let layer, _, _), .padProducts(let layer, _, _, _, _):
             layer
         case .headTopK, .middle, .release, .stats: nil
         }

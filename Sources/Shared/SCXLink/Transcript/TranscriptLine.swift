@@ -201,7 +201,9 @@ extension Request.Operation {
         case .unlock(let slot, let layer, let position, let source):
             return member(slot) + [member(layer), .init("position", .int(position))]
                 + (source.map { [.init("from", .int(Int($0.number)))] } ?? [])
-        case .linearRing(let layer, let site): return [member(layer), .init("site", .string("\(site)"))]
+        case .linearRing(let layer, let site, let groups):
+            return [member(layer), .init("site", .string("\(site)"))]
+                + (groups.map { [.init("groups", .array($0.map(JSON.int)))] } ?? [])
         case .padProducts(let layer, let site, let seed, let first, let rows):
             return [
                 member(layer), .init("site", .string("\(site)")),
@@ -242,7 +244,9 @@ extension Request.Operation {
         case .release: self = .release(slot: try line.slot())
         case .stats: self = .stats
         case .linearRing:
-            self = .linearRing(layer: try line.layer(), site: try line.choice("site", of: Site.allCases))
+            self = .linearRing(
+                layer: try line.layer(), site: try line.choice("site", of: Site.allCases),
+                groups: try line["groups"] == nil ? nil : line.groups())
         case .padProducts:
             let seed = try line.bytes("seed")
             guard seed.count == PadSeed.byteCount else { throw line.fault("'seed' is not 32 bytes") }
@@ -290,6 +294,15 @@ extension TranscriptLine {
         }
         guard 2 * bytes.count == digits.count else { throw fault("'\(name)' is not hexadecimal") }
         return bytes
+    }
+
+    /// Reads numbers of groups, which must rise.
+    fileprivate func groups() throws(TranscriptError) -> [Int] {
+        let groups = try ints("groups", atMost: Int(UInt16.max))
+        guard !groups.isEmpty, zip(groups, groups.dropFirst()).allSatisfy({ $0 < $1 }) else {
+            throw fault("'groups' are none, or do not rise")
+        }
+        return groups
     }
 
     fileprivate func segments() throws(TranscriptError) -> [Segment] {

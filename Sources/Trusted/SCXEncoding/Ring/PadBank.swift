@@ -77,6 +77,8 @@ package final class PadBank: Sendable {
     private let sources: [any PadSource]
     private let store: PadStore?
     private let limits: Limits
+    /// The most rows of a batch with which one batch of each site fits into half of the memory.
+    private let fittingRows: Int
     private let availability: Availability
     private let refusal: @Sendable (PadMaker) -> String?
     private let state: Mutex<State>
@@ -108,6 +110,9 @@ package final class PadBank: Sendable {
         self.sources = sources
         self.store = store
         self.limits = limits
+        // A row of a site of experts is as large as hundreds of others.
+        let isWide = sites.contains { $0.groups > 1 }
+        fittingRows = isWide ? max(1, limits.bytes / 2 / PadFill.bytesPerToken(sites)) : .max
         availability = Availability(count: sources.count, now: now)
         self.refusal = refusal
         self.warn = warn
@@ -151,7 +156,9 @@ package final class PadBank: Sendable {
                 if !load(site, unlessRows: 1) {
                     try add(
                         prepare(
-                            site, rows: max(rows - places.count, min(limits.batchRows, Self.fewestRows)),
+                            site,
+                            rows: max(
+                                rows - places.count, min(limits.batchRows, Self.fewestRows, fittingRows)),
                             of: availability.usable(besides: state.withLock { $0.distrusted })))
                 }
                 places += takePrepared(rows - places.count, site, countsAsBanked: false)
@@ -310,7 +317,7 @@ package final class PadBank: Sendable {
         } else {
             let distrusted = state.withLock { $0.distrusted }
             let ready = availability.ready.filter { !distrusted.contains($0) }
-            try add(prepare(next.site, rows: limits.batchRows, of: ready))
+            try add(prepare(next.site, rows: min(limits.batchRows, fittingRows), of: ready))
         }
         return true
     }

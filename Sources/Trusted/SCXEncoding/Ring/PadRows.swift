@@ -32,8 +32,10 @@ package struct PadRows: ~Copyable, Sendable {
         _ rows: borrowing FixedPointRows, dummies: DummyRows? = nil, pool: ThreadPool?
     ) -> PaddedRows {
         precondition(
-            rows.rows == places.count && rows.channels == site.inputs, "PadRows: not a pad for each row")
-        let (inputs, count, places) = (site.inputs, places.count, places)
+            rows.rows == places.count && rows.channels == rows.groups.count * site.groupInputs,
+            "PadRows: not a pad for each row")
+        let (inputs, count, places) = (rows.channels, places.count, places)
+        let (groups, whole, groupInputs) = (rows.groups, site.inputs, site.groupInputs)
         let total = count + (dummies?.numbers.count ?? 0)
         var values = [UInt32](repeating: 0, count: total * inputs)
         var unused = [UInt8](repeating: 0, count: total)
@@ -47,7 +49,17 @@ package struct PadRows: ~Copyable, Sendable {
                 }
                 return
             }
-            places[row].batch.expand(places[row].row, into: &words)
+            if groups.count * groupInputs == whole {
+                places[row].batch.expand(places[row].row, into: &words)
+            } else {
+                // The pads of the groups that are left out are never used for anything else.
+                var pads = SecretBuffer<UInt32>(repeating: 0, count: whole)
+                var all = pads.mutableSpan
+                places[row].batch.expand(places[row].row, into: &all)
+                for (g, group) in groups.enumerated() {
+                    for c in 0..<groupInputs { words[g * groupInputs + c] = all[group * groupInputs + c] }
+                }
+            }
             ringAdd(integers.extracting(row * inputs..<(row + 1) * inputs), into: &words)
         }
         return PaddedRows(
@@ -98,37 +110,44 @@ package struct PaddedRows: ~Copyable, Sendable {
         _ answer: RingTensor, _ rows: borrowing FixedPointRows, expected: borrowing ExpectedSketches,
         pool: ThreadPool?
     ) -> OpenedProduct {
-        let (site, places, outputs) = (site, places, site.outputs)
+        let (site, places, groups) = (site, places, rows.groups)
+        let width = site.groupOutputs
+        let outputs = groups.count * width
         precondition(
             answer.rows == tensor.rows && answer.channels == outputs, "PaddedRows: an answer of another shape"
         )
         var result = Plaintext(rows: places.count, channels: outputs)
-        // For each row, 0 if it passes the check.
-        var differences = SecretBuffer<UInt64>(repeating: 0, count: places.count)
+        // For each group of each row its part of the value that is checked.
+        var parts = SecretBuffer<UInt64>(repeating: 0, count: places.count * groups.count)
         var out = result.values
-        var wrong = differences.mutableSpan
+        var sums = parts.mutableSpan
         let products = answer.values.span
         let scales = rows.rowScales
         let (sketch, sketches) = (expected.sketch, expected.values.span)
         let (columnScales, bias) = (site.scales, site.bias)
-        forEachRow(places.count, &out, width: outputs, &wrong, width: 1, pool: pool) { row, values, wrong in
-            var integers = SecretBuffer<Int32>(repeating: 0, count: outputs)
+        forEachRow(places.count * groups.count, &out, width: width, &sums, width: 1, pool: pool) {
+            part, values, sum in
+            let (row, group) = (part / groups.count, groups[part % groups.count])
+            let channels = site.outputs(ofGroup: group)
+            var integers = SecretBuffer<Int32>(repeating: 0, count: width)
             var y = integers.mutableSpan
             places[row].batch.withProduct(places[row].row) { pad in
                 fixedDecode(
-                    products.extracting(row * outputs..<(row + 1) * outputs), product: pad,
-                    columnScales: columnScales.span, scale: scales[row], bias: bias.span, into: &y, &values)
+                    products.extracting(part * width..<(part + 1) * width), product: pad.extracting(channels),
+                    columnScales: columnScales.span.extracting(channels), scale: scales[part],
+                    bias: bias.isEmpty ? Span() : bias.span.extracting(channels), into: &y, &values)
             }
-            wrong[0] = sketch.found(integers.span) ^ sketches[row]
+            sum[0] = sketch.found(integers.span, group: group)
         }
+        let values = SiteSketch.sums(parts.span, groups: groups.count)
         // All rows are checked, so that the time does not tell which row is the first wrong one.
         var found: Int?
-        for row in (0..<places.count).reversed() where differences.span[row] != 0 { found = row }
+        for row in (0..<places.count).reversed() where values.span[row] ^ sketches[row] != 0 { found = row }
         guard let found else { return .verified(result) }
         let inputs = tensor.channels
         return .wrong(
             WrongRow(
-                index: found, source: places[found].batch.source,
+                index: found, source: places[found].batch.source, groups: groups,
                 padded: Array(tensor.values[found * inputs..<(found + 1) * inputs]),
                 answer: Array(answer.values[found * outputs..<(found + 1) * outputs])))
     }
@@ -147,9 +166,11 @@ package struct WrongRow: Sendable {
     package let index: Int
     /// The number of the source that computed the product of the row's pad.
     package let source: Int
-    /// The padded row that the worker got, `[inputs]`.
+    /// The groups of the site whose channels the row has.
+    package let groups: [Int]
+    /// The padded row that the worker got, the inputs of these groups.
     package let padded: [UInt32]
-    /// The product that the worker answered, `[outputs]`.
+    /// The product that the worker answered, the outputs of these groups.
     package let answer: [UInt32]
 }
 
@@ -159,16 +180,17 @@ extension FixedPointRows {
     /// It is computed while the worker multiplies.
     package borrowing func expectedSketches(_ site: RingSite, pool: ThreadPool?) -> ExpectedSketches {
         let secret = site.sketch
-        var sketches = SecretBuffer<UInt64>(repeating: 0, count: rows)
-        var unused = SecretBuffer<UInt8>(repeating: 0, count: rows)
-        var out = sketches.mutableSpan
+        let (groups, width) = (groups, site.groupInputs)
+        var parts = SecretBuffer<UInt64>(repeating: 0, count: rows * groups.count)
+        var unused = SecretBuffer<UInt8>(repeating: 0, count: rows * groups.count)
+        var out = parts.mutableSpan
         var none = unused.mutableSpan
         let integers = span
-        let channels = channels
-        forEachRow(rows, &out, width: 1, &none, width: 1, pool: pool) { row, sketch, _ in
-            sketch[0] = secret.expected(integers.extracting(row * channels..<(row + 1) * channels))
+        forEachRow(rows * groups.count, &out, width: 1, &none, width: 1, pool: pool) { part, sketch, _ in
+            sketch[0] = secret.expected(
+                integers.extracting(part * width..<(part + 1) * width), group: groups[part % groups.count])
         }
-        return ExpectedSketches(sketch: secret, values: sketches)
+        return ExpectedSketches(sketch: secret, values: SiteSketch.sums(parts.span, groups: groups.count))
     }
 }
 

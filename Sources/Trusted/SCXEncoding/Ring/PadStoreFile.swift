@@ -138,6 +138,8 @@ extension DecoderSite {
         case .gateUp(let block): (2, UInt32(block))
         case .down(let block): (3, UInt32(block))
         case .head: (4, 0)
+        case .expertGateUp(let block): (5, UInt32(block))
+        case .expertDown(let block): (6, UInt32(block))
         }
     }
 
@@ -150,6 +152,8 @@ extension DecoderSite {
         case 2: self = .gateUp(block: block)
         case 3: self = .down(block: block)
         case 4 where block == 0: self = .head
+        case 5: self = .expertGateUp(block: block)
+        case 6: self = .expertDown(block: block)
         default: return nil
         }
     }
@@ -161,6 +165,8 @@ extension DecoderSite {
         case .output(let block): "\(block).output"
         case .gateUp(let block): "\(block).gate-up"
         case .down(let block): "\(block).down"
+        case .expertGateUp(let block): "\(block).expert-gate-up"
+        case .expertDown(let block): "\(block).expert-down"
         case .head: "head"
         }
     }

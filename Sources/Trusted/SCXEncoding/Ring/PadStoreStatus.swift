@@ -17,6 +17,19 @@ package struct PadStoreStatus: Equatable, Sendable {
     /// The number of tokens for which every site has pads.
     package var tokens: Int { rows.min() ?? 0 }
 
+    /// The sites of a model of so many blocks, in the order of a forward pass.
+    ///
+    /// The bank does not say which blocks have experts; those have, whose experts ever had pads.
+    private static func sites(_ blocks: Int, known: Set<DecoderSite>) -> [DecoderSite] {
+        (0..<blocks).flatMap { block in
+            let experts: [DecoderSite] = [.expertGateUp(block: block), .expertDown(block: block)]
+            let dense: [DecoderSite] = [.gateUp(block: block), .down(block: block)]
+            let hasExperts = !known.isDisjoint(with: experts)
+            return [.queryKeyValue(block: block), .output(block: block)] + (hasExperts ? experts : [])
+                + (hasExperts && known.isDisjoint(with: dense) ? [] : dense)
+        } + [.head]
+    }
+
     /// Reads the contents of a directory.
     ///
     /// - Throws: ``VaultError`` when there is no bank, or its ledger cannot be read.
@@ -43,7 +56,9 @@ package struct PadStoreStatus: Equatable, Sendable {
         }
         self.path = path
         digest = String(decoding: header.digest, as: UTF8.self)
-        self.rows = DecoderSite.all(blocks: header.blocks).map { rows[$0] ?? 0 }
+        self.rows = Self.sites(header.blocks, known: Set(rows.keys).union(ledger.last.keys)).map {
+            rows[$0] ?? 0
+        }
         self.batches = batches
         self.bytes = bytes
         burntBatches = ledger.count

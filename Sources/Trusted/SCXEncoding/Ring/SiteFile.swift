@@ -8,22 +8,28 @@ package struct SiteShape: Hashable, Sendable {
     package let inputs: Int
     package let outputs: Int
     package let hasBias: Bool
+    /// How many matrices the site has.
+    package let groups: Int
 
-    package init(site: DecoderSite, inputs: Int, outputs: Int, hasBias: Bool) {
+    package init(site: DecoderSite, inputs: Int, outputs: Int, hasBias: Bool, groups: Int = 1) {
         (self.site, self.inputs, self.outputs, self.hasBias) = (site, inputs, outputs, hasBias)
+        self.groups = groups
     }
 
     init(_ site: RingSite) {
         self.init(
-            site: site.site, inputs: site.inputs, outputs: site.outputs, hasBias: !site.bias.isEmpty)
+            site: site.site, inputs: site.inputs, outputs: site.outputs, hasBias: !site.bias.isEmpty,
+            groups: site.groups)
     }
 
-    /// Where the parts of a site's bytes begin: the largest norm, the scales, the bias, S and S̃, without gaps.
+    /// Where the parts of a site's bytes begin: the largest norms of its groups, the scales, the bias, S and S̃, without
+    /// gaps.
     fileprivate var offsets: (scales: Int, bias: Int, secret: Int, image: Int, end: Int) {
-        let bias = 8 + 4 * outputs
+        let scales = 8 * groups
+        let bias = scales + 4 * outputs
         let secret = bias + (hasBias ? 4 * outputs : 0)
         let image = secret + 8 * outputs
-        return (8, bias, secret, image, image + 8 * inputs)
+        return (scales, bias, secret, image, image + 8 * inputs)
     }
 
     /// How many bytes a site takes in the file.
@@ -94,8 +100,8 @@ enum SiteFile {
     private static func bytes(of site: RingSite, _ shape: SiteShape) -> SecretBuffer<UInt8> {
         let offsets = shape.offsets
         var bytes = SecretBuffer<UInt8>(repeating: 0, count: offsets.end)
-        let (norm, scales, bias) = ([site.largestNorm], site.scales, site.bias)
-        bytes.store(norm.span, at: 0)
+        let (norms, scales, bias) = (site.largestNorms, site.scales, site.bias)
+        bytes.store(norms.span, at: 0)
         bytes.store(scales.span, at: offsets.scales)
         bytes.store(bias.span, at: offsets.bias)
         site.sketch.withParts { secret, image in
@@ -149,8 +155,8 @@ enum SiteFile {
         return RingSite(
             shape, scales: values(bytes, shape.outputs, at: offsets.scales, zero: 0),
             bias: values(bytes, shape.hasBias ? shape.outputs : 0, at: offsets.bias, zero: 0),
-            largestNorm: values(bytes, 1, at: 0, zero: 1)[0],
-            sketch: SiteSketch(secret: secret, image: image))
+            largestNorms: values(bytes, shape.groups, at: 0, zero: 1),
+            sketch: SiteSketch(secret: secret, image: image, groups: shape.groups))
     }
 
     private static func values<Value: BitwiseCopyable>(

@@ -12,10 +12,13 @@ final class SiteSketch: Sendable {
     private let secret: SecretBuffer<UInt64>
     /// S̃, `[inputs]`.
     private let image: SecretBuffer<UInt64>
+    /// How many matrices the site has.
+    private let groups: Int
 
     /// Draws S, and computes S̃.
-    init(_ weights: PackedMatrix, random: inout SecureRandom, pool: ThreadPool) {
-        var secret = SecretBuffer<UInt64>(repeating: 0, count: weights.rows)
+    init(_ weights: [PackedMatrix], random: inout SecureRandom, pool: ThreadPool) {
+        groups = weights.count
+        var secret = SecretBuffer<UInt64>(repeating: 0, count: groups * weights[0].rows)
         var span = secret.mutableSpan
         for i in span.indices { span[i] = random.fieldElement() }
         image = Self.image(of: secret.span, weights, pool)
@@ -23,18 +26,27 @@ final class SiteSketch: Sendable {
     }
 
     /// Makes a sketch of vectors that were stored.
-    init(secret: consuming SecretBuffer<UInt64>, image: consuming SecretBuffer<UInt64>) {
+    init(secret: consuming SecretBuffer<UInt64>, image: consuming SecretBuffer<UInt64>, groups: Int) {
         self.secret = secret
         self.image = image
+        self.groups = groups
     }
 
     /// Computes Ŵ S.
     private static func image(
-        of secret: Span<UInt64>, _ weights: PackedMatrix, _ pool: ThreadPool
+        of secret: Span<UInt64>, _ weights: [PackedMatrix], _ pool: ThreadPool
     ) -> SecretBuffer<UInt64> {
-        var image = SecretBuffer<UInt64>(repeating: 0, count: weights.columns)
+        let (rows, columns) = (weights[0].rows, weights[0].columns)
+        var image = SecretBuffer<UInt64>(repeating: 0, count: weights.count * columns)
         var out = image.mutableSpan
-        Sketch.weights(weights, secret, into: &out, pool: pool)
+        unsafe out.withUnsafeMutableBufferPointer { out in
+            for (group, weights) in weights.enumerated() {
+                var part = unsafe MutableSpan(
+                    _unsafeElements: out.extracting(group * columns..<(group + 1) * columns))
+                Sketch.weights(
+                    weights, secret.extracting(group * rows..<(group + 1) * rows), into: &part, pool: pool)
+            }
+        }
         return image
     }
 
@@ -42,7 +54,7 @@ final class SiteSketch: Sendable {
     /// most.
     ///
     /// - Precondition: The weights have the site's shape.
-    func isMade(of weights: PackedMatrix, pool: ThreadPool) -> Bool {
+    func isMade(of weights: [PackedMatrix], pool: ThreadPool) -> Bool {
         let right = secret.withFirst(secret.count) { Self.image(of: $0, weights, pool) }
         return image.withFirst(image.count) { image in
             var difference: UInt64 = 0
@@ -60,14 +72,33 @@ final class SiteSketch: Sendable {
         }
     }
 
-    /// The value x̂ · S̃ of one row, which y · S must equal.
-    func expected(_ integers: Span<Int32>) -> UInt64 {
-        image.withFirst(image.count) { Sketch.dot(integers, $0) }
+    /// A group's part of the value x̂ · S̃ of one row, whose sum over the groups y · S must equal.
+    func expected(_ integers: Span<Int32>, group: Int) -> UInt64 {
+        let width = image.count / groups
+        return image.withFirst(image.count) {
+            Sketch.dot(integers, $0.extracting(group * width..<(group + 1) * width))
+        }
     }
 
-    /// The value y · S of one row.
-    func found(_ product: Span<Int32>) -> UInt64 {
-        secret.withFirst(secret.count) { Sketch.dot(product, $0) }
+    /// A group's part of the value y · S of one row.
+    func found(_ product: Span<Int32>, group: Int) -> UInt64 {
+        let width = secret.count / groups
+        return secret.withFirst(secret.count) {
+            Sketch.dot(product, $0.extracting(group * width..<(group + 1) * width))
+        }
+    }
+
+    /// Adds the parts of each row modulo p.
+    ///
+    /// - Parameters:
+    ///   - parts: `[rows, groups]`
+    ///   - groups: How many parts a row has.
+    /// - Returns: `[rows]`
+    static func sums(_ parts: Span<UInt64>, groups: Int) -> SecretBuffer<UInt64> {
+        var sums = SecretBuffer<UInt64>(repeating: 0, count: parts.count / groups)
+        var out = sums.mutableSpan
+        for i in parts.indices { out[i / groups] = Sketch.add(out[i / groups], parts[i]) }
+        return sums
     }
 }
 

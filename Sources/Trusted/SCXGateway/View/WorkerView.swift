@@ -140,7 +140,8 @@ package final class WorkerView: Sendable {
 extension DecoderConfiguration {
     /// Weights of the model, about.
     fileprivate var parameterEstimate: Int {
-        let attention = hiddenSize * headSize * 2 * (headCount + keyValueHeadCount)
-        return vocabularySize * hiddenSize + blockCount * (attention + 3 * hiddenSize * feedForwardSize)
+        sites.reduce(0) { sum, site in
+            sum + inputs(of: site) * outputs(of: site) / groups(of: site)
+        }
     }
 }

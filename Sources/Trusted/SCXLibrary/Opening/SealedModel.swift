@@ -37,6 +37,7 @@ package struct SealedModel {
         let members = try Self.members(workers, isSharded: settings.isSharded)
         let store = try settings.pads.store(checkpoint)
         try checkRows(workers)
+        try checkCover()
         let model = try ringModel()
         let foreign = settings.workers.filter(\.isForeign).map(\.name)
         let sources = try sources(owners, not: settings.workers)
@@ -58,15 +59,27 @@ package struct SealedModel {
             rowCounts: settings.rowCounts, pace: settings.pace, options: settings.ring)
     }
 
+    /// Refuses a cover of experts that the model does not have, or that would hide nothing.
+    private func checkCover() throws(ModelError) {
+        guard let cover = settings.ring.expertCover else { return }
+        guard let experts = checkpoint.configuration.experts else {
+            throw ModelError(.options, "'--expert-cover' is for models with experts, and this one has none")
+        }
+        guard cover > experts.perToken else {
+            throw ModelError(
+                .options,
+                "'--expert-cover \(cover)' would show the \(experts.perToken) experts that a token takes: "
+                    + "it needs more than these")
+        }
+    }
+
     /// Refuses workers that take no request of the fewest rows that are sent.
     private func checkRows(
         _ workers: [(name: String, link: any WorkerLink, hello: Hello?)]
     ) throws(ModelError) {
         let configuration = checkpoint.configuration
         let counts = settings.rowCounts
-        let widest = max(
-            configuration.hiddenSize, configuration.feedForwardSize,
-            configuration.headCount * configuration.headSize)
+        let widest = configuration.sites.map { configuration.inputs(of: $0) }.max() ?? 0
         let bytes = 4 * widest * counts.fewestRows
         for worker in workers where worker.hello != nil && worker.link.largestTensor < bytes {
             throw ModelError(

@@ -17,14 +17,16 @@ final class FixedPointProducts: SiteProducts {
 
     var traffic: Traffic { Traffic() }
 
-    func send(_ values: consuming Plaintext, _ site: RingSite) throws(LinkError) -> any SentProduct {
-        let rows = FixedPointRows(values, for: site, pool: weights.pool)
+    func send(
+        _ values: consuming Plaintext, _ site: RingSite, groups: [Int]?
+    ) throws(LinkError) -> any SentProduct {
+        let rows = FixedPointRows(values, for: site, groups: groups, pool: weights.pool)
         return Computed(
             rows.multiplied(site, pool: weights.pool) { words in
                 var product = SecretBuffer<UInt32>(
-                    repeating: 0, count: words.count / site.inputs * site.outputs)
+                    repeating: 0, count: words.count / site.groupInputs * site.groupOutputs)
                 var out = product.mutableSpan
-                weights.ringProduct(words, site.site, into: &out)
+                weights.ringProduct(words, site.site, groups: groups, into: &out)
                 return product
             })
     }

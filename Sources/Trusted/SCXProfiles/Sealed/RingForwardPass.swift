@@ -18,7 +18,7 @@ package final class RingForwardPass: ForwardPass {
     let products: any SiteProducts
     let counts: SealedCounts
     package let sealedReport: SealedReport?
-    private let options: RingOptions
+    let options: RingOptions
     private var caches: [Slot: KVCache] = [:]
     /// A random number stored with each session, so that a session that another forward pass stored is recognised.
     private let epoch = UInt64.random(in: 0...(.max))
@@ -177,6 +177,10 @@ package struct RingOptions: Equatable, Sendable {
     /// The worker multiplies one while the trusted side works on the other. With fewer rows the worker would read its
     /// weights twice for the same work.
     package var fewestRowsOfTwo = 128
+    /// How many of a block's experts a request reaches at least, those that are wanted among them; nil for all.
+    ///
+    /// With fewer than all the worker sees that no token of the step takes the others.
+    package var expertCover: Int?
 
     package init() {}
 }

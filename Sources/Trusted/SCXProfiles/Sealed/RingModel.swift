@@ -38,16 +38,16 @@ package final class RingModel: Sendable {
         embedding = try TokenEmbedding(checkpoint)
         let layers = try Decoder(checkpoint, format: .int8, pool: pool, parts: DecoderParts())
         self.layers = layers
-        let names = DecoderSite.all(blocks: checkpoint.configuration.blockCount)
+        let names = checkpoint.configuration.sites
         if let kept = try store?.load(names.map { SiteShape($0, layers) }) {
             (sites, wereKept) = (kept, true)
         } else {
             var random = SecureRandom()
             var made: [RingSite] = []
             for name in names {
-                let loaded = try Decoder.loadSite(name, of: checkpoint, format: .int8, pool: pool)
+                let loaded = try Decoder.loadGroups(name, of: checkpoint, format: .int8, pool: pool)
                 made.append(
-                    RingSite(name, weights: loaded.weights, bias: loaded.bias, random: &random, pool: pool))
+                    RingSite(name, weights: loaded.groups, bias: loaded.bias, random: &random, pool: pool))
                 progress(Double(made.count) / Double(names.count))
             }
             store?.save(made)
@@ -88,7 +88,7 @@ package final class RingModel: Sendable {
         try check(site, weights)
         var random = SecureRandom()
         site.renewSketch(weights, random: &random, pool: layers.pool)
-        let right = product(row.padded.span, weights)
+        let right = product(row.padded.span, row.groups.map { weights[$0] })
         let wrong = row.answer.indices.first { row.answer[$0] != right.span[$0] }
         return wrong.map { Verdict.answerIsWrong(column: $0) } ?? .answerIsRight
     }
@@ -100,33 +100,36 @@ package final class RingModel: Sendable {
     /// - Parameters:
     ///   - rows: `[rows, inputs]`, modulo 2³².
     ///   - site: The site by whose integers they are multiplied.
+    ///   - groups: The groups of the site whose channels the rows have.
     /// - Returns: `[rows, outputs]`, modulo 2³².
     /// - Throws: ``LinkError`` when the checkpoint is gone, or its weights are not those of which the site was made.
-    func product(_ rows: Span<UInt32>, _ site: RingSite) throws(LinkError) -> SecretBuffer<UInt32> {
-        let weights: PackedMatrix
+    func product(
+        _ rows: Span<UInt32>, _ site: RingSite, groups: [Int]
+    ) throws(LinkError) -> SecretBuffer<UInt32> {
+        let weights: [PackedMatrix]
         do throws(LoadError) { weights = try self.weights(of: site) } catch {
             throw .unreachable("no worker gives a right product, and the model cannot be read here: \(error)")
         }
         try check(site, weights)
-        return product(rows, weights)
+        return product(rows, groups.map { weights[$0] })
     }
 
-    private func weights(of site: RingSite) throws(LoadError) -> PackedMatrix {
-        try Decoder.loadSite(site.site, of: checkpoint, format: .int8, pool: layers.pool).weights
+    private func weights(of site: RingSite) throws(LoadError) -> [PackedMatrix] {
+        try Decoder.loadGroups(site.site, of: checkpoint, format: .int8, pool: layers.pool).groups
     }
 
     /// Checks that the site was made of these weights: the digest covers only a part of each tensor, so the
     /// checkpoint may have been changed since the store was written.
-    private func check(_ site: RingSite, _ weights: PackedMatrix) throws(LinkError) {
+    private func check(_ site: RingSite, _ weights: [PackedMatrix]) throws(LinkError) {
         guard !site.isMade(of: weights, pool: layers.pool) else { return }
         store?.remove()
         let remedy = store.map { "; \($0.path) was of others and is removed, so start again" } ?? ""
         throw .incompatible("the weights in \(checkpoint.directory) were changed\(remedy)")
     }
 
-    private func product(_ rows: Span<UInt32>, _ weights: PackedMatrix) -> SecretBuffer<UInt32> {
-        let tokens = rows.count / weights.columns
-        var result = SecretBuffer<UInt32>(repeating: 0, count: tokens * weights.rows)
+    private func product(_ rows: Span<UInt32>, _ weights: [PackedMatrix]) -> SecretBuffer<UInt32> {
+        let tokens = rows.count / (weights.count * weights[0].columns)
+        var result = SecretBuffer<UInt32>(repeating: 0, count: tokens * weights.count * weights[0].rows)
         var out = result.mutableSpan
         ringLinear(rows, weights, into: &out, tokens: tokens, pool: layers.pool)
         return result
@@ -141,11 +144,12 @@ extension SiteShape {
             switch site {
             case .queryKeyValue: configuration.queryKeyValueBias
             case .output: configuration.outputBias
-            case .gateUp, .down: configuration.feedForwardBias
-            case .head: false
+            case .gateUp(let block), .down(let block):
+                configuration.feedForwardBias && !configuration.hasExperts(block)
+            case .expertGateUp, .expertDown, .head: false
             }
         self.init(
             site: site, inputs: decoder.inputs(of: site), outputs: decoder.outputs(of: site),
-            hasBias: hasBias)
+            hasBias: hasBias, groups: configuration.groups(of: site))
     }
 }

@@ -11,29 +11,37 @@ final class RingStep {
         var values: [Float]
     }
 
-    private let model: RingModel
-    private let products: any SiteProducts
+    let model: RingModel
+    let products: any SiteProducts
+    let options: RingOptions
     private let counts: SealedCounts
     private let pieces: [RingPiece]
     private let segments: [CacheSegment]
     private let table: RotaryTable
-    private let rows: Int
+    let rows: Int
     /// Threads for the trusted side's arithmetic; nil for few rows, since waking other threads would take longer than
     /// it saves.
     private let pool: ThreadPool?
     /// The residual stream, `[rows, hidden]`.
     private var hidden: Plaintext
-    /// The product that was begun, and its site.
-    private var sent: (site: DecoderSite, product: any SentProduct)?
+    /// The exchange that was begun.
+    private var sent: Exchange?
     private(set) var results: [Result] = []
     private(set) var isFinished = false
 
-    private var configuration: DecoderConfiguration { model.configuration }
+    /// An exchange that was begun: one product, or those of all experts of a block.
+    enum Exchange {
+        case site(DecoderSite, any SentProduct)
+        case experts(ExpertExchange)
+    }
+
+    var configuration: DecoderConfiguration { model.configuration }
 
     init(_ pass: RingForwardPass, _ pieces: [RingPiece]) {
         model = pass.model
         products = pass.products
         counts = pass.counts
+        options = pass.options
         self.pieces = pieces
         rows = pieces.reduce(0) { $0 + $1.tokens.count }
         segments = pieces.map { CacheSegment(cache: $0.cache, position: $0.position, rows: $0.tokens.count) }
@@ -51,21 +59,29 @@ final class RingStep {
     /// Waits for the product that was begun, computes the trusted side's part that follows it, and begins the next
     /// product.
     func proceed() throws(LinkError) {
-        guard let (site, product) = sent else { preconditionFailure("RingStep: nothing was begun") }
-        sent = nil
+        guard let exchange = sent.take() else { preconditionFailure("RingStep: nothing was begun") }
+        guard case .site(let site, let product) = exchange else {
+            if case .experts(let experts) = exchange { try proceed(experts) }
+            return
+        }
         let result = try product.receive()
         switch site {
         case .queryKeyValue(let block): try attend(block, result)
         case .output(let block): try sendGateUp(block, adding: result)
         case .gateUp(let block): try sendDown(block, result)
-        case .down(let block):
-            add(result, of: .feedForward, block)
-            if block + 1 < configuration.blockCount {
-                try sendQueryKeyValue(block + 1)
-            } else {
-                try sendHead()
-            }
+        case .down(let block): try finish(block, result)
         case .head: finish(result)
+        case .expertGateUp, .expertDown: preconditionFailure("RingStep: experts are asked together")
+        }
+    }
+
+    /// Adds what a block's feed-forward network computed, and begins the next block or the head.
+    func finish(_ block: Int, _ update: consuming Plaintext) throws(LinkError) {
+        add(update, of: .feedForward, block)
+        if block + 1 < configuration.blockCount {
+            try sendQueryKeyValue(block + 1)
+        } else {
+            try sendHead()
         }
     }
 
@@ -82,7 +98,19 @@ final class RingStep {
         var normed = Plaintext(rows: rows, channels: configuration.hiddenSize)
         var out = normed.values
         model.layers.feedForwardNorm(hidden.span, block: block, into: &out)
-        try send(normed, .gateUp(block: block))
+        if configuration.hasExperts(block) {
+            sent = .experts(try sendExperts(block, normed))
+        } else {
+            try send(normed, .gateUp(block: block))
+        }
+    }
+
+    private func proceed(_ exchange: ExpertExchange) throws(LinkError) {
+        if exchange.isGateUp {
+            sent = .experts(try sendDown(exchange))
+        } else {
+            try finish(exchange.block, try combine(exchange))
+        }
     }
 
     private func sendDown(_ block: Int, _ gateUp: borrowing Plaintext) throws(LinkError) {
@@ -93,7 +121,7 @@ final class RingStep {
     }
 
     private func send(_ values: consuming Plaintext, _ site: DecoderSite) throws(LinkError) {
-        sent = (site, try products.send(values, model[site]))
+        sent = .site(site, try products.send(values, model[site], groups: nil))
     }
 
     private func sendQueryKeyValue(_ block: Int) throws(LinkError) {

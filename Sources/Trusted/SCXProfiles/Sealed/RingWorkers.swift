@@ -24,6 +24,8 @@ package final class RingWorkers {
     struct Sent {
         fileprivate let parts: [Part]
         let site: RingSite
+        /// How many of the site's groups the rows have channels of.
+        let groups: Int
         let rows: Int
     }
 
@@ -71,8 +73,13 @@ package final class RingWorkers {
 
     /// Sends rows to the workers; while all are lost, waits for the first attempt to reach one of them again.
     ///
+    /// - Parameters:
+    ///   - tensor: The rows.
+    ///   - site: The site by which they are multiplied.
+    ///   - groups: The groups of the site whose channels the rows have.
+    /// - Returns: What the answers are waited for with.
     /// - Throws: ``LinkError`` when a worker cannot be reached; it is left out from now on.
-    func send(_ tensor: RingTensor, _ site: RingSite) throws(LinkError) -> Sent {
+    func send(_ tensor: RingTensor, _ site: RingSite, groups: [Int]) throws(LinkError) -> Sent {
         let (layer, name) = site.site.named
         var parts: [Part] = []
         let shares = shares(of: tensor.rows)
@@ -87,7 +94,8 @@ package final class RingWorkers {
                         tensor.values[rows.lowerBound * tensor.channels..<rows.upperBound * tensor.channels]))
             let start = ContinuousClock.now
             do throws(LinkError) {
-                let request = Request(.linearRing(layer: layer, site: name), part)
+                let some = groups.count == site.groups ? nil : groups
+                let request = Request(.linearRing(layer: layer, site: name, groups: some), part)
                 var requests: [SentRequest] = []
                 for link in members[member].links { requests.append(try link.send(request)) }
                 parts.append(Part(member: member, rows: rows, requests: requests, start: start))
@@ -96,7 +104,7 @@ package final class RingWorkers {
                 throw error
             }
         }
-        return Sent(parts: parts, site: site, rows: tensor.rows)
+        return Sent(parts: parts, site: site, groups: groups.count, rows: tensor.rows)
     }
 
     /// Waits for the results of rows that were sent, `[rows, outputs]`.
@@ -109,7 +117,7 @@ package final class RingWorkers {
         // All answers are read, even after a failure, so that the connections of the other workers stay usable.
         for part in sent.parts {
             do throws(LinkError) {
-                let own = try receive(part, sent.site)
+                let own = try receive(part, sent.site, groups: sent.groups)
                 if sent.parts.count == 1 { return own }
                 values += own.values
             } catch {
@@ -118,16 +126,18 @@ package final class RingWorkers {
             }
         }
         if let failure { throw failure }
-        return RingTensor(joinedRows: sent.rows, channels: sent.site.outputs, values: values)
+        return RingTensor(
+            joinedRows: sent.rows, channels: sent.groups * sent.site.groupOutputs, values: values)
     }
 
-    private func receive(_ part: Part, _ site: RingSite) throws(LinkError) -> RingTensor {
+    private func receive(_ part: Part, _ site: RingSite, groups: Int) throws(LinkError) -> RingTensor {
         let links = members[part.member].links
-        let work = Double(part.rows.count) * Double(site.inputs) * Double(site.outputs)
+        let work = Double(part.rows.count * groups) * Double(site.groupInputs) * Double(site.groupOutputs)
         let limit = members[part.member].times.limit(work: work)
         var columns: [RingTensor] = []
         for (index, (link, request)) in zip(links, part.requests).enumerated() {
-            let outputs = Shard(index: index, of: links.count)?.range(of: site.outputs).count ?? 0
+            let outputs =
+                groups * (Shard(index: index, of: links.count)?.range(of: site.groupOutputs).count ?? 0)
             guard case .ring(let tensor) = try link.receive(request, within: limit),
                 tensor.rows == part.rows.count, tensor.channels == outputs
             else { throw .unexpectedAnswer("expected \(part.rows.count) rows of \(outputs) channels") }
@@ -136,13 +146,15 @@ package final class RingWorkers {
         members[part.member].times.add(work: work, took: ContinuousClock.now - part.start)
         guard columns.count > 1 else { return columns[0] }
         var values: [UInt32] = []
-        values.reserveCapacity(part.rows.count * site.outputs)
-        for row in 0..<part.rows.count {
+        values.reserveCapacity(part.rows.count * groups * site.groupOutputs)
+        // Each worker has a part of the outputs of each group.
+        for group in 0..<part.rows.count * groups {
             for tensor in columns {
-                values += tensor.values[row * tensor.channels..<(row + 1) * tensor.channels]
+                let width = tensor.channels / groups
+                values += tensor.values[group * width..<(group + 1) * width]
             }
         }
-        return RingTensor(joinedRows: part.rows.count, channels: site.outputs, values: values)
+        return RingTensor(joinedRows: part.rows.count, channels: groups * site.groupOutputs, values: values)
     }
 
     /// Divides the rows of a request among the workers.
@@ -184,7 +196,8 @@ package final class RingWorkers {
         let count = members[member].links.count
         let shard = column.flatMap { column in
             (0..<count).first { index in
-                Shard(index: index, of: count)?.range(of: sent.site.outputs).contains(column) == true
+                Shard(index: index, of: count)?.range(of: sent.site.groupOutputs)
+                    .contains(column % sent.site.groupOutputs) == true
             }
         }
         let part = shard.map { "the worker of shard \($0 + 1) of \(count)" } ?? "one of them"

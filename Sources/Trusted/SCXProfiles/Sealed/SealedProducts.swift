@@ -62,12 +62,18 @@ final class SealedProducts: SiteProducts {
 
     var traffic: Traffic { workers.traffic }
 
-    func send(_ values: consuming Plaintext, _ site: RingSite) throws(LinkError) -> any SentProduct {
-        let rows = counts.time(.round) { FixedPointRows(values, for: site, pool: model.layers.pool) }
+    func send(
+        _ values: consuming Plaintext, _ site: RingSite, groups: [Int]?
+    ) throws(LinkError) -> any SentProduct {
+        let start = ContinuousClock.now
+        let rows = FixedPointRows(values, for: site, groups: groups, pool: model.layers.pool)
+        counts.add(.round, since: start)
         return Product(self, rows, site)
     }
 
     var showsRowCounts: Bool { rowCounts == .exact }
+
+    func shownRows(_ rows: Int) -> Int { rowCounts.padded(rows) }
 
     private func encode(_ pads: consuming PadRows, _ rows: borrowing FixedPointRows) -> PaddedRows {
         let start = ContinuousClock.now
@@ -132,7 +138,7 @@ final class SealedProducts: SiteProducts {
                 self.padded = consume padded
                 owner.pace.wait()
                 sent = try owner.counts.time(.link) { () throws(LinkError) in
-                    try owner.workers.send(tensor, site)
+                    try owner.workers.send(tensor, site, groups: rows.groups)
                 }
             } catch {
                 padded = nil
@@ -189,8 +195,9 @@ final class SealedProducts: SiteProducts {
         _ rows: borrowing FixedPointRows, _ site: RingSite
     ) throws(LinkError) -> Plaintext {
         counts.add(computedHere: rows.rows)
+        let groups = rows.groups
         return try rows.multiplied(site, pool: model.layers.pool) { words throws(LinkError) in
-            try model.product(words, site)
+            try model.product(words, site, groups: groups)
         }
     }
 }

@@ -87,7 +87,7 @@ public struct LengthGuess: Attack {
         for step in steps {
             let exchanges = step.sent
             for (before, after) in zip(exchanges, exchanges.dropFirst()) {
-                guard let answer = before.answer, case .linearRing(_, let site) = before.operation,
+                guard let answer = before.answer, case .linearRing(_, let site, _) = before.operation,
                     after.request.microseconds >= answer.microseconds
                 else { continue }
                 gaps[site, default: []].append(after.request.microseconds - answer.microseconds)

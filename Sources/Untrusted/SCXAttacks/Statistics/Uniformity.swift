@@ -18,7 +18,7 @@ public struct Uniformity: Attack {
         var others = IntegerTests()
         for entry in target.views.words {
             let words = try target.views.words(of: entry)
-            if case .request(.linearRing(_, let site)) = entry.detail {
+            if case .request(.linearRing(_, let site, _)) = entry.detail {
                 sites[site, default: IntegerTests()].take(words, columns: entry.channels)
             } else {
                 others.take(words, columns: entry.channels)

@@ -25,14 +25,20 @@ struct RingSorter {
         var isOpen = true
     }
 
-    init(_ configuration: DecoderConfiguration) { self.configuration = configuration }
+    /// The model's sites, in the order in which a step asks for them.
+    private let sites: [DecoderSite]
+
+    init(_ configuration: DecoderConfiguration) {
+        self.configuration = configuration
+        sites = configuration.sites
+    }
 
     /// Adds a request to its step; false when no step waits for it.
     mutating func take(_ exchange: Exchange, _ layer: Int, _ site: Site) -> Bool {
         let rows = exchange.request.rows
         if layer == 0, site == .queryKeyValue {
             // A step that never got beyond this request was sent again after a failure.
-            let isSecondHalf = steps.contains { $0.isOpen && !$0.isDone(configuration.blockCount) }
+            let isSecondHalf = steps.contains { $0.isOpen && !$0.isDone(sites) }
             steps.append(
                 RingStep(rows: rows, exchanges: [(layer, site, exchange)], isSecondHalf: isSecondHalf))
             return true
@@ -41,8 +47,11 @@ struct RingSorter {
             let step = steps.indices.first(where: { index in
                 let step = steps[index]
                 guard step.isOpen, let last = step.exchanges.last else { return false }
-                let next = following(last.layer, last.site)
-                return next.layer == layer && next.site == site && (site == .head || step.rows == rows)
+                // A product of experts may be divided among several requests, whose rows are not those of the step.
+                let isExpert = site == .expertGateUp || site == .expertDown
+                if isExpert, last.layer == layer, last.site == site { return true }
+                guard site == .head || isExpert || step.rows == rows else { return false }
+                return following(last.layer, last.site) == DecoderSite(site, layer: layer)
             })
         else { return false }
         steps[step].exchanges.append((layer, site, exchange))
@@ -51,20 +60,15 @@ struct RingSorter {
             steps[step].isOpen = false
         }
         // Steps before it that wait for nothing else did not ask for logits.
-        for index in steps.indices where index < step && steps[index].isDone(configuration.blockCount) {
+        for index in steps.indices where index < step && steps[index].isDone(sites) {
             steps[index].isOpen = false
         }
         return true
     }
 
-    private func following(_ layer: Int, _ site: Site) -> (layer: Int, site: Site) {
-        switch site {
-        case .queryKeyValue: (layer, .output)
-        case .output: (layer, .gateUp)
-        case .gateUp: (layer, .down)
-        case .down: layer + 1 < configuration.blockCount ? (layer + 1, .queryKeyValue) : (0, .head)
-        case .head: (-1, .head)
-        }
+    private func following(_ layer: Int, _ site: Site) -> DecoderSite? {
+        guard let place = sites.firstIndex(of: DecoderSite(site, layer: layer)) else { return nil }
+        return place + 1 < sites.count ? sites[place + 1] : nil
     }
 
     /// The steps of each session, together with interpretations of their integers.
@@ -133,7 +137,7 @@ struct RingSorter {
             case .output:
                 add(.linear(layer: layer, site: site, slot: nil, exact: true), answer: exchange.answer)
             case .gateUp: add(.feedForward(layer: layer), answer: nil)
-            case .down: break
+            case .down, .expertGateUp, .expertDown: break
             case .head: add(.headTopK(count: 1), answer: nil)
             }
         }
@@ -143,9 +147,10 @@ struct RingSorter {
 
 extension RingSorter.RingStep {
     /// Whether everything except the logits was asked for.
-    fileprivate func isDone(_ blocks: Int) -> Bool {
+    fileprivate func isDone(_ sites: [DecoderSite]) -> Bool {
         guard let last = exchanges.last else { return false }
-        return last.site == .head || last.layer == blocks - 1 && last.site == .down
+        let name = DecoderSite(last.site, layer: last.layer)
+        return name == .head || name == sites.dropLast().last
     }
 }
 

@@ -22,20 +22,22 @@ extension SessionSorter {
                         + "\(channels) channels belong")
             }
         }
-        func inputs(_ site: Site) -> Int {
-            switch site {
-            case .queryKeyValue, .gateUp, .head: c.hiddenSize
-            case .output: queries
-            case .down: c.feedForwardSize
+        /// The channels that a site's rows have, in all of its groups or some.
+        func inputs(_ index: Int, _ site: Site, _ groups: [Int]? = nil) throws(AttackError) -> Int {
+            let name = DecoderSite(site, layer: index)
+            let all = c.groups(of: name)
+            guard c.has(name), groups?.last ?? 0 < all else {
+                throw .message(message, reason: "'\(site)' of block \(index), which has none")
             }
+            return c.inputs(of: name) / all * (groups?.count ?? all)
         }
         switch operation {
         case .linear(let index, let site, _, _):
             try layer(index)
-            try rows(inputs(site))
-        case .linearRing(let index, let site):
+            try rows(inputs(index, site))
+        case .linearRing(let index, let site, let groups):
             try layer(index)
-            try rows(inputs(site), of: .uint32)
+            try rows(inputs(index, site, groups), of: .uint32)
         case .feedForward(let index):
             try layer(index)
             try rows(c.hiddenSize)

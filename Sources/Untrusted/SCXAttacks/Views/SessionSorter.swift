@@ -90,7 +90,7 @@ struct SessionSorter {
         case .release(let slot):
             close(connection)
             live[connection]?[slot] = nil
-        case .linearRing(let layer, let site):
+        case .linearRing(let layer, let site, _):
             let own = exchange(operation)
             // If rows in clear are sent on the connection too, integers are taken for a part of the same step.
             let isAlone = open[connection] == nil
