@@ -43,11 +43,13 @@ struct AttackCommand: ParsableCommand {
         let views = try Views(directory: transcript, configuration: checkpoint.configuration)
         guard !views.sessions.isEmpty else { throw ValidationError("\(transcript) has no session.") }
         let truths = try readTruths()
-        var attacks = Attacks.all(blocks: checkpoint.configuration.blockCount)
+        let all = Attacks.all(
+            blocks: checkpoint.configuration.blockCount, hasExperts: checkpoint.configuration.experts != nil)
+        var attacks = all
         if let attack {
             attacks = attacks.filter { $0.name == attack }
             guard !attacks.isEmpty else {
-                let names = Attacks.all(blocks: checkpoint.configuration.blockCount).map(\.name)
+                let names = all.map(\.name)
                 throw ValidationError("'--attack \(attack)' is none of \(names.joined(separator: ", ")).")
             }
         }

@@ -22,6 +22,8 @@ struct LabCommand: ParsableCommand {
             ControlCommand.self,
             AttackCommand.self,
             AttackServerCommand.self,
+            RoutingCommand.self,
+            ExpertsCommand.self,
             ReportCommand.self,
             LoadCommand.self,
             EndureCommand.self,

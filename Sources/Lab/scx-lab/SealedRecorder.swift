@@ -51,10 +51,12 @@ package struct SealedRecorder {
                 return client
             }
             defer { link.close() }
+            var ring = RingOptions()
+            ring.expertCover = options.expertCover
             let forward = RingForwardPass(
                 sealed: sites, workers: RingWorkers([("laboratory", [OneAtATime(link)])]),
                 bank: PadBank(sites: sites.sites, sources: [DirectPads(model.decoder)]),
-                rowCounts: options.rowCounts)
+                rowCounts: options.rowCounts, options: ring)
             guard options.longestDraft > 0 else {
                 sessions.tokens += try serve(group, forward, answer: answer)
                 continue
@@ -133,6 +135,8 @@ package struct SealedOptions: Equatable, Sendable {
     package var rowCounts = RowCounts.exact
     /// The most drafted tokens of a step; 0 for no speculation.
     package var longestDraft = 0
+    /// How many experts a request reaches at least; nil for all.
+    package var expertCover: Int?
 
     package init() {}
 }
