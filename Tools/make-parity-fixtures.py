@@ -46,6 +46,9 @@ ARCHITECTURES = {
     "mixtral": "MixtralForCausalLM",
     "qwen2_moe": "Qwen2MoeForCausalLM",
     "qwen3_moe": "Qwen3MoeForCausalLM",
+    "deepseek_v2": "DeepseekV2ForCausalLM",
+    "deepseek_v3": "DeepseekV3ForCausalLM",
+    "gpt_oss": "GptOssForCausalLM",
 }
 
 
@@ -99,6 +102,20 @@ def config(family, **changes):
         base.update(shared_expert_intermediate_size=40, norm_topk_prob=False)
     if family == "qwen3_moe":
         base["head_dim"] = 8
+    if family.startswith("deepseek"):
+        base.update(num_key_value_heads=4, q_lora_rank=24, kv_lora_rank=16, qk_nope_head_dim=8,
+                    qk_rope_head_dim=4, v_head_dim=6, n_routed_experts=6, num_experts_per_tok=2,
+                    moe_intermediate_size=20, n_shared_experts=1, first_k_dense_replace=1,
+                    routed_scaling_factor=1.5, attention_bias=False)
+    if family == "deepseek_v2":
+        base.update(q_lora_rank=None, topk_method="greedy", norm_topk_prob=False, scoring_func="softmax")
+    if family == "deepseek_v3":
+        base.update(n_group=1, topk_group=1, norm_topk_prob=True, topk_method="noaux_tc",
+                    scoring_func="sigmoid")
+    if family == "gpt_oss":
+        base.update(head_dim=8, intermediate_size=24, num_local_experts=5, num_experts_per_tok=2,
+                    sliding_window=8, attention_bias=True, rope_theta=150000.0,
+                    layer_types=["sliding_attention", "full_attention"])
     if family == "gpt2":
         base = {
             **{key: base[key] for key in ("architectures", "model_type", "vocab_size", "bos_token_id",
@@ -289,9 +306,33 @@ def cases():
     yield case("qwen3-moe-fused", "qwen3_moe", num_experts=5, num_experts_per_tok=2)
 
 
+    # DeepSeek: latent attention, with and without reduced queries; experts in groups; YaRN's factor of scores.
+    yarn_all = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "mscale": 0.707,
+                "mscale_all_dim": 1.0}
+    yield case("deepseek-v2", "deepseek_v2", "F16", without={"num_experts_per_tok": 1})
+    yield case("deepseek-v2-groups", "deepseek_v2", q_lora_rank=24, topk_method="group_limited_greedy", n_group=3,
+               topk_group=2, n_routed_experts=9, num_experts_per_tok=3, n_shared_experts=2,
+               rope_scaling={**yarn_all, "type": "yarn"}, without={"topk_group": 3})
+    yield case("deepseek-v3", "deepseek_v3", without={"rope_interleave": False})
+    yield case("deepseek-v3-groups", "deepseek_v3", num_hidden_layers=3, n_group=4, topk_group=2,
+               n_routed_experts=12, num_experts_per_tok=3, moe_intermediate_size=12, attention_bias=True,
+               rope_interleave=False, **rope_parameters(**yarn_all),
+               without=[{"topk_group": 4}, {"norm_topk_prob": False}, {"rope_interleave": True}])
+    yield case("deepseek-v3-plain", "deepseek_v3", "F16", q_lora_rank=None, norm_topk_prob=False,
+               first_k_dense_replace=0, num_hidden_layers=2)
+
+    # gpt-oss: sinks, a clamped gate, biases of experts, sliding and full blocks, YaRN that is not rounded.
+    yield case("gpt-oss", "gpt_oss", prompt=40,
+               rope_scaling={"rope_type": "yarn", "factor": 4.0, "beta_fast": 32.0, "beta_slow": 1.0,
+                             "truncate": False, "original_max_position_embeddings": 32},
+               without=[{"sliding_window": 64}, {"swiglu_alpha": 1.0}])
+    yield case("gpt-oss-options", "gpt_oss", "F16", attention_bias=False, swiglu_limit=1.5, swiglu_alpha=1.5,
+               num_hidden_layers=3, layer_types=DROP, rope_theta=DROP, without={"swiglu_limit": 7.0})
+
+
 def stored_names(weights, family, keeps_fused):
     """The weights under the names of published checkpoints: transformers 5 holds all experts of a block as one."""
-    if family not in ("mixtral", "qwen2_moe", "qwen3_moe") or keeps_fused:
+    if family == "gpt_oss" or keeps_fused:
         return weights
     stored = {}
     for name, value in weights.items():

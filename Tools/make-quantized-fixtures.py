@@ -445,14 +445,15 @@ def bitsandbytes():
 def make_hf(out, name, settings, quantize, family="llama"):
     folder = out / name
     folder.mkdir(parents=True)
-    config = parity.config(family, hidden_size=64, intermediate_size=96, num_hidden_layers=1, vocab_size=64)
+    blocks = 2 if family == "deepseek_v3" else 1  # one of them dense
+    config = parity.config(family, hidden_size=64, intermediate_size=96, num_hidden_layers=blocks, vocab_size=64)
     config["quantization_config"] = settings
 
     def make(generator, random):
         plain = {key: value for key, value in config.items() if key != "quantization_config"}
-        numbers, written, hashed = drawn(plain, generator), {}, {}
+        numbers, written, hashed = parity.stored_names(drawn(plain, generator), family, False), {}, {}
         for key, value in list(numbers.items()):
-            if "_proj.weight" not in key:
+            if "_proj" not in key or not key.endswith(".weight"):
                 numbers[key] = value.to(torch.float16).float()
                 written[key] = value.to(torch.float16)
                 continue
@@ -465,7 +466,7 @@ def make_hf(out, name, settings, quantize, family="llama"):
             return False
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         save_file(written, folder / "model.safetensors", metadata={"format": "pt"})
-        if settings["quant_method"] == "fp8":
+        if settings["quant_method"] == "fp8" and family == "llama":
             check_fp8(folder, numbers)
         return True
 
@@ -497,6 +498,42 @@ def make_mxfp4(out):
     settings["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}
     (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
     (folder / "values.json").write_text(json.dumps({"experts.up": fnv(numbers.numpy())}) + "\n")
+
+
+def make_gpt_oss(out):
+    """A model whose experts have codes of MXFP4, which transformers' own decoder turns into numbers."""
+    from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+    folder = out / "gpt-oss"
+    folder.mkdir(parents=True)
+    config = parity.config("gpt_oss", hidden_size=64, intermediate_size=32, num_hidden_layers=2, vocab_size=64,
+                           rope_scaling={"rope_type": "yarn", "factor": 4.0, "beta_fast": 32.0, "beta_slow": 1.0,
+                                         "truncate": False, "original_max_position_embeddings": 32})
+    config["quantization_config"] = {
+        "quant_method": "mxfp4",
+        "modules_to_not_convert": ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens",
+                                   "lm_head"]}
+
+    def make(generator, random):
+        plain = {key: value for key, value in config.items() if key != "quantization_config"}
+        numbers, written = drawn(plain, generator), {}
+        for key, value in list(numbers.items()):
+            if not key.endswith(("experts.gate_up_proj", "experts.down_proj")):
+                numbers[key] = value.to(torch.bfloat16).float()
+                written[key] = value.to(torch.bfloat16)
+                continue
+            experts, inputs, outputs = value.shape
+            blocks = torch.from_numpy(random.integers(0, 256, (experts, outputs, inputs // 32, 16), dtype=np.uint8))
+            scales = torch.from_numpy(random.integers(122, 125, (experts, outputs, inputs // 32), dtype=np.uint8))
+            decoded = convert_moe_packed_tensors(blocks, scales, dtype=torch.float32)
+            numbers[key] = (decoded if decoded.shape == value.shape else decoded.transpose(1, 2)).contiguous()
+            written[key + "_blocks"], written[key + "_scales"] = blocks, scales
+        if not reference(folder, config, numbers, {}, generator):
+            return False
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        save_file(written, folder / "model.safetensors", metadata={"format": "pt"})
+        return True
+
+    tries("gpt-oss", make)
 
 
 # MARK: Tokenizers
@@ -596,6 +633,8 @@ def main():
         }
         for name, (settings, quantize) in hf.items():
             make_hf(out / "hf", name, settings, quantize)
+        make_hf(out / "hf", "deepseek-v3-fp8", *fp8([32, 32]), family="deepseek_v3")
+        make_gpt_oss(out / "hf")
     print(sum(file.stat().st_size for file in out.rglob("*") if file.is_file()), "bytes in all")
 
 

@@ -32,7 +32,7 @@ KIND_NAMES = {code: name for name, code in KINDS.items()}
 DTYPES = {None: 0, "float32": 1, "uint32": 2}
 DTYPE_NAMES = {code: name for name, code in DTYPES.items()}
 SITES = {"queryKeyValue": 1, "output": 2, "gateUp": 3, "down": 4, "head": 5, "expertGateUp": 6,
-         "expertDown": 7}
+         "expertDown": 7, "queryUp": 8, "queryLatent": 9, "valueUp": 10}
 SITE_NAMES = {code: name for name, code in SITES.items()}
 PRECISIONS = {"float32": 0, "int4": 4, "int8": 8}
 PRECISION_NAMES = {code: name for name, code in PRECISIONS.items()}

@@ -50,7 +50,7 @@ struct FamilyProfileTests {
         "profile scx refuses what is not of Llama's form, and says why",
         arguments: [
             "gemma2", "gemma3", "phi3-partial", "smollm3", "olmo2", "granite", "gpt2", "starcoder2",
-            "mixtral", "qwen2-moe", "qwen3-moe",
+            "mixtral", "qwen2-moe", "qwen3-moe", "deepseek-v2", "deepseek-v3", "gpt-oss",
         ])
     func refusal(name: String) throws {
         let checkpoint = try Checkpoint(directory: TinyModel.folder.appending(path: name).path)

@@ -33,7 +33,7 @@ struct FrameTests {
     func numbers() {
         #expect(MessageKind.allCases.map(\.rawValue) == Array(1...13) + [0x40, 0x41])
         #expect(ElementCode.allCases.map(\.rawValue) == [0, 1, 2])
-        #expect(Site.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6, 7])
+        #expect(Site.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
     }
 
     @Test(

@@ -12,7 +12,7 @@ public struct Slot: Hashable, Sendable {
 /// A place in the model where rows are multiplied by a matrix of weights; matrices with a common input are one site.
 public enum Site: UInt16, CaseIterable, Sendable {
     case queryKeyValue = 1
-    case output, gateUp, down, head, expertGateUp, expertDown
+    case output, gateUp, down, head, expertGateUp, expertDown, queryUp, queryLatent, valueUp
 }
 
 extension DecoderSite {
@@ -29,6 +29,9 @@ extension DecoderSite {
             case .head: .head
             case .expertGateUp: .expertGateUp(block: layer)
             case .expertDown: .expertDown(block: layer)
+            case .queryUp: .queryUp(block: layer)
+            case .queryLatent: .queryLatent(block: layer)
+            case .valueUp: .valueUp(block: layer)
             }
     }
 
@@ -41,6 +44,9 @@ extension DecoderSite {
         case .down(let block): (block, .down)
         case .expertGateUp(let block): (block, .expertGateUp)
         case .expertDown(let block): (block, .expertDown)
+        case .queryUp(let block): (block, .queryUp)
+        case .queryLatent(let block): (block, .queryLatent)
+        case .valueUp(let block): (block, .valueUp)
         case .head: (0, .head)
         }
     }

@@ -186,6 +186,8 @@ struct SealedExactTests {
     func accuracy() throws {
         for name in SealedFixture.names {
             let fixture = try SealedFixture(name)
+            // Rounding of either kind may turn a choice between two experts, which makes one of the errors far larger.
+            guard fixture.checkpoint.configuration.experts == nil else { continue }
             let prompt = fixture.prompt(31)
             func plain(_ format: WeightFormat) throws -> [Float] {
                 let decoder = try Decoder(fixture.checkpoint, format: format, pool: SealedFixture.pool)

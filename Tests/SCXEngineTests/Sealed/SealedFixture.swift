@@ -21,6 +21,9 @@ struct SealedFixture: Sendable {
         "rope-parameters-llama3", "qwen3-yarn", "gemma2", "gemma3-parameters", "phi3-partial", "smollm3-list",
         "olmo2", "granite", "gpt2-options", "starcoder2", "mixtral", "mixtral-window", "qwen2-moe",
         "qwen2-moe-options", "qwen3-moe", "qwen3-moe-options", "qwen3-moe-fused",
+        "deepseek-v2", "deepseek-v2-groups", "deepseek-v3", "deepseek-v3-groups", "deepseek-v3-plain",
+        "gpt-oss",
+        "gpt-oss-options",
     ]
 
     init(_ name: String) throws {

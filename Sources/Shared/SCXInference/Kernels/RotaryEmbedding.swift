@@ -191,9 +191,11 @@ extension RopeScaling.Long {
 }
 
 extension RopeScaling.Yarn {
+    /// The factor of queries and keys that belongs to a longer context.
+    func magnitude(_ mscale: Double) -> Double { factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1 }
+
     fileprivate var resolvedAttentionFactor: Double {
         if let attentionFactor { return attentionFactor }
-        func magnitude(_ mscale: Double) -> Double { factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1 }
         if let mscale, let mscaleAllDimensions, mscale != 0, mscaleAllDimensions != 0 {
             return magnitude(mscale) / magnitude(mscaleAllDimensions)
         }

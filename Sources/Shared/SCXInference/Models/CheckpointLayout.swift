@@ -48,8 +48,22 @@ public enum BlockTensor: String, CaseIterable, Sendable {
     case keyBias = "self_attn.k_proj.bias"
     case value = "self_attn.v_proj.weight"
     case valueBias = "self_attn.v_proj.bias"
+    /// For each head the score of no token.
+    case sinks = "self_attn.sinks"
     case queryNorm = "self_attn.q_norm.weight"
     case keyNorm = "self_attn.k_norm.weight"
+    /// The reduction of the queries' input, in latent attention.
+    case queryDown = "self_attn.q_a_proj.weight"
+    case queryDownBias = "self_attn.q_a_proj.bias"
+    case queryDownNorm = "self_attn.q_a_layernorm.weight"
+    /// The queries of all heads from the reduced input.
+    case queryUp = "self_attn.q_b_proj.weight"
+    /// The latent, and below it the rotated part of the keys.
+    case latentDown = "self_attn.kv_a_proj_with_mqa.weight"
+    case latentDownBias = "self_attn.kv_a_proj_with_mqa.bias"
+    case latentNorm = "self_attn.kv_a_layernorm.weight"
+    /// For each head the rows that give its keys from the latent, then those that give its values.
+    case latentUp = "self_attn.kv_b_proj.weight"
     case output = "self_attn.o_proj.weight"
     case outputBias = "self_attn.o_proj.bias"
     /// The norm of what attention adds to the residual stream.
@@ -64,6 +78,9 @@ public enum BlockTensor: String, CaseIterable, Sendable {
     case downBias = "mlp.down_proj.bias"
     /// The router's scores of a block's experts.
     case router = "mlp.gate.weight"
+    case routerBias = "mlp.gate.bias"
+    /// What is added to the experts' probabilities for their choice alone.
+    case choiceBias = "mlp.gate.e_score_correction_bias"
     case sharedGate = "mlp.shared_expert.gate_proj.weight"
     case sharedUp = "mlp.shared_expert.up_proj.weight"
     case sharedDown = "mlp.shared_expert.down_proj.weight"
@@ -84,7 +101,9 @@ public struct TensorPlace: Equatable, Sendable {
     /// The stored tensor, of which it may be a part.
     public let stored: TensorPlan
     /// Its rows, or the elements of a vector, among those of the stored tensor.
-    public let rows: Range<Int>
+    public var rows: Range<Int>
     /// Whether the stored tensor is `[inputs, outputs]`.
-    public let isTransposed: Bool
+    public var isTransposed: Bool
+    /// The inputs of a stored tensor `[inputs, outputs]` that belong to it; nil for all.
+    public var inputs: Range<Int>?
 }

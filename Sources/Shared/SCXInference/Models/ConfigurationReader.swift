@@ -67,6 +67,22 @@ struct ConfigurationReader {
         return number
     }
 
+    /// A string that must be one of these; the first of them when the field is absent.
+    @discardableResult
+    func expect(_ field: String, _ known: [String]) throws(CheckpointError) -> String {
+        let text = try text(field) ?? known[0]
+        guard known.contains(text) else {
+            throw unsupported("\(name(field)) '\(text)'", known.joined(separator: ", "))
+        }
+        return text
+    }
+
+    /// Checks that a number is this one, or absent.
+    func expect(_ field: String, _ known: Int) throws(CheckpointError) {
+        guard let value = value(field), value.int != known else { return }
+        throw unsupported("\(name(field)) other than \(known)", "\(known)")
+    }
+
     func flag(_ field: String) throws(CheckpointError) -> Bool? {
         guard let value = value(field) else { return nil }
         guard let flag = value.bool else { throw fault(field, "is neither true nor false") }

@@ -6,6 +6,12 @@
 /// One of a decoder's products with weights; matrices with a common input are one site.
 public enum DecoderSite: Hashable, Sendable {
     case queryKeyValue(block: Int)
+    /// The queries of all heads from reduced ones, in latent attention.
+    case queryUp(block: Int)
+    /// The parts of the queries that score the latents: a group of channels for each head.
+    case queryLatent(block: Int)
+    /// The values of the heads from attended latents: a group of channels for each head.
+    case valueUp(block: Int)
     case output(block: Int)
     /// Of a block's dense feed-forward network, or of the expert that every token takes.
     case gateUp(block: Int)
@@ -14,6 +20,14 @@ public enum DecoderSite: Hashable, Sendable {
     case expertGateUp(block: Int)
     case expertDown(block: Int)
     case head
+
+    /// Whether its groups are the experts of a block.
+    public var isOfExperts: Bool {
+        switch self {
+        case .expertGateUp, .expertDown: true
+        default: false
+        }
+    }
 }
 
 extension Decoder {
@@ -64,6 +78,12 @@ extension Decoder {
     ///   - out: Receives `[tokens, features]`.
     ///   - features: Channels of the activation; nil for those of a dense feed-forward network.
     public func activate(_ gateUp: Span<Float>, into out: inout MutableSpan<Float>, features: Int? = nil) {
+        if let gate = configuration.clampedGate {
+            let features = features ?? configuration.feedForwardSize
+            let rows = gate.separated(gateUp, features: features)
+            return SCXInference.activate(
+                rows.span, .silu, isGated: true, into: &out, features: features, pool: pool)
+        }
         SCXInference.activate(
             gateUp, configuration.activation, isGated: configuration.isGated, into: &out,
             features: features ?? configuration.feedForwardSize, pool: pool)
@@ -162,7 +182,7 @@ extension Decoder {
         return floats(queries * width) { out in
             attention(
                 rows, stride: width, tokens: queries, heads: configuration.headCount, cache: cache,
-                scale: attentionScale, cap: configuration.scoreCap,
+                scale: attentionScale, cap: configuration.scoreCap, sinks: blocks[block].sinks,
                 window: configuration.slidingWindows[block], into: &out, pool: pool)
         }
     }
@@ -265,6 +285,9 @@ extension Decoder {
         let loaded =
             switch site {
             case .queryKeyValue(let block): blocks[block].queryKeyValue
+            case .queryUp(let block): blocks[block].latent?.queryUp
+            case .queryLatent(let block): blocks[block].latent?.queryLatent
+            case .valueUp(let block): blocks[block].latent?.valueUp
             case .output(let block): blocks[block].output
             case .gateUp(let block): blocks[block].gateUp
             case .down(let block): blocks[block].down
@@ -274,6 +297,28 @@ extension Decoder {
             }
         guard let loaded else { preconditionFailure("Decoder: \(site) was not loaded") }
         return loaded
+    }
+}
+
+extension DecoderConfiguration.ClampedGate {
+    /// Rows whose gate by silu is this gate of the given ones: x · sigmoid(s · x) is silu(s · x) / s.
+    ///
+    /// - Parameters:
+    ///   - rows: `[tokens, 2 · features]`, with each gate beside its up.
+    ///   - features: Channels of the activation.
+    /// - Returns: `[tokens, 2 · features]`, with all gates before all ups.
+    fileprivate func separated(_ rows: Span<Float>, features: Int) -> [Float] {
+        floats(rows.count) { out in
+            for row in 0..<rows.count / (2 * features) {
+                let first = 2 * row * features
+                for f in 0..<features {
+                    let (gate, up) = (rows[first + 2 * f], rows[first + 2 * f + 1])
+                    // A number that is not one stays so.
+                    out[first + f] = slope * (gate > limit ? limit : gate)
+                    out[first + features + f] = ((up > limit ? limit : up < -limit ? -limit : up) + 1) / slope
+                }
+            }
+        }
     }
 }
 

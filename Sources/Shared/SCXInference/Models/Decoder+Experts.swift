@@ -9,6 +9,10 @@ extension Decoder {
     struct ExpertLayer: Sendable {
         /// The router's weights in float32, `[experts, hidden]`.
         let router: PackedMatrix
+        /// What is added to the router's scores, `[experts]`, or empty.
+        let routerBias: [Float]
+        /// What is added to the probabilities for the choice of experts alone, `[experts]`, or empty.
+        let choiceBias: [Float]
         /// The weights of the score by which the shared expert's result is multiplied, `[hidden]`, or empty.
         let sharedScore: [Float]
         /// For each expert `[2 · size, hidden]`, or `[size, hidden]` without a gate; nil when they were not loaded.
@@ -51,8 +55,11 @@ extension Decoder {
                             var ownWeights = unsafe MutableSpan(_unsafeElements: weights.extracting(places))
                             let x = normed.extracting(row * hidden..<(row + 1) * hidden)
                             // One row at a time: the order in which a product adds may depend on how many there are.
-                            linear(x, layer.router, into: &own, tokens: 1, pool: pool)
-                            experts.choose(&own, &ownChosen, &ownWeights)
+                            linear(
+                                x, layer.router, bias: layer.routerBias.span, into: &own, tokens: 1,
+                                pool: pool)
+                            experts.choose(
+                                &own, bias: layer.choiceBias.span, &ownChosen, &ownWeights)
                             if !layer.sharedScore.isEmpty {
                                 unsafe factors[row] = sigmoid(score(x, layer.sharedScore.span))
                             }
@@ -80,9 +87,9 @@ extension Decoder {
         startSum(routes, hasShared: experts.sharedSize != nil, &work.update)
         for (expert, places) in routes.placesByExpert.enumerated() where !places.isEmpty {
             gather(places, of: routes, from: work.normed, into: &work.expertRows)
-            multiply(work.expertRows, by: gateUp.groups[expert], tokens: places.count, into: &work.gateUp)
+            multiply(work.expertRows, by: gateUp, expert, tokens: places.count, into: &work.gateUp)
             activate(work.gateUp, &work.activated, features: experts.feedForwardSize)
-            multiply(work.activated, by: down.groups[expert], tokens: places.count, into: &work.expertRows)
+            multiply(work.activated, by: down, expert, tokens: places.count, into: &work.expertRows)
             add(work.expertRows, places, of: routes, to: &work.update)
         }
     }
@@ -122,11 +129,13 @@ extension Decoder {
     }
 
     private func multiply(
-        _ x: borrowing RowBuffer, by weights: PackedMatrix, tokens: Int, into out: inout RowBuffer
+        _ x: borrowing RowBuffer, by site: LinearSite, _ expert: Int, tokens: Int, into out: inout RowBuffer
     ) {
+        let weights = site.groups[expert]
         out.resize(to: tokens * weights.rows)
         var span = out.mutableSpan
-        linear(x.span, weights, into: &span, tokens: tokens, pool: pool)
+        linear(
+            x.span, weights, bias: site.bias(ofGroup: expert), into: &span, tokens: tokens, pool: pool)
     }
 }
 

@@ -126,6 +126,7 @@ private struct Loader {
         return Decoder.Block(
             attentionNorm: try norm(.attentionNorm, .attentionNormBias, index),
             queryKeyValue: try parts.queryKeyValue.contains(index) ? site(.queryKeyValue(block: index)) : nil,
+            sinks: try vector(.sinks, index),
             queryNorm: try vector(.queryNorm, index, adding: configuration.normOffset),
             keyNorm: try vector(.keyNorm, index, adding: configuration.normOffset),
             output: try parts.output.contains(index) ? site(.output(block: index)) : nil,
@@ -134,7 +135,19 @@ private struct Loader {
             gateUp: try feedForward && isDense ? site(.gateUp(block: index)) : nil,
             down: try feedForward && isDense ? site(.down(block: index)) : nil,
             feedForwardResultNorm: try norm(.feedForwardResultNorm, nil, index),
-            experts: try experts(index, isLoaded: feedForward))
+            experts: try experts(index, isLoaded: feedForward),
+            latent: try latent(index, parts))
+    }
+
+    /// The norms of latent attention, and its products if they are wanted; nil where the attention is another one.
+    private func latent(_ index: Int, _ parts: DecoderParts) throws(LoadError) -> Decoder.LatentLayer? {
+        guard let latent = configuration.latent else { return nil }
+        let queries = parts.queryKeyValue.contains(index)
+        return Decoder.LatentLayer(
+            queryNorm: try vector(.queryDownNorm, index), latentNorm: try vector(.latentNorm, index),
+            queryUp: try queries && latent.queryRank != nil ? site(.queryUp(block: index)) : nil,
+            queryLatent: try queries ? site(.queryLatent(block: index)) : nil,
+            valueUp: try parts.output.contains(index) ? site(.valueUp(block: index)) : nil)
     }
 
     /// The router of a block and, if they are wanted, its experts; nil for a dense block.
@@ -150,7 +163,8 @@ private struct Loader {
         let scores = try matrix(.router, index)
         unsafe router.pack(scores.span.bytes, as: .f32, firstRow: 0, count: experts.count, pool: pool)
         return Decoder.ExpertLayer(
-            router: router, sharedScore: try matrix(.sharedScore, index),
+            router: router, routerBias: try vector(.routerBias, index),
+            choiceBias: try vector(.choiceBias, index), sharedScore: try matrix(.sharedScore, index),
             gateUp: try isLoaded ? site(.expertGateUp(block: index)) : nil,
             down: try isLoaded ? site(.expertDown(block: index)) : nil)
     }
@@ -170,7 +184,18 @@ private struct Loader {
     func site(_ site: DecoderSite) throws(LoadError) -> Decoder.LinearSite {
         switch site {
         case .queryKeyValue(let block):
-            try self.site(block, [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)])
+            try self.site(
+                block,
+                [
+                    (.query, .queryBias), (.queryDown, .queryDownBias), (.latentDown, .latentDownBias),
+                    (.key, .keyBias), (.value, .valueBias),
+                ])
+        case .queryUp(let block):
+            try self.site([.queryUp].compactMap { configuration.place(of: $0, block: block) })
+        case .queryLatent(let block), .valueUp(let block):
+            try groups(
+                configuration.headCount, configuration.name(of: .latentUp, block: block)
+            ) { head in [configuration.place(of: site, head: head)].compactMap(\.self) }
         case .output(let block): try self.site(block, [(.output, .outputBias)])
         case .gateUp(let block) where configuration.hasExperts(block):
             try self.site(
@@ -216,21 +241,34 @@ private struct Loader {
         return Decoder.LinearSite(weights: weights, bias: bias)
     }
 
-    /// Loads the same matrices of all experts of a block, in one piece of memory.
+    /// Loads the same matrices of all experts of a block.
     private func experts(_ tensors: [ExpertTensor], of block: Int) throws(LoadError) -> Decoder.LinearSite {
-        let count = configuration.experts?.count ?? 0
-        func places(_ expert: Int) -> [TensorPlace] {
+        let name = configuration.name(of: .router, block: block)
+        let site = try groups(configuration.experts?.count ?? 0, name) { expert in
             tensors.compactMap { configuration.place(of: $0, expert: expert, block: block) }
         }
+        let isDown = tensors.contains(.down)
+        guard
+            let bias = configuration.expertBias(
+                of: isDown ? .expertDown(block: block) : .expertGateUp(block: block))
+        else { return site }
+        return Decoder.LinearSite(
+            groups: site.groups, bias: try tensor(bias.name, bias.shape).values())
+    }
+
+    /// Loads the matrices of a site with several, in one piece of memory.
+    private func groups(
+        _ count: Int, _ name: String, _ places: (_ group: Int) -> [TensorPlace]
+    ) throws(LoadError) -> Decoder.LinearSite {
         let (part, columns) = try shape(places(0))
-        // Each expert begins at a panel of its own.
+        // Each one begins at a panel of its own.
         let stride = (part.count + 15) / 16 * 16
         let whole: PackedMatrix
         do { whole = try PackedMatrix(rows: count * stride, columns: columns, format: format) } catch {
-            throw .kernel(path: checkpoint.directory, tensor: places(0)[0].stored.name, error)
+            throw .kernel(path: checkpoint.directory, tensor: name, error)
         }
         let groups = (0..<count).map { whole.matrix(ofRows: $0 * stride..<$0 * stride + part.count) }
-        for (expert, group) in groups.enumerated() { try pack(places(expert), part, into: group) }
+        for (index, group) in groups.enumerated() { try pack(places(index), part, into: group) }
         return Decoder.LinearSite(groups: groups, bias: [])
     }
 
@@ -243,7 +281,7 @@ private struct Loader {
                 path: checkpoint.directory, tensor: places[0].stored.name,
                 .emptyShard(index: shard.index, of: shard.count))
         }
-        return (part, places[0].isTransposed ? shape[0] : shape[shape.count - 1])
+        return (part, places[0].isTransposed ? places[0].inputs?.count ?? shape[0] : shape[shape.count - 1])
     }
 
     /// Packs the rows of these tensors that are in `part`, one tensor above the other.
@@ -259,7 +297,7 @@ private struct Loader {
             let own = part.clamped(to: row..<row + place.rows.count)
             let first = place.rows.lowerBound + own.lowerBound - row
             pack(
-                tensor, rows: first..<first + own.count, place.isTransposed, into: weights,
+                tensor, rows: first..<first + own.count, place, into: weights,
                 at: own.isEmpty ? 0 : own.lowerBound - part.lowerBound)
             row += place.rows.count
         }
@@ -268,16 +306,19 @@ private struct Loader {
 
     /// Packs rows of a stored matrix, or columns of it where it is stored the other way round.
     private func pack(
-        _ tensor: StoredTensor, rows: Range<Int>, _ isTransposed: Bool, into weights: PackedMatrix,
+        _ tensor: StoredTensor, rows: Range<Int>, _ place: TensorPlace, into weights: PackedMatrix,
         at row: Int
     ) {
         guard !tensor.isQuantized else {
-            precondition(!isTransposed, "Decoder: a quantised tensor that is stored the other way round")
-            return tensor.packQuantized(rows, into: weights, at: row, pool: pool)
+            guard place.isTransposed else {
+                return tensor.packQuantized(rows, into: weights, at: row, pool: pool)
+            }
+            return tensor.packTurned(
+                rows, inputs: place.inputs ?? 0..<tensor.shape[0], into: weights, at: row, pool: pool)
         }
         unsafe tensor.withUnsafeBytes { bytes in
             let (size, columns) = (tensor.type.byteCount, weights.columns)
-            guard isTransposed else {
+            guard place.isTransposed else {
                 let bytes = unsafe bytes[rows.lowerBound * columns * size..<rows.upperBound * columns * size]
                 unsafe weights.pack(
                     UnsafeRawBufferPointer(rebasing: bytes), as: tensor.type, firstRow: row,
@@ -285,13 +326,14 @@ private struct Loader {
                     pool: pool)
                 return
             }
-            let stride = tensor.shape[1] * size
+            let stride = tensor.shape[tensor.shape.count - 1] * size
+            let start = (place.inputs?.lowerBound ?? 0) * stride
             var turned = [UInt8](repeating: 0, count: rows.count * columns * size)
             for column in 0..<columns {
                 for (i, r) in rows.enumerated() {
                     for byte in 0..<size {
                         unsafe turned[(i * columns + column) * size + byte] =
-                            bytes[column * stride + r * size + byte]
+                            bytes[start + column * stride + r * size + byte]
                     }
                 }
             }

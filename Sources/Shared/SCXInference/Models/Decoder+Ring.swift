@@ -8,6 +8,9 @@ extension Decoder {
         var sites: [DecoderSite] = []
         for (index, block) in blocks.enumerated() {
             if block.queryKeyValue != nil { sites.append(.queryKeyValue(block: index)) }
+            if block.latent?.queryUp != nil { sites.append(.queryUp(block: index)) }
+            if block.latent?.queryLatent != nil { sites.append(.queryLatent(block: index)) }
+            if block.latent?.valueUp != nil { sites.append(.valueUp(block: index)) }
             if block.output != nil { sites.append(.output(block: index)) }
             if block.experts?.gateUp != nil { sites.append(.expertGateUp(block: index)) }
             if block.gateUp != nil { sites.append(.gateUp(block: index)) }

@@ -21,6 +21,8 @@ public final class Decoder: Sendable {
         let attentionNorm: HiddenNorm
         /// The weights `q_proj`, `k_proj` and `v_proj`, `[(heads + 2 · keyValueHeads) · headSize, hidden]`.
         let queryKeyValue: LinearSite?
+        /// For each head the score of no token, or empty.
+        let sinks: [Float]
         /// The weights `q_norm` and `k_norm`, of a head or of all heads; empty where the family has none.
         let queryNorm: [Float]
         let keyNorm: [Float]
@@ -38,11 +40,13 @@ public final class Decoder: Sendable {
         let feedForwardResultNorm: HiddenNorm
         /// In place of `gateUp` and `down`, which are then those of the shared expert; nil in a dense block.
         var experts: ExpertLayer?
+        /// Between `queryKeyValue` and `output`, in latent attention.
+        var latent: LatentLayer?
     }
 
     /// Weights and bias of one fused product.
     struct LinearSite: Sendable {
-        /// The matrices, all of one shape; there are several only in sites of experts.
+        /// The matrices, all of one shape; there are several only in sites of experts and of latent attention.
         let groups: [PackedMatrix]
         /// One for each row of `groups`, or empty.
         let bias: [Float]
@@ -50,6 +54,13 @@ public final class Decoder: Sendable {
         init(weights: PackedMatrix, bias: [Float]) { self.init(groups: [weights], bias: bias) }
 
         init(groups: [PackedMatrix], bias: [Float]) { (self.groups, self.bias) = (groups, bias) }
+
+        /// The bias of one of the matrices, or empty.
+        @_lifetime(borrow self)
+        func bias(ofGroup group: Int) -> Span<Float> {
+            bias.isEmpty
+                ? Span() : bias.span.extracting(group * groups[0].rows..<(group + 1) * groups[0].rows)
+        }
 
         /// The matrix of a site that has only one.
         var weights: PackedMatrix { groups[0] }
@@ -93,7 +104,11 @@ public final class Decoder: Sendable {
     public var byteCount: Int {
         let sites =
             blocks.flatMap {
-                [$0.queryKeyValue, $0.output, $0.gateUp, $0.down, $0.experts?.gateUp, $0.experts?.down]
+                [
+                    $0.queryKeyValue, $0.latent?.queryUp, $0.latent?.queryLatent, $0.latent?.valueUp,
+                    $0.output,
+                    $0.gateUp, $0.down, $0.experts?.gateUp, $0.experts?.down,
+                ]
             } + [head]
         let routers = blocks.reduce(0) { $0 + ($1.experts?.router.byteCount ?? 0) }
         return sites.compactMap(\.self).flatMap(\.groups).reduce(routers) { $0 + $1.byteCount }
@@ -169,7 +184,13 @@ extension Decoder {
         _ work: inout Workspace
     ) throws(KVCacheError) {
         project(index, hidden, &work)
-        try attend(index, &work.queryKeyValue, segments, table, &work.attended)
+        if configuration.latent == nil {
+            try attend(index, &work.queryKeyValue, segments, table, &work.attended)
+        } else {
+            projectLatent(index, &work)
+            try attend(index, &work.attentionRows, segments, table, &work.attended)
+            latentValues(index, &work)
+        }
         apply(.output(block: index), work.attended, &work.update)
     }
 
@@ -223,7 +244,7 @@ extension Decoder {
                 stride: stride, tokens: segment.rows)
             attention(
                 rows.span, offset: start, stride: stride, tokens: segment.rows, heads: heads, cache: cache,
-                scale: attentionScale, cap: configuration.scoreCap,
+                scale: attentionScale, cap: configuration.scoreCap, sinks: blocks[index].sinks,
                 window: configuration.slidingWindows[index], into: &out, at: row * heads * size, pool: pool)
             row += segment.rows
         }
@@ -329,11 +350,14 @@ extension Decoder {
         activate(gateUp.span, into: &span, features: features)
     }
 
-    private func apply(_ site: DecoderSite, _ x: borrowing RowBuffer, _ out: inout RowBuffer) {
+    func apply(_ site: DecoderSite, _ x: borrowing RowBuffer, _ out: inout RowBuffer) {
         let site = weights(site)
-        let tokens = x.count / site.weights.columns
-        out.resize(to: tokens * site.weights.rows)
+        let tokens = x.count / (site.groups.count * site.weights.columns)
+        out.resize(to: tokens * site.groups.count * site.weights.rows)
         var span = out.mutableSpan
+        guard site.groups.count == 1 else {
+            return linear(x.span, site.groups, into: &span, tokens: tokens, pool: pool)
+        }
         linear(x.span, site.weights, bias: site.bias.span, into: &span, tokens: tokens, pool: pool)
     }
 }

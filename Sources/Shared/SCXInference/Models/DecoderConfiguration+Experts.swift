@@ -17,16 +17,51 @@ extension DecoderConfiguration {
         public var sharedHasGate = false
         /// Whether the weights of a token's experts are divided by their sum, so that they add up to 1.
         public var isNormalized = true
+        /// How scores become probabilities.
+        public var scoring = Scoring.softmax
+        /// Whether the router has a bias.
+        public var hasRouterBias = false
+        /// Whether a learned number is added to each expert's probability for the choice of experts alone.
+        public var hasChoiceBias = false
+        /// The groups of experts from which a token's experts are chosen; nil for a choice from all.
+        public var grouping: Grouping?
+        /// The factor of the weights of a token's experts.
+        public var scale: Float = 1
         /// Which blocks have experts; the others have one dense feed-forward network.
         public var blocks: [Bool]
         /// Whether the checkpoint holds the matrices of all experts of a block as one tensor.
         public var isFused = false
+        /// Whether such tensors hold each expert's matrix as `[inputs, outputs]`.
+        public var isTransposed = false
+        /// Whether the products of the experts have biases.
+        public var hasBias = false
 
         public init(count: Int, perToken: Int, feedForwardSize: Int, blocks: [Bool]) {
             self.count = count
             self.perToken = perToken
             self.feedForwardSize = feedForwardSize
             self.blocks = blocks
+        }
+
+        /// How the router's scores become probabilities.
+        public enum Scoring: Equatable, Sendable {
+            /// Over all experts.
+            case softmax
+            /// Of each expert by itself.
+            case sigmoid
+        }
+
+        /// Equal groups of consecutive experts; a token chooses some groups first, then experts of these.
+        public struct Grouping: Equatable, Sendable {
+            public var count: Int
+            /// How many groups a token chooses.
+            public var perToken: Int
+            /// By how many of its largest probabilities, added, a group is rated.
+            public var rated: Int
+
+            public init(count: Int, perToken: Int, rated: Int) {
+                (self.count, self.perToken, self.rated) = (count, perToken, rated)
+            }
         }
 
         /// The most experts of a block.
@@ -47,7 +82,10 @@ extension DecoderConfiguration {
     public var sites: [DecoderSite] {
         (0..<blockCount).flatMap { block -> [DecoderSite] in
             let dense = feedForwardSize(of: block) != nil
-            var sites: [DecoderSite] = [.queryKeyValue(block: block), .output(block: block)]
+            var sites: [DecoderSite] = [.queryKeyValue(block: block)]
+            if latent?.queryRank != nil { sites.append(.queryUp(block: block)) }
+            if latent != nil { sites += [.queryLatent(block: block), .valueUp(block: block)] }
+            sites.append(.output(block: block))
             if hasExperts(block) { sites.append(.expertGateUp(block: block)) }
             if dense { sites.append(.gateUp(block: block)) }
             if hasExperts(block) { sites.append(.expertDown(block: block)) }
@@ -62,6 +100,9 @@ extension DecoderConfiguration {
         case .queryKeyValue(let block), .output(let block): (0..<blockCount).contains(block)
         case .gateUp(let block), .down(let block):
             (0..<blockCount).contains(block) && feedForwardSize(of: block) != nil
+        case .queryUp(let block): (0..<blockCount).contains(block) && latent?.queryRank != nil
+        case .queryLatent(let block), .valueUp(let block):
+            (0..<blockCount).contains(block) && latent != nil
         case .expertGateUp(let block), .expertDown(let block):
             (0..<blockCount).contains(block) && hasExperts(block)
         case .head: true
@@ -73,7 +114,8 @@ extension DecoderConfiguration {
     public func groups(of site: DecoderSite) -> Int {
         switch site {
         case .expertGateUp, .expertDown: experts?.count ?? 1
-        case .queryKeyValue, .output, .gateUp, .down, .head: 1
+        case .queryLatent, .valueUp: latent == nil ? 1 : headCount
+        case .queryKeyValue, .queryUp, .output, .gateUp, .down, .head: 1
         }
     }
 
@@ -82,7 +124,10 @@ extension DecoderConfiguration {
         guard has(site) else { return 0 }
         return switch site {
         case .queryKeyValue, .gateUp, .head: hiddenSize
-        case .output: headCount * headSize
+        case .queryUp: latent?.queryRank ?? 0
+        case .queryLatent: headCount * (latent?.plainSize ?? 0)
+        case .valueUp: headCount * (latent?.rank ?? 0)
+        case .output: attendedSize
         case .down(let block): feedForwardSize(of: block) ?? 0
         case .expertGateUp: groups(of: site) * hiddenSize
         case .expertDown: groups(of: site) * (experts?.feedForwardSize ?? 0)
@@ -94,7 +139,10 @@ extension DecoderConfiguration {
         guard has(site) else { return 0 }
         let gates = isGated ? 2 : 1
         return switch site {
-        case .queryKeyValue: (headCount + 2 * keyValueHeadCount) * headSize
+        case .queryKeyValue: projectedSize
+        case .queryUp: headCount * (latent?.querySize ?? 0)
+        case .queryLatent: headCount * (latent?.rank ?? 0)
+        case .valueUp: attendedSize
         case .gateUp(let block): gates * (feedForwardSize(of: block) ?? 0)
         case .expertGateUp: gates * groups(of: site) * (experts?.feedForwardSize ?? 0)
         case .expertDown: groups(of: site) * hiddenSize
@@ -109,7 +157,8 @@ extension DecoderConfiguration {
         sites.reduce(0) { sum, site in
             if site == .head { return sum }
             let groups = groups(of: site)
-            let used = groups > 1 ? experts?.perToken ?? 1 : 1
+            let isExpert = site.isOfExperts
+            let used = isExpert ? experts?.perToken ?? 1 : groups
             return sum + used * (inputs(of: site) / groups) * (outputs(of: site) / groups)
         }
     }
@@ -132,14 +181,35 @@ extension DecoderConfiguration {
         let first = (expert * parts + (tensor == .up && isGated ? 1 : 0)) * shape[0]
         let stored = TensorPlan(
             name: prefix + (tensor == .down ? layout.fusedDown : layout.fusedGateUp),
-            shape: [experts.count, parts * shape[0], shape[1]])
-        return TensorPlace(stored: stored, rows: first..<first + shape[0], isTransposed: false)
+            shape: experts.isTransposed
+                ? [experts.count, shape[1], parts * shape[0]] : [experts.count, parts * shape[0], shape[1]])
+        guard experts.isTransposed else {
+            return TensorPlace(stored: stored, rows: first..<first + shape[0], isTransposed: false)
+        }
+        let row = tensor == .up && isGated ? shape[0] : 0
+        return TensorPlace(
+            stored: stored, rows: row..<row + shape[0], isTransposed: true,
+            inputs: expert * shape[1]..<(expert + 1) * shape[1])
+    }
+
+    /// The biases of all experts of a block for a site; nil where there are none.
+    func expertBias(of site: DecoderSite) -> TensorPlan? {
+        guard let experts, experts.hasBias, has(site) else { return nil }
+        let (block, name): (Int, String)
+        switch site {
+        case .expertGateUp(let index): (block, name) = (index, layout.fusedGateUp)
+        case .expertDown(let index): (block, name) = (index, layout.fusedDown)
+        default: return nil
+        }
+        return TensorPlan(
+            name: "\(layout.prefix)\(layout.blocks)\(block).\(layout.experts)\(name)_bias",
+            shape: [experts.count, outputs(of: site) / experts.count])
     }
 
     /// The stored tensors of a block's experts.
     func expertTensors(of block: Int) -> [TensorPlan] {
         guard let experts, hasExperts(block) else { return [] }
-        var plans: [TensorPlan] = []
+        var plans = [.expertGateUp(block: block), .expertDown(block: block)].compactMap(expertBias)
         for expert in 0..<(experts.isFused ? 1 : experts.count) {
             for tensor in ExpertTensor.allCases where !(experts.isFused && isGated && tensor == .up) {
                 if let place = place(of: tensor, expert: expert, block: block) { plans.append(place.stored) }

@@ -23,10 +23,29 @@ extension DecoderConfiguration {
             switch tensor {
             case .gate, .gateBias, .up, .upBias, .down, .downBias: return nil
             case .router: return experts.map { [$0.count, hiddenSize] }
+            case .routerBias: return experts?.hasRouterBias == true ? [experts?.count ?? 0] : nil
+            case .choiceBias: return experts?.hasChoiceBias == true ? [experts?.count ?? 0] : nil
             case .sharedGate: return isGated ? shared.map { [$0, hiddenSize] } : nil
             case .sharedUp: return shared.map { [$0, hiddenSize] }
             case .sharedDown: return shared.map { [hiddenSize, $0] }
             case .sharedScore: return experts?.sharedHasGate == true ? [1, hiddenSize] : nil
+            default: break
+            }
+        }
+        if let latent {
+            let key = latent.rank + latent.rotatedSize
+            switch tensor {
+            case .query: return latent.queryRank == nil ? [headCount * latent.querySize, hiddenSize] : nil
+            case .queryBias, .key, .keyBias, .value, .valueBias: return nil
+            case .queryDown: return latent.queryRank.map { [$0, hiddenSize] }
+            case .queryDownBias: return queryKeyValueBias ? latent.queryRank.map { [$0] } : nil
+            case .queryDownNorm: return latent.queryRank.map { [$0] }
+            case .queryUp: return latent.queryRank.map { [headCount * latent.querySize, $0] }
+            case .latentDown: return [key, hiddenSize]
+            case .latentDownBias: return queryKeyValueBias ? [key] : nil
+            case .latentNorm: return [latent.rank]
+            case .latentUp: return [headCount * (latent.plainSize + latent.valueSize), latent.rank]
+            case .output: return [hiddenSize, attendedSize]
             default: break
             }
         }
@@ -40,6 +59,7 @@ extension DecoderConfiguration {
         case .key, .value: [keys, hiddenSize]
         case .queryBias: queryKeyValueBias ? [queries] : nil
         case .keyBias, .valueBias: queryKeyValueBias ? [keys] : nil
+        case .sinks: hasSinks ? [headCount] : nil
         case .queryNorm: queryKeyNorm == .none ? nil : [queryKeyNorm == .rows ? queries : headSize]
         case .keyNorm: queryKeyNorm == .none ? nil : [queryKeyNorm == .rows ? keys : headSize]
         case .output: [hiddenSize, queries]
@@ -50,7 +70,9 @@ extension DecoderConfiguration {
         case .upBias: feedForwardBias ? [feedForwardSize] : nil
         case .down: [hiddenSize, feedForwardSize]
         case .downBias: feedForwardBias ? [hiddenSize] : nil
-        case .router, .sharedGate, .sharedUp, .sharedDown, .sharedScore: nil
+        case .router, .routerBias, .choiceBias, .sharedGate, .sharedUp, .sharedDown, .sharedScore: nil
+        case .queryDown, .queryDownBias, .queryDownNorm, .queryUp: nil
+        case .latentDown, .latentDownBias, .latentNorm, .latentUp: nil
         }
     }
 
@@ -109,12 +131,15 @@ extension DecoderConfiguration {
     /// a gated activation by silu; one rotation for all blocks.
     public var differenceFromLlama: String? {
         if experts != nil { return "it divides its feed-forward networks into experts" }
+        if latent != nil { return "its attention is over latents" }
         if norm != .rootMeanSquare { return "its norms subtract the mean" }
         if normPlacement != .before {
             return "it norms the results of attention and of the feed-forward network"
         }
         if !isGated || activation != .silu { return "its feed-forward network is not gated by silu" }
         if queryKeyNorm == .rows { return "it norms queries and keys over all heads" }
+        if hasSinks { return "its attention has sinks" }
+        if clampedGate != nil { return "its gate is clamped" }
         if scoreCap != nil || logitCap != nil { return "it caps scores or logits" }
         if scoreScale != nil || embeddingScale != 1 || residualScale != 1 || logitDivisor != 1 {
             return "it has scales of its own for embeddings, scores, updates or logits"

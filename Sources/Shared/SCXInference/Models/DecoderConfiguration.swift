@@ -7,6 +7,9 @@ public enum ModelFamily: String, CaseIterable, Sendable {
     case mixtral
     case qwen2Moe = "qwen2_moe"
     case qwen3Moe = "qwen3_moe"
+    case deepseekV2 = "deepseek_v2"
+    case deepseekV3 = "deepseek_v3"
+    case gptOss = "gpt_oss"
 
     /// The name of the class in `architectures`.
     public var architecture: String {
@@ -26,6 +29,9 @@ public enum ModelFamily: String, CaseIterable, Sendable {
         case .mixtral: "MixtralForCausalLM"
         case .qwen2Moe: "Qwen2MoeForCausalLM"
         case .qwen3Moe: "Qwen3MoeForCausalLM"
+        case .deepseekV2: "DeepseekV2ForCausalLM"
+        case .deepseekV3: "DeepseekV3ForCausalLM"
+        case .gptOss: "GptOssForCausalLM"
         }
     }
 }
@@ -76,6 +82,10 @@ public struct DecoderConfiguration: Equatable, Sendable {
     public var normOffset: Float = 0
     /// Whether the activation is multiplied by a second projection, `up`; otherwise `up` is the only one.
     public var isGated = true
+    /// How gate and up are combined where that is not `activation(gate) · up`.
+    public var clampedGate: ClampedGate?
+    /// Whether each head has a learned score for no token at all, which takes a part of the softmax.
+    public var hasSinks = false
     /// The factor of embedded tokens.
     public var embeddingScale: Float = 1
     /// The factor of what each part of a block adds to the residual stream.
@@ -97,10 +107,23 @@ public struct DecoderConfiguration: Equatable, Sendable {
     public var learnedPositions = false
     /// The experts of the blocks that have them; nil where no block has any.
     public var experts: Experts?
+    /// How keys and values are kept as one vector of each token; nil for keys and values themselves.
+    ///
+    /// With it, ``keyValueHeadCount`` is 1, and ``headSize`` counts the channels of that vector.
+    public var latent: LatentAttention?
     /// The names of the checkpoint's tensors.
     public var layout = CheckpointLayout()
     /// How the checkpoint's tensors are quantised; nil where they are stored as they are.
     public var quantization: Quantization?
+
+    /// The gate of gpt-oss: `min(g, limit) · sigmoid(slope · min(g, limit)) · (clamp(u, −limit, limit) + 1)`, where g and u
+    /// are beside each other in a row.
+    public struct ClampedGate: Equatable, Sendable {
+        public var slope: Float
+        public var limit: Float
+
+        public init(slope: Float, limit: Float) { (self.slope, self.limit) = (slope, limit) }
+    }
 
     /// How hidden states are normed.
     public enum NormKind: Equatable, Sendable {
@@ -185,6 +208,9 @@ extension DecoderConfiguration {
         case .mixtral: configuration = try .mixtral(reader)
         case .qwen2Moe: configuration = try .qwen2Moe(reader)
         case .qwen3Moe: configuration = try .qwen3Moe(reader)
+        case .deepseekV2: configuration = try .deepseekV2(reader)
+        case .deepseekV3: configuration = try .deepseekV3(reader)
+        case .gptOss: configuration = try .gptOss(reader)
         }
         guard configuration.quantization == nil || !configuration.layout.isTransposed else {
             throw reader.unsupported(

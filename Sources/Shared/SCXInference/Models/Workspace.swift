@@ -45,6 +45,12 @@ public struct Workspace: ~Copyable, Sendable {
     var normed = RowBuffer()
     /// Queries, keys and values of each token, `[tokens, (heads + 2 · keyValueHeads) · headSize]`.
     var queryKeyValue = RowBuffer()
+    /// The queries of latent attention, `[tokens, heads · querySize]`.
+    var queries = RowBuffer()
+    /// For each head its query against the latents, or the attended latent, `[tokens, heads · rank]`.
+    var latents = RowBuffer()
+    /// Queries, keys and values of latent attention, `[tokens, (heads + 2) · headSize]`.
+    var attentionRows = RowBuffer()
     /// The result of attention, `[tokens, heads · headSize]`.
     var attended = RowBuffer()
     /// What a site adds to the residual stream, `[tokens, hidden]`.

@@ -140,6 +140,9 @@ extension DecoderSite {
         case .head: (4, 0)
         case .expertGateUp(let block): (5, UInt32(block))
         case .expertDown(let block): (6, UInt32(block))
+        case .queryUp(let block): (7, UInt32(block))
+        case .queryLatent(let block): (8, UInt32(block))
+        case .valueUp(let block): (9, UInt32(block))
         }
     }
 
@@ -154,6 +157,9 @@ extension DecoderSite {
         case 4 where block == 0: self = .head
         case 5: self = .expertGateUp(block: block)
         case 6: self = .expertDown(block: block)
+        case 7: self = .queryUp(block: block)
+        case 8: self = .queryLatent(block: block)
+        case 9: self = .valueUp(block: block)
         default: return nil
         }
     }
@@ -162,6 +168,9 @@ extension DecoderSite {
     package var label: String {
         switch self {
         case .queryKeyValue(let block): "\(block).query-key-value"
+        case .queryUp(let block): "\(block).query-up"
+        case .queryLatent(let block): "\(block).query-latent"
+        case .valueUp(let block): "\(block).value-up"
         case .output(let block): "\(block).output"
         case .gateUp(let block): "\(block).gate-up"
         case .down(let block): "\(block).down"

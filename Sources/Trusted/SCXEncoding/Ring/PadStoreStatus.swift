@@ -19,13 +19,17 @@ package struct PadStoreStatus: Equatable, Sendable {
 
     /// The sites of a model of so many blocks, in the order of a forward pass.
     ///
-    /// The bank does not say which blocks have experts; those have, whose experts ever had pads.
+    /// The bank does not say which blocks have experts or latent attention; those have, that ever had pads for it.
     private static func sites(_ blocks: Int, known: Set<DecoderSite>) -> [DecoderSite] {
         (0..<blocks).flatMap { block in
             let experts: [DecoderSite] = [.expertGateUp(block: block), .expertDown(block: block)]
             let dense: [DecoderSite] = [.gateUp(block: block), .down(block: block)]
             let hasExperts = !known.isDisjoint(with: experts)
-            return [.queryKeyValue(block: block), .output(block: block)] + (hasExperts ? experts : [])
+            let latent: [DecoderSite] = [
+                .queryUp(block: block), .queryLatent(block: block), .valueUp(block: block),
+            ].filter(known.contains)
+            return [.queryKeyValue(block: block)] + latent + [.output(block: block)]
+                + (hasExperts ? experts : [])
                 + (hasExperts && known.isDisjoint(with: dense) ? [] : dense)
         } + [.head]
     }

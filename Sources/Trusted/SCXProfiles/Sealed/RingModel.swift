@@ -142,11 +142,13 @@ extension SiteShape {
         let configuration = decoder.configuration
         let hasBias =
             switch site {
+            // Only the reduced queries have a bias, beside the latent.
             case .queryKeyValue: configuration.queryKeyValueBias
             case .output: configuration.outputBias
             case .gateUp(let block), .down(let block):
                 configuration.feedForwardBias && !configuration.hasExperts(block)
-            case .expertGateUp, .expertDown, .head: false
+            case .expertGateUp, .expertDown: configuration.experts?.hasBias ?? false
+            case .queryUp, .queryLatent, .valueUp, .head: false
             }
         self.init(
             site: site, inputs: decoder.inputs(of: site), outputs: decoder.outputs(of: site),

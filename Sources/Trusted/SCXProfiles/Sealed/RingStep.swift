@@ -32,6 +32,8 @@ final class RingStep {
     /// An exchange that was begun: one product, or those of all experts of a block.
     enum Exchange {
         case site(DecoderSite, any SentProduct)
+        /// A product between latent attention's first one and its attention.
+        case latent(LatentExchange)
         case experts(ExpertExchange)
     }
 
@@ -61,16 +63,24 @@ final class RingStep {
     func proceed() throws(LinkError) {
         guard let exchange = sent.take() else { preconditionFailure("RingStep: nothing was begun") }
         guard case .site(let site, let product) = exchange else {
-            if case .experts(let experts) = exchange { try proceed(experts) }
+            switch exchange {
+            case .experts(let experts): try proceed(experts)
+            case .latent(let latent): try proceed(latent)
+            case .site: break
+            }
             return
         }
         let result = try product.receive()
         switch site {
+        case .queryKeyValue(let block) where configuration.latent != nil:
+            sent = .latent(try sendQueries(block, result))
         case .queryKeyValue(let block): try attend(block, result)
+        case .valueUp(let block): try send(result, .output(block: block))
         case .output(let block): try sendGateUp(block, adding: result)
         case .gateUp(let block): try sendDown(block, result)
         case .down(let block): try finish(block, result)
         case .head: finish(result)
+        case .queryUp, .queryLatent: preconditionFailure("RingStep: queries are asked with their latents")
         case .expertGateUp, .expertDown: preconditionFailure("RingStep: experts are asked together")
         }
     }
@@ -103,6 +113,12 @@ final class RingStep {
         } else {
             try send(normed, .gateUp(block: block))
         }
+    }
+
+    private func proceed(_ exchange: LatentExchange) throws(LinkError) {
+        guard exchange.isReduced else { return try attend(exchange.block, try attentionRows(exchange)) }
+        try sendLatentQueries(exchange)
+        sent = .latent(exchange)
     }
 
     private func proceed(_ exchange: ExpertExchange) throws(LinkError) {
@@ -145,7 +161,8 @@ final class RingStep {
             throw .workerFull("\(error)")
         }
         counts.add(.attention, since: start)
-        try send(attended, .output(block: block))
+        guard configuration.latent != nil else { return try send(attended, .output(block: block)) }
+        sent = .site(.valueUp(block: block), try sendLatents(block, attended))
     }
 
     /// Begins the head's product for the rows whose logits are wanted; if there are none, the step is finished.

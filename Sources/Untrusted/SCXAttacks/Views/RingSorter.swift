@@ -137,7 +137,7 @@ struct RingSorter {
             case .output:
                 add(.linear(layer: layer, site: site, slot: nil, exact: true), answer: exchange.answer)
             case .gateUp: add(.feedForward(layer: layer), answer: nil)
-            case .down, .expertGateUp, .expertDown: break
+            case .queryUp, .queryLatent, .valueUp, .down, .expertGateUp, .expertDown: break
             case .head: add(.headTopK(count: 1), answer: nil)
             }
         }

@@ -33,6 +33,38 @@ extension StoredTensor {
         }
     }
 
+    /// Packs columns of a quantised matrix that is stored `[inputs, outputs]`.
+    ///
+    /// - Parameters:
+    ///   - columns: The columns of this tensor, which become rows.
+    ///   - inputs: The rows of this tensor that belong to the matrix.
+    ///   - weights: Receives them.
+    ///   - first: The row of `weights` that gets the first one.
+    ///   - pool: Threads that share the work.
+    /// - Precondition: The tensor is quantised, all rows and columns exist, and `weights` has a column for each input.
+    func packTurned(
+        _ columns: Range<Int>, inputs: Range<Int>, into weights: PackedMatrix, at first: Int, pool: ThreadPool
+    ) {
+        guard let quantized, !columns.isEmpty else { return }
+        precondition(inputs.count == weights.columns, "StoredTensor: other inputs")
+        let width = quantized.columns
+        let values = unsafe [Float](unsafeUninitializedCapacity: inputs.count * width) {
+            values, initialized in
+            unsafe quantized.read(
+                inputs, into: UnsafeMutableBufferPointer(rebasing: values[..<(inputs.count * width)]))
+            initialized = inputs.count * width
+        }
+        var turned = [Float](repeating: 0, count: columns.count * inputs.count)
+        for (row, column) in columns.enumerated() {
+            for input in inputs.indices {
+                let place = input - inputs.lowerBound
+                turned[row * inputs.count + place] = values[place * width + column]
+            }
+        }
+        unsafe weights.pack(
+            turned.span.bytes, as: .f32, firstRow: first, count: columns.count, pool: pool)
+    }
+
     /// Packs rows of a quantised matrix, sixteen at a time, so that the numbers of few rows are held at once.
     ///
     /// - Parameters:
