@@ -44,7 +44,8 @@ struct AttentionTests {
         var worst = 0.0
         for row in checked where row < tokens {
             let p = count - tokens + row
-            let visible = causal ? max(0, p + 1 - (window ?? count))..<p + 1 : 0..<count
+            let reach = window ?? count
+            let visible = max(0, p + 1 - reach)..<(causal ? p + 1 : min(count, p + reach))
             for h in 0..<shape.heads {
                 let q = rows[(p * shape.row + h * size)...].prefix(size).map { Double($0) * scale(shape) }
                 let g = h / (shape.heads / shape.kvHeads)
@@ -149,6 +150,29 @@ struct AttentionTests {
         let cache = try Self.filled(rows, shape)
         let got = Self.run(rows, shape, tokens: 70, cache, causal: false, on: isa)
         #expect(Self.error(got, rows, shape, causal: false) < 2e-6)
+    }
+
+    @Test(
+        "sees the tokens of a window on both sides when it is not causal",
+        arguments: InstructionSet.available, LayerCache.Format.allCases)
+    func windowsOnBothSides(isa: InstructionSet, format: LayerCache.Format) throws {
+        let shape = Shape(heads: 4, kvHeads: 2, headSize: 20)
+        for count in [1, 5, 130, 1_100] {
+            let rows = noise(count * shape.row, seed: 8)
+            let cache = try Self.filled(rows, shape, format: format)
+            for window in [1, 3, 65, 600, 2_000] {
+                for tokens in [count, 1, 3] where tokens <= count {
+                    for pool in [nil, ThreadPool(threads: 2)] {
+                        let got = Self.run(
+                            rows, shape, tokens: tokens, cache, window: window, causal: false, pool: pool,
+                            on: isa)
+                        let error = Self.error(
+                            got, rows, shape, stored: cache, window: window, causal: false)
+                        #expect(error < 2e-6, "\(count) tokens, \(tokens) rows, window \(window)")
+                    }
+                }
+            }
+        }
     }
 
     @Test(

@@ -62,11 +62,11 @@ static inline void cscx_attention_finish(const cscx_attention *call, const cscx_
 
 // The tokens to which the query of `token` attends: from *begin to before *end, at least one.
 static inline void cscx_attention_visible(const cscx_attention *call, size_t token, size_t *begin, size_t *end) {
-    *begin = 0;
-    *end = call->count;
-    if (!call->causal) { return; }
-    *end = call->count - call->tokens + token + 1;
-    *begin = *end > call->window ? *end - call->window : 0;
+    const size_t after = call->count - call->tokens + token + 1;  // the query's own token is the one before
+    *begin = after > call->window ? after - call->window : 0;
+    *end = after;
+    if (call->causal) { return; }
+    *end = call->count - after < call->window ? call->count : after + call->window - 1;
 }
 
 typedef void (*cscx_attention_function)(const cscx_attention *, const cscx_attention_tile *, float *scratch);

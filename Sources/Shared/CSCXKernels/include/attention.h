@@ -14,18 +14,18 @@ typedef struct cscx_attention {
     size_t q_stride;            ///< Floats from one query row to the next.
     float *out;                 ///< The first result row: `[heads][head_size]`.
     size_t out_stride;          ///< Floats from one result row to the next.
-    size_t tokens;              ///< Query rows; the last is at position `count - 1` when causal.
+    size_t tokens;              ///< Query rows; the last is at position `count - 1`.
     size_t heads;               ///< A multiple of `kv_heads`.
     size_t kv_heads;
     size_t head_size;
     const void *const *pages;   ///< The cache's pages, 64 tokens each.
     size_t count;               ///< Tokens in the cache.
     cscx_kv_format format;      ///< How the cache stores its elements.
-    bool causal;                ///< Else every query sees every token.
+    bool causal;                ///< Else a query also sees later tokens.
     float scale;                ///< Factor of the scores.
     float cap;                  ///< Scores s become cap · tanh(s / cap); 0 leaves them as they are.
     const float *sinks;         ///< For each head the score of a token without a value; NULL for none.
-    size_t window;              ///< A query at p sees tokens t with p - t < window.
+    size_t window;              ///< A query at p sees tokens t with |p - t| < window.
     bool split;                 ///< Each chunk of the cache is a job of its own; changes no bit of the result.
     float *partials;            ///< When split: `cscx_attention_partials` floats.
     bool wipe;                  ///< Each job overwrites what it used of its working memory with zeros.

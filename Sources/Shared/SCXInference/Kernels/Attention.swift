@@ -1,6 +1,6 @@
 import CSCXKernels
 
-/// Causal attention of grouped queries against a cache that already holds the queries' own tokens.
+/// Attention, usually causal, of grouped queries against a cache that already holds the queries' own tokens.
 ///
 /// For query row t of head h, at position p = cache.count − tokens + t, with g = h / (heads / kvHeads):
 /// `out[t, h, :] = Σ_j w[j] · V[g, j, :]`, `w = softmax_j(scale · q[t, h, :] · K[g, j, :])` over max(0, p − window + 1) ≤ j ≤ p.
@@ -26,7 +26,8 @@ import CSCXKernels
 ///   - cap: Scores s become cap · tanh(s / cap), as in Gemma 2; nil leaves them as they are.
 ///   - sinks: For each head the score of one more token, whose value is zero, as in gpt-oss; empty for none.
 ///   - window: How many tokens a query attends to, including its own; nil for all.
-///   - causal: When false, every query attends to every token of the cache, as in an encoder; then without `window`.
+///   - causal: When false, a query also attends to later tokens, as in an encoder: to all of the cache, or to those
+///     with |j − p| < window.
 ///   - out: Receives `[tokens, heads, headSize]`, adjacent, from `outOffset` on.
 ///   - outOffset: Where the result begins in `out`.
 ///   - pool: Threads that share the tiles; nil runs all on the calling one.
@@ -47,7 +48,7 @@ public func attention(
     let width = heads * cache.headSize
     precondition(tokens > 0 && heads > 0 && heads % cache.kvHeads == 0, "attention: heads")
     precondition(cache.count >= tokens, "attention: the cache lacks the queries' tokens")
-    precondition(window.map { $0 > 0 && causal } ?? true, "attention: window")
+    precondition(window.map { $0 > 0 } ?? true, "attention: window")
     precondition(cap.map { $0 > 0 } ?? true, "attention: cap")
     precondition(sinks.isEmpty || sinks.count == heads, "attention: sinks")
     precondition(
