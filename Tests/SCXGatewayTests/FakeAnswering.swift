@@ -46,17 +46,25 @@ final class FakeAnswering: Answering {
         return RunningChat(prompt: script.prompt, profile: profile, events: events)
     }
 
-    func embed(
-        _ prompt: ChatRequest.Prompt, key: String, profile: String?
-    ) async throws(APIError) -> Embedding {
-        var request = ChatRequest(prompt: prompt)
-        (request.key, request.profile) = (key, profile)
-        asked.withLock { $0.append(request) }
-        switch prompt {
-        case .text(let text): return Embedding(values: [1, -0.5], promptTokens: text.utf8.count)
-        case .tokens(let tokens): return Embedding(values: [0.25, 2], promptTokens: tokens.count)
-        case .messages: throw .invalid("messages are not embedded")
+    func embed(_ embedding: EmbeddingRequest) async throws(APIError) -> [TextReading] {
+        var readings: [TextReading] = []
+        for input in embedding.inputs {
+            var request = ChatRequest(prompt: input)
+            (request.key, request.profile) = (embedding.key, embedding.profile)
+            asked.withLock { $0.append(request) }
+            switch input {
+            case .text(let text):
+                readings.append(TextReading(reading: [1, -0.5], promptTokens: text.utf8.count))
+            case .tokens(let tokens):
+                readings.append(TextReading(reading: [0.25, 2], promptTokens: tokens.count))
+            case .messages: throw .invalid("messages are not embedded")
+            }
         }
+        return readings
+    }
+
+    func rerank(_ request: RerankRequest) async throws(APIError) -> [TextReading] {
+        throw .invalid("nothing is scored here")
     }
 }
 

@@ -234,7 +234,7 @@ struct ConfigurationTests {
                     + "Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma2ForCausalLM, "
             ),
             (
-                #"{"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]}"#,
+                #"{"model_type": "llama", "architectures": ["LlamaForTokenClassification"]}"#,
                 "not supported"
             ),
             (#"{"model_type": "llama", "architectures": ["MistralForCausalLM"]}"#, "not supported"),

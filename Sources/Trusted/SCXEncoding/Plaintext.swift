@@ -40,6 +40,12 @@ package struct Plaintext: ~Copyable, Sendable {
         }
     }
 
+    /// Calls `body` to change all rows, `[rows, channels]`, row-major.
+    package mutating func update(_ body: (inout MutableSpan<Float>) -> Void) {
+        var values = buffer.mutableSpan
+        body(&values)
+    }
+
     /// Adds other rows to these, element by element.
     ///
     /// - Parameters:

@@ -32,6 +32,7 @@ extension Engine {
     /// Computes a text in a slot of its own, in parts of at most 128 tokens so that the logits of a part fit in memory.
     private func score(_ tokens: [Int32], _ take: (_ first: Int, _ rows: [Float]) -> Void) throws {
         try check(tokens)
+        guard forward.generates else { throw EngineError.cannotGenerate }
         let slot = reserveSlot()
         // A prompt that cannot be split has the logits of all its tokens in memory at once.
         let part = forward.splitsPrompts ? 128 : tokens.count

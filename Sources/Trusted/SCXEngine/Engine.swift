@@ -7,6 +7,10 @@ package enum EngineError: Error, Equatable, Sendable, CustomStringConvertible {
     case emptyPrompt
     case promptTooLong(tokens: Int, limit: Int)
     case tokenOutOfRange(vocabulary: Int)
+    /// The model has no output head.
+    case cannotGenerate
+    /// A kind of token that the model does not have, or not one for each token.
+    case wrongKinds
 
     package var description: String {
         switch self {
@@ -15,6 +19,9 @@ package enum EngineError: Error, Equatable, Sendable, CustomStringConvertible {
             "the prompt has \(tokens) tokens, the model's context has room for \(limit)"
         case .tokenOutOfRange(let vocabulary):
             "a prompt id is not in the model's vocabulary (0 to \(vocabulary - 1))"
+        case .cannotGenerate:
+            "this model embeds or scores texts; it does not generate any, since it has no output head"
+        case .wrongKinds: "the kinds of the prompt's tokens are not those of the model"
         }
     }
 }
@@ -101,6 +108,7 @@ package final class Engine {
         -> SessionID
     {
         try check(request.prompt)
+        try checkReading(request)
         guard request.prompt.count + min(request.maximumTokens, 1) <= maximumLength else {
             throw EngineError.promptTooLong(tokens: request.prompt.count, limit: maximumLength - 1)
         }
@@ -115,6 +123,26 @@ package final class Engine {
         sessions.append(session)
         return session.id
     }
+
+    /// Checks that the model can give what is asked of it.
+    private func checkReading(_ request: GenerationRequest) throws(EngineError) {
+        let kinds = request.tokenKinds
+        guard kinds.isEmpty || kinds.count == request.prompt.count,
+            kinds.allSatisfy({ $0 == 0 || (0..<Int32(forward.tokenKinds)).contains($0) })
+        else { throw .wrongKinds }
+        switch request.reading {
+        case .pooled: return
+        case .logits(let tokens):
+            guard tokens.allSatisfy({ $0 >= 0 && $0 < vocabularySize }) else {
+                throw .tokenOutOfRange(vocabulary: vocabularySize)
+            }
+        case nil: break
+        }
+        guard forward.generates else { throw .cannotGenerate }
+    }
+
+    /// Whether a finished session may be continued by a later request.
+    var continuesSessions: Bool { forward.continuesSessions }
 
     /// Returns a new slot number, which no session has used before.
     func reserveSlot() -> Slot {

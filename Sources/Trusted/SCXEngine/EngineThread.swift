@@ -148,13 +148,16 @@ final class EngineThread: @unchecked Sendable {
         entry.queued.alone?.end()
         entry.queued.events.yield(event)
         running[event.session] = nil
+        defer {
+            entry.queued.events.finish()
+            queue.finished(entry.queued.number)
+        }
+        guard engine.continuesSessions else { return end(event.session) }
         kept.append(
             Kept(
                 session: event.session, owner: entry.queued.owner,
                 promptCount: entry.queued.request.prompt.count, tokens: entry.tokens))
         forgetIdle()
-        entry.queued.events.finish()
-        queue.finished(entry.queued.number)
     }
 
     private func fail(_ session: SessionID, _ error: any Error) {

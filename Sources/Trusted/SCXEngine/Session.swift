@@ -6,15 +6,18 @@ package import SCXText
 /// A prompt, and how its answer is to be generated.
 package struct GenerationRequest: Sendable {
     package var prompt: [Int32]
-    /// The most tokens of the answer; 0 only for a request that asks for an embedding or for scores of the prompt.
+    /// The most tokens of the answer; 0 only for a request with a ``reading`` or for scores of the prompt.
     package var maximumTokens: Int
     package var sampling: SamplingParameters
     package var stop: StopConditions
     /// When set, the log-probability of each prompt token is reported, with this number of likeliest tokens at its
     /// place.
     package var promptAlternatives: Int?
-    /// Whether the mean of the prompt's hidden states after the final norm is wanted, instead of an answer.
-    package var wantsEmbedding = false
+    /// What is wanted of the prompt instead of an answer.
+    package var reading: PromptReading?
+    /// The kind of each token of the prompt, for encoders that distinguish the texts of a pair; empty where all are of
+    /// kind 0.
+    package var tokenKinds: [Int32] = []
     /// A grammar that the answer's text must follow; nil for any text.
     package var constraint: TokenConstraint?
     /// Whether the answer continues the last text of the prompt, perhaps in the middle of a word, instead of beginning
@@ -53,8 +56,9 @@ package struct SessionEvent: Sendable {
     /// In a session's first event, if requested: the log-probabilities of the prompt's tokens, from the second token
     /// on.
     package var promptScores: [SampledToken] = []
-    /// The mean of the prompt's hidden states, `[hidden]`, if requested.
-    package var embedding: [Float] = []
+    /// What the request's ``GenerationRequest/reading`` asked for: a pooled vector, `[ways · hidden]`, or logits in the
+    /// order of the tokens.
+    package var reading: [Float] = []
     package var failure: (any Error)?
     /// The session's costs up to this event.
     package var usage = SessionUsage()
@@ -109,7 +113,7 @@ struct Session {
     var decoder: Tokenizer.StreamDecoder?
     var stops: StopMatcher
     private var promptScores: [SampledToken] = []
-    private var hiddenSum: [Float] = []
+    private var pooled: PooledStates?
     var draftLength: DraftLength
 
     init(
@@ -133,8 +137,8 @@ struct Session {
     /// Takes over the slot of an earlier session, with the tokens at its beginning that equal those of the prompt.
     mutating func reuse(_ earlier: Session) {
         slot = earlier.slot
-        // Scores and embeddings need the rows of all prompt tokens, so nothing is reused for them.
-        guard request.promptAlternatives == nil, !request.wantsEmbedding else { return }
+        // Scores and pooled states need the rows of all prompt tokens, so nothing is reused for them.
+        guard request.promptAlternatives == nil, !isPooled else { return }
         let common = zip(tokens, earlier.tokens.prefix(earlier.computed)).prefix { $0 == $1 }.count
         // The last token is computed in any case, since its logits are needed.
         computed = min(common, tokens.count - 1)
@@ -145,8 +149,11 @@ struct Session {
     mutating func restart() {
         group?.drop(id)
         (computed, group, granted, undrawn) = (0, nil, 0, nil)
-        if tokens.count == request.prompt.count { (promptScores, hiddenSum) = ([], []) }
+        if tokens.count == request.prompt.count { (promptScores, pooled) = ([], nil) }
     }
+
+    /// Whether the hidden states of the prompt are wanted.
+    private var isPooled: Bool { if case .pooled = request.reading { true } else { false } }
 
     /// Tokens that are not computed and for which no work was granted.
     var waiting: Int { tokens.count - computed - granted }
@@ -186,8 +193,8 @@ struct Session {
         }
         var end = computed + count
         var output = SegmentOutput.nothing
-        if tokens.count == request.prompt.count, request.wantsEmbedding {
-            output = .hiddenSum
+        if tokens.count == request.prompt.count, isPooled {
+            output = .hiddenStates
         } else if tokens.count == request.prompt.count, request.promptAlternatives != nil {
             // Only the logits of a few tokens fit in memory. A prompt that cannot be split is computed whole all the
             // same.
@@ -197,7 +204,9 @@ struct Session {
             output = .lastLogits
         }
         return BatchSegment(
-            slot: slot, position: computed, tokens: Array(tokens[computed..<end]), output: output)
+            slot: slot, position: computed, tokens: Array(tokens[computed..<end]),
+            kinds: request.tokenKinds.isEmpty ? [] : Array(request.tokenKinds[computed..<end]),
+            output: output)
     }
 
     /// Takes the result of a segment, and draws the next tokens once the whole prompt or the last token is computed.
@@ -216,17 +225,20 @@ struct Session {
         (group, granted) = (nil, 0)
         switch segment.output {
         case .nothing: return []
-        case .hiddenSum:
-            if hiddenSum.isEmpty {
-                hiddenSum = result
-            } else {
-                for i in result.indices { hiddenSum[i] += result[i] }
-            }
+        case .hiddenStates:
+            guard case .pooled(let ways, let skipped) = request.reading else { return [] }
+            var states = pooled ?? PooledStates(ways, skipping: skipped)
+            states.add(result, tokens: segment.tokens.count)
+            pooled = states
             guard computed == tokens.count else { return [] }
             finished = .stop
-            let count = Float(tokens.count)
-            return [event { $0.embedding = hiddenSum.map { $0 / count } }]
+            return [event { $0.reading = states.vector }]
         case .lastLogits, .allLogits:
+            if case .logits(let wanted) = request.reading {
+                finished = .stop
+                let last = result.count - vocabularySize
+                return [event { $0.reading = wanted.map { result[last + Int($0)] } }]
+            }
             let rows = result.count / vocabularySize
             if segment.output == .allLogits, drafted == 0 {
                 promptScores += scores(

@@ -34,10 +34,13 @@ extension Model {
         return try answer(prepared, owner) { [weak self] _ in self?.forget(owner) }.answer
     }
 
-    /// Computes the mean of the text's hidden states after the final norm.
+    /// Turns a text into a vector.
     ///
-    /// - Parameter text: The text, with the special tokens that the model wants around it.
-    /// - Returns: A vector of the model's hidden size, `[hidden]`; it is not normalised.
+    /// The files of sentence-transformers in the model's directory say how: the prompt before the text, the pooling of
+    /// the hidden states after the final norm, and what follows. Without them it is the mean, which is not normalised.
+    ///
+    /// - Parameter text: The text, to which the special tokens are added that the model wants around it.
+    /// - Returns: A vector of the model's hidden size, `[hidden]`, or of as many channels as its last module gives.
     /// - Throws: ``ModelError`` of kind `prompt`, `worker`, `busy`, `closed` or `cancelled`, or `model` when there is no
     ///   tokenizer.
     public func embedding(of text: String) async throws(ModelError) -> [Float] {
@@ -46,7 +49,7 @@ extension Model {
         defer { forget(owner) }
         do {
             for try await event in try submit(request, owner) where event.finished != nil {
-                return event.embedding
+                return vector(event.reading)
             }
         } catch { throw ModelError(error) }
         throw .cancelled

@@ -135,6 +135,9 @@ public final class Model: Sendable {
 
     // MARK: For conversations and answers
 
+    /// The vector of a text, from what the engine computed.
+    func vector(_ reading: [Float]) -> [Float] { prompts.vector(reading) }
+
     /// An owner whose sessions serve no other.
     func newOwner() -> Owner { Owner(key: "\(nextOwner.add(1, ordering: .relaxed).newValue)") }
 

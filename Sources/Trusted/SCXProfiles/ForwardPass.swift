@@ -9,8 +9,8 @@ package enum SegmentOutput: Equatable, Sendable {
     case lastLogits
     /// The logits after each token: `[tokens, vocabulary]`.
     case allLogits
-    /// The sum over the tokens of the hidden states after the final norm: `[hidden]`.
-    case hiddenSum
+    /// The hidden states after the final norm: `[tokens, hidden]`.
+    case hiddenStates
 }
 
 /// Consecutive tokens of one session in a forward pass.
@@ -20,13 +20,18 @@ package struct BatchSegment: Equatable, Sendable {
     /// Position of the first token: the number of tokens of this session that were computed before.
     package let position: Int
     package let tokens: [Int32]
+    /// The kind of each token, for encoders that distinguish the texts of a pair; empty where all are of kind 0.
+    package let kinds: [Int32]
     /// What the caller wants to know of these tokens.
     package let output: SegmentOutput
 
-    package init(slot: Slot, position: Int, tokens: [Int32], output: SegmentOutput) {
+    package init(
+        slot: Slot, position: Int, tokens: [Int32], kinds: [Int32] = [], output: SegmentOutput
+    ) {
         self.slot = slot
         self.position = position
         self.tokens = tokens
+        self.kinds = kinds
         self.output = output
     }
 }
@@ -79,8 +84,17 @@ package protocol ForwardPass: AnyObject {
 
     var traffic: Traffic { get }
 
-    /// Whether a prompt may be divided into several segments.
+    /// Whether a prompt may be divided into several segments. It may not where tokens attend to later ones.
     var splitsPrompts: Bool { get }
+
+    /// Whether the model has an output head, so that there are logits.
+    var generates: Bool { get }
+
+    /// Whether the tokens of a session may be followed by more.
+    var continuesSessions: Bool { get }
+
+    /// How many kinds of tokens the model distinguishes.
+    var tokenKinds: Int { get }
 
     /// Reports on the pads and products of profile `sealed`; nil in the other profiles.
     var sealedReport: SealedReport? { get }
@@ -94,6 +108,9 @@ extension ForwardPass {
         false
     }
     package var splitsPrompts: Bool { true }
+    package var generates: Bool { true }
+    package var continuesSessions: Bool { true }
+    package var tokenKinds: Int { 0 }
     package var sealedReport: SealedReport? { nil }
 
     /// Computes one segment.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import SCXEngine
 import SCXInference
 import SCXText
 
@@ -30,6 +31,14 @@ struct ModelsCommand: ParsableCommand {
                 "attention  \(configuration.headCount) heads, \(configuration.keyValueHeadCount) for keys and values, "
                     + "head size \(configuration.headSize)")
             print("vocabulary \(configuration.vocabularySize), context \(configuration.maximumLength)")
+            let modules = try SentenceModules(checkpoint)
+            if !configuration.hasHead { print("generates  no: it has no output head") }
+            if !configuration.hasHead || modules.isDeclared {
+                print(
+                    "embeds     \(modules.vectorSize) channels, pooled by "
+                        + modules.pooling.map(\.rawValue).joined(separator: " and "))
+            }
+            if let head = configuration.sequenceHead { print("scores     \(head.labels) label(s)") }
             for option in checkpoint.options {
                 print(
                     "option     \(option.name.printable()): \(option.isHonoured ? "honoured" : "changes no result")"

@@ -71,9 +71,13 @@
                     ServedProfile(
                         profile.facts, loop: loop, links: profileLinks[index], sealed: forward.sealedReport))
             }
+            var scorer: PairScorer?
+            var scorerFault: String?
+            do { scorer = try model.scorer() } catch let error as EmbeddingError { scorerFault = "\(error)" }
             let served = ServedModel(
                 name: model.name, tokenizer: model.tokenizer, chatFormat: chatFormat, chatFault: chatFault,
-                stopTokens: model.stopTokens, configuration: model.configuration, profiles: profiles,
+                stopTokens: model.stopTokens, configuration: model.configuration, embedder: model.embedder,
+                scorer: scorer, scorerFault: scorerFault, profiles: profiles,
                 aliases: serve.servedModelName)
 
             let observer = ServerObserver(

@@ -42,6 +42,7 @@ extension WorkerState {
             try check(layer: layer)
             return .feedForward(layer)
         case .headTopK:
+            try checkHead()
             return .head
         case .attention, .unlock, .lockTail, .tailScores, .padProducts, .release, .stats:
             return nil
@@ -61,10 +62,18 @@ extension WorkerState {
         }
     }
 
+    /// Checks that the model has an output head.
+    ///
+    /// - Throws: ``LinkError/invalidRequest(_:)`` when it has not.
+    private func checkHead() throws(LinkError) {
+        guard configuration.hasHead else { throw .invalidRequest("the head, which this model has not") }
+    }
+
     /// The decoder's name for the site of a request.
     private func decoderSite(_ layer: Int, _ site: Site) throws(LinkError) -> DecoderSite {
         if site == .head {
             guard layer == 0 else { throw .invalidRequest("layer \(layer) of the head, which has none") }
+            try checkHead()
             return .head
         }
         try check(layer: layer)
@@ -238,7 +247,8 @@ extension WorkerState {
             let layers = slot.cache.layers[blocks]
             let count = layers.reduce(Int.max) { min($0, $1.count) }
             guard (0...count).contains(segment.position),
-                segment.position <= configuration.maximumLength - segment.rows
+                segment.position <= configuration.maximumLength - segment.rows,
+                configuration.isCausal || segment.position == 0
             else {
                 throw .invalidRequest(
                     "\(segment.rows) rows at position \(segment.position) of a slot with \(count) tokens")

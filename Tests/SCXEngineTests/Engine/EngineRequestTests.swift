@@ -103,25 +103,25 @@ struct EngineRequestTests {
     func embeds(tokensPerStep: Int) throws {
         let prompt = (0..<20).map { Int32($0) }
         var request = greedy(prompt, 0)
-        request.wantsEmbedding = true
+        request.reading = .pooled([.mean])
         let events = try events(engine(CountingForwardPass(), tokensPerStep: tokensPerStep), request)
         #expect(events.count == 1)
         #expect(events[0].finished == .stop)
         let parts = (20 + tokensPerStep - 1) / tokensPerStep
         // The model's second channel counts segments.
-        #expect(events[0].embedding == [190 / 20, Float(parts) / 20])
+        #expect(events[0].reading == [190 / 20, Float(parts) / 20])
     }
 
     @Test("what is asked of a prompt is asked of all of it, also where a session goes on")
     func continued() throws {
         let engine = engine(CountingForwardPass(), tokensPerStep: 512)
         let prompt = likely(6)
-        for wantsEmbedding in [true, false] {
+        for isPooled in [true, false] {
             let earlier = try engine.submit(greedy(prompt, 1))
             try engine.run(earlier) { _ in true }
-            var request = greedy(prompt + [1], wantsEmbedding ? 0 : 1)
-            request.wantsEmbedding = wantsEmbedding
-            request.promptAlternatives = wantsEmbedding ? nil : 0
+            var request = greedy(prompt + [1], isPooled ? 0 : 1)
+            request.reading = isPooled ? .pooled([.mean]) : nil
+            request.promptAlternatives = isPooled ? nil : 0
             var events: [SessionEvent] = []
             let session = try engine.submit(request, continuing: earlier)
             try engine.run(session) {
@@ -129,8 +129,8 @@ struct EngineRequestTests {
                 return true
             }
             #expect(events[0].usage.cachedTokens == 0)
-            if wantsEmbedding {
-                #expect(events[0].embedding.first == Float(request.prompt.reduce(0, +)) / 7)
+            if isPooled {
+                #expect(events[0].reading.first == Float(request.prompt.reduce(0, +)) / 7)
             } else {
                 #expect(events[0].promptScores.count == 6)
             }

@@ -31,7 +31,10 @@ final class CountingForwardPass: ForwardPass {
                 if segment.output == .allLogits { result += row(Self.next(after: history)) }
             }
             if segment.output == .lastLogits { result = row(Self.next(after: history)) }
-            if segment.output == .hiddenSum { result = [Float(segment.tokens.reduce(0, +)), 1] }
+            if segment.output == .hiddenStates {
+                // The second channel counts segments.
+                result = segment.tokens.enumerated().flatMap { [Float($1), $0 == 0 ? 1 : 0] }
+            }
             histories[segment.slot] = history
             results.append(result)
         }

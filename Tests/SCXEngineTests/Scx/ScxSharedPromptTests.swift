@@ -356,7 +356,7 @@ struct ScxSharedPromptTests {
         var requests = requests(model, [12, 12, 12, 12])
         requests[0].promptAlternatives = 1
         requests[1] = greedy(requests[1].prompt, 0)
-        requests[1].wantsEmbedding = true
+        requests[1].reading = .pooled([.mean])
         let found = try run(engine(model, ScxOptions(), link), requests)
         check(found, try alone(model, requests))
         #expect(link.rows(.headTopK).sorted() == [112, 124])

@@ -116,7 +116,7 @@ struct SealedExactTests {
             prompts.enumerated().map { index, prompt in
                 BatchSegment(
                     slot: Slot(number: UInt32(index)), position: 0, tokens: prompt,
-                    output: index == 2 ? .nothing : index == 3 ? .hiddenSum : .lastLogits)
+                    output: index == 2 ? .nothing : index == 3 ? .hiddenStates : .lastLogits)
             })
         let exchanges = forward.traffic.exchanges
         #expect(exchanges == 4 * fixture.checkpoint.configuration.blockCount + 1)
@@ -124,7 +124,7 @@ struct SealedExactTests {
             let alone = try fixture.fixedPoint().compute(
                 BatchSegment(
                     slot: Slot(number: 0), position: 0, tokens: prompt,
-                    output: index == 3 ? .hiddenSum : .lastLogits))
+                    output: index == 3 ? .hiddenStates : .lastLogits))
             #expect(found[index].map(\.bitPattern) == alone.map(\.bitPattern), "session \(index)")
         }
         #expect(found[2].isEmpty)

@@ -75,13 +75,15 @@ struct OtherRoutesTests {
         "a wrong field is refused by name",
         arguments: [
             ("{}", "input"), (#"{"messages":[]}"#, "messages"),
-            (#"{"input":"a","truncate_prompt_tokens":5}"#, "truncate_prompt_tokens"),
+            (#"{"input":"a","truncate_prompt_tokens":0}"#, "truncate_prompt_tokens"),
+            (#"{"input":"a","prompt_name":"query","prompt":"q: "}"#, "prompt_name"),
             (#"{"input":"a","add_special_tokens":false}"#, "add_special_tokens"),
             (#"{"input":"a","embed_dtype":"float16"}"#, "embed_dtype"),
             (#"{"input":"a","endianness":"big"}"#, "endianness"),
             (#"{"input":[]}"#, "input"), (#"{"input":[-1]}"#, "input[0]"),
             (#"{"input":"a","encoding_format":"hex"}"#, "encoding_format"),
-            (#"{"input":"a","dimensions":3}"#, "dimensions"), (#"{"input":"a","user":1}"#, "user"),
+            (#"{"input":"a","dimensions":0}"#, "dimensions"),
+            (#"{"input":"a","dimensions":33}"#, "dimensions"), (#"{"input":"a","user":1}"#, "user"),
             (#"{"input":"a","model":"x"}"#, "model"),
         ])
     func wrongEmbeddings(_ body: String, _ param: String) async throws {
@@ -138,7 +140,8 @@ struct OtherRoutesTests {
         let paths = OpenAPI.document["paths"]?.object?.map(\.name) ?? []
         for path in [
             "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/models", "/v1/models/{id}",
-            "/v1/embeddings", "/tokenize", "/detokenize", "/health", "/version", "/metrics",
+            "/v1/embeddings", "/rerank", "/v1/rerank", "/v2/rerank", "/tokenize", "/detokenize", "/health",
+            "/version", "/metrics",
             "/openapi.json", "/v1/messages", "/v1/messages/count_tokens",
         ] { #expect(paths.contains(path), "\(path)") }
         #expect(OpenAPI.document["openapi"] == "3.1.0")

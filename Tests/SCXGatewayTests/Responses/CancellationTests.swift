@@ -44,7 +44,11 @@ private final class EndlessAnswers: Answering {
         return RunningChat(prompt: [1], profile: "plain", events: events)
     }
 
-    func embed(_ prompt: ChatRequest.Prompt, key: String, profile: String?) throws(APIError) -> Embedding {
+    func embed(_ request: EmbeddingRequest) throws(APIError) -> [TextReading] {
         throw .invalid("nothing is embedded here")
+    }
+
+    func rerank(_ request: RerankRequest) throws(APIError) -> [TextReading] {
+        throw .invalid("nothing is scored here")
     }
 }

@@ -6,8 +6,13 @@ public struct CheckpointLayout: Equatable, Sendable {
     public var prefix = "model."
     /// The embedding table, `[vocabularySize, hiddenSize]`.
     public var embedding = "embed_tokens.weight"
-    /// The table of learned positions, `[maximumLength, hiddenSize]`.
+    /// The table of learned positions, `[positionRows, hiddenSize]`.
     public var positions = "embed_positions.weight"
+    /// The vectors of token kinds, `[tokenTypeCount, hiddenSize]`.
+    public var tokenTypes = "embeddings.token_type_embeddings.weight"
+    /// The norm of embedded tokens.
+    public var embeddingNorm = "embeddings.LayerNorm.weight"
+    public var embeddingNormBias = "embeddings.LayerNorm.bias"
     /// What comes before the number of a block.
     public var blocks = "layers."
     public var finalNorm = "norm.weight"
@@ -68,6 +73,7 @@ public enum BlockTensor: String, CaseIterable, Sendable {
     case outputBias = "self_attn.o_proj.bias"
     /// The norm of what attention adds to the residual stream.
     case attentionResultNorm = "attention_result_norm.weight"
+    case attentionResultNormBias = "attention_result_norm.bias"
     case feedForwardNorm = "post_attention_layernorm.weight"
     case feedForwardNormBias = "post_attention_layernorm.bias"
     case gate = "mlp.gate_proj.weight"
@@ -88,6 +94,7 @@ public enum BlockTensor: String, CaseIterable, Sendable {
     case sharedScore = "mlp.shared_expert_gate.weight"
     /// The norm of what the feed-forward network adds to the residual stream.
     case feedForwardResultNorm = "post_feedforward_layernorm.weight"
+    case feedForwardResultNormBias = "post_feedforward_layernorm.bias"
 }
 
 /// A tensor that a model needs.

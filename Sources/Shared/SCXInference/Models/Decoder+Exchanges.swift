@@ -183,7 +183,8 @@ extension Decoder {
             attention(
                 rows, stride: width, tokens: queries, heads: configuration.headCount, cache: cache,
                 scale: attentionScale, cap: configuration.scoreCap, sinks: blocks[block].sinks,
-                window: configuration.slidingWindows[block], into: &out, pool: pool)
+                window: configuration.slidingWindows[block], causal: configuration.isCausal, into: &out,
+                pool: pool)
         }
     }
 

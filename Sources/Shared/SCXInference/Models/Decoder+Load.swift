@@ -22,7 +22,7 @@ public struct DecoderParts: Sendable {
     public var output: Set<Int>
     /// Blocks whose feed-forward network can be computed.
     public var feedForward: Set<Int>
-    /// Whether the output head is loaded.
+    /// Whether the output head is loaded, where the model has one.
     public var head: Bool
 
     public init(
@@ -71,7 +71,7 @@ extension Decoder {
             blocks.append(try loader.block(index, parts))
             progress(Double(index + 1) / steps)
         }
-        let head = parts.head ? try loader.site(.head) : nil
+        let head = parts.head && configuration.hasHead ? try loader.site(.head) : nil
         progress(1)
         self.init(
             configuration: configuration, pool: pool, format: format, shard: shard, blocks: blocks,
@@ -130,11 +130,11 @@ private struct Loader {
             queryNorm: try vector(.queryNorm, index, adding: configuration.normOffset),
             keyNorm: try vector(.keyNorm, index, adding: configuration.normOffset),
             output: try parts.output.contains(index) ? site(.output(block: index)) : nil,
-            attentionResultNorm: try norm(.attentionResultNorm, nil, index),
+            attentionResultNorm: try norm(.attentionResultNorm, .attentionResultNormBias, index),
             feedForwardNorm: try norm(.feedForwardNorm, .feedForwardNormBias, index),
             gateUp: try feedForward && isDense ? site(.gateUp(block: index)) : nil,
             down: try feedForward && isDense ? site(.down(block: index)) : nil,
-            feedForwardResultNorm: try norm(.feedForwardResultNorm, nil, index),
+            feedForwardResultNorm: try norm(.feedForwardResultNorm, .feedForwardResultNormBias, index),
             experts: try experts(index, isLoaded: feedForward),
             latent: try latent(index, parts))
     }
@@ -174,11 +174,11 @@ private struct Loader {
     }
 
     private func norm(
-        _ weight: BlockTensor, _ bias: BlockTensor?, _ index: Int
+        _ weight: BlockTensor, _ bias: BlockTensor, _ index: Int
     ) throws(LoadError) -> HiddenNorm {
         HiddenNorm(
             configuration, weight: try vector(weight, index, adding: configuration.normOffset),
-            bias: try bias.map { tensor throws(LoadError) in try vector(tensor, index) } ?? [])
+            bias: try vector(bias, index))
     }
 
     func site(_ site: DecoderSite) throws(LoadError) -> Decoder.LinearSite {

@@ -12,8 +12,8 @@
 ///     h += o_proj(attention(rope(q_proj(x)), rope(k_proj(x)), v_proj(x)))      x = input_layernorm(h)
 ///     h += down_proj(silu(gate_proj(x)) · up_proj(x))                          x = post_attention_layernorm(h)
 ///
-/// ``DecoderConfiguration`` says how other families differ from that. Products with a common input are one fused
-/// site. Embedding and sampling are not here: they stay on the trusted side.
+/// ``DecoderConfiguration`` says how other families differ from that; encoders are computed by the same parts. Products
+/// with a common input are one fused site. Embedding and sampling are not here: they stay on the trusted side.
 public final class Decoder: Sendable {
     /// One transformer block; sites that were not loaded are nil, and norms that the family lacks are empty.
     struct Block: Sendable {
@@ -79,8 +79,8 @@ public final class Decoder: Sendable {
     let head: LinearSite?
     /// The rotary embedding, and where blocks use another the second one.
     let ropes: [RotaryEmbedding]
-    /// The KV cache's format: float32 if the weights are float32, which means that full precision is wanted; else
-    /// bfloat16.
+    /// The KV cache's format: float32 if the weights are float32, which means that full precision is wanted, and in
+    /// encoders; else bfloat16.
     let cacheFormat: LayerCache.Format
 
     init(
@@ -94,7 +94,8 @@ public final class Decoder: Sendable {
         self.blocks = blocks
         self.finalNorm = finalNorm
         self.head = head
-        cacheFormat = format == .f32 ? .f32 : .bf16
+        // What is computed at once keeps its keys and values only for a moment.
+        cacheFormat = format == .f32 || !configuration.isCausal ? .f32 : .bf16
         ropes = ([configuration.rope] + [configuration.localRope].compactMap(\.self)).map {
             RotaryEmbedding($0)
         }
@@ -245,7 +246,8 @@ extension Decoder {
             attention(
                 rows.span, offset: start, stride: stride, tokens: segment.rows, heads: heads, cache: cache,
                 scale: attentionScale, cap: configuration.scoreCap, sinks: blocks[index].sinks,
-                window: configuration.slidingWindows[index], into: &out, at: row * heads * size, pool: pool)
+                window: configuration.slidingWindows[index], causal: configuration.isCausal,
+                into: &out, at: row * heads * size, pool: pool)
             row += segment.rows
         }
     }
@@ -287,9 +289,22 @@ extension Decoder {
     ///   - block: Its number.
     /// - Precondition: The block exists and `update` are whole rows.
     public func normResult(_ update: inout MutableSpan<Float>, of part: BlockPart, block: Int) {
-        let norm =
-            part == .attention ? blocks[block].attentionResultNorm : blocks[block].feedForwardResultNorm
-        norm.apply(to: &update, pool: pool)
+        guard configuration.normPlacement != .sum else { return }
+        resultNorm(of: part, block).apply(to: &update, pool: pool)
+    }
+
+    /// Applies the norm of the residual stream after a part of a block was added to it, if the family has one, in
+    /// place.
+    ///
+    /// - Precondition: As ``normResult(_:of:block:)``.
+    public func normSum(_ hidden: inout MutableSpan<Float>, of part: BlockPart, block: Int) {
+        guard configuration.normPlacement == .sum else { return }
+        resultNorm(of: part, block).apply(to: &hidden, pool: pool)
+    }
+
+    /// The norm of what a part of a block computed, or of its sum with its input.
+    private func resultNorm(of part: BlockPart, _ block: Int) -> HiddenNorm {
+        part == .attention ? blocks[block].attentionResultNorm : blocks[block].feedForwardResultNorm
     }
 
     /// Adds what a part of a block computed to the residual stream.
@@ -299,8 +314,12 @@ extension Decoder {
         var span = update.mutableSpan
         normResult(&span, of: part, block: block)
         let scale = configuration.residualScale
-        if scale == 1 { return SCXInference.add(span.span, into: &hidden) }
-        for i in hidden.indices { hidden[i] += scale * span[i] }
+        if scale == 1 {
+            SCXInference.add(span.span, into: &hidden)
+        } else {
+            for i in hidden.indices { hidden[i] += scale * span[i] }
+        }
+        normSum(&hidden, of: part, block: block)
     }
 
     /// Writes to `work.update` what a block's feed-forward network adds to the residual stream.

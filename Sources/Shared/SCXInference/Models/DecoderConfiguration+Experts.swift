@@ -91,7 +91,7 @@ extension DecoderConfiguration {
             if hasExperts(block) { sites.append(.expertDown(block: block)) }
             if dense { sites.append(.down(block: block)) }
             return sites
-        } + [.head]
+        } + (hasHead ? [.head] : [])
     }
 
     /// Whether the model has a site; false for blocks that it does not have.
@@ -105,7 +105,7 @@ extension DecoderConfiguration {
             (0..<blockCount).contains(block) && latent != nil
         case .expertGateUp(let block), .expertDown(let block):
             (0..<blockCount).contains(block) && hasExperts(block)
-        case .head: true
+        case .head: hasHead
         }
     }
 

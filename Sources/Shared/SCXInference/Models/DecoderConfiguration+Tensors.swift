@@ -1,8 +1,16 @@
 extension DecoderConfiguration {
     /// The name of the embedding table, `[vocabularySize, hiddenSize]`.
     public var embeddingName: String { layout.prefix + layout.embedding }
-    /// The name of the learned positions, `[maximumLength, hiddenSize]`.
+    /// The name of the learned positions, `[positionRows, hiddenSize]`.
     public var positionsName: String { layout.prefix + layout.positions }
+    /// Rows of the table of learned positions.
+    public var positionRows: Int { maximumLength + positionOffset }
+    /// The name of the vectors of token kinds, `[tokenTypeCount, hiddenSize]`.
+    public var tokenTypesName: String { layout.prefix + layout.tokenTypes }
+    /// The name of the weights of the embedding's norm, `[hiddenSize]`.
+    public var embeddingNormName: String { layout.prefix + layout.embeddingNorm }
+    /// The name of the bias of the embedding's norm, `[hiddenSize]`.
+    public var embeddingNormBiasName: String { layout.prefix + layout.embeddingNormBias }
     /// The name of the last norm's weights, `[hiddenSize]`.
     public var finalNormName: String { layout.prefix + layout.finalNorm }
     /// The name of the last norm's bias, `[hiddenSize]`.
@@ -52,9 +60,12 @@ extension DecoderConfiguration {
         let queries = headCount * headSize
         let keys = keyValueHeadCount * headSize
         return switch tensor {
-        case .attentionNorm, .feedForwardNorm: normPlacement == .after ? nil : [hiddenSize]
-        case .attentionNormBias, .feedForwardNormBias: norm == .layer(bias: true) ? [hiddenSize] : nil
+        case .attentionNorm, .feedForwardNorm: normPlacement.isBefore ? [hiddenSize] : nil
+        case .attentionNormBias, .feedForwardNormBias:
+            normPlacement.isBefore && norm == .layer(bias: true) ? [hiddenSize] : nil
         case .attentionResultNorm, .feedForwardResultNorm: normPlacement == .before ? nil : [hiddenSize]
+        case .attentionResultNormBias, .feedForwardResultNormBias:
+            normPlacement != .before && norm == .layer(bias: true) ? [hiddenSize] : nil
         case .query: [queries, hiddenSize]
         case .key, .value: [keys, hiddenSize]
         case .queryBias: queryKeyValueBias ? [queries] : nil
@@ -79,6 +90,7 @@ extension DecoderConfiguration {
     /// Where a block's tensor is stored; nil when this model has no such tensor.
     public func place(of tensor: BlockTensor, block: Int) -> TensorPlace? {
         guard let own = shape(of: tensor, block: block) else { return nil }
+        if block == 0, !normsFirstInput, [.attentionNorm, .attentionNormBias].contains(tensor) { return nil }
         var rows = 0..<own[0]
         var total = 0
         for other in BlockTensor.allCases where layout.name(other) == layout.name(tensor) {
@@ -98,7 +110,16 @@ extension DecoderConfiguration {
     public func expectedTensors() -> [TensorPlan] {
         var plan = [TensorPlan(name: embeddingName, shape: [vocabularySize, hiddenSize])]
         if learnedPositions {
-            plan.append(TensorPlan(name: positionsName, shape: [maximumLength, hiddenSize]))
+            plan.append(TensorPlan(name: positionsName, shape: [positionRows, hiddenSize]))
+        }
+        if tokenTypeCount > 0 {
+            plan.append(TensorPlan(name: tokenTypesName, shape: [tokenTypeCount, hiddenSize]))
+        }
+        if normsEmbedding {
+            plan.append(TensorPlan(name: embeddingNormName, shape: [hiddenSize]))
+            if norm == .layer(bias: true) {
+                plan.append(TensorPlan(name: embeddingNormBiasName, shape: [hiddenSize]))
+            }
         }
         for block in 0..<blockCount {
             for tensor in BlockTensor.allCases {
@@ -110,14 +131,16 @@ extension DecoderConfiguration {
             }
             plan += expertTensors(of: block)
         }
-        plan.append(TensorPlan(name: finalNormName, shape: [hiddenSize]))
-        if norm == .layer(bias: true) {
-            plan.append(TensorPlan(name: finalNormBiasName, shape: [hiddenSize]))
+        if hasFinalNorm {
+            plan.append(TensorPlan(name: finalNormName, shape: [hiddenSize]))
+            if norm == .layer(bias: true) {
+                plan.append(TensorPlan(name: finalNormBiasName, shape: [hiddenSize]))
+            }
         }
-        if !tiedEmbeddings {
+        if hasHead, !tiedEmbeddings {
             plan.append(TensorPlan(name: layout.head, shape: [vocabularySize, hiddenSize]))
         }
-        return plan
+        return plan + (sequenceHead?.tensors(self) ?? [])
     }
 
     /// How many numbers the model's tensors have in all.
@@ -130,6 +153,7 @@ extension DecoderConfiguration {
     /// Profile `scx` and some attacks know only that form: norms before each part of a block, by the root mean square;
     /// a gated activation by silu; one rotation for all blocks.
     public var differenceFromLlama: String? {
+        if !isCausal { return "its tokens attend to later ones too" }
         if experts != nil { return "it divides its feed-forward networks into experts" }
         if latent != nil { return "its attention is over latents" }
         if norm != .rootMeanSquare { return "its norms subtract the mean" }
@@ -150,4 +174,9 @@ extension DecoderConfiguration {
         if rope.rotaryDimension != headSize { return "it rotates only a part of each head" }
         return nil
     }
+}
+
+extension DecoderConfiguration.NormPlacement {
+    /// Whether the inputs of a block's parts are normed.
+    var isBefore: Bool { self == .before || self == .around }
 }

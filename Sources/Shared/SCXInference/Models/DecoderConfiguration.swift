@@ -10,8 +10,12 @@ public enum ModelFamily: String, CaseIterable, Sendable {
     case deepseekV2 = "deepseek_v2"
     case deepseekV3 = "deepseek_v3"
     case gptOss = "gpt_oss"
+    // Encoders.
+    case bert, roberta
+    case xlmRoberta = "xlm-roberta"
+    case modernbert
 
-    /// The name of the class in `architectures`.
+    /// The name of the class in `architectures`: that of the causal model, or of the encoder without a head.
     public var architecture: String {
         switch self {
         case .llama: "LlamaForCausalLM"
@@ -32,11 +36,15 @@ public enum ModelFamily: String, CaseIterable, Sendable {
         case .deepseekV2: "DeepseekV2ForCausalLM"
         case .deepseekV3: "DeepseekV3ForCausalLM"
         case .gptOss: "GptOssForCausalLM"
+        case .bert: "BertModel"
+        case .roberta: "RobertaModel"
+        case .xlmRoberta: "XLMRobertaModel"
+        case .modernbert: "ModernBertModel"
         }
     }
 }
 
-/// Everything about a decoder-only transformer that its forward pass needs to know.
+/// Everything about a transformer, a decoder or an encoder, that its forward pass needs to know.
 ///
 /// It is read from `config.json` as Hugging Face transformers 5 reads it, with the same defaults for absent fields.
 public struct DecoderConfiguration: Equatable, Sendable {
@@ -111,6 +119,25 @@ public struct DecoderConfiguration: Equatable, Sendable {
     ///
     /// With it, ``keyValueHeadCount`` is 1, and ``headSize`` counts the channels of that vector.
     public var latent: LatentAttention?
+    /// How many rows of the table of learned positions come before that of the first token, as in RoBERTa: the last of
+    /// them belongs to padding tokens, whose number is one less.
+    public var positionOffset = 0
+    /// How many kinds of tokens there are, of which each has a learned vector that is added to the embedded token; 0
+    /// where there are none.
+    public var tokenTypeCount = 0
+    /// Whether embedded tokens are normed, positions and kinds included.
+    public var normsEmbedding = false
+    /// Whether the first block norms the input of its attention.
+    public var normsFirstInput = true
+    /// Whether hidden states are normed after the last block.
+    public var hasFinalNorm = true
+    /// Whether a token attends only to itself and to earlier ones; otherwise to later ones as well, so that a sequence
+    /// must be computed at once.
+    public var isCausal = true
+    /// Whether there is an output head, which gives the logits of the next token; a model without one embeds.
+    public var hasHead = true
+    /// The head of a model that scores whole sequences; nil for none.
+    public var sequenceHead: SequenceHead?
     /// The names of the checkpoint's tensors.
     public var layout = CheckpointLayout()
     /// How the checkpoint's tensors are quantised; nil where they are stored as they are.
@@ -141,6 +168,8 @@ public struct DecoderConfiguration: Equatable, Sendable {
         case around
         /// The result of each part.
         case after
+        /// The sum of each part's result and its input, as in BERT.
+        case sum
     }
 
     /// How queries and keys are normed.
@@ -191,8 +220,9 @@ extension DecoderConfiguration {
         guard json.object != nil else {
             throw .file(path: path, action: "read it", reason: "not a JSON object")
         }
-        let configuration: DecoderConfiguration
-        switch try ModelFamily(reader) {
+        var configuration: DecoderConfiguration
+        let family = try ModelFamily(reader)
+        switch family {
         case .llama: configuration = try .llama(reader)
         case .mistral: configuration = try .mistral(reader)
         case .qwen2: configuration = try .qwen2(reader)
@@ -211,12 +241,16 @@ extension DecoderConfiguration {
         case .deepseekV2: configuration = try .deepseekV2(reader)
         case .deepseekV3: configuration = try .deepseekV3(reader)
         case .gptOss: configuration = try .gptOss(reader)
+        case .bert: configuration = try .bert(reader)
+        case .roberta, .xlmRoberta: configuration = try .roberta(family, reader)
+        case .modernbert: configuration = try .modernbert(reader)
         }
         guard configuration.quantization == nil || !configuration.layout.isTransposed else {
             throw reader.unsupported(
                 "quantization_config in a model of type \(configuration.family.rawValue)",
                 "F32, F16 and BF16 weights")
         }
+        try configuration.setHead(reader)
         return (configuration, try reader.options())
     }
 
@@ -381,7 +415,7 @@ extension ModelFamily {
         }
         let family = Self.allCases.first { family in
             (type == nil || type == family.rawValue)
-                && (architectures.isEmpty || architectures.contains(family.architecture))
+                && (architectures.isEmpty || architectures.contains { family.includes($0) })
         }
         guard let family else {
             throw reader.unsupported("architecture \(architectures.first ?? type ?? "")", supported)

@@ -26,10 +26,8 @@ extension DecoderConfiguration {
         reader.names["hidden_act"] = "hidden_activation"
         reader.ignore(["hidden_act"])
         var configuration = try Self(family, reader, defaults)
-        guard try reader.flag("use_bidirectional_attention") != true else {
-            throw reader.unsupported(
-                "attention to later tokens (use_bidirectional_attention)", "causal attention")
-        }
+        // As in EmbeddingGemma.
+        configuration.isCausal = try reader.flag("use_bidirectional_attention") != true
         try configuration.setAttentionBias(reader)
         configuration.normOffset = 1
         configuration.normPlacement = .around
@@ -38,7 +36,9 @@ extension DecoderConfiguration {
         configuration.scoreScale = 1 / Float(scalar).squareRoot()
         let window =
             try reader.size("sliding_window", limit: 1 << 30) ?? reader.ifAbsent("sliding_window", 4_096)
-        try configuration.setWindows(reader, window, slides: slides)
+        // Where tokens attend to later ones too, the field counts those before and after together.
+        try configuration.setWindows(
+            reader, configuration.isCausal ? window : window.map { $0 / 2 + 1 }, slides: slides)
         configuration.layout.blockTensors = [
             .attentionResultNorm: "post_attention_layernorm.weight",
             .feedForwardNorm: "pre_feedforward_layernorm.weight",

@@ -17,13 +17,38 @@ public struct HiddenNorm: Sendable {
     /// - Throws: ``CheckpointError`` when a tensor is missing or has another shape than the configuration says.
     public init(final checkpoint: Checkpoint) throws(CheckpointError) {
         let configuration = checkpoint.configuration
+        try self.init(
+            checkpoint,
+            configuration.hasFinalNorm
+                ? (configuration.finalNormName, configuration.finalNormBiasName) : nil)
+    }
+
+    /// Reads the norm of embedded tokens.
+    ///
+    /// - Throws: As ``init(final:)``.
+    public init(embedding checkpoint: Checkpoint) throws(CheckpointError) {
+        let configuration = checkpoint.configuration
+        try self.init(
+            checkpoint,
+            configuration.normsEmbedding
+                ? (configuration.embeddingNormName, configuration.embeddingNormBiasName) : nil)
+    }
+
+    /// Reads the norm whose tensors have these names; nil for none.
+    private init(
+        _ checkpoint: Checkpoint, _ names: (weight: String, bias: String)?
+    ) throws(CheckpointError) {
+        let configuration = checkpoint.configuration
+        guard let names else {
+            self.init(configuration, weight: [])
+            return
+        }
+        let shape = [configuration.hiddenSize]
         var bias: [Float] = []
         if configuration.norm == .layer(bias: true) {
-            bias = try checkpoint.tensor(
-                configuration.finalNormBiasName, shape: [configuration.hiddenSize]
-            ).values()
+            bias = try checkpoint.tensor(names.bias, shape: shape).values()
         }
-        let stored = try checkpoint.tensor(configuration.finalNormName, shape: [configuration.hiddenSize])
+        let stored = try checkpoint.tensor(names.weight, shape: shape)
         self.init(configuration, weight: stored.values().map { $0 + configuration.normOffset }, bias: bias)
     }
 
@@ -55,7 +80,7 @@ public struct HiddenNorm: Sendable {
     /// Norms each row in place.
     ///
     /// - Precondition: As ``apply(_:into:pool:)``.
-    func apply(to x: inout MutableSpan<Float>, pool: ThreadPool?) {
+    public func apply(to x: inout MutableSpan<Float>, pool: ThreadPool?) {
         guard !weight.isEmpty else { return }
         switch kind {
         case .rootMeanSquare:

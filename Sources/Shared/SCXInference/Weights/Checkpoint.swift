@@ -47,6 +47,17 @@ public final class Checkpoint: Sendable {
         let embedding = configuration.layout.embedding
         if !source.contains(configuration.embeddingName), source.contains(embedding) {
             configuration.layout.prefix = ""
+            // Nor do they have the head itself, unless it is the embedding table.
+            if !configuration.tiedEmbeddings, !source.contains(configuration.layout.head) {
+                configuration.hasHead = false
+            }
+        }
+        if configuration.normsEmbedding, !source.contains(configuration.embeddingNormName) {
+            configuration.layout.useOldNormNames()
+        }
+        // What a model was trained to embed with is no use for generating, though the table could be a head.
+        if names.contains("modules.json"), try Self.pools(directory + "/modules.json") {
+            configuration.hasHead = false
         }
         if let block = configuration.experts?.blocks.firstIndex(of: true) {
             let prefix = "\(configuration.layout.prefix)\(configuration.layout.blocks)\(block)."
@@ -56,6 +67,12 @@ public final class Checkpoint: Sendable {
         self.configuration = configuration
         self.source = source
         identity = .file(file)
+    }
+
+    /// Whether sentence-transformers' list of modules has one that pools hidden states.
+    private static func pools(_ path: String) throws(CheckpointError) -> Bool {
+        let modules = try MappedFile(path).json(limit: 1 << 20).array ?? []
+        return modules.contains { $0["type"]?.string?.hasSuffix(".Pooling") == true }
     }
 
     /// The names of all stored tensors, sorted.
@@ -105,7 +122,7 @@ public final class Checkpoint: Sendable {
         // Factors of a rotation were read with a GGUF file's metadata.
         unexpected.subtract(GGUFConfiguration.factorNames)
         return unexpected.filter { name in
-            !name.hasSuffix("rotary_emb.inv_freq")
+            !name.hasSuffix("rotary_emb.inv_freq") && !name.hasSuffix("embeddings.position_ids")
                 && !(configuration.tiedEmbeddings && name == configuration.layout.head)
         }.sorted()
     }

@@ -115,3 +115,12 @@ func directoryEntries(_ path: String) throws(CheckpointError) -> [String] {
     }
     return names.sorted()
 }
+
+extension JSON {
+    /// Reads a file of at most `limit` bytes.
+    ///
+    /// - Throws: ``CheckpointError`` that names the file.
+    public init(file path: String, limit: Int) throws(CheckpointError) {
+        self = try MappedFile(path).json(limit: limit)
+    }
+}

@@ -20,6 +20,20 @@ public struct SafeTensorsFile: Sendable {
 
     public var path: String { file.path }
 
+    /// The tensor of that name and shape.
+    ///
+    /// - Throws: ``CheckpointError/missingTensor(path:tensor:)``,
+    ///   ``CheckpointError/wrongShape(path:tensor:expected:found:)`` or
+    ///   ``CheckpointError/unsupportedType(path:tensor:found:)``.
+    public func tensor(_ name: String, shape: [Int]) throws(CheckpointError) -> StoredTensor {
+        guard entries[name] != nil else { throw .missingTensor(path: path, tensor: name) }
+        let tensor = try self.tensor(name)
+        guard tensor.shape == shape else {
+            throw .wrongShape(path: path, tensor: name, expected: shape, found: tensor.shape)
+        }
+        return tensor
+    }
+
     /// The names of all tensors, sorted.
     public var tensorNames: [String] { entries.keys.sorted() }
 

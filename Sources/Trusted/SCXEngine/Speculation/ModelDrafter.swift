@@ -134,7 +134,7 @@ package final class ModelDrafter: Drafter {
                 CacheSegment(cache: state.cache, position: state.tokens.count, rows: work.tokens.count))
         }
         var hidden = model.embedding.rows(
-            of: work.flatMap(\.tokens), at: segments.flatMap { $0.position..<$0.position + $0.rows })
+            of: zip(work, segments).map { ($0.tokens[...], $1.position, [Int32]()) })
         do {
             var values = hidden.values
             try model.decoder.run(

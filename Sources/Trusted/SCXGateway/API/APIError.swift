@@ -71,6 +71,11 @@ package struct APIError: Error, Equatable, Sendable {
             self = .invalid(
                 "This model's maximum context length is \(limit + 1) tokens; the prompt has \(tokens).",
                 param: "messages", code: "context_length_exceeded")
+        case EmbeddingError.tooLong:
+            self = .invalid(
+                "\(error); 'truncate_prompt_tokens': -1 leaves out its end.", param: "input",
+                code: "context_length_exceeded")
+        case let error as EmbeddingError: self = .invalid("\(error).")
         case let error as EngineError: self = .invalid("\(error).", param: "prompt")
         case let error as ConstraintError:
             self = .invalid("\(error).", param: "response_format", code: "invalid_schema")

@@ -16,6 +16,12 @@ package struct ServedModel: Sendable {
     /// Tokens that end an answer.
     package let stopTokens: Set<Int32>
     package let configuration: DecoderConfiguration
+    /// Makes vectors of texts.
+    package let embedder: TextEmbedder
+    /// Scores pairs of texts; nil for a model that cannot.
+    package let scorer: PairScorer?
+    /// Why there is no scorer.
+    package let scorerFault: String?
     /// The profiles that the server was started with, the default first.
     package let profiles: [ServedProfile]
     /// The threads that render, tokenise and compile before a request is computed.
@@ -23,7 +29,8 @@ package struct ServedModel: Sendable {
 
     package init(
         name: String, tokenizer: Tokenizer?, chatFormat: ChatFormat?, chatFault: String? = nil,
-        stopTokens: Set<Int32>, configuration: DecoderConfiguration, profiles: [ServedProfile],
+        stopTokens: Set<Int32>, configuration: DecoderConfiguration, embedder: TextEmbedder? = nil,
+        scorer: PairScorer? = nil, scorerFault: String? = nil, profiles: [ServedProfile],
         aliases: [String] = [], work: WorkPool = WorkPool()
     ) {
         precondition(!profiles.isEmpty, "ServedModel: no profile")
@@ -34,6 +41,10 @@ package struct ServedModel: Sendable {
         self.chatFault = chatFault
         self.stopTokens = stopTokens
         self.configuration = configuration
+        self.embedder =
+            embedder
+            ?? TextEmbedder(SentenceModules(), tokenizer: tokenizer, configuration: configuration)
+        (self.scorer, self.scorerFault) = (scorer, scorerFault)
         self.profiles = profiles
         self.work = work
     }

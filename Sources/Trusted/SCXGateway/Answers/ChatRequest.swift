@@ -217,19 +217,13 @@ package protocol Answering: Sendable {
     /// - Throws: ``APIError`` for one that cannot be answered.
     func chat(_ request: ChatRequest) async throws(APIError) -> RunningChat
 
-    /// The mean of a text's hidden states after the final norm.
+    /// What the engine reads of each input; `ServedModel.embedder` makes vectors of it.
     ///
     /// - Throws: ``APIError``.
-    func embed(_ prompt: ChatRequest.Prompt, key: String, profile: String?) async throws(APIError)
-        -> Embedding
-}
+    func embed(_ request: EmbeddingRequest) async throws(APIError) -> [TextReading]
 
-/// A text as a vector.
-package struct Embedding: Equatable, Sendable {
-    package let values: [Float]
-    package let promptTokens: Int
-
-    package init(values: [Float], promptTokens: Int) {
-        (self.values, self.promptTokens) = (values, promptTokens)
-    }
+    /// What the engine reads of the query with each document; `ServedModel.scorer` makes scores of it.
+    ///
+    /// - Throws: ``APIError``.
+    func rerank(_ request: RerankRequest) async throws(APIError) -> [TextReading]
 }

@@ -35,6 +35,7 @@ package struct ModelAnswers: Answering {
     }
 
     package func chat(_ request: ChatRequest) async throws(APIError) -> RunningChat {
+        guard model.configuration.hasHead else { throw APIError(EngineError.cannotGenerate) }
         let profile = try model.profile(named: request.profile)
         let size = request.size
         let prepared = try await model.work.run(bytes: size, key: request.key) { () throws(APIError) in
@@ -109,27 +110,6 @@ package struct ModelAnswers: Answering {
         guard let id = request.viewID, let views, !profile.links.isEmpty else { return nil }
         return ViewCapture(
             id: id, key: request.key, profile: profile.name, store: views, links: profile.links)
-    }
-
-    package func embed(
-        _ prompt: ChatRequest.Prompt, key: String, profile: String?
-    ) async throws(APIError) -> Embedding {
-        let served = try model.profile(named: profile)
-        let asked = ChatRequest(prompt: prompt)
-        let limit = served.loop.maximumLength
-        let tokens = try await model.work.run(bytes: asked.size, key: key) { () throws(APIError) in
-            try self.prompt(of: asked, tools: nil, limit: limit).tokens
-        }
-        try check(tokens, fits: served)
-        var request = GenerationRequest(prompt: tokens, maximumTokens: 0, sampling: SamplingParameters())
-        request.wantsEmbedding = true
-        do {
-            for try await event in try served.loop.submit(request, owner: Owner(key: key))
-            where event.finished != nil {
-                return Embedding(values: event.embedding, promptTokens: tokens.count)
-            }
-        } catch { throw APIError(error) }
-        throw APIError(AdmissionError.draining)
     }
 
     // MARK: Prompts

@@ -73,8 +73,15 @@ enum UnsupportedFields {
         Field(name: "endianness", harmless: ["little", "native"], reason: "must be 'little'"),
         Field(name: "messages", reason: "is not supported: give texts or token ids as 'input'"),
         Field(name: "mm_processor_kwargs", harmless: [[:]]),
-        Field(name: "truncate_prompt_tokens", reason: "is not supported: inputs are never cut"),
         Field(name: "use_activation", harmless: [false], reason: "is not supported: use 'normalize'"),
+    ]
+
+    /// Of `/rerank`.
+    static let ofReranking = [
+        Field(name: "max_chunks_per_doc", harmless: [1], reason: "is not supported: a text is one chunk"),
+        Field(name: "mm_processor_kwargs", harmless: [[:]]),
+        Field(name: "rank_fields", reason: "is not supported: give texts"),
+        Field(name: "use_activation", harmless: [true], reason: "is not supported: scores are the model's"),
     ]
 
     /// Of `/v1/messages`.

@@ -1,4 +1,5 @@
 import Foundation
+import SCXEngine
 import SCXInference
 
 /// `POST /v1/embeddings`.
@@ -18,36 +19,29 @@ package enum Embeddings {
         guard ["float", "base64"].contains(format) else {
             throw body.error("encoding_format", "must be 'float' or 'base64'")
         }
-        let width = model.configuration.hiddenSize
-        guard try body.int("dimensions", 1...Int.max) ?? width == width else {
-            throw body.error("dimensions", "must be \(width), which this model has")
-        }
+        let dimensions = try body.int("dimensions", 1...model.embedder.vectorSize)
         let isNormalized = try body.bool("normalize") ?? false
         _ = try body.string("user")
+        let asked = EmbeddingRequest(
+            inputs: inputs, prompt: try body.embeddingPrompt(),
+            cut: try body.longestPrompt(model.embedder.longest), key: request.key, profile: profile)
 
-        var data: [JSON] = []
-        var tokens = 0
-        for input in inputs {
-            let embedding = try await answering.embed(input, key: request.key, profile: profile)
-            tokens += embedding.promptTokens
-            let values = isNormalized ? normalized(embedding.values) : embedding.values
-            data.append([
-                "object": "embedding", "index": .int(data.count),
+        let embeddings = try await answering.embed(asked)
+        let data = embeddings.enumerated().map { index, embedding -> JSON in
+            let vector = model.embedder.vector(embedding.reading, dimensions: dimensions)
+            let values = isNormalized ? SentenceModules.normalized(vector) : vector
+            return [
+                "object": "embedding", "index": .int(index),
                 "embedding": format == "base64"
                     ? .string(base64(values)) : .array(values.map { .double(Double($0)) }),
-            ])
+            ]
         }
+        let tokens = embeddings.reduce(0) { $0 + $1.promptTokens }
         return .json(
             [
                 "object": "list", "data": .array(data), "model": .string(name),
                 "usage": ["prompt_tokens": .int(tokens), "total_tokens": .int(tokens)],
             ], headers: [.profile(profile)])
-    }
-
-    /// A vector of length 1 in the same direction; zero stays as it is.
-    private static func normalized(_ values: [Float]) -> [Float] {
-        let length = values.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
-        return length > 0 ? values.map { Float(Double($0) / length) } : values
     }
 
     /// Little-endian 32-bit floats.
@@ -59,5 +53,37 @@ package enum Embeddings {
             }
         }
         return bytes.base64EncodedString()
+    }
+}
+
+extension JSONFields {
+    /// What comes before each text: a prompt by its name, as it is, or an instruction in the model's own form.
+    ///
+    /// - Throws: ``APIError`` for more than one of them.
+    fileprivate func embeddingPrompt() throws(APIError) -> TextEmbedder.Prompt {
+        let name = try string("prompt_name")
+        let text = try string("prompt")
+        let instruction = try string("instruction")
+        switch (name, text, instruction) {
+        case (nil, nil, nil): return .standard
+        case (let name?, nil, nil): return .named(name)
+        case (nil, let text?, nil): return .text(text)
+        case (nil, nil, let instruction?): return .instruction(instruction)
+        default: throw error("prompt_name", "goes with neither 'prompt' nor 'instruction'")
+        }
+    }
+
+    /// The most tokens of an input whose end may be left out; nil when inputs are not cut.
+    ///
+    /// - Parameter longest: What -1 stands for.
+    /// - Returns: The number, at most `longest`.
+    /// - Throws: ``APIError`` for one that is no number of tokens.
+    func longestPrompt(_ longest: Int) throws(APIError) -> Int? {
+        guard let tokens = try int("truncate_prompt_tokens", -1...Int.max) else { return nil }
+        guard tokens != 0 else {
+            throw error(
+                "truncate_prompt_tokens", "must be 1 or more, or -1 for the most that the model takes")
+        }
+        return tokens == -1 ? longest : min(tokens, longest)
     }
 }

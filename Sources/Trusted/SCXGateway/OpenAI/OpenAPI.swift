@@ -24,6 +24,9 @@ package enum OpenAPI {
 
     // MARK: Paths
 
+    private static let rerank = post(
+        "Orders texts by how well they answer a query.", "RerankRequest", "RerankReply")
+
     private static let paths: JSON = [
         "/v1/chat/completions": post(
             "Answers a conversation.", "ChatCompletionRequest", "ChatCompletion",
@@ -44,6 +47,7 @@ package enum OpenAPI {
             "How many tokens such a request has.", "TokenCountRequest", "TokenCount",
             error: "AnthropicError"),
         "/v1/embeddings": post("Turns texts into vectors.", "EmbeddingRequest", "EmbeddingList"),
+        "/rerank": rerank, "/v1/rerank": rerank, "/v2/rerank": rerank,
         "/v1/models": get("The served model in each profile.", json("ModelList")),
         "/v1/models/{id}": ["get": operation("One of them.", reply: json("Model"), path: "id")],
         "/tokenize": post(

@@ -236,6 +236,36 @@ enum OpenAPISchemas {
                 [
                     .init("input", prompts), .init("model", string), .init("user", string),
                     .init("encoding_format", one(of: "float", "base64")), .init("dimensions", integer),
+                    .init("normalize", bool), .init("prompt_name", string), .init("prompt", string),
+                    .init("instruction", string), .init("truncate_prompt_tokens", integer),
+                ])),
+        .init(
+            "RerankRequest",
+            object(
+                ["query", "documents"],
+                [
+                    .init("query", string),
+                    .init(
+                        "documents",
+                        list(["oneOf": [string, object(["text"], [.init("text", string)])]])),
+                    .init("model", string), .init("top_n", integer), .init("return_documents", bool),
+                    .init("instruction", string), .init("truncate_prompt_tokens", integer),
+                ])),
+        .init(
+            "RerankReply",
+            object(
+                ["id", "model", "results", "usage"],
+                [
+                    .init("id", string), .init("model", string), .init("usage", anyObject),
+                    .init(
+                        "results",
+                        list(
+                            object(
+                                ["index", "relevance_score"],
+                                [
+                                    .init("index", integer), .init("relevance_score", ["type": "number"]),
+                                    .init("document", object(["text"], [.init("text", string)])),
+                                ]))),
                 ])),
         .init(
             "EmbeddingList",

@@ -41,6 +41,9 @@ extension RouteTable {
             .post("/v1/embeddings") { request throws(APIError) in
                 try await Embeddings.reply(request, answers)
             },
+            .post("/rerank") { request throws(APIError) in try await Reranking.reply(request, answers) },
+            .post("/v1/rerank") { request throws(APIError) in try await Reranking.reply(request, answers) },
+            .post("/v2/rerank") { request throws(APIError) in try await Reranking.reply(request, answers) },
             .post("/tokenize") { request throws(APIError) in
                 try await Tokenization.tokenize(request, answers)
             },

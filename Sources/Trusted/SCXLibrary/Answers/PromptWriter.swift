@@ -16,6 +16,8 @@ struct PromptWriter: Sendable {
     private let formatFault: String?
     private let stopTokens: Set<Int32>
     private let contextLength: Int
+    private let embedder: TextEmbedder
+    private let generates: Bool
 
     init(_ model: OpenModel) {
         name = model.name
@@ -23,6 +25,8 @@ struct PromptWriter: Sendable {
         (format, formatFault) = model.chatFormat()
         stopTokens = model.stopTokens
         contextLength = model.configuration.maximumLength
+        embedder = model.embedder
+        generates = model.configuration.hasHead
     }
 
     /// Far above the bytes of text that one token stands for in any published vocabulary.
@@ -79,17 +83,21 @@ struct PromptWriter: Sendable {
     /// - Returns: The request.
     /// - Throws: ``ModelError`` of kind `prompt`, or `model` when there is no tokenizer.
     func embedding(of text: String) throws(ModelError) -> GenerationRequest {
-        var request = GenerationRequest(
-            prompt: try tokens(of: text), maximumTokens: 0, sampling: SamplingParameters())
-        try check(request.prompt)
-        request.wantsEmbedding = true
-        return request
+        try check(bytes: text.utf8.count)
+        do throws(EmbeddingError) { return try embedder.request(text) } catch {
+            if error == .noTokenizer { throw ModelError(.model, "'\(name)' has no tokenizer.json") }
+            throw ModelError(.prompt, error.description)
+        }
     }
+
+    /// The vector of a text, from what the engine computed for its request.
+    func vector(_ reading: [Float]) -> [Float] { embedder.vector(reading) }
 
     private func request(
         _ tokens: [Int32], _ options: AnswerOptions
     ) throws(ModelError) -> GenerationRequest {
         try options.check()
+        guard generates else { throw ModelError(EngineError.cannotGenerate) }
         try check(tokens)
         return GenerationRequest(
             prompt: tokens, maximumTokens: options.maximumTokens ?? max(1, contextLength - tokens.count),

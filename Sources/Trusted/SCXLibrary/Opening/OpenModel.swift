@@ -11,6 +11,8 @@ package struct OpenModel {
     package let checkpoint: Checkpoint
     /// Nil when the directory has no `tokenizer.json`.
     package let tokenizer: Tokenizer?
+    /// Embeds texts as the model's files say.
+    package let embedder: TextEmbedder
     package let forward: any ForwardPass
     /// Seconds that opening took.
     package let loadSeconds: Double
@@ -40,6 +42,8 @@ package struct OpenModel {
         name = settings.name
         checkpoint = try Checkpoint(directory: settings.directory)
         tokenizer = try Tokenizer(ifPresentIn: settings.directory)
+        embedder = TextEmbedder(
+            try SentenceModules(checkpoint), tokenizer: tokenizer, configuration: checkpoint.configuration)
         // First, since it may be refused in a moment.
         makeDrafter = try settings.openDrafts(checkpoint, tokenizer, name)
         worker = try WorkerAccess(settings, checkpoint)
@@ -97,6 +101,13 @@ package struct OpenModel {
         } catch { return (nil, error.description) }
     }
 
+    /// What scores pairs of a query and a text.
+    ///
+    /// - Throws: ``EmbeddingError`` when the model does not score pairs, or ``CheckpointError``.
+    package func scorer() throws -> PairScorer {
+        try PairScorer(checkpoint, embedder.modules, tokenizer: tokenizer)
+    }
+
     /// An engine over this model.
     ///
     /// - Parameter forward: How it computes; nil for the profile that the model was opened with.
@@ -105,6 +116,7 @@ package struct OpenModel {
         Engine(
             forward: forward ?? self.forward, tokenizer: tokenizer,
             vocabularySize: configuration.vocabularySize,
-            maximumLength: configuration.maximumLength, drafter: makeDrafter())
+            maximumLength: configuration.maximumLength,
+            drafter: configuration.hasHead ? makeDrafter() : nil)
     }
 }

@@ -10,7 +10,13 @@ package import SCXLink
 package final class PlainForwardPass: ForwardPass {
     private let embedding: TokenEmbedding
     private let blocks: Range<Int>
+    private let configuration: DecoderConfiguration
     private let link: any WorkerLink
+
+    package var splitsPrompts: Bool { configuration.isCausal }
+    package var generates: Bool { configuration.hasHead }
+    package var continuesSessions: Bool { configuration.isCausal }
+    package var tokenKinds: Int { configuration.tokenTypeCount }
 
     /// Makes a forward pass without sessions.
     ///
@@ -21,6 +27,7 @@ package final class PlainForwardPass: ForwardPass {
     package init(embedding: TokenEmbedding, configuration: DecoderConfiguration, link: any WorkerLink) {
         self.embedding = embedding
         blocks = 0..<configuration.blockCount
+        self.configuration = configuration
         self.link = link
     }
 
@@ -35,10 +42,8 @@ package final class PlainForwardPass: ForwardPass {
                         segments: segments.map {
                             Segment(slot: $0.slot, position: $0.position, rows: $0.tokens.count)
                         }),
-                    embedding.rows(
-                        of: segments.flatMap(\.tokens),
-                        at: segments.flatMap { $0.position..<$0.position + $0.tokens.count }
-                    ).sendInClear())),
+                    embedding.rows(of: segments.map { ($0.tokens[...], $0.position, $0.kinds) })
+                        .sendInClear())),
             rows: segments.reduce(0) { $0 + $1.tokens.count }, channels: embedding.channels)
         var logits = try logits(of: hidden, segments)[...]
         var results: [[Float]] = []
@@ -51,10 +56,10 @@ package final class PlainForwardPass: ForwardPass {
                 let count = Self.logitRows(of: segment, at: rows).count * embedding.vocabularySize
                 results.append(Array(logits.prefix(count)))
                 logits = logits.dropFirst(count)
-            case .hiddenSum:
+            case .hiddenStates:
                 let channels = embedding.channels
                 results.append(
-                    embedding.normedSum(
+                    embedding.normed(
                         hidden.span.extracting(rows.lowerBound * channels..<rows.upperBound * channels)))
             }
             row = rows.upperBound
@@ -67,7 +72,7 @@ package final class PlainForwardPass: ForwardPass {
     /// The rows of a segment whose logits are wanted.
     private static func logitRows(of segment: BatchSegment, at rows: Range<Int>) -> Range<Int> {
         switch segment.output {
-        case .nothing, .hiddenSum: rows.upperBound..<rows.upperBound
+        case .nothing, .hiddenStates: rows.upperBound..<rows.upperBound
         case .lastLogits: rows.upperBound - 1..<rows.upperBound
         case .allLogits: rows
         }

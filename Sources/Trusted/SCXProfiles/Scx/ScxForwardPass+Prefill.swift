@@ -211,7 +211,7 @@ extension ScxForwardPass {
         let vocabulary = embedding.vocabularySize
         switch members[0].segment.output {
         case .nothing: return [[]]
-        case .hiddenSum: return [embedding.normedSum(hidden.span)]
+        case .hiddenStates: return [embedding.normed(hidden.span)]
         case .lastLogits:
             let exchange = rowKey(hidden.rows, .headInput).encode(hidden)
             let sent = exchange.tensor.rows

@@ -100,6 +100,7 @@ package final class ScxForwardPass: ForwardPass {
 
     /// False, since the rows of a prompt are hidden among each other and have to be computed together.
     package var splitsPrompts: Bool { false }
+    package var generates: Bool { layers.configuration.hasHead }
 
     package func compute(_ segments: [BatchSegment]) throws(LinkError) -> [[Float]] {
         var results: [[Float]] = Array(repeating: [], count: segments.count)
@@ -138,7 +139,7 @@ package final class ScxForwardPass: ForwardPass {
     /// rows. If a prompt that is not answered shared an exchange, the worker could find its rows: they would be left
     /// when all other sessions have given theirs.
     package func promptKind(of segment: BatchSegment) -> PromptKind? {
-        if segment.position > 0, segment.tokens.count == 1, segment.output != .hiddenSum { return nil }
+        if segment.position > 0, segment.tokens.count == 1, segment.output != .hiddenStates { return nil }
         guard segment.output == .lastLogits else { return .alone }
         return segment.position == 0 ? .first : .later
     }

@@ -44,15 +44,16 @@ package final class RingForwardPass: ForwardPass {
             for step in steps where !step.isFinished { try step.proceed() }
         }
         var results: [[Float]] = segments.map { _ in [] }
-        for piece in steps.flatMap(\.results) {
-            if segments[piece.segment].output == .hiddenSum, !results[piece.segment].isEmpty {
-                for i in piece.values.indices { results[piece.segment][i] += piece.values[i] }
-            } else {
-                results[piece.segment] += piece.values
-            }
-        }
+        for piece in steps.flatMap(\.results) { results[piece.segment] += piece.values }
+        // What is computed at once is not continued.
+        if !splitsPrompts { for segment in segments { caches[segment.slot] = nil } }
         return results
     }
+
+    package var splitsPrompts: Bool { model.configuration.isCausal }
+    package var generates: Bool { model.configuration.hasHead }
+    package var continuesSessions: Bool { model.configuration.isCausal }
+    package var tokenKinds: Int { model.configuration.tokenTypeCount }
 
     /// Fills a session's cache with keys and values in place of those of real tokens, for measurements at long
     /// contexts.
@@ -136,7 +137,7 @@ package final class RingForwardPass: ForwardPass {
             pieces.append(
                 RingPiece(
                     segment: index, cache: cache, position: segment.position, tokens: segment.tokens[...],
-                    output: segment.output))
+                    kinds: segment.kinds, output: segment.output))
         }
         return pieces
     }
@@ -158,6 +159,14 @@ package final class RingForwardPass: ForwardPass {
         guard products.showsRowCounts, rows >= options.fewestRowsOfTwo, rows > 1 else { return [pieces] }
         var halves: [[RingPiece]] = [[], []]
         var left = rows / 2
+        guard splitsPrompts else {
+            // Sequences whose tokens attend to each other stay whole.
+            for piece in pieces {
+                halves[left > 0 ? 0 : 1].append(piece)
+                left -= piece.tokens.count
+            }
+            return halves.filter { !$0.isEmpty }
+        }
         for piece in pieces {
             let first = min(left, piece.tokens.count)
             left -= first
@@ -192,6 +201,8 @@ struct RingPiece {
     let cache: KVCache
     let position: Int
     let tokens: ArraySlice<Int32>
+    /// The kinds of the tokens of a whole sequence; empty where all are of kind 0.
+    var kinds: [Int32] = []
     let output: SegmentOutput
 
     func prefix(_ count: Int) -> RingPiece {
@@ -210,7 +221,7 @@ struct RingPiece {
     /// The range of the rows whose logits are wanted, counted from the piece's first row.
     var logitRows: Range<Int> {
         switch output {
-        case .nothing, .hiddenSum: 0..<0
+        case .nothing, .hiddenStates: 0..<0
         case .lastLogits: tokens.count - 1..<tokens.count
         case .allLogits: 0..<tokens.count
         }

@@ -51,8 +51,7 @@ final class RingStep {
         var table = model.layers.rotaryTable(positions: 0..<0)
         for piece in pieces { table.append(positions: piece.position..<piece.position + piece.tokens.count) }
         self.table = table
-        hidden = model.embedding.rows(
-            of: pieces.flatMap(\.tokens), at: pieces.flatMap { $0.position..<$0.position + $0.tokens.count })
+        hidden = model.embedding.rows(of: pieces.map { ($0.tokens, $0.position, $0.kinds) })
     }
 
     /// Begins the first product.
@@ -101,6 +100,8 @@ final class RingStep {
         var values = update.values
         model.layers.normResult(&values, of: part, block: block)
         hidden.add(update, times: configuration.residualScale)
+        let layers = model.layers
+        hidden.update { layers.normSum(&$0, of: part, block: block) }
     }
 
     private func sendGateUp(_ block: Int, adding update: consuming Plaintext) throws(LinkError) {
@@ -171,11 +172,11 @@ final class RingStep {
         var first = 0
         for piece in pieces {
             wanted += piece.logitRows.map { first + $0 }
-            if piece.output == .hiddenSum {
+            if piece.output == .hiddenStates {
                 let channels = configuration.hiddenSize
                 let part = hidden.span.extracting(
                     first * channels..<(first + piece.tokens.count) * channels)
-                results.append(Result(segment: piece.segment, values: model.embedding.normedSum(part)))
+                results.append(Result(segment: piece.segment, values: model.embedding.normed(part)))
             }
             first += piece.tokens.count
         }

@@ -13,6 +13,10 @@ package final class Tokenizer: Sendable {
     let model: TokenModel
     let decoders: [TokenDecoder]
     let template: [TemplatePiece]
+    /// What a pair of texts becomes; nil where the file does not say.
+    let pairTemplate: [PairPiece]?
+    /// Whether the model takes the kinds of tokens.
+    let takesKinds: Bool
     /// Tokens by number, added ones included, as `token(for:)` shows them.
     let vocabulary: Vocabulary
     /// Texts of added tokens that decode in their normalized form.
@@ -26,6 +30,8 @@ package final class Tokenizer: Sendable {
     package let endOfText: Int32?
     package let padding: Int32?
     package let unknown: Int32?
+    /// The token that the configuration wants after every text (`add_eos_token`), whatever the template says.
+    package let configuredEnding: Int32?
 
     init(_ file: TokenizerFile) throws(TokenizerError) {
         normalizers = try file.normalizers()
@@ -41,10 +47,13 @@ package final class Tokenizer: Sendable {
         specialTokens = tokens.special
         skippedTokens = tokens.special.filter { [decodedForms] in decodedForms[$0] == nil }
         template = try file.template(vocabulary)
+        pairTemplate = try file.pairTemplate(vocabulary)
+        takesKinds = file.takesKinds
         beginOfText = file.configuredToken("bos_token", vocabulary)
         endOfText = file.configuredToken("eos_token", vocabulary)
         padding = file.configuredToken("pad_token", vocabulary)
         unknown = file.configuredToken("unk_token", vocabulary) ?? model.unknown
+        configuredEnding = file.configuration["add_eos_token"]?.bool == true ? endOfText : nil
     }
 
     /// Words between two looks at ``Interruption``.

@@ -55,7 +55,7 @@ extension TokenizerFile {
     }
 
     /// A token as `BertProcessing` writes it: its text and its number.
-    private func token(
+    func token(
         _ name: String, _ section: TokenizerSection, _ vocabulary: Vocabulary
     ) throws(TokenizerError) -> Int32 {
         guard let pair = section.json[name]?.array, pair.count == 2,
@@ -64,7 +64,7 @@ extension TokenizerFile {
         return id
     }
 
-    private func piece(
+    func piece(
         _ part: TokenizerSection, _ section: TokenizerSection, _ vocabulary: Vocabulary
     ) throws(TokenizerError) -> TemplatePiece {
         if let sequence = part.json["Sequence"] {
