@@ -29,6 +29,9 @@ def check(name):
     assert not transcript.ends_early
     kinds = {message.kind for message in messages}
     assert kinds == set(scx_link.KINDS) - {"more"}, kinds
+    exact = [message for message in messages
+             if message.is_answer and message.kind == "linear" and message.dtype == "uint32"]
+    assert exact and all(len(message.doubles()) == message.rows * message.channels // 2 for message in exact)
     numbers = sum(len(message.floats()) for message in messages if message.kind == "attention")
     print(f"{name}: {len(messages)} messages of {len(kinds)} kinds, {numbers} numbers of attention")
 
@@ -56,7 +59,7 @@ def check_refusals():
     """Ring requests and hellos that cannot be."""
     words = ("uint32", 1, 2, struct.pack("<2I", 0, 0xFFFFFFFF))
     pads = {"layer": 1, "site": "down", "seed": "07" * 32, "first": 3, "count": 1 << 16}
-    hello = {"version": 3, "digest": "d", "weights": "", "ring": True, "window": 4, "shard": [1, 2]}
+    hello = {"version": 4, "digest": "d", "weights": "", "ring": True, "window": 4, "shard": [1, 2]}
     good = [
         Message("linearRing", False, 2, {"layer": 0, "site": "head"}, *words),
         Message("padProducts", False, 2, pads), Message("hello", True, 1, hello),
@@ -149,6 +152,8 @@ def samples():
     ]
     answers = [
         ("middle", {}, rows),
+        ("linear", {}, rows),
+        ("linear", {}, ("uint32", 2, 4, struct.pack("<4d", 2.0**52 + 1, -0.1, 1e300, -0.0))),
         ("headTopK", {}, ("uint32", 1, 4, struct.pack("<2fii", 1.5, -1, 151935, -1))),
         ("stats", dict(zip(scx_link.STATISTICS, [0, 1, 2**63 - 1, 3, 4, 5])), None),
         ("release", {}, None),
@@ -157,7 +162,7 @@ def samples():
         ("failure", {"code": 2, "reason": "größer als erlaubt: 模型 \U0001F511"}, None),
     ]
     hello = {
-        "version": 3, "digest": "sha256:python", "weights": "", "ring": False, "window": 0, "shard": [0, 1]}
+        "version": 4, "digest": "sha256:python", "weights": "", "ring": False, "window": 0, "shard": [0, 1]}
     edges = {"weights": "int8", "ring": True, "window": layer, "shard": [layer - 1, layer]}
     everything = [("hello", False, hello, None), ("hello", True, hello | edges, None)]
     everything += [(kind, False, fields, tensor) for kind, fields, tensor in requests]

@@ -41,7 +41,7 @@ STATISTICS = ["connections", "slots", "slotBytes", "requests", "batches", "rows"
 
 PART_LIMIT = 1 << 14
 PAD_ROW_LIMIT = 1 << 16
-VERSION = 3
+VERSION = 4
 
 # The fields of each kind: names, and how struct packs them. Slots named "slot?" may be none, seeds are hexadecimal; a
 # list follows the others.
@@ -131,6 +131,12 @@ class Message:
         if self.dtype != "uint32":
             raise LinkError("a tensor without integers")
         return list(struct.unpack(f"<{len(self.tensor) // 4}I", self.tensor))
+
+    def doubles(self):
+        """The numbers of an answer to an exact product."""
+        if not (self.is_answer and self.kind == "linear" and self.dtype == "uint32" and self.channels % 2 == 0):
+            raise LinkError("a tensor without numbers in float64")
+        return list(struct.unpack(f"<{len(self.tensor) // 8}d", self.tensor))
 
     def check(self):
         """Refuses a hello or a request whose numbers cannot be, and a tensor that does not fit them."""

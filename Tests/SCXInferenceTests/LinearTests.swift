@@ -66,6 +66,28 @@ struct LinearTests {
         }
     }
 
+    @Test(
+        "a row's product has the same bits however many rows there are", arguments: InstructionSet.available,
+        Case.all)
+    func invariance(isa: InstructionSet, use: Case) throws {
+        var numbers = Numbers(seed: 6)
+        let (rows, columns, tokens) = (40, 2_200, 130)
+        let w = try matrix(numbers.next(rows * columns), rows: rows, columns: columns, use)
+        let x = numbers.next(tokens * columns)
+        func product(_ range: Range<Int>) -> [Float] {
+            var y = [Float](repeating: .nan, count: range.count * rows)
+            var out = y.mutableSpan
+            linear(
+                x.span.extracting(range.lowerBound * columns..<range.upperBound * columns), w, into: &out,
+                tokens: range.count, pool: Self.pool, on: isa)
+            return y
+        }
+        let all = product(0..<tokens)
+        for range in [0..<1, 129..<130, 3..<5, 60..<66, 20..<32, 10..<23, 1..<50] {
+            #expect(product(range) == Array(all[range.lowerBound * rows..<range.upperBound * rows]))
+        }
+    }
+
     @Test("rounding costs no more than documented", arguments: Case.all)
     func rounding(use: Case) throws {
         var numbers = Numbers(seed: 3)

@@ -105,17 +105,6 @@ struct PackedMatrixTests {
         #expect(abs(read[200]) <= .leastNonzeroMagnitude)
     }
 
-    @Test("a float32 copy has the same values", arguments: [WeightFormat.bf16, .int8, .int4], [nil, 64])
-    func float32(_ format: WeightFormat, group: Int?) throws {
-        let group = format == .bf16 ? nil : group
-        let w = try PackedMatrix(rows: 37, columns: 83, format: format, groupSize: group)
-        var numbers = Numbers(seed: 5)
-        w.pack(numbers.next(37 * 83), as: .f32, firstRow: 0, count: 37)
-        let copy = try w.float32(pool: ThreadPool(threads: 2))
-        #expect(copy.format == .f32 && rows(of: copy) == rows(of: w))
-        #expect(try copy.float32(pool: ThreadPool(threads: 1)) === copy)
-    }
-
     @Test("counts its memory: 4, 2, 1 and 0.5625 bytes a weight")
     func memory() throws {
         #expect(try PackedMatrix(rows: 64, columns: 128, format: .f32).byteCount == 64 * 128 * 4)

@@ -21,7 +21,9 @@ struct AnswerShapeTests {
             let pads = Request.Operation.padProducts(
                 layer: 0, site: site, seed: LinkSamples.seed, first: 9, rows: 5)
             return [
-                (Request(.linear(layer: 0, site: site, slot: nil, exact: true), rows), .float32, 3, width),
+                (Request(.linear(layer: 0, site: site, slot: nil, exact: false), rows), .float32, 3, width),
+                // Each number of an exact product is two words.
+                (Request(.linear(layer: 0, site: site, slot: nil, exact: true), rows), .uint32, 3, 2 * width),
                 (Request(.linearRing(layer: 0, site: site), ring), .uint32, 3, part),
                 (Request(pads), .uint32, 5, part),
             ]

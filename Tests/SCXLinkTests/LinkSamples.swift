@@ -142,7 +142,10 @@ enum LinkSamples {
             let values = (0..<12).map { _ in UInt32.random(in: 0...(.max), using: &chance) }
             return (request, Answer.ring(RingTensor(resultOf: request, channels: 3, values: values)))
         }
+        let exact = Request(.linear(layer: 0, site: .queryKeyValue, slot: nil, exact: true), tensor(&chance))
+        let doubles = (0..<6).map { Double.random(in: -1...1, using: &chance) * 0x1p40 + Double($0) }
         return rings + [
+            (exact, .float64(Float64Tensor(resultOf: exact, channels: 3, values: doubles))),
             (request, .tensor(EncodedTensor(resultOf: request, channels: 4, values: values))),
             (Request(.headTopK(count: count), tensor(&chance, rows: rows)), .topK(logits)),
             (Request(.stats), .statistics(statistics)),

@@ -168,7 +168,7 @@ struct MessageTests {
             other.fields[0] = 2
             other.fields.removeLast(count)
             #expect(
-                throws: LinkError.incompatible("it speaks version 2 of the link, this program 3")
+                throws: LinkError.incompatible("it speaks version 2 of the link, this program 4")
             ) { _ = try client.receiveHello(other) }
         }
     }

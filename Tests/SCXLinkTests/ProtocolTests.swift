@@ -220,11 +220,11 @@ struct ProtocolTests {
             var client = ClientProtocol(
                 digest: isVersion ? LinkSamples.digest : "other", model: LinkSamples.model)
             var hello = client.hello()
-            if isVersion { hello.fields[0] = 4 }
+            if isVersion { hello.fields[0] = 5 }
             try worker.begin(hello.head)
             let reason =
                 isVersion
-                ? "it speaks version 4 of the link, this worker 3"
+                ? "it speaks version 5 of the link, this worker 4"
                 : "the worker serves another model (digest \(LinkSamples.digest))"
             #expect(throws: LinkError.incompatible(reason)) { _ = try worker.receive(hello) }
             let reply = worker.failure(.incompatible(reason))
@@ -237,8 +237,8 @@ struct ProtocolTests {
     @Test("another version or model is refused by the client")
     func incompatibleWorker() throws {
         for (field, value, reason) in [
-            (0, 4, "it speaks version 4 of the link, this program 3"),
-            (0, 2, "it speaks version 2 of the link, this program 3"),
+            (0, 5, "it speaks version 5 of the link, this program 4"),
+            (0, 2, "it speaks version 2 of the link, this program 4"),
             (
                 4, UInt8(ascii: "S"),
                 "it serves another model (digest S\(LinkSamples.digest.dropFirst()), "

@@ -50,7 +50,8 @@ size_t cscx_attention_scratch(cscx_isa isa, const cscx_attention *call) {
     const bool copies = call->format != cscx_kv_f32 && (isa == cscx_isa_generic || isa == cscx_isa_neon);
     // Queries, scores, denominators by lane, the results of one chunk and of all chunks; the baseline also copies a
     // page.
-    return row_capacity(call) * (call->head_size + cscx_page_tokens + 16 + 2 * cscx_attention_width(padded))
+    const size_t q_floats = call->head_size * (call->exact_scores ? sizeof(double) / sizeof(float) : 1);
+    return row_capacity(call) * (q_floats + cscx_page_tokens + 16 + 2 * cscx_attention_width(padded))
         + (copies ? cscx_page_tokens * (call->head_size + padded) : 0);
 }
 

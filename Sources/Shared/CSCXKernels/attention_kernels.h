@@ -7,6 +7,7 @@
 
 #include "attention_shared.h"
 #include "attention_tiles.h"
+#include "attention_exact.h"
 
 // Scores are in units of ln 2, since 2^x is cheaper than e^x.
 static const float score_unit = 1.44269504f;
@@ -98,7 +99,7 @@ INLINE void weigh_row(float *scores, scales by, float cap, slots seen, float *su
 
 // The working memory of a job, in `scratch`.
 typedef struct working {
-    float *q;             // [register tile][head_size][CSCX_ROWS]
+    float *q;             // [register tile][head_size][CSCX_ROWS]; in float64 and not scaled for exact scores
     float *scores;        // [row][64]
     float *sums;          // [row][width]: the results of a chunk
     float *all;           // [row][width]: those of the chunks so far
@@ -161,7 +162,13 @@ static void add_page(const cscx_attention *call, const cscx_attention_tile *tile
         for (size_t r = 0; r < rows; r += CSCX_ROWS) {
             const size_t left = rows - r < CSCX_ROWS ? rows - r : CSCX_ROWS;
             if (seen[r].first >= next || seen[r + left - 1].last <= t) { continue; }
-            score(w->q + r * head_size, keys, head_size, w->scores + r * cscx_page_tokens, t, next, left);
+            float *const scores = w->scores + r * cscx_page_tokens;
+            if (call->exact_scores) {
+                exact_score((const double *)w->q + r * head_size, keys, head_size, scores, t, next,
+                            call->scale * (double)score_unit, left);
+            } else {
+                score(w->q + r * head_size, keys, head_size, scores, t, next, left);
+            }
         }
     }
     for (size_t r = 0; r < rows; r++) {
@@ -181,7 +188,8 @@ void CSCX_NAME(cscx_attention_tile)(const cscx_attention *call, const cscx_atten
     const size_t width = cscx_attention_width(padded);
     const size_t capacity = (rows + CSCX_ROWS - 1) / CSCX_ROWS * CSCX_ROWS;
     working w = {.q = scratch};
-    w.scores = w.q + capacity * head_size;
+    const size_t q_floats = head_size * (call->exact_scores ? sizeof(double) / sizeof(float) : 1);
+    w.scores = w.q + capacity * q_floats;
     w.sums = w.scores + capacity * cscx_page_tokens;
     w.all = w.sums + capacity * width;
     w.denominators = w.all + capacity * width;
@@ -189,12 +197,17 @@ void CSCX_NAME(cscx_attention_tile)(const cscx_attention *call, const cscx_atten
     w.values = w.keys + cscx_page_tokens * head_size;
 
     // The rows that fill up the last register tile have queries of 0.
-    memset(w.q, 0, capacity * (head_size + cscx_page_tokens) * sizeof(float));
+    memset(w.q, 0, capacity * (q_floats + cscx_page_tokens) * sizeof(float));
     for (size_t r = 0; r < rows; r++) {
         const size_t row = tile->first_row + r;
         const float *const from = call->q + row / tile->group * call->q_stride
             + (tile->kv_head * tile->group + row % tile->group) * head_size;
-        float *const to = w.q + r / CSCX_ROWS * CSCX_ROWS * head_size + r % CSCX_ROWS;
+        const size_t place = r / CSCX_ROWS * CSCX_ROWS * head_size + r % CSCX_ROWS;
+        if (call->exact_scores) {
+            for (size_t d = 0; d < head_size; d++) { ((double *)w.q + place)[d * CSCX_ROWS] = from[d]; }
+            continue;
+        }
+        float *const to = w.q + place;
         const float scale = call->scale * score_unit;
 #pragma clang loop vectorize(disable)
         for (size_t d = 0; d < head_size; d++) { to[d * CSCX_ROWS] = from[d] * scale; }

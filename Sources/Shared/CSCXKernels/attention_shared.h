@@ -11,7 +11,8 @@
 // prompts in chunks rely on this. It holds because the place of each step below depends only on the positions of the
 // tokens, and because each path of the code does the same operations on a row in the same order:
 //
-// - A score is one chain of multiply-adds over the channels, in every register tile.
+// - A score is one chain of multiply-adds over the channels, in every register tile. Exact scores are chains in float64
+//   whose sums are not rounded when the caller has rounded queries and keys for that (`cscx_round_heads`).
 // - Chunks of 512 tokens and pages of 64 begin at multiples of these numbers from the first token of the cache.
 //   Within a chunk the pages to which a row attends are computed in order. The maximum of a page is over the tokens
 //   to which the row attends, and so are the weights; the denominator adds them in lanes by their slot in the page.

@@ -70,8 +70,9 @@ struct AnswerShapes: Sendable {
         }
         let rows = request.rows
         switch request.operation {
-        case .linear(let layer, let site, _, _):
-            floats(rows, model.outputs(of: DecoderSite(site, layer: layer)))
+        case .linear(let layer, let site, _, let exact):
+            let outputs = model.outputs(of: DecoderSite(site, layer: layer))
+            if exact { words(rows, 2 * outputs) } else { floats(rows, outputs) }
         case .attention(_, let parts):
             floats(1, parts.reduce(0) { $0 + $1.queries } * model.headCount * model.headSize)
         case .feedForward, .middle: floats(rows, model.hiddenSize)

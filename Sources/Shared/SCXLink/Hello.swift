@@ -3,7 +3,7 @@ public import SCXInference
 /// The first message of each side on a connection: what it is and what it can do.
 public struct Hello: Equatable, Sendable {
     /// The version of the link that this program speaks.
-    public static let currentVersion: UInt16 = 3
+    public static let currentVersion: UInt16 = 4
 
     /// The version of the link that the sender speaks.
     public var version: UInt16

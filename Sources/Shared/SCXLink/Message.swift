@@ -232,6 +232,9 @@ extension Answer {
         case .ring(let tensor):
             head.setShape(tensor)
             return Message(head: head, tensor: .words(tensor.values))
+        case .float64(let tensor):
+            (head.elements, head.rows, head.channels) = (.uint32, tensor.rows, 2 * tensor.channels)
+            return Message(head: head, tensor: .words(tensor.words))
         case .topK(let rows):
             // The logits of all rows come first, then the tokens of all rows, each as the bits of a 32-bit word.
             let all = rows.joined()
@@ -279,10 +282,16 @@ extension Answer {
                             logit: Float(bitPattern: words[i]))
                     }
                 })
+        case (.linear(_, _, _, exact: true), .words(let words)):
+            guard let tensor = Float64Tensor(words: words, rows: message.head.rows) else {
+                throw .unexpectedAnswer("\(words.count) words, which are not rows of numbers of two each")
+            }
+            self = .float64(tensor)
         case (.linearRing, .words(let values)), (.padProducts, .words(let values)):
             self = .ring(
                 RingTensor(received: values, rows: message.head.rows, channels: message.head.channels))
-        case (.unlock, _), (.lockTail, _), (.release, _), (.stats, _), (.linearRing, _), (.padProducts, _):
+        case (.unlock, _), (.lockTail, _), (.release, _), (.stats, _), (.linearRing, _), (.padProducts, _),
+            (.linear(_, _, _, exact: true), _):
             throw .unexpectedAnswer("an answer of another form")
         case (_, .floats(let values)):
             self = .tensor(

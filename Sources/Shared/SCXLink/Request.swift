@@ -100,14 +100,17 @@ public struct Request: Equatable, Sendable {
         /// The layer of ``Site/head``, which belongs to no layer, is 0. Only ``Site/queryKeyValue`` may have a slot:
         /// then the worker also keeps the keys and values of the result there, in the order of the rows and in place
         /// of those of an earlier request, until ``unlock(slot:layer:position:from:)``. An exact product is computed in
-        /// float32 whatever precision the worker holds its weights in. It is needed for rows with noise that is many
-        /// times larger than the rows: rounding errors of the noise's product could not be subtracted. Answered by a
-        /// tensor `[rows, outputs]`.
+        /// float64 from weights that are rounded for that (``PackedMatrix/roundedForExactSums(pool:)``), whatever
+        /// precision the worker holds its weights in. It is needed for rows with noise that is many times larger than
+        /// the rows: rounding errors of the noise's product could not be subtracted. Answered by a tensor
+        /// `[rows, outputs]`; an exact product by ``Answer/float64(_:)``, to which the site's bias is not added.
         case linear(layer: Int, site: Site, slot: Slot?, exact: Bool)
 
         /// Compute causal attention over encoded queries, keys and values, to which nothing is done before.
         ///
-        /// The tensor is one row with the parts one after the other; no part attends to another. A part is `queries`
+        /// Scores are summed in float64 and rounded to float32 once, so that the client can make them independent of the
+        /// order of the channels (``roundHeads(_:offset:stride:rows:heads:headSize:on:)``). The tensor is one row with the
+        /// parts one after the other; no part attends to another. A part is `queries`
         /// rows of all query heads, then `keys` rows of keys, each followed by its values. The queries are those of
         /// the last positions, scores are scaled by 1 / √headSize, and the layer's sliding window applies. With a
         /// slot, the worker removes the encoded keys that it holds there for the layer from `position` on, and
@@ -258,6 +261,7 @@ public struct Request: Equatable, Sendable {
 public enum Answer: Equatable, Sendable {
     case tensor(EncodedTensor)
     case ring(RingTensor)
+    case float64(Float64Tensor)
     /// For each row the same number of its largest logits, the largest first.
     case topK([[TokenLogit]])
     case statistics(WorkerStatistics)
@@ -268,6 +272,7 @@ public enum Answer: Equatable, Sendable {
         switch self {
         case .tensor(let tensor): tensor.byteCount
         case .ring(let tensor): tensor.byteCount
+        case .float64(let tensor): tensor.byteCount
         case .topK(let rows): rows.reduce(0) { $0 + $1.count } * 8
         case .statistics, .done: 0
         }

@@ -123,8 +123,8 @@ extension EncodedTensor {
 /// Copies a row of `channels` elements.
 ///
 /// - Precondition: Both have such a row.
-func copyRow(
-    _ row: Int, of source: Span<Float>, to target: Int, of out: inout MutableSpan<Float>, channels: Int
+func copyRow<Value: BitwiseCopyable>(
+    _ row: Int, of source: Span<Value>, to target: Int, of out: inout MutableSpan<Value>, channels: Int
 ) {
     let (from, to) = (row * channels, target * channels)
     precondition(

@@ -31,14 +31,16 @@ package struct OneTimeRowKey: ~Copyable, Sendable {
     ) {
         switch noise {
         case .some(let noise):
-            let scale = noise.scale
+            let grid = noise.grid
             var values = rows.values
-            for i in values.indices { values[i] += random.laplace(scale: scale) }
+            for i in values.indices { values[i] = grid.cut(values[i]) + grid.noise(&random) }
         case .none: break
         }
     }
 
     /// Encodes rows.
+    ///
+    /// With noise, the rows are rounded and cut first (``NoiseGrid/fit(_:)``).
     ///
     /// - Precondition: The key was drawn for as many rows, of as many channels.
     package consuming func encode(_ x: borrowing Plaintext) -> RowExchange {
@@ -149,6 +151,20 @@ package struct RowExchange: ~Copyable, Sendable {
     }
 
     private borrowing func openRows(_ answer: Answer, _ channels: Int) throws(LinkError) -> Plaintext {
+        switch noise {
+        case .some(let noise):
+            guard case .float64(let tensor) = answer, tensor.rows == places.count, tensor.channels == channels
+            else {
+                throw .unexpectedAnswer("expected \(places.count) exact rows of \(channels) channels")
+            }
+            return noise.withoutProduct(tensor, rows: rows, at: places.places)
+        case .none: return try openRowsWithoutNoise(answer, channels)
+        }
+    }
+
+    private borrowing func openRowsWithoutNoise(
+        _ answer: Answer, _ channels: Int
+    ) throws(LinkError) -> Plaintext {
         guard case .tensor(let tensor) = answer, tensor.rows == places.count, tensor.channels == channels
         else {
             throw .unexpectedAnswer("expected \(places.count) rows of \(channels) channels")
@@ -158,10 +174,6 @@ package struct RowExchange: ~Copyable, Sendable {
         let values = tensor.values.span
         for row in 0..<rows {
             copyRow(Int(places.places[row]), of: values, to: row, of: &out, channels: channels)
-        }
-        switch noise {
-        case .some(let noise): noise.subtractProduct(from: &out, rows: rows, channels: channels)
-        case .none: break
         }
         return plain
     }

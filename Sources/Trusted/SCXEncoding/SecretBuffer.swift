@@ -59,6 +59,15 @@ package struct SecretBuffer<Element: BitwiseCopyable & Sendable>: ~Copyable, @un
         }
     }
 
+    /// Overwrites some of the elements with zeros.
+    ///
+    /// - Precondition: There are such elements.
+    package mutating func erase(_ range: Range<Int>) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= count, "SecretBuffer: no such elements")
+        guard let start = unsafe storage.baseAddress else { return }
+        unsafe zeroize(start + range.lowerBound, byteCount: range.count * MemoryLayout<Element>.stride)
+    }
+
     deinit {
         unsafe cscx_secret_free(storage.baseAddress, storage.count * MemoryLayout<Element>.stride)
     }

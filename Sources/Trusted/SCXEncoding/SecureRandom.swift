@@ -54,14 +54,27 @@ package struct SecureRandom: ~Copyable, Sendable {
     /// Draws a uniform number strictly between 0 and 1.
     package mutating func unit() -> Double { (Double(word()) + 0.5) * 0x1p-32 }
 
-    /// Draws a Laplace variable of mean 0: density `e^(−|x| / scale) / (2 · scale)`.
+    /// Draws a Laplace variable of mean 0: density `e^(−|x| / scale) / (2 · scale)`, up to 22 scales.
+    package mutating func laplace(scale: Float) -> Float { Float(laplace()) * scale }
+
+    /// No drawn Laplace variable is beyond this many scales; one in 10⁹ would be.
+    static let mostScales = 22.0
+
+    /// Draws a Laplace variable of mean 0 and scale 1.
     ///
-    /// It uses one word: the lowest bit is the sign, the others give the magnitude's probability. So no drawn value
-    /// is beyond 22 scales.
-    package mutating func laplace(scale: Float) -> Float {
-        let bits = word()
-        let magnitude = -log((Float(bits >> 1) + 0.5) * 0x1p-31) * scale
-        return bits & 1 == 0 ? magnitude : -magnitude
+    /// The lowest bit of a word is the sign, the others give the magnitude's probability. One in 256 is a small
+    /// probability, of which a second word gives more bits. So the values that can be drawn lie close together
+    /// everywhere, and which of them was drawn does not tell to what it was added.
+    mutating func laplace() -> Double {
+        while true {
+            let bits = word()
+            var probability = (Double(bits >> 1) + 0.5) * 0x1p-31
+            if bits >> 24 == 0 {
+                probability = (Double(bits >> 1) + (Double(word()) + 0.5) * 0x1p-32) * 0x1p-31
+            }
+            let magnitude = -log(probability)
+            if magnitude <= Self.mostScales { return bits & 1 == 0 ? magnitude : -magnitude }
+        }
     }
 
     /// Draws two independent variables of the standard normal distribution, by Box and Muller.

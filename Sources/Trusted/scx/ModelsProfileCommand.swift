@@ -76,7 +76,7 @@ extension ModelsCommand {
                 guessing names \(Float(calibration.trials) / Float(calibration.vocabulary))
                 mean rank  of the right token, 0 first to 1 last; 0.5 is chance
                 ε          of the whole row, not of one channel: L1 distance of two tokens' rows over the scale
-                error      what float32 loses in the product, relative
+                error      what rounding rows to the noise's step loses in the product, relative
                 """)
         }
 

@@ -145,12 +145,14 @@ extension WorkerState {
         } catch {
             return jobs.map { _ in .failure(.workerFull("\(error)")) }
         }
+        // A value of an exact product takes as much as two others.
+        let wordsPerValue = exact ? 2 : 1
         let (inputs, outputs) = (model.inputs(of: site), model.outputs(of: site))
         let kept = 2 * configuration.keyValueHeadCount * configuration.headSize
         // For each request, where its keys and values are to be kept.
         var slots: [(slot: WorkerSlot, layer: Int)?] = []
         var batch = RowBatch<Float>(jobs, channels: inputs) { job, rows throws(LinkError) in
-            try check(answerRows: rows, channels: outputs)
+            try check(answerRows: rows, channels: wordsPerValue * outputs)
             guard case .linear(let layer, _, let number?, _) = job.request.operation else {
                 return slots.append(nil)
             }
@@ -166,18 +168,32 @@ extension WorkerState {
             slots.append((slot, layer))
         }
         guard batch.rows > 0 else { return batch.answers }
-        let result = model.product(batch.values.span, site, exact: weights)
+        let exactResult = weights.map { model.exactProduct(batch.values.span, $0) }
+        var result = exactResult?.map { Float($0) } ?? model.product(batch.values.span, site)
+        if exact {
+            var span = result.mutableSpan
+            model.addBias(of: site, to: &span)
+        }
         for (member, place) in zip(batch.members, slots) {
             guard let place else { continue }
             for row in member.rows {
                 place.slot.unordered[place.layer]? += result[(row + 1) * outputs - kept..<(row + 1) * outputs]
             }
         }
-        batch.answer(result, channels: outputs)
+        if let exactResult {
+            for member in batch.members {
+                let rows = exactResult[member.rows.lowerBound * outputs..<member.rows.upperBound * outputs]
+                batch.answer(
+                    member,
+                    .float64(Float64Tensor(resultOf: member.request, channels: outputs, values: Array(rows))))
+            }
+        } else {
+            batch.answer(result, channels: outputs)
+        }
         return batch.answers
     }
 
-    /// The weights of a site in float32; the copy is made when it is first needed.
+    /// The weights of a site for exact products; the copy is made when it is first needed.
     private mutating func exactWeights(of site: DecoderSite) throws(KernelError) -> PackedMatrix {
         if let weights = exactWeights[site] { return weights }
         let weights = try model.exactWeights(of: site)

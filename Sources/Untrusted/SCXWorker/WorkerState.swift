@@ -9,7 +9,7 @@ struct WorkerState: ~Copyable {
     let answerBytes: Int
     var memory: SlotMemory
     var workspace = Workspace()
-    /// Float32 copies of weights that were asked for exactly.
+    /// Float32 copies of weights by which exact products were asked for.
     ///
     /// They are at most as many as the model's own and belong to no slot.
     var exactWeights: [DecoderSite: PackedMatrix] = [:]

@@ -7,25 +7,29 @@
 
 #define TILE static inline __attribute__((always_inline)) void
 
-/// Adds the registers of a tile to its sums.
-TILE add_sums(const cscx_tile *t, const float32x4_t *sum, const int height) {
-    UNROLL for (int j = 0; j < height * 4; j++) {
-        float *const out = t->sums + 4 * j;
-        vst1q_f32(out, vaddq_f32(vld1q_f32(out), sum[j]));
-    }
+// As in the AVX-512 kernels, a tile goes on with the sums of the inputs before its own.
+
+/// Loads a tile's sums into registers.
+TILE load_sums(const cscx_tile *t, float32x4_t *sum, const int height) {
+    UNROLL for (int j = 0; j < height * 4; j++) { sum[j] = vld1q_f32(t->sums + 4 * j); }
+}
+
+/// Stores the registers of a tile as its sums.
+TILE store_sums(const cscx_tile *t, const float32x4_t *sum, const int height) {
+    UNROLL for (int j = 0; j < height * 4; j++) { vst1q_f32(t->sums + 4 * j, sum[j]); }
 }
 
 TILE tile_f32(const cscx_tile *t, const int height) {
     float32x4_t sum[24];
     const float *x = t->x, *w = (const float *)t->weights;
-    UNROLL for (int j = 0; j < height * 4; j++) { sum[j] = vdupq_n_f32(0); }
+    load_sums(t, sum, height);
     for (size_t c = 0; c < t->columns; c++, x += height, w += 16) {
         UNROLL for (int q = 0; q < 4; q++) {
             const float32x4_t rows = vld1q_f32(w + 4 * q);
             UNROLL for (int i = 0; i < height; i++) { sum[i * 4 + q] = vfmaq_n_f32(sum[i * 4 + q], rows, x[i]); }
         }
     }
-    add_sums(t, sum, height);
+    store_sums(t, sum, height);
 }
 
 TILE tile_bf16(const cscx_tile *t, const int height) {
@@ -33,7 +37,7 @@ TILE tile_bf16(const cscx_tile *t, const int height) {
     const float *x = t->x;
     const uint32_t *w = (const uint32_t *)t->weights;
     const uint32x4_t high = vdupq_n_u32(0xffff0000);
-    UNROLL for (int j = 0; j < height * 4; j++) { sum[j] = vdupq_n_f32(0); }
+    load_sums(t, sum, height);
     for (size_t c = 0; c < t->columns; c += 2, x += 2 * height, w += 16) {
         UNROLL for (int q = 0; q < 4; q++) {
             const uint32x4_t pairs = vld1q_u32(w + 4 * q);
@@ -45,7 +49,7 @@ TILE tile_bf16(const cscx_tile *t, const int height) {
             }
         }
     }
-    add_sums(t, sum, height);
+    store_sums(t, sum, height);
 }
 
 /// Adds the products of four rows' quads with one token's quad.

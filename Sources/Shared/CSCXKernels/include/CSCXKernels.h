@@ -6,6 +6,7 @@
 #include "attention.h"
 #include "blocks.h"
 #include "elementwise.h"
+#include "exact.h"
 #include "fixed.h"
 #include "isa.h"
 #include "linear.h"

@@ -23,6 +23,7 @@ typedef struct cscx_attention {
     cscx_kv_format format;      ///< How the cache stores its elements.
     bool causal;                ///< Else a query also sees later tokens.
     float scale;                ///< Factor of the scores.
+    bool exact_scores;          ///< Scores are summed in float64 and then scaled and rounded to float32.
     float cap;                  ///< Scores s become cap · tanh(s / cap); 0 leaves them as they are.
     const float *sinks;         ///< For each head the score of a token without a value; NULL for none.
     size_t window;              ///< A query at p sees tokens t with |p - t| < window.

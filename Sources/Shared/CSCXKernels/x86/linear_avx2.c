@@ -13,10 +13,25 @@
     _mm_prefetch( \
         (const char *)t->weights + (panel) * t->weights_stride + t->ahead + (line) * t->ahead_step, _MM_HINT_T0)
 
+/// Loads a tile's sums into registers: as in the AVX-512 kernels, a tile goes on with the sums of the inputs before its
+/// own.
+TILE load_sums(const cscx_tile *t, __m256 *sum, const int panels, const int height) {
+    UNROLL for (int j = 0; j < panels * height * 2; j++) {
+        sum[j] = _mm256_loadu_ps(t->sums + j / (height * 2) * t->sums_stride + j % (height * 2) * 8);
+    }
+}
+
+/// Stores the registers of a tile as its sums.
+TILE store_sums(const cscx_tile *t, const __m256 *sum, const int panels, const int height) {
+    UNROLL for (int j = 0; j < panels * height * 2; j++) {
+        _mm256_storeu_ps(t->sums + j / (height * 2) * t->sums_stride + j % (height * 2) * 8, sum[j]);
+    }
+}
+
 TILE tile_f32(const cscx_tile *t, const int panels, const int height) {
     __m256 sum[12];
     const float *x = t->x;
-    UNROLL for (int j = 0; j < panels * height * 2; j++) { sum[j] = _mm256_setzero_ps(); }
+    load_sums(t, sum, panels, height);
     for (size_t c = 0; c < t->columns; c++, x += height) {
         UNROLL for (int p = 0; p < panels; p++) {
             const float *const w = (const float *)(t->weights + p * t->weights_stride) + c * 16;
@@ -30,17 +45,14 @@ TILE tile_f32(const cscx_tile *t, const int panels, const int height) {
             }
         }
     }
-    UNROLL for (int j = 0; j < panels * height * 2; j++) {
-        float *const out = t->sums + j / (height * 2) * t->sums_stride + j % (height * 2) * 8;
-        _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), sum[j]));
-    }
+    store_sums(t, sum, panels, height);
 }
 
 TILE tile_bf16(const cscx_tile *t, const int panels, const int height) {
     __m256 sum[12];
     const float *x = t->x;
     const __m256i high = _mm256_set1_epi32((int)0xffff0000);
-    UNROLL for (int j = 0; j < panels * height * 2; j++) { sum[j] = _mm256_setzero_ps(); }
+    load_sums(t, sum, panels, height);
     for (size_t c = 0; c < t->columns; c += 2, x += 2 * height) {
         UNROLL for (int p = 0; p < panels; p++) {
             const uint8_t *const w = t->weights + p * t->weights_stride + c * 32;
@@ -65,10 +77,7 @@ TILE tile_bf16(const cscx_tile *t, const int panels, const int height) {
             }
         }
     }
-    UNROLL for (int j = 0; j < panels * height * 2; j++) {
-        float *const out = t->sums + j / (height * 2) * t->sums_stride + j % (height * 2) * 8;
-        _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), sum[j]));
-    }
+    store_sums(t, sum, panels, height);
 }
 
 /// Eight of a group's scales, or ones.

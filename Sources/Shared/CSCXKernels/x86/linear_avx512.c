@@ -16,18 +16,27 @@
     _mm_prefetch( \
         (const char *)t->weights + (panel) * t->weights_stride + t->ahead + (line) * t->ahead_step, _MM_HINT_T0)
 
-/// Adds the registers of a tile to its sums.
-TILE add_sums(const cscx_tile *t, const __m512 *sum, const int panels, const int height) {
+// A tile goes on with the sums of the inputs before its own, so that a row's sum is one chain of multiply-adds however
+// the inputs are divided; the division depends on the number of rows.
+
+/// Loads a tile's sums into registers.
+TILE load_sums(const cscx_tile *t, __m512 *sum, const int panels, const int height) {
     UNROLL for (int j = 0; j < panels * height; j++) {
-        float *const out = t->sums + j / height * t->sums_stride + j % height * 16;
-        _mm512_storeu_ps(out, _mm512_add_ps(_mm512_loadu_ps(out), sum[j]));
+        sum[j] = _mm512_loadu_ps(t->sums + j / height * t->sums_stride + j % height * 16);
+    }
+}
+
+/// Stores the registers of a tile as its sums.
+TILE store_sums(const cscx_tile *t, const __m512 *sum, const int panels, const int height) {
+    UNROLL for (int j = 0; j < panels * height; j++) {
+        _mm512_storeu_ps(t->sums + j / height * t->sums_stride + j % height * 16, sum[j]);
     }
 }
 
 TILE tile_f32(const cscx_tile *t, const int panels, const int height) {
     __m512 sum[24];
     const float *x = t->x;
-    UNROLL for (int j = 0; j < panels * height; j++) { sum[j] = _mm512_setzero_ps(); }
+    load_sums(t, sum, panels, height);
     for (size_t c = 0; c < t->columns; c++, x += height) {
         __m512 w[4];
         UNROLL for (int p = 0; p < panels; p++) {
@@ -42,14 +51,14 @@ TILE tile_f32(const cscx_tile *t, const int panels, const int height) {
             }
         }
     }
-    add_sums(t, sum, panels, height);
+    store_sums(t, sum, panels, height);
 }
 
 TILE tile_bf16(const cscx_tile *t, const int panels, const int height) {
     __m512 sum[24];
     const float *x = t->x;
     const __m512i high = _mm512_set1_epi32((int)0xffff0000);
-    UNROLL for (int j = 0; j < panels * height; j++) { sum[j] = _mm512_setzero_ps(); }
+    load_sums(t, sum, panels, height);
     for (size_t c = 0; c < t->columns; c += 2, x += 2 * height) {
         __m512 even[4], odd[4];
         UNROLL for (int p = 0; p < panels; p++) {
@@ -67,14 +76,14 @@ TILE tile_bf16(const cscx_tile *t, const int panels, const int height) {
             }
         }
     }
-    add_sums(t, sum, panels, height);
+    store_sums(t, sum, panels, height);
 }
 
 /// As tile_bf16, for activations that are bfloat16 pairs too.
 TILE_BF16 tile_bf16_pairs(const cscx_tile *t, const int panels, const int height) {
     __m512 sum[24];
     const int32_t *x = t->x;
-    UNROLL for (int j = 0; j < panels * height; j++) { sum[j] = _mm512_setzero_ps(); }
+    load_sums(t, sum, panels, height);
     for (size_t c = 0; c < t->columns; c += 2, x += height) {
         __m512i w[4];
         UNROLL for (int p = 0; p < panels; p++) {
@@ -89,10 +98,7 @@ TILE_BF16 tile_bf16_pairs(const cscx_tile *t, const int panels, const int height
             }
         }
     }
-    UNROLL for (int j = 0; j < panels * height; j++) {
-        float *const out = t->sums + j / height * t->sums_stride + j % height * 16;
-        _mm512_storeu_ps(out, _mm512_add_ps(_mm512_loadu_ps(out), sum[j]));
-    }
+    store_sums(t, sum, panels, height);
 }
 
 /// Adds the integer sums of a group, less `offset` · Σx, times its scales, to the tile's sums.

@@ -28,6 +28,8 @@ import CSCXKernels
 ///   - window: How many tokens a query attends to, including its own; nil for all.
 ///   - causal: When false, a query also attends to later tokens, as in an encoder: to all of the cache, or to those
 ///     with |j − p| < window.
+///   - exactScores: Whether scores are summed in float64 and rounded to float32 once. The sums are exact, in any order of
+///     the channels, for queries and keys from ``roundHeads(_:offset:stride:rows:heads:headSize:on:)``.
 ///   - out: Receives `[tokens, heads, headSize]`, adjacent, from `outOffset` on.
 ///   - outOffset: Where the result begins in `out`.
 ///   - pool: Threads that share the tiles; nil runs all on the calling one.
@@ -42,6 +44,7 @@ import CSCXKernels
 public func attention(
     _ q: Span<Float>, offset: Int = 0, stride: Int, tokens: Int, heads: Int, cache: LayerCache, scale: Float,
     cap: Float? = nil, sinks: [Float] = [], window: Int? = nil, causal: Bool = true,
+    exactScores: Bool = false,
     into out: inout MutableSpan<Float>, at outOffset: Int = 0,
     pool: ThreadPool? = nil, on isa: InstructionSet = .detected
 ) {
@@ -65,7 +68,8 @@ public func attention(
                     q: q + offset, q_stride: stride, out: out + outOffset, out_stride: width, tokens: tokens,
                     heads: heads, kv_heads: cache.kvHeads, head_size: cache.headSize, pages: pages,
                     count: cache.count, format: cache.format.c, causal: causal, scale: scale,
-                    cap: cap ?? 0, sinks: nil, window: window ?? .max, split: false, partials: nil,
+                    exact_scores: exactScores, cap: cap ?? 0, sinks: nil, window: window ?? .max,
+                    split: false, partials: nil,
                     wipe: cache.wipes)
                 let threads = pool?.threads ?? 1
                 let jobs = unsafe cscx_attention_jobs(&call)

@@ -150,23 +150,6 @@ public final class PackedMatrix: Sendable {
             unsafe cscx_dequantize(&matrix, row, values.baseAddress)
         }
     }
-
-    /// The same weights in float32, exactly as the kernels multiply by them; this matrix when it is float32.
-    ///
-    /// - Throws: ``KernelError`` when there is no memory for a copy.
-    public func float32(pool: ThreadPool) throws(KernelError) -> PackedMatrix {
-        guard format != .f32 else { return self }
-        let copy = try PackedMatrix(rows: rows, columns: columns, format: .f32)
-        pool.run((rows + 15) / 16) { panel in
-            var values = [Float](repeating: 0, count: columns)
-            for row in panel * 16..<min(rows, panel * 16 + 16) {
-                var span = values.mutableSpan
-                dequantize(row: row, into: &span)
-                unsafe copy.pack(values.span.bytes, as: .f32, firstRow: row, count: 1, pool: pool)
-            }
-        }
-        return copy
-    }
 }
 
 extension WeightFormat {

@@ -37,15 +37,6 @@ extension Decoder {
     /// How many channels the output rows of a site have.
     public func outputs(of site: DecoderSite) -> Int { configuration.outputs(of: site) }
 
-    /// A site's weights in float32, with exactly the values by which its products multiply; not copied if they are in
-    /// float32 already.
-    ///
-    /// - Throws: ``KernelError`` when there is no memory for a copy.
-    /// - Precondition: The site was loaded.
-    public func exactWeights(of site: DecoderSite) throws(KernelError) -> PackedMatrix {
-        try weights(site).weights.float32(pool: pool)
-    }
-
     /// Applies a block's norm before its queries, keys and values.
     ///
     /// - Parameters:
@@ -118,25 +109,20 @@ extension Decoder {
     /// - Parameters:
     ///   - rows: `[tokens, inputs]`, row-major.
     ///   - site: The site whose weights are used.
-    ///   - exact: ``exactWeights(of:)`` of the site, to multiply in float32 whatever the weights' format.
     /// - Returns: `[tokens, outputs]`, row-major.
     /// - Precondition: The site was loaded and `rows` are whole rows.
-    public func product(_ rows: Span<Float>, _ site: DecoderSite, exact: PackedMatrix? = nil) -> [Float] {
+    public func product(_ rows: Span<Float>, _ site: DecoderSite) -> [Float] {
         precondition(configuration.groups(of: site) == 1, "Decoder: a product of several matrices")
         let site = weights(site)
-        let weights = exact ?? site.weights
-        precondition(
-            weights.rows == site.weights.rows && weights.columns == site.weights.columns,
-            "Decoder: exact weights of another site")
-        let tokens = rows.count / weights.columns
-        return floats(tokens * weights.rows) { out in
-            linear(rows, weights, bias: site.bias.span, into: &out, tokens: tokens, pool: pool)
+        let tokens = rows.count / site.weights.columns
+        return floats(tokens * site.weights.rows) { out in
+            linear(rows, site.weights, bias: site.bias.span, into: &out, tokens: tokens, pool: pool)
         }
     }
 
     /// Multiplies rows by a site's weights and adds its bias, and writes the result to the caller's memory.
     ///
-    /// - Precondition: As ``product(_:_:exact:)``, and `out` has room for exactly the result.
+    /// - Precondition: As ``product(_:_:)``, and `out` has room for exactly the result.
     public func product(_ rows: Span<Float>, _ site: DecoderSite, into out: inout MutableSpan<Float>) {
         let site = weights(site)
         linear(
@@ -158,7 +144,10 @@ extension Decoder {
         return floats(update.count) { out in for i in update.indices { out[i] = update[i] } }
     }
 
-    /// Computes causal attention of rows that were projected and rotated.
+    /// Computes causal attention of rows that were projected and rotated, with scores summed in float64.
+    ///
+    /// For queries and keys from ``roundHeads(_:offset:stride:rows:heads:headSize:on:)`` the result does not depend on the
+    /// order of the channels inside the heads.
     ///
     /// - Parameters:
     ///   - rows: `queries` rows of all query heads, then rows of keys, each followed by its values.
@@ -183,8 +172,8 @@ extension Decoder {
             attention(
                 rows, stride: width, tokens: queries, heads: configuration.headCount, cache: cache,
                 scale: attentionScale, cap: configuration.scoreCap, sinks: blocks[block].sinks,
-                window: configuration.slidingWindows[block], causal: configuration.isCausal, into: &out,
-                pool: pool)
+                window: configuration.slidingWindows[block], causal: configuration.isCausal,
+                exactScores: true, into: &out, pool: pool)
         }
     }
 

@@ -127,36 +127,43 @@ package struct NoiseCalibration {
         return (hits, rankSum / Double(tokens.count))
     }
 
-    /// How much float32 loses when noise of a scale is added before a product and its product subtracted afterwards.
+    /// How much is lost because rows are rounded to the step of the noise that is added to them.
+    ///
+    /// The noise itself is subtracted to the last bit.
     ///
     /// - Parameters:
     ///   - scale: Scale of the noise.
-    ///   - weights: The weights of the first block's queries, keys and values, in float32.
+    ///   - weights: The weights of the first block's queries, keys and values, rounded for exact sums.
     /// - Returns: The root mean square of the error over that of the product.
     package func numericError(_ scale: Float, weights: PackedMatrix) -> Double {
         precondition(weights.columns == hidden, "NoiseCalibration: weights of another model")
         var random = SecureRandom()
         let count = 64
-        var plain = [Float](repeating: 0, count: count * hidden)
-        var noise = plain
+        var rows = Plaintext(rows: count, channels: hidden)
+        var span = rows.values
         for row in 0..<count {
             let token = Int(random.number(below: UInt32(vocabulary)))
-            for c in 0..<hidden {
-                plain[row * hidden + c] = exact[token * hidden + c]
-                noise[row * hidden + c] = random.laplace(scale: scale)
-            }
+            for c in 0..<hidden { span[row * hidden + c] = exact[token * hidden + c] }
         }
-        let noised = zip(plain, noise).map { $0 + $1 }
-        let products = [plain, noise, noised].map { rows in
-            var result = [Float](repeating: 0, count: count * weights.rows)
-            var span = result.mutableSpan
-            linear(rows.span, weights, into: &span, tokens: count, pool: pool)
+        func product(_ rows: Span<Float>) -> [Double] {
+            var result = [Double](repeating: 0, count: count * weights.rows)
+            var out = result.mutableSpan
+            exactLinear(rows, weights, into: &out, tokens: count, pool: pool)
             return result
         }
+        let expected = product(rows.span)
+        var squares = 0.0
+        for i in rows.span.indices { squares += Double(rows.span[i] * rows.span[i]) }
+        let grid = NoiseGrid(
+            scale: scale, rowMagnitude: Float((squares / Double(count * hidden)).squareRoot()))
+        // What is cut off is multiplied too.
+        let beyond = grid.fit(&rows)
+        var found = product(rows.span)
+        if let beyond { for (i, value) in product(beyond.span).enumerated() { found[i] += value } }
         var (error, size) = (0.0, 0.0)
-        for i in products[0].indices {
-            error += pow(Double(products[2][i] - products[1][i] - products[0][i]), 2)
-            size += pow(Double(products[0][i]), 2)
+        for i in expected.indices {
+            error += (found[i] - expected[i]) * (found[i] - expected[i])
+            size += expected[i] * expected[i]
         }
         return (error / size).squareRoot()
     }

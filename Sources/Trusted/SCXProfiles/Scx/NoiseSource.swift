@@ -7,6 +7,9 @@ import SCXInference
 /// A thread of its own keeps a stock of noise, so that a generated token need not wait for it. A prompt that needs
 /// more than there is draws all of its noise itself. Each row of noise is used once.
 final class NoiseSource {
+    /// The scale of the noise and the step of its values.
+    let grid: NoiseGrid
+    private let weights: PackedMatrix
     private let shelf: Shelf
     private var random = SecureRandom()
     private let pool: ThreadPool
@@ -14,12 +17,14 @@ final class NoiseSource {
     /// Starts the thread.
     ///
     /// - Parameters:
-    ///   - weights: The weights by which noised rows are multiplied.
-    ///   - scale: Scale of the noise.
+    ///   - weights: The weights by which noised rows are multiplied, rounded for exact sums.
+    ///   - grid: Scale of the noise and step of its values.
     ///   - pool: Threads that draw noise for requests for which the stock is too small.
-    init(weights: PackedMatrix, scale: Float, pool: ThreadPool) {
+    init(weights: PackedMatrix, grid: NoiseGrid, pool: ThreadPool) {
+        self.grid = grid
+        self.weights = weights
         self.pool = pool
-        shelf = Shelf(weights: weights, scale: scale)
+        shelf = Shelf(weights: weights, grid: grid)
         shelf.start()
     }
 
@@ -29,6 +34,26 @@ final class NoiseSource {
     func take(_ rows: Int) -> OneTimeNoise {
         if let noise = shelf.take(rows) { return noise }
         return shelf.draw(rows, random: &random, pool: pool)
+    }
+
+    /// Adds the product of rows without noise to products of as many rows.
+    func addProduct(of rows: borrowing Plaintext, to products: inout Plaintext) {
+        let count = rows.rows
+        let result = SecretProduct(rows.span, weights, rows: count, pool: pool)
+        var out = products.values
+        for i in out.indices { out[i] += Float(result.values.span[i]) }
+    }
+}
+
+/// A product in float64, which is erased when it is no longer needed.
+private struct SecretProduct: ~Copyable {
+    /// The product, `[rows, outputs]`.
+    var values: SecretBuffer<Double>
+
+    init(_ rows: Span<Float>, _ weights: PackedMatrix, rows count: Int, pool: ThreadPool) {
+        values = SecretBuffer(repeating: 0, count: count * weights.rows)
+        var out = values.mutableSpan
+        exactLinear(rows, weights, into: &out, tokens: count, pool: pool)
     }
 }
 
@@ -40,16 +65,16 @@ private final class Shelf: @unchecked Sendable {
     private static let capacity = 256
 
     private let weights: PackedMatrix
-    private let scale: Float
+    private let grid: NoiseGrid
     // Guarded by `condition`.
     private let condition = NSCondition()
     private let stock: NoiseStock
     private var isStopped = false
 
-    init(weights: PackedMatrix, scale: Float) {
+    init(weights: PackedMatrix, grid: NoiseGrid) {
         self.weights = weights
-        self.scale = scale
-        stock = NoiseStock(inputs: weights.columns, outputs: weights.rows, scale: scale)
+        self.grid = grid
+        stock = NoiseStock(inputs: weights.columns, outputs: weights.rows, grid: grid)
     }
 
     func start() {
@@ -75,9 +100,9 @@ private final class Shelf: @unchecked Sendable {
 
     func draw(_ rows: Int, random: inout SecureRandom, pool: ThreadPool) -> OneTimeNoise {
         OneTimeNoise(
-            rows: rows, inputs: weights.columns, outputs: weights.rows, scale: scale, random: &random
+            rows: rows, inputs: weights.columns, outputs: weights.rows, grid: grid, random: &random
         ) { noise, product in
-            linear(noise, weights, into: &product, tokens: rows, pool: pool)
+            exactLinear(noise, weights, into: &product, tokens: rows, pool: pool)
         }
     }
 

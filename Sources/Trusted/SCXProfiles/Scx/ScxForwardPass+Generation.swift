@@ -56,9 +56,8 @@ extension ScxForwardPass {
             let block = middle.upperBound + index
             hidden.add(
                 product(try attendLast(steps.map(\.session), segments, index, hidden), .output(block: block)))
-            let scalar = OneTimeScalar(
-                for: hidden, epsilon: configuration.normEpsilon, random: &random)
-            hidden.add(try feedForward(scalar.encode(hidden), block))
+            let scaled = EncodedTensor(scaledToFixedNorm: hidden, epsilon: configuration.normEpsilon)
+            hidden.add(try feedForward(scaled, block))
         }
         for step in steps { step.session.count += 1 }
         return layers.logits(hidden.span, workspace: &workspace)
@@ -79,23 +78,14 @@ extension ScxForwardPass {
         var span = normed.values
         layers.attentionNorm(hidden.span, block: block, into: &span)
         // The rows belong to different sessions, one to each, so their order hides nothing; only the noise does.
-        let key = OneTimeRowKey(
-            rows: hidden.rows, redundant: Plaintext(rows: 0, channels: hidden.channels),
-            noise: noise[block].take(hidden.rows), random: &random)
-        let exchange = key.encode(normed)
-        let answer = try link.exchange(
-            Request(
-                .linear(layer: block, site: .queryKeyValue, slot: nil, exact: true), exchange.tensor))
-        let projected = try exchange.open(
-            answer, channels: layers.outputs(of: .queryKeyValue(block: block)))
+        let projected = try projectNoised(
+            normed, block, among: Plaintext(rows: 0, channels: hidden.channels))
 
         var attended = Plaintext(rows: sessions.count, channels: shape.queryWidth)
         var (pending, bytes): ([PendingAttention], Int) = ([], 0)
         for (row, session) in sessions.enumerated() {
             var own = projected.selecting(row...row)
-            var span = own.values
-            let table = layers.rotaryTable(positions: session.count..<session.count + 1)
-            layers.rotate(&span, block: block, queryHeads: shape.heads, table: table)
+            rotate(&own, block, layers.rotaryTable(positions: session.count..<session.count + 1))
             let next = prepare(session, block, own)
             let isFull =
                 bytes + 4 * next.tensor.channels > Self.attentionBytes || pending.count == AttentionPart.limit

@@ -21,8 +21,7 @@ extension ScxForwardPass {
         isFirst: Bool, kept: SharedRows?
     ) throws(LinkError) -> Plaintext {
         var projected = try project(members, block, hidden, isFirst: isFirst, kept)
-        var span = projected.values
-        layers.rotate(&span, block: block, queryHeads: shape.heads, table: table)
+        rotate(&projected, block, table)
 
         var attended = Plaintext(rows: hidden.rows, channels: shape.queryWidth)
         // Parts that wait to be sent as one request, and the first of their rows.
@@ -159,16 +158,17 @@ extension ScxForwardPass {
         var normed = Plaintext(rows: hidden.rows, channels: hidden.channels)
         var span = normed.values
         layers.attentionNorm(hidden.span, block: block, into: &span)
+        if block == 0 {
+            return try projectNoised(normed, 0, among: redundantRows(hidden.rows, .attentionInput(0)))
+        }
         let channels = layers.outputs(of: .queryKeyValue(block: block))
         let isShared = isFirst && middle.contains(block)
-        let exchange = rowKey(
-            hidden.rows, .attentionInput(block), noise: block == 0 ? noise[0].take(hidden.rows) : nil
-        ).encode(normed)
+        let exchange = rowKey(hidden.rows, .attentionInput(block)).encode(normed)
         let answer = try link.exchange(
             Request(
                 .linear(
                     layer: block, site: .queryKeyValue,
-                    slot: isShared ? kept?.slot ?? members[0].session.slot : nil, exact: block == 0),
+                    slot: isShared ? kept?.slot ?? members[0].session.slot : nil, exact: false),
                 exchange.tensor))
         guard isShared else { return try exchange.open(answer, channels: channels) }
         return try exchange.openToShare(answer, channels: channels, parts: members.map(\.rows)) { i, order in
@@ -186,19 +186,22 @@ extension ScxForwardPass {
     }
 
     /// Draws a new key for rows of this place.
-    func rowKey(
-        _ rows: Int, _ place: ModelProfile.Place, noise: consuming OneTimeNoise? = nil
-    ) -> OneTimeRowKey {
-        let redundant = profile.statistics(of: place).draw(
+    func rowKey(_ rows: Int, _ place: ModelProfile.Place) -> OneTimeRowKey {
+        OneTimeRowKey(rows: rows, redundant: redundantRows(rows, place), noise: nil, random: &random)
+    }
+
+    /// Draws as many redundant rows as `rows` rows of this place need.
+    private func redundantRows(_ rows: Int, _ place: ModelProfile.Place) -> Plaintext {
+        profile.statistics(of: place).draw(
             options.redundancy.rows(for: rows), random: &random, pool: layers.pool)
-        return OneTimeRowKey(rows: rows, redundant: redundant, noise: noise, random: &random)
     }
 
     /// Computes what segments ask for, from their hidden states after the last block.
     ///
     /// If only the logits of each segment's last row are wanted, the worker still computes those of all rows, since it
     /// must not learn which rows are the last. It answers all logits of each row if these are few in total, and the
-    /// largest of each row otherwise.
+    /// largest of each row otherwise. How many these are does not depend on the prompts with which one was computed, so
+    /// that its first token is drawn from the same logits alone and among others.
     ///
     /// - Parameters:
     ///   - hidden: The rows of all segments, `[rows, hidden]`.
@@ -214,9 +217,7 @@ extension ScxForwardPass {
         case .hiddenStates: return [embedding.normed(hidden.span)]
         case .lastLogits:
             let exchange = rowKey(hidden.rows, .headInput).encode(hidden)
-            let sent = exchange.tensor.rows
-            let most = max(Self.fewestCandidates, Self.mostCandidates / sent)
-            let count = sent * vocabulary <= Self.mostLogits ? vocabulary : min(vocabulary, most)
+            let count = candidates(rows: hidden.rows)
             let answer = try link.exchange(Request(.headTopK(count: count), exchange.tensor))
             let logits = try exchange.openLogits(
                 answer, vocabulary: vocabulary, wanted: members.map { $0.rows.upperBound - 1 })
@@ -235,6 +236,16 @@ extension ScxForwardPass {
         }
     }
 
+    /// How many logits of each row are asked for, in an exchange of this many rows besides redundant ones.
+    private func candidates(rows: Int) -> Int {
+        let (shared, vocabulary) = (max(rows, Self.mostSharedRows), embedding.vocabularySize)
+        let sent = shared + options.redundancy.rows(for: shared)
+        guard sent * vocabulary > Self.mostLogits else { return vocabulary }
+        return min(vocabulary, max(Self.fewestCandidates, Self.mostCandidates / sent))
+    }
+
+    /// The most rows of prompts that are computed together; the engine groups no more.
+    private static var mostSharedRows: Int { 512 }
     /// Up to this many logits in one answer, all are asked for; they take 64 MiB.
     private static var mostLogits: Int { 1 << 24 }
     /// Otherwise this many are asked for in total, but at least a minimum for each row, because the first token after

@@ -67,10 +67,12 @@ package final class ScxForwardPass: ForwardPass {
         let scale = options.noiseScale ?? profile.noiseScale
         var noise: [NoiseSource] = []
         for block in 0..<options.firstBlocks {
+            let rows = profile.statistics(of: .attentionInput(block))
+            let magnitude = (rows.norms.last ?? 0) / Float(rows.channels).squareRoot()
             noise.append(
                 NoiseSource(
-                    weights: try layers.exactWeights(of: .queryKeyValue(block: block)), scale: scale,
-                    pool: layers.pool))
+                    weights: try layers.exactWeights(of: .queryKeyValue(block: block)),
+                    grid: NoiseGrid(scale: scale, rowMagnitude: magnitude), pool: layers.pool))
         }
         self.noise = noise
     }

@@ -21,6 +21,11 @@ public struct Exchange: Sendable {
 
     /// The kind of request; for integers that are interpreted, the kind for which they are taken.
     public var kind: MessageKind { isReading ? operation.kind : request.kind }
+    /// Whether it asked for an exact product, which is answered in float64.
+    var isExact: Bool {
+        guard case .linear(_, _, _, exact: true) = operation, !isReading else { return false }
+        return answer?.elements == .uint32
+    }
     public var layer: Int? { isReading ? operation.layer : request.layer }
     /// The site of the product that it asked for, if it asked for one.
     public var site: Site? {

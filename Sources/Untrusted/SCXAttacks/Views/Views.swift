@@ -59,9 +59,11 @@ public struct Views: Sendable {
         if let answer = exchange.answer, answer.elements == .uint32, exchange.isReading {
             return try read(answer)
         }
-        guard let answer = exchange.answer, answer.elements == .float32 else { return nil }
-        let values = try floats(answer, exchange.message)
-        let all = Matrix(rows: answer.rows, columns: answer.channels, values: values)
+        guard let answer = exchange.answer, answer.elements == .float32 || exchange.isExact else {
+            return nil
+        }
+        let values = try exchange.isExact ? exact(answer, exchange.message) : floats(answer, exchange.message)
+        let all = Matrix(columns: values.count / answer.rows, values: values)
         if let channels = exchange.answered {
             guard all.rows == 1, channels.upperBound <= all.columns else {
                 throw .message(
@@ -81,6 +83,21 @@ public struct Views: Sendable {
         } catch {
             throw .transcript(error)
         }
+    }
+
+    /// The values of an answer to an exact product, rounded to float32.
+    private func exact(_ entry: TranscriptEntry, _ message: Int) throws(AttackError) -> [Float] {
+        let words: [UInt32]
+        do throws(TranscriptError) {
+            words = try transcript.words(of: entry)
+        } catch {
+            throw .transcript(error)
+        }
+        let values = Float64Tensor(words: words, rows: entry.rows)?.values.map { Float($0) } ?? []
+        guard !values.isEmpty, values.allSatisfy(\.isFinite) else {
+            throw .message(message, reason: "its tensor holds values that are no numbers")
+        }
+        return values
     }
 
     private func floats(_ entry: TranscriptEntry, _ message: Int) throws(AttackError) -> [Float] {
