@@ -124,7 +124,7 @@ struct AnswerShapes: Sendable {
     private func ringOutputs(_ layer: Int, _ site: Site, _ groups: [Int]? = nil) -> Int {
         let site = DecoderSite(site, layer: layer)
         let all = model.groups(of: site)
-        return shard.range(of: model.outputs(of: site) / all).count * (groups?.count ?? all)
+        return shard.range(of: model.ringOutputs(of: site) / all).count * (groups?.count ?? all)
     }
 }
 

@@ -29,6 +29,9 @@ extension WorkerState {
             guard configuration.groups(of: name) == 1 else {
                 throw .invalidRequest("the experts of layer \(layer) multiply integers alone")
             }
+            guard !exact || !model.isRing || configuration.ringPlanes == 1 else {
+                throw .invalidRequest("exact products of a model whose weights are two matrices of integers")
+            }
             return .linear(name, exact: exact)
         case .linearRing(let layer, let site, let groups):
             let name = try ringSite(layer, site)

@@ -114,9 +114,8 @@ extension Decoder {
     public func product(_ rows: Span<Float>, _ site: DecoderSite) -> [Float] {
         precondition(configuration.groups(of: site) == 1, "Decoder: a product of several matrices")
         let site = weights(site)
-        let tokens = rows.count / site.weights.columns
-        return floats(tokens * site.weights.rows) { out in
-            linear(rows, site.weights, bias: site.bias.span, into: &out, tokens: tokens, pool: pool)
+        return floats(rows.count / site.weights.columns * site.outputs) { out in
+            site.multiply(rows, into: &out, pool: pool)
         }
     }
 
@@ -124,10 +123,7 @@ extension Decoder {
     ///
     /// - Precondition: As ``product(_:_:)``, and `out` has room for exactly the result.
     public func product(_ rows: Span<Float>, _ site: DecoderSite, into out: inout MutableSpan<Float>) {
-        let site = weights(site)
-        linear(
-            rows, site.weights, bias: site.bias.span, into: &out, tokens: rows.count / site.weights.columns,
-            pool: pool)
+        weights(site).multiply(rows, into: &out, pool: pool)
     }
 
     /// Computes what a block's feed-forward network, including its norm, adds to hidden states.

@@ -238,8 +238,12 @@ private struct Loader {
             throw .kernel(path: checkpoint.directory, tensor: places[0].stored.name, error)
         }
         try pack(places, part, into: weights)
-        return Decoder.LinearSite(weights: weights, bias: bias)
+        let rests = [Float](repeating: 0, count: (planes - 1) * bias.count)
+        return Decoder.LinearSite(weights: weights, bias: bias + rests, planes: planes)
     }
+
+    /// How many matrices of int8 hold the weights of a site, one above the other.
+    private var planes: Int { format == .int8 ? configuration.ringPlanes : 1 }
 
     /// Loads the same matrices of all experts of a block.
     private func experts(_ tensors: [ExpertTensor], of block: Int) throws(LoadError) -> Decoder.LinearSite {
@@ -275,7 +279,7 @@ private struct Loader {
     /// The part of the outputs that is loaded, and how many inputs there are.
     private func shape(_ places: [TensorPlace]) throws(LoadError) -> (part: Range<Int>, columns: Int) {
         let shape = places[0].stored.shape
-        let part = shard.range(of: places.reduce(0) { $0 + $1.rows.count })
+        let part = shard.range(of: planes * places.reduce(0) { $0 + $1.rows.count })
         guard !part.isEmpty else {
             throw .kernel(
                 path: checkpoint.directory, tensor: places[0].stored.name,
@@ -301,7 +305,36 @@ private struct Loader {
                 at: own.isEmpty ? 0 : own.lowerBound - part.lowerBound)
             row += place.rows.count
         }
+        for (place, tensor) in zip(places, tensors) where planes > 1 {
+            let own = part.clamped(to: row..<row + place.rows.count)
+            let first = place.rows.lowerBound + own.lowerBound - row
+            if !own.isEmpty {
+                try packRest(
+                    of: tensor, rows: first..<first + own.count, place, into: weights,
+                    at: own.lowerBound - part.lowerBound)
+            }
+            row += place.rows.count
+        }
         for tensor in tensors { tensor.discard() }
+    }
+
+    /// Packs what the rounding of rows of a stored matrix leaves.
+    private func packRest(
+        of tensor: StoredTensor, rows: Range<Int>, _ place: TensorPlace, into weights: PackedMatrix,
+        at row: Int
+    ) throws(LoadError) {
+        do throws(KernelError) {
+            // Some rows at a time, since they are held in float32.
+            for first in stride(from: rows.lowerBound, to: rows.upperBound, by: 1_024) {
+                let some = first..<min(first + 1_024, rows.upperBound)
+                let exact = try PackedMatrix(rows: some.count, columns: weights.columns, format: .f32)
+                let rounded = try PackedMatrix(rows: some.count, columns: weights.columns, format: format)
+                pack(tensor, rows: some, place, into: exact, at: 0)
+                pack(tensor, rows: some, place, into: rounded, at: 0)
+                weights.pack(
+                    restOf: exact, in: rounded, at: row + first - rows.lowerBound, pool: pool)
+            }
+        } catch { throw .kernel(path: checkpoint.directory, tensor: tensor.name, error) }
     }
 
     /// Packs rows of a stored matrix, or columns of it where it is stored the other way round.

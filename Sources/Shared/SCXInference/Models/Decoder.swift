@@ -51,9 +51,14 @@ public final class Decoder: Sendable {
         /// One for each row of `groups`, or empty.
         let bias: [Float]
 
-        init(weights: PackedMatrix, bias: [Float]) { self.init(groups: [weights], bias: bias) }
+        /// How many matrices ``weights`` has, one above the other; see ``DecoderConfiguration/ringPlanes``.
+        let planes: Int
 
-        init(groups: [PackedMatrix], bias: [Float]) { (self.groups, self.bias) = (groups, bias) }
+        init(weights: PackedMatrix, bias: [Float], planes: Int = 1) {
+            (groups, self.bias, self.planes) = ([weights], bias, planes)
+        }
+
+        init(groups: [PackedMatrix], bias: [Float]) { (self.groups, self.bias, planes) = (groups, bias, 1) }
 
         /// The bias of one of the matrices, or empty.
         @_lifetime(borrow self)
@@ -64,6 +69,9 @@ public final class Decoder: Sendable {
 
         /// The matrix of a site that has only one.
         var weights: PackedMatrix { groups[0] }
+
+        /// Channels of a row of the product of a site that has only one matrix.
+        var outputs: Int { weights.rows / planes }
     }
 
     public let configuration: DecoderConfiguration
@@ -372,11 +380,11 @@ extension Decoder {
     func apply(_ site: DecoderSite, _ x: borrowing RowBuffer, _ out: inout RowBuffer) {
         let site = weights(site)
         let tokens = x.count / (site.groups.count * site.weights.columns)
-        out.resize(to: tokens * site.groups.count * site.weights.rows)
+        out.resize(to: tokens * site.groups.count * site.outputs)
         var span = out.mutableSpan
         guard site.groups.count == 1 else {
             return linear(x.span, site.groups, into: &span, tokens: tokens, pool: pool)
         }
-        linear(x.span, site.weights, bias: site.bias.span, into: &span, tokens: tokens, pool: pool)
+        site.multiply(x.span, into: &span, pool: pool)
     }
 }

@@ -151,7 +151,7 @@ extension SiteShape {
             case .queryUp, .queryLatent, .valueUp, .head: false
             }
         self.init(
-            site: site, inputs: decoder.inputs(of: site), outputs: decoder.outputs(of: site),
+            site: site, inputs: decoder.inputs(of: site), outputs: configuration.ringOutputs(of: site),
             hasBias: hasBias, groups: configuration.groups(of: site))
     }
 }

@@ -69,7 +69,7 @@ final class RingStep {
             }
             return
         }
-        let result = try product.receive()
+        let result = sum(try product.receive())
         switch site {
         case .queryKeyValue(let block) where configuration.latent != nil:
             sent = .latent(try sendQueries(block, result))
@@ -92,6 +92,22 @@ final class RingStep {
         } else {
             try sendHead()
         }
+    }
+
+    /// The product by a site's weights, which is the sum of two where the model has two matrices for each site.
+    private func sum(_ product: consuming Plaintext) -> Plaintext {
+        guard configuration.ringPlanes > 1 else { return product }
+        var sum = Plaintext(rows: product.rows, channels: product.channels / 2)
+        let outputs = sum.channels
+        let wide = product.span
+        for t in 0..<product.rows {
+            sum.withRow(t) { row in
+                for j in 0..<outputs {
+                    row[j] = wide[2 * t * outputs + j] + wide[(2 * t + 1) * outputs + j]
+                }
+            }
+        }
+        return sum
     }
 
     /// Adds what a part of a block computed to the residual stream.
