@@ -111,4 +111,27 @@ struct ExpertRequestTests {
                 _ = try mixtral.worker.answer(RingRequestTests.pads(.down, rows: 1))
             })
     }
+
+    @Test("a model with latent attention refuses slots for keys and values, and tails")
+    func latentRefusals() throws {
+        let fixture = try WorkerFixture("deepseek-v3")
+        let (hidden, slot) = (fixture.hidden, Slot(number: 1))
+        let row = fixture.rows(noise(hidden, seed: 1), hidden)
+        let keys = fixture.model.configuration.headSize
+        let tail = fixture.rows(noise(2 * keys, seed: 2), keys)
+        _ = try fixture.worker.answer(Request(.lockTail(slot: slot, layer: 0), tail))
+        let segment = Segment(slot: slot, position: 2, rows: 1)
+        for operation in [
+            Request.Operation.tailScores(layer: 0, segments: [segment]),
+            .linear(layer: 0, site: .queryKeyValue, slot: slot, exact: false),
+            .linear(layer: 0, site: .queryKeyValue, slot: slot, exact: true),
+            .linear(layer: 0, site: .queryLatent, slot: nil, exact: false),
+        ] {
+            #expect(
+                RingRequestTests.isInvalid { _ = try fixture.worker.answer(Request(operation, row)) },
+                "\(operation)")
+        }
+        _ = try fixture.worker.answer(
+            Request(.linear(layer: 0, site: .queryKeyValue, slot: nil, exact: false), row))
+    }
 }

@@ -25,9 +25,13 @@ extension WorkerState {
             guard slot == nil || site == .queryKeyValue else {
                 throw .invalidRequest("a slot for a site that is not queryKeyValue")
             }
+            guard slot == nil || configuration.latent == nil else {
+                throw .invalidRequest("a slot for keys and values, which latent attention does not give")
+            }
             let name = try decoderSite(layer, site)
             guard configuration.groups(of: name) == 1 else {
-                throw .invalidRequest("the experts of layer \(layer) multiply integers alone")
+                throw .invalidRequest(
+                    "'\(site)' of layer \(layer), which has several matrices and multiplies integers alone")
             }
             guard !exact || !model.isRing || configuration.ringPlanes == 1 else {
                 throw .invalidRequest("exact products of a model whose weights are two matrices of integers")

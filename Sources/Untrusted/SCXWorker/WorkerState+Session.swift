@@ -188,6 +188,9 @@ extension WorkerState {
         _ connection: UInt64, _ tensor: EncodedTensor, _ layer: Int, _ segments: [Segment]
     ) throws(LinkError) -> (slots: [(slot: WorkerSlot, key: SlotKey)], count: Int) {
         try check(layer: layer)
+        guard configuration.latent == nil else {
+            throw .invalidRequest("scores of tails, which a model with latent attention has not")
+        }
         guard tensor.channels == configuration.hiddenSize, tensor.rows == segments.count,
             segments.allSatisfy({ $0.rows == 1 })
         else {

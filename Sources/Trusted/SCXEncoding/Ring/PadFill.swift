@@ -20,6 +20,8 @@ package struct PadFill {
 
     /// How many rows are multiplied at once; each weight is read once for all of them.
     package var batchRows = 256
+    /// The most bytes of one such batch's pads or products; a batch has one row at least.
+    private static let batchBytes = 256 << 20
     /// How many rows a file has; a file is loaded and burnt as a whole.
     package var fileRows = 32
 
@@ -66,7 +68,10 @@ package struct PadFill {
         }),
             missing[most] > 0
         {
-            let (site, rows) = (sites[most], min(batchRows, missing[most]))
+            let site = sites[most]
+            // A row of a site of experts is as large as hundreds of others.
+            let fitting = max(1, Self.batchBytes / (4 * max(site.inputs, site.outputs)))
+            let rows = min(batchRows, missing[most], fitting)
             let pads = try sources.firstProducts(site, rows: rows)
             let maker = PadMaker(sources[pads.source])
             for first in stride(from: 0, to: rows, by: fileRows) {

@@ -93,7 +93,8 @@ extension RingStep {
     private func parts(of slots: ExpertSlots, _ block: Int) -> [Range<Int>] {
         let sites = [model[.expertGateUp(block: block)], model[.expertDown(block: block)]]
         let widest = sites.flatMap { [$0.groupInputs, $0.groupOutputs] }.max() ?? 1
-        let size = max(1, Self.requestBytes / (4 * widest * slots.reached.count))
+        // A pad has all experts, also those that a request leaves out.
+        let size = max(1, Self.requestBytes / (4 * widest * slots.routes.experts))
         return stride(from: 0, to: slots.capacity, by: size).map { $0..<min(slots.capacity, $0 + size) }
     }
 }

@@ -43,17 +43,19 @@ struct RingSorter {
                 RingStep(rows: rows, exchanges: [(layer, site, exchange)], isSecondHalf: isSecondHalf))
             return true
         }
-        guard
-            let step = steps.indices.first(where: { index in
-                let step = steps[index]
-                guard step.isOpen, let last = step.exchanges.last else { return false }
-                // A product of experts may be divided among several requests, whose rows are not those of the step.
-                let isExpert = site == .expertGateUp || site == .expertDown
-                if isExpert, last.layer == layer, last.site == site { return true }
-                guard site == .head || isExpert || step.rows == rows else { return false }
-                return following(last.layer, last.site) == DecoderSite(site, layer: layer)
-            })
-        else { return false }
+        let isExpert = site == .expertGateUp || site == .expertDown
+        let waiting = steps.indices.first { index in
+            let step = steps[index]
+            guard step.isOpen, let last = step.exchanges.last else { return false }
+            guard site == .head || isExpert || step.rows == rows else { return false }
+            return following(last.layer, last.site) == DecoderSite(site, layer: layer)
+        }
+        // A product of experts may be divided among several requests, whose rows are not those of the step.
+        let divided = steps.indices.first { index in
+            guard isExpert, steps[index].isOpen, let last = steps[index].exchanges.last else { return false }
+            return last.layer == layer && last.site == site
+        }
+        guard let step = waiting ?? divided else { return false }
         steps[step].exchanges.append((layer, site, exchange))
         if site == .head {
             steps[step].headRows = rows
@@ -150,7 +152,7 @@ extension RingSorter.RingStep {
     fileprivate func isDone(_ sites: [DecoderSite]) -> Bool {
         guard let last = exchanges.last else { return false }
         let name = DecoderSite(last.site, layer: last.layer)
-        return name == .head || name == sites.dropLast().last
+        return name == .head || name == sites.last { $0 != .head }
     }
 }
 
