@@ -239,7 +239,7 @@ struct EncoderProfileTests {
             }
         }
         #expect(
-            throws: EmbeddingError.noSuchPrompt(name: "none", names: embedder.modules.prompts.keys.sorted())
+            throws: EmbeddingError.noSuchPrompt(names: embedder.modules.prompts.keys.sorted())
         ) {
             _ = try embedder.request("a", prompt: .named("none"))
         }
@@ -284,6 +284,36 @@ struct EncoderProfileTests {
         #expect(throws: LinkError.self) { _ = try forward.compute(segment(0, .lastLogits)) }
     }
 
+    @Test("lists of modules that would make vectors of other lengths, or endless ones, are refused")
+    func hostileModules() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "modules-\(UUID().uuidString)")
+        try FileManager.default.copyItem(
+            atPath: EncoderCase(name: "sentence-mean").directory, toPath: folder.path)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let (transformer, pooling, normalize) = (
+            #"{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}"#,
+            #"{"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}"#,
+            #"{"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}"#
+        )
+        func read(_ modules: [String], modes: String = #"["mean"]"#) throws -> SentenceModules {
+            try Data("[\(modules.joined(separator: ","))]".utf8).write(
+                to: folder.appending(path: "modules.json"))
+            try Data(#"{"pooling_mode": \#(modes)}"#.utf8)
+                .write(to: folder.appending(path: "1_Pooling/config.json"))
+            return try SentenceModules(Checkpoint(directory: folder.path))
+        }
+        _ = try read([transformer, pooling, normalize])
+        for modules in [[transformer, pooling, pooling], [transformer, normalize, pooling]] {
+            let error = #expect(throws: CheckpointError.self) { _ = try read(modules) }
+            #expect("\(error.map { "\($0)" } ?? "")".contains("a second Pooling"))
+        }
+        let many = "[" + Array(repeating: #""mean""#, count: 100_000).joined(separator: ",") + "]"
+        let error = #expect(throws: CheckpointError.self) {
+            _ = try read([transformer, pooling], modes: many)
+        }
+        #expect("\(error.map { "\($0)" } ?? "")".utf8.count < 1_000)
+    }
+
     @Test("pairs have the scores of sentence-transformers' cross-encoder")
     func pairs() throws {
         let encoder = EncoderCase(name: "rerank-bert")
@@ -296,7 +326,7 @@ struct EncoderProfileTests {
             checkpoint, SentenceModules(checkpoint), tokenizer: Tokenizer(directory: encoder.directory))
         let engine = Engine(
             forward: try encoder.plain(checkpoint), tokenizer: nil, vocabularySize: 96, maximumLength: 64)
-        let requests = try pairs.map { try scorer.request($0[0], $0[1], truncates: true) }
+        let requests = try pairs.map { try scorer.request($0[0], $0[1], cut: scorer.longest) }
         #expect(requests.contains { $0.prompt.count == 24 } && requests.contains { $0.prompt.count < 24 })
         let scores = try engine.readings(of: requests).map { scorer.score($0) }
         for (score, expected) in zip(scores, expected) { #expect(abs(Double(score) - expected) < 2e-5) }

@@ -42,6 +42,9 @@ struct AttackCommand: ParsableCommand {
         let checkpoint = try loaded.checkpoint()
         let views = try Views(directory: transcript, configuration: checkpoint.configuration)
         guard !views.sessions.isEmpty else { throw ValidationError("\(transcript) has no session.") }
+        guard checkpoint.configuration.latent == nil, checkpoint.configuration.hasHead else {
+            throw ValidationError("No attack is written for models with latent attention or without a head.")
+        }
         let truths = try readTruths()
         let all = Attacks.all(
             blocks: checkpoint.configuration.blockCount, hasExperts: checkpoint.configuration.experts != nil)

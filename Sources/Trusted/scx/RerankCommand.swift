@@ -47,7 +47,7 @@ struct RerankCommand: ParsableCommand {
         let scorer = try model.scorer()
         let texts = try file.map { try readText($0).split(separator: "\n").map(String.init) } ?? self.texts
         let requests = try texts.map { text in
-            try scorer.request(query, text, instruction: instruction, truncates: truncate)
+            try scorer.request(query, text, instruction: instruction, cut: truncate ? scorer.longest : nil)
         }
         let scores = try model.makeEngine().readings(of: requests).map { scorer.score($0) }
         let order = scores.indices.sorted { (scores[$1], $0) < (scores[$0], $1) }

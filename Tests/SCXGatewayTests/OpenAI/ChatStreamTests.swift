@@ -154,7 +154,11 @@ private struct EndlessAnswering: Answering {
         RunningChat(prompt: [1], profile: "plain", events: events)
     }
 
-    func embed(
-        _ prompt: ChatRequest.Prompt, key: String, profile: String?
-    ) async throws(APIError) -> Embedding { throw .invalid("nothing is embedded here") }
+    func embed(_ request: EmbeddingRequest) async throws(APIError) -> [TextReading] {
+        throw .invalid("nothing is embedded here")
+    }
+
+    func rerank(_ request: RerankRequest) async throws(APIError) -> [TextReading] {
+        throw .invalid("nothing is scored here")
+    }
 }

@@ -71,13 +71,13 @@ package struct PairScorer: Sendable {
     ///   - query: The query.
     ///   - document: The text that may answer it.
     ///   - instruction: What the query is for, where the model is told; nil for the published text.
-    ///   - truncates: Whether a pair that is too long loses its end; otherwise it is an error.
+    ///   - cut: The most tokens of a pair, whose end is left out; nil when a pair that is too long is an error.
     /// - Returns: The request, whose reading ``score(_:)`` takes.
     /// - Throws: ``EmbeddingError``.
     package func request(
-        _ query: String, _ document: String, instruction: String? = nil, truncates: Bool = false
+        _ query: String, _ document: String, instruction: String? = nil, cut: Int? = nil
     ) throws(EmbeddingError) -> GenerationRequest {
-        let limit = truncates ? longest : nil
+        let limit = cut.map { min($0, longest) }
         var request: GenerationRequest
         switch way {
         case .pair(let classifier):

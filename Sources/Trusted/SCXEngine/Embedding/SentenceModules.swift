@@ -60,6 +60,11 @@ package struct SentenceModules: Sendable {
                             supported: "one beside modules.json")
                     }
                 case "Pooling":
+                    guard !isPooled, steps.isEmpty else {
+                        throw .unsupported(
+                            path: list.path, what: "a second Pooling, or one after other steps",
+                            supported: "one, after the Transformer")
+                    }
                     try readPooling(directory + "/" + folder, width: width)
                     isPooled = true
                     width *= pooling.count
@@ -181,9 +186,9 @@ extension SentenceModules {
             if names.isEmpty { names = [Pooling.mean.rawValue] }
         }
         pooling = names.compactMap { Pooling(rawValue: $0) }
-        guard !pooling.isEmpty, pooling.count == names.count else {
+        guard !pooling.isEmpty, pooling.count == names.count, Set(pooling).count == pooling.count else {
             throw .unsupported(
-                path: path, what: "pooling_mode \(names)",
+                path: path, what: "pooling_mode \("\(names)".printable(longest: 200))",
                 supported: Pooling.allCases.map(\.rawValue).joined(separator: ", "))
         }
     }

@@ -4,7 +4,7 @@ package import SCXText
 /// Why a text cannot be embedded; the cases carry names and sizes, never the text.
 package enum EmbeddingError: Error, Equatable, Sendable, CustomStringConvertible {
     case noTokenizer
-    case noSuchPrompt(name: String, names: [String])
+    case noSuchPrompt(names: [String])
     /// The model's prompts have no instruction that another one could replace.
     case noInstructions
     case tooLong(tokens: Int, limit: Int)
@@ -20,8 +20,8 @@ package enum EmbeddingError: Error, Equatable, Sendable, CustomStringConvertible
     package var description: String {
         switch self {
         case .noTokenizer: "the model has no tokenizer.json"
-        case .noSuchPrompt(let name, let names):
-            "the model has no prompt '\(name.printable(longest: 60))' (it has: "
+        case .noSuchPrompt(let names):
+            "the model has no prompt of that name (it has: "
                 + "\(names.isEmpty ? "none" : names.joined(separator: ", ")))"
         case .noInstructions:
             "the model's prompts have no instruction ('Instruct: …') that another one could replace; give a whole prompt"
@@ -137,7 +137,7 @@ package struct TextEmbedder: Sendable {
         case .text(let text): return text
         case .named(let name):
             guard let text = modules.prompts[name] else {
-                throw .noSuchPrompt(name: name, names: modules.prompts.keys.sorted())
+                throw .noSuchPrompt(names: modules.prompts.keys.sorted())
             }
             return text
         case .instruction(let instruction):

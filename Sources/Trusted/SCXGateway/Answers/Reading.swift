@@ -17,8 +17,8 @@ package struct RerankRequest: Sendable {
     package var query: String
     package var documents: [String]
     package var instruction: String?
-    /// Whether pairs that are too long lose their end; otherwise they are an error.
-    package var truncates: Bool
+    /// The most tokens of a pair, whose end is left out; nil when a pair that is too long is an error.
+    package var cut: Int?
     package var key: String
     package var profile: String?
 }

@@ -26,7 +26,7 @@ package enum Reranking {
         let returnsTexts = try body.bool("return_documents") ?? false
         let asked = RerankRequest(
             query: query, documents: documents, instruction: try body.string("instruction"),
-            truncates: try body.longestPrompt(scorer.longest) != nil, key: request.key, profile: profile)
+            cut: try body.longestPrompt(scorer.longest), key: request.key, profile: profile)
 
         let readings = try await answering.rerank(asked)
         let scores = readings.map { scorer.score($0.reading) }

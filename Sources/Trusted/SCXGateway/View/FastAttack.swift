@@ -48,10 +48,10 @@ struct FastAttack {
         ]
     }
 
-    /// Names of the laboratory's other attacks on a model of this depth.
-    static func slow(blocks: Int) -> [String] {
+    /// Names of the laboratory's other attacks on a model of this depth, with or without experts.
+    static func slow(blocks: Int, hasExperts: Bool) -> [String] {
         let fast = Set(all.map(\.attack.name))
-        return Attacks.all(blocks: blocks).map(\.name).filter { !fast.contains($0) }
+        return Attacks.all(blocks: blocks, hasExperts: hasExperts).map(\.name).filter { !fast.contains($0) }
     }
 
     /// What the attack needs to look at.

@@ -88,11 +88,18 @@ package final class WorkerView: Sendable {
     private func attacks(
         on session: SCXAttacks.Session, _ views: Views, _ capture: WorkerCapture, known: [Int: Int32]
     ) throws(WorkerViewError) -> (run: [JSON], notRun: [JSON]) {
-        var notRun = FastAttack.slow(blocks: checkpoint.configuration.blockCount).map { name in
+        let configuration = checkpoint.configuration
+        let slow = FastAttack.slow(
+            blocks: configuration.blockCount, hasExperts: configuration.experts != nil)
+        var notRun = slow.map { name in
             Self.left(name, "slower than a person waits, or meant for other views: scx-lab runs it")
         }
         guard checkpoint.configuration.parameterEstimate <= Self.largestModel else {
             let reason = "this model is too large to attack while a person waits: scx-lab runs it"
+            return ([], FastAttack.all.map { Self.left($0.attack.name, reason) } + notRun)
+        }
+        guard configuration.latent == nil, configuration.hasHead else {
+            let reason = "no attack is written for models with latent attention or without a head"
             return ([], FastAttack.all.map { Self.left($0.attack.name, reason) } + notRun)
         }
         return try withModel { model throws(WorkerViewError) in

@@ -95,7 +95,11 @@ extension TokenizerFile {
             case "TemplateProcessing":
                 guard part.json["pair"]?.array != nil else { continue }
                 var pieces: [PairPiece] = []
-                for piece in try part.list("pair") { pieces.append(try pairPiece(piece, part, vocabulary)) }
+                let list = try part.list("pair")
+                guard list.count <= Self.maximumPieces else {
+                    throw part.malformed("has more than \(Self.maximumPieces) parts")
+                }
+                for piece in list { pieces.append(try pairPiece(piece, part, vocabulary)) }
                 let texts = pieces.compactMap { piece -> Bool? in
                     if case .text(let isSecond, _) = piece { isSecond } else { nil }
                 }

@@ -2,7 +2,7 @@ import SCXInference
 
 extension TokenizerFile {
     /// Greatest number of tokens and texts in a template; published ones have three.
-    private static let maximumPieces = 64
+    static let maximumPieces = 64
 
     /// What a text stands in, from the section `post_processor`.
     ///
@@ -78,6 +78,9 @@ extension TokenizerFile {
         }
         guard let list = section.json["special_tokens"]?[name]?["ids"]?.array else {
             throw section.malformed("does not define its token \(name.quotedForError)")
+        }
+        guard list.count <= Self.maximumPieces else {
+            throw section.malformed("gives its token \(name.quotedForError) too many numbers")
         }
         var ids: [Int32] = []
         for value in list {

@@ -13,6 +13,8 @@ struct GGUFMerges {
     private static let longest = 256
     /// The greatest length of all tokens together.
     private static let longestTogether = 1 << 24
+    /// The most merges; published vocabularies have fewer than a million.
+    private static let mostMerges = 1 << 22
 
     private struct Merge {
         let score: Float
@@ -49,6 +51,9 @@ struct GGUFMerges {
             var own = Self.pairs(of: Array(token.utf8), Float(scores[id]), vocabulary)
             own.sort { ($0.left.id, $0.right.id) < ($1.left.id, $1.right.id) }
             merges += own
+            guard merges.count <= Self.mostMerges else {
+                throw .malformed(file: file, reason: "has tokens of more than \(Self.mostMerges) merges")
+            }
         }
         let order = merges.indices.sorted { a, b in
             let (x, y) = (merges[a], merges[b])
