@@ -133,7 +133,7 @@ struct ExpertSlotsTests {
             _ = try forward.compute(
                 BatchSegment(slot: Slot(number: 0), position: 0, tokens: [Int32(token)], output: .lastLogits))
             seen.insert(link.shapes.withLock { $0 })
-            let row = try TokenEmbedding(fixture.checkpoint).rows(of: [Int32(token)], at: 0..<1)
+            let row = try TokenEmbedding(fixture.checkpoint).rows(of: [Int32(token)])
             routed.insert(fixture.weights.routes(row.span, block: block).chosen)
         }
         #expect(seen.count == 1 && routed.count > 1)
