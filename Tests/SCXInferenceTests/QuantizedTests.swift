@@ -67,7 +67,10 @@ struct QuantizedTests {
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
-    @Test("the numbers are those of the formats' own packages, bit by bit", arguments: coded)
+    // The codes of gpt-oss are those of "mxfp4", which has a test of its own.
+    @Test(
+        "the numbers are those of the formats' own packages, bit by bit",
+        arguments: coded.filter { $0 != "hf/gpt-oss" })
     func numbers(name: String) throws {
         let checkpoint = try Checkpoint(directory: model(name))
         let expected = try #require(

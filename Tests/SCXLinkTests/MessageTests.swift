@@ -111,8 +111,8 @@ struct MessageTests {
         let tensor = Message.Tensor.floats([1])
         var head = FrameHead(kind: .linear, isAnswer: false, number: 1)
         (head.elements, head.rows, head.channels) = (.float32, 1, 1)
-        let site = Message(head: head, fields: [0, 0, 9, 0, 0, 0, 0, 0, 0], tensor: tensor)
-        #expect(throws: LinkError.malformedFrame("unknown site 9")) { try Request(site) }
+        let site = Message(head: head, fields: [0, 0, 11, 0, 0, 0, 0, 0, 0], tensor: tensor)
+        #expect(throws: LinkError.malformedFrame("unknown site 11")) { try Request(site) }
         let exact = Message(head: head, fields: [0, 0, 1, 0, 0, 0, 0, 0, 2], tensor: tensor)
         #expect(throws: LinkError.malformedFrame("an exactness of 2")) { try Request(exact) }
         head.kind = .middle

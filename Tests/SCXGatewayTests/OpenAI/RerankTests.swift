@@ -88,7 +88,8 @@ struct RerankTests {
         let (answers, expected) = try served("sentence-mean", scores: false)
         let texts = (expected["texts"]?.array ?? [])
         let vectors = (expected["default"]?.array ?? []).map { ($0.array ?? []).compactMap(\.double) }
-        let body: JSON = ["input": .array(texts)]
+        // sentence-transformers leaves out the end of texts that are too long.
+        let body: JSON = ["input": .array(texts), "truncate_prompt_tokens": .int(-1)]
         let reply = try whole(try await Embeddings.reply(asking(body.text), answers)).json
         let found = (reply["data"]?.array ?? []).map { ($0["embedding"]?.array ?? []).compactMap(\.double) }
         try #require(found.count == vectors.count && !found.isEmpty)
