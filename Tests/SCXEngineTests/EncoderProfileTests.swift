@@ -174,17 +174,7 @@ struct EncoderProfileTests {
         let encoder = EncoderCase(name: "bert")
         let expected = try encoder.expected()
         let fixture = try SealedFixture(directory: encoder.directory)
-        let links = try (0..<count).map { index in
-            let part = try #require(Shard(index: index, of: count))
-            return InProcessLink(
-                Worker(
-                    model: try Decoder(
-                        fixture.checkpoint, format: .int8, pool: SealedFixture.pool, shard: part)))
-        }
-        let sharded = RingForwardPass(
-            sealed: fixture.model, workers: RingWorkers([("shards", links)]),
-            bank: PadBank(sites: fixture.model.sites, sources: [DirectPads(fixture.weights)]))
-        let found = try sharded.compute(segments(expected))
+        let found = try fixture.sharded(count).compute(segments(expected))
         let here = try fixture.fixedPoint().compute(segments(expected))
         #expect(found.map { $0.map(\.bitPattern) } == here.map { $0.map(\.bitPattern) })
     }

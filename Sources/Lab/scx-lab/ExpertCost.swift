@@ -70,63 +70,55 @@ struct ExpertCost {
     }
 
     /// Every expert with the same number of slots.
-    func hiding(_ count: Int, _ repeats: Int) throws -> Times {
-        var best = Times()
-        for _ in 0..<repeats {
-            let rows = rows(count)
-            let routes = model.routes(rows.span, block: block)
-            var random = SecureRandom()
-            var times = Times()
-            let start = ContinuousClock.now
-            let slots = ExpertSlots(routes, shownRows: count, cover: nil, random: &random)
-            let wide = slots.gathering(rows, slots: 0..<slots.capacity)
-            times.trusted += (ContinuousClock.now - start) / .seconds(1)
-            let bank = try bank(together, rows: slots.capacity)
-            let projected = try product(wide, together[0], bank, &times)
-            let result = try product(activated(projected, &times), together[1], bank, &times)
-            let end = ContinuousClock.now
-            var results = Plaintext(rows: count * experts.perToken, channels: rows.channels)
-            slots.scatter(result, slots: 0..<slots.capacity, into: &results)
-            var sum = Plaintext(rows: count, channels: rows.channels)
-            slots.add(results, to: &sum)
-            times.trusted += (ContinuousClock.now - end) / .seconds(1)
-            times.slots = slots.capacity
-            if best.all == 0 || times.all < best.all { best = times }
-        }
-        return best
+    func hiding(_ count: Int) throws -> Times {
+        let rows = rows(count)
+        let routes = model.routes(rows.span, block: block)
+        var random = SecureRandom()
+        var times = Times()
+        let start = ContinuousClock.now
+        let slots = ExpertSlots(routes, shownRows: count, cover: nil, random: &random)
+        let wide = slots.gathering(rows, slots: 0..<slots.capacity)
+        times.trusted += (ContinuousClock.now - start) / .seconds(1)
+        let bank = try bank(together, rows: slots.capacity)
+        let projected = try product(wide, together[0], bank, &times)
+        let result = try product(activated(projected, &times), together[1], bank, &times)
+        let end = ContinuousClock.now
+        var results = Plaintext(rows: count * experts.perToken, channels: rows.channels)
+        slots.scatter(result, slots: 0..<slots.capacity, into: &results)
+        var sum = Plaintext(rows: count, channels: rows.channels)
+        slots.add(results, to: &sum)
+        times.trusted += (ContinuousClock.now - end) / .seconds(1)
+        times.slots = slots.capacity
+        return times
     }
 
     /// Each expert that is taken with its rows, in a request of its own.
-    func choosing(_ count: Int, _ repeats: Int) throws -> Times {
-        var best = Times()
-        for _ in 0..<repeats {
-            let rows = rows(count)
-            let routes = model.routes(rows.span, block: block)
-            let places = routes.placesByExpert
-            let taken = places.indices.filter { !places[$0].isEmpty }
-            let most = taken.map { places[$0].count }.max() ?? 1
-            let bank = try bank(taken.flatMap { [alone[$0].gateUp, alone[$0].down] }, rows: most)
-            var times = Times()
-            var sum = Plaintext(rows: count, channels: rows.channels)
-            for expert in taken {
-                let start = ContinuousClock.now
-                let own = rows.selecting(places[expert].map { $0 / routes.perRow })
-                times.trusted += (ContinuousClock.now - start) / .seconds(1)
-                let projected = try product(own, alone[expert].gateUp, bank, &times)
-                let result = try product(activated(projected, &times), alone[expert].down, bank, &times)
-                let end = ContinuousClock.now
-                let source = result.span
-                let width = rows.channels
-                var values = sum.values
-                for (i, place) in places[expert].enumerated() {
-                    let (to, weight) = (place / routes.perRow * width, routes.weights[place])
-                    for c in 0..<width { values[to + c] += weight * source[i * width + c] }
-                }
-                times.trusted += (ContinuousClock.now - end) / .seconds(1)
+    func choosing(_ count: Int) throws -> Times {
+        let rows = rows(count)
+        let routes = model.routes(rows.span, block: block)
+        let places = routes.placesByExpert
+        let taken = places.indices.filter { !places[$0].isEmpty }
+        let most = taken.map { places[$0].count }.max() ?? 1
+        let bank = try bank(taken.flatMap { [alone[$0].gateUp, alone[$0].down] }, rows: most)
+        var times = Times()
+        var sum = Plaintext(rows: count, channels: rows.channels)
+        for expert in taken {
+            let start = ContinuousClock.now
+            let own = rows.selecting(places[expert].map { $0 / routes.perRow })
+            times.trusted += (ContinuousClock.now - start) / .seconds(1)
+            let projected = try product(own, alone[expert].gateUp, bank, &times)
+            let result = try product(activated(projected, &times), alone[expert].down, bank, &times)
+            let end = ContinuousClock.now
+            let source = result.span
+            let width = rows.channels
+            var values = sum.values
+            for (i, place) in places[expert].enumerated() {
+                let (to, weight) = (place / routes.perRow * width, routes.weights[place])
+                for c in 0..<width { values[to + c] += weight * source[i * width + c] }
             }
-            if best.all == 0 || times.all < best.all { best = times }
+            times.trusted += (ContinuousClock.now - end) / .seconds(1)
         }
-        return best
+        return times
     }
 
     private func activated(_ gateUp: consuming Plaintext, _ times: inout Times) -> Plaintext {

@@ -7,8 +7,8 @@ extension EncodedTensor {
     ///
     /// RMSNorm(c · h) = h / √(m + ε / c²), where m is the mean square of h: the factor does not scale ε. Let r = ε / (m + ε).
     /// The row gets the mean square at which r is the nearest multiple of 4 · 10⁻⁵, so the norm changes by at most
-    /// 1 / (1 − r) in 100,000, where r is at most a half. All rows whose m is above 50,000 ε get the same mean square. Rows that are smaller tell r to within these
-    /// steps; if m is not above ε at all, they are sent as they are.
+    /// 1 / (1 − r) in 100,000, where r is at most a half. All rows whose m is above 50,000 ε get the same mean square.
+    /// Rows that are smaller tell r to within these steps; if m is not above ε at all, they are sent as they are.
     ///
     /// The factor depends on the row alone. So the worker's result is the same whenever the row is.
     ///

@@ -167,17 +167,7 @@ struct ExpertSlotsTests {
         }
         #expect(try bits(fixture.sealed(rowCounts: .powersOfTwo)) == expected)
         #expect(try bits(fixture.sealed([fixture.worker, fixture.worker])) == expected)
-        let shards = try (0..<3).map { index in
-            let shard = try #require(Shard(index: index, of: 3))
-            return InProcessLink(
-                Worker(
-                    model: try Decoder(
-                        fixture.checkpoint, format: .int8, pool: SealedFixture.pool, shard: shard)))
-        }
-        let sharded = RingForwardPass(
-            sealed: fixture.model, workers: RingWorkers([("shards", shards)]),
-            bank: PadBank(sites: fixture.model.sites, sources: [DirectPads(fixture.weights)]))
-        #expect(try bits(sharded) == expected)
+        #expect(try bits(fixture.sharded(3)) == expected)
     }
 
     @Test("a wrong product of an expert is found, and computed here instead")

@@ -138,17 +138,7 @@ struct SealedExactTests {
         let spread = fixture.sealed((0..<count).map { _ in fixture.worker })
         #expect(try fixture.engine(spread).logits(of: prompt) == expected)
 
-        let shards = try (0..<count).map { index in
-            let part = try #require(Shard(index: index, of: count))
-            return InProcessLink(
-                Worker(
-                    model: try Decoder(
-                        fixture.checkpoint, format: .int8, pool: SealedFixture.pool, shard: part)))
-        }
-        let sharded = RingForwardPass(
-            sealed: fixture.model, workers: RingWorkers([("shards", shards)]),
-            bank: PadBank(sites: fixture.model.sites, sources: [DirectPads(fixture.weights)]))
-        #expect(try fixture.engine(sharded).logits(of: prompt) == expected)
+        #expect(try fixture.engine(fixture.sharded(count)).logits(of: prompt) == expected)
     }
 
     @Test(

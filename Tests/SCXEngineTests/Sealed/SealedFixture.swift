@@ -6,6 +6,7 @@ import SCXLink
 import SCXProfiles
 import SCXWorker
 import Synchronization
+import Testing
 
 /// A random checkpoint in ring form: its sites, its weights, and forward passes over them.
 struct SealedFixture: Sendable {
@@ -55,6 +56,18 @@ struct SealedFixture: Sendable {
             workers: RingWorkers(links.enumerated().map { ("\($0.offset)", [$0.element]) }, warn: warn),
             bank: PadBank(sites: model.sites, sources: sources ?? [DirectPads(weights)], warn: warn),
             rowCounts: rowCounts, counts: counts, options: options)
+    }
+
+    /// A pass over one worker whose weights are held by several processes, each of which has a part of the outputs.
+    func sharded(_ count: Int) throws -> RingForwardPass {
+        let shards = try (0..<count).map { index in
+            let part = try #require(Shard(index: index, of: count))
+            return InProcessLink(
+                Worker(model: try Decoder(checkpoint, format: .int8, pool: Self.pool, shard: part)))
+        }
+        return RingForwardPass(
+            sealed: model, workers: RingWorkers([("shards", shards)]),
+            bank: PadBank(sites: model.sites, sources: [DirectPads(weights)]))
     }
 
     func engine(_ forward: any ForwardPass) -> Engine {

@@ -56,6 +56,13 @@ struct ConfigurationReader {
         return size
     }
 
+    /// A number of blocks, which may be 0.
+    func blocks(_ field: String) throws(CheckpointError) -> Int? {
+        guard let value = value(field) else { return nil }
+        guard let blocks = value.int, blocks >= 0 else { throw fault(field, "is not a number of blocks") }
+        return blocks
+    }
+
     /// A finite number that is at least `minimum`.
     func number(_ field: String, minimum: Double) throws(CheckpointError) -> Double? {
         guard let value = value(field) else { return nil }

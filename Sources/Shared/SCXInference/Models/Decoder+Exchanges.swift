@@ -114,7 +114,7 @@ extension Decoder {
     public func product(_ rows: Span<Float>, _ site: DecoderSite) -> [Float] {
         precondition(configuration.groups(of: site) == 1, "Decoder: a product of several matrices")
         let site = weights(site)
-        return floats(rows.count / site.weights.columns * site.outputs) { out in
+        return floats(rows.count / site.inputs * site.outputs) { out in
             site.multiply(rows, into: &out, pool: pool)
         }
     }

@@ -43,14 +43,18 @@ extension PackedMatrix {
 }
 
 extension Decoder.LinearSite {
-    /// Multiplies rows by the weights and adds the bias; the products of both matrices of a site of two are added.
+    /// Multiplies rows by the weights and adds the bias; the products of both planes of a site of two are added.
     ///
     /// - Parameters:
     ///   - x: `[tokens, inputs]`
     ///   - out: Receives `[tokens, outputs]`.
     ///   - pool: Threads that share the work.
     func multiply(_ x: Span<Float>, into out: inout MutableSpan<Float>, pool: ThreadPool) {
-        let tokens = x.count / weights.columns
+        let tokens = x.count / inputs
+        guard groups.count == 1 else {
+            precondition(bias.isEmpty, "Decoder: biases of several matrices")
+            return linear(x, groups, into: &out, tokens: tokens, pool: pool)
+        }
         guard planes > 1 else {
             linear(x, weights, bias: bias.span, into: &out, tokens: tokens, pool: pool)
             return

@@ -70,8 +70,9 @@ public final class Decoder: Sendable {
         /// The matrix of a site that has only one.
         var weights: PackedMatrix { groups[0] }
 
-        /// Channels of a row of the product of a site that has only one matrix.
-        var outputs: Int { weights.rows / planes }
+        /// Channels of a row that is multiplied, and of its product.
+        var inputs: Int { groups.count * weights.columns }
+        var outputs: Int { groups.count * weights.rows / planes }
     }
 
     public let configuration: DecoderConfiguration
@@ -379,12 +380,8 @@ extension Decoder {
 
     func apply(_ site: DecoderSite, _ x: borrowing RowBuffer, _ out: inout RowBuffer) {
         let site = weights(site)
-        let tokens = x.count / (site.groups.count * site.weights.columns)
-        out.resize(to: tokens * site.groups.count * site.outputs)
+        out.resize(to: x.count / site.inputs * site.outputs)
         var span = out.mutableSpan
-        guard site.groups.count == 1 else {
-            return linear(x.span, site.groups, into: &span, tokens: tokens, pool: pool)
-        }
         site.multiply(x.span, into: &span, pool: pool)
     }
 }

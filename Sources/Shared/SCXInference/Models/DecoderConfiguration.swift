@@ -341,13 +341,7 @@ extension DecoderConfiguration {
         let window = try reader.size("sliding_window", limit: 1 << 30) ?? absent
         guard reader.value("layer_types") != nil else {
             guard used, let window else { return }
-            var first = 28
-            if let value = reader.value("max_window_layers") {
-                guard let layers = value.int, layers >= 0 else {
-                    throw reader.fault("max_window_layers", "is not a number of blocks")
-                }
-                first = layers
-            }
+            let first = try reader.blocks("max_window_layers") ?? 28
             for block in min(first, blockCount)..<blockCount { slidingWindows[block] = window }
             return
         }

@@ -9,8 +9,7 @@ extension DecoderConfiguration {
             Defaults(
                 vocabularySize: 102_400, feedForwardSize: 11_008, maximumLength: 2_048, beginOfSequence: 1,
                 endOfSequence: [2]))
-        configuration.feedForwardBias = try reader.flag("mlp_bias") ?? false
-        guard !configuration.feedForwardBias else { throw reader.unsupported("mlp_bias", "none") }
+        guard try reader.flag("mlp_bias") != true else { throw reader.unsupported("mlp_bias", "none") }
         try reader.expect("scoring_func", ["softmax"])
         // The reference implementation leaves the weights as they are, whatever the field says.
         guard try reader.flag("norm_topk_prob") != true else {
@@ -76,11 +75,10 @@ extension DecoderConfiguration {
                 "is \(configuration.keyValueHeadCount), but there are \(configuration.headCount) heads")
         }
         let absentRank = reader.ifAbsent("q_lora_rank", 1_536)
-        var latent = LatentAttention(
+        let latent = LatentAttention(
             queryRank: try reader.size("q_lora_rank", limit: 1 << 14) ?? absentRank,
             rank: try size("kv_lora_rank", 512), plainSize: try size("qk_nope_head_dim", 128),
             rotatedSize: rotated, valueSize: try size("v_head_dim", 128))
-        latent.isInterleaved = true
         configuration.latent = latent
         configuration.keyValueHeadCount = 1
         configuration.headSize = latent.rank + rotated
@@ -102,13 +100,7 @@ extension DecoderConfiguration {
         _ reader: ConfigurationReader, count: Int, perToken: Int, size: Int, shared: Int, dense: Int
     ) throws(CheckpointError) -> Experts {
         try reader.expect("moe_layer_freq", 1)
-        var first = dense
-        if let value = reader.value("first_k_dense_replace") {
-            guard let blocks = value.int, blocks >= 0 else {
-                throw reader.fault("first_k_dense_replace", "is not a number of blocks")
-            }
-            first = blocks
-        }
+        let first = try reader.blocks("first_k_dense_replace") ?? dense
         let size = try reader.size("moe_intermediate_size", limit: 1 << 20) ?? size
         var experts = try readExperts(
             reader, "n_routed_experts", count: count, perToken: perToken,

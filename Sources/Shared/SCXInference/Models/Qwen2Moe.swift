@@ -18,13 +18,7 @@ extension DecoderConfiguration {
         let used = try reader.flag("use_sliding_window") ?? false
         let absent = reader.ifAbsent("sliding_window", 4_096)
         let window = try reader.size("sliding_window", limit: 1 << 30) ?? absent
-        var last = 28
-        if let value = reader.value("max_window_layers") {
-            guard let layers = value.int, layers >= 0 else {
-                throw reader.fault("max_window_layers", "is not a number of blocks")
-            }
-            last = layers
-        }
+        let last = try reader.blocks("max_window_layers") ?? 28
         // Unlike Qwen2, every other block slides, and those before `max_window_layers`.
         try configuration.setWindows(reader, used ? window : nil) {
             used && window != nil && $0 % 2 == 0 && $0 < last

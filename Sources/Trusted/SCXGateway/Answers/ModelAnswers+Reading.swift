@@ -8,25 +8,14 @@ extension ModelAnswers {
         let embedder = model.embedder
         let before = request.prompt.size
         let size = request.inputs.reduce(0) { $0 + before + ChatRequest(prompt: $1).size }
-        try Self.check(size)
-        let served = try model.profile(named: request.profile)
-        let requests = try await model.work.run(bytes: size, key: request.key) {
-            () throws(APIError) -> [GenerationRequest] in
-            var requests: [GenerationRequest] = []
-            for input in request.inputs {
-                do throws(EmbeddingError) {
-                    switch input {
-                    case .text(let text):
-                        requests.append(try embedder.request(text, prompt: request.prompt, cut: request.cut))
-                    case .tokens(let tokens):
-                        requests.append(try embedder.request(Array(tokens.prefix(request.cut ?? .max))))
-                    case .messages: throw EmbeddingError.empty
-                    }
-                } catch { throw APIError(error) }
+        return try await read(request.inputs, bytes: size, key: request.key, profile: request.profile) {
+            input throws(EmbeddingError) in
+            switch input {
+            case .text(let text): try embedder.request(text, prompt: request.prompt, cut: request.cut)
+            case .tokens(let tokens): try embedder.request(Array(tokens.prefix(request.cut ?? .max)))
+            case .messages: throw EmbeddingError.empty
             }
-            return requests
         }
-        return try await read(requests, key: request.key, served)
     }
 
     package func rerank(_ request: RerankRequest) async throws(APIError) -> [TextReading] {
@@ -34,32 +23,37 @@ extension ModelAnswers {
         // Each document is read with the query and the instruction.
         let before = request.query.utf8.count + (request.instruction?.utf8.count ?? 0)
         let size = request.documents.reduce(0) { $0 + before + $1.utf8.count }
-        try Self.check(size)
-        let served = try model.profile(named: request.profile)
-        let requests = try await model.work.run(bytes: size, key: request.key) {
-            () throws(APIError) -> [GenerationRequest] in
-            var requests: [GenerationRequest] = []
-            for document in request.documents {
-                do throws(EmbeddingError) {
-                    requests.append(
-                        try scorer.request(
-                            request.query, document, instruction: request.instruction,
-                            cut: request.cut))
-                } catch { throw APIError(error) }
-            }
-            return requests
+        return try await read(
+            request.documents, bytes: size, key: request.key, profile: request.profile
+        ) { document throws(EmbeddingError) in
+            try scorer.request(
+                request.query, document, instruction: request.instruction, cut: request.cut)
         }
-        return try await read(requests, key: request.key, served)
     }
 
-    /// Refuses texts that would take minutes to turn into tokens.
+    /// Turns texts into requests and has the engine compute them.
     ///
-    /// - Parameter bytes: All texts, each with what comes before it.
-    /// - Throws: ``APIError`` when there are too many.
-    private static func check(_ bytes: Int) throws(APIError) {
-        guard bytes <= longestTogether else {
+    /// - Parameters:
+    ///   - texts: The texts.
+    ///   - bytes: The size of all texts, each with what comes before it.
+    ///   - key: The key of the client.
+    ///   - profile: The profile that the client names.
+    ///   - request: Turns a text into tokens.
+    /// - Returns: What was read of each text.
+    /// - Throws: ``APIError`` when the texts would take minutes to turn into tokens, or one of them cannot be read.
+    private func read<Text: Sendable>(
+        _ texts: [Text], bytes: Int, key: String, profile: String?,
+        _ request: @escaping @Sendable (Text) throws(EmbeddingError) -> GenerationRequest
+    ) async throws(APIError) -> [TextReading] {
+        guard bytes <= Self.longestTogether else {
             throw .invalid("the texts, each with what comes before it, are too long together")
         }
+        let served = try model.profile(named: profile)
+        let requests = try await model.work.run(bytes: bytes, key: key) {
+            () throws(APIError) -> [GenerationRequest] in
+            do throws(EmbeddingError) { return try texts.map(request) } catch { throw APIError(error) }
+        }
+        return try await read(requests, key: key, served)
     }
 
     /// The most bytes of a request's texts, each with what comes before it.
