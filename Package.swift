@@ -107,6 +107,10 @@ let package = Package(
         .target(
             name: "SCXText", dependencies: ["SCXInference"],
             path: "Sources/Trusted/SCXText", swiftSettings: settings),
+        // Pictures: decoded, and made what a model's tower takes.
+        .target(
+            name: "SCXImages", dependencies: ["SCXInference"],
+            path: "Sources/Trusted/SCXImages", swiftSettings: settings),
         .target(
             name: "SCXEncoding", dependencies: ["CSCXKernels", "SCXInference", "SCXLink", crypto],
             path: "Sources/Trusted/SCXEncoding", swiftSettings: settings),
@@ -115,7 +119,7 @@ let package = Package(
             path: "Sources/Trusted/SCXProfiles", swiftSettings: settings),
         .target(
             name: "SCXEngine",
-            dependencies: ["SCXText", "SCXProfiles", "SCXEncoding", "SCXInference", "SCXLink"],
+            dependencies: ["SCXText", "SCXImages", "SCXProfiles", "SCXEncoding", "SCXInference", "SCXLink"],
             path: "Sources/Trusted/SCXEngine", swiftSettings: settings),
         .target(
             name: "SCXCertificates", dependencies: [crypto, swiftASN1, x509],
@@ -123,7 +127,8 @@ let package = Package(
         .target(
             name: "SCXGateway",
             dependencies: [
-                "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink", "SCXAttacks",
+                "SCXText", "SCXImages", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
+                "SCXAttacks",
                 crypto, hummingbird,
                 hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioHTTP1, nioSSL, nioTLS,
                 serviceLifecycle,
@@ -138,8 +143,8 @@ let package = Package(
         .target(
             name: "SCX",
             dependencies: [
-                "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink", "SCXWorker",
-                networkTarget("SCXLinkTLS"),
+                "SCXText", "SCXImages", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
+                "SCXWorker", networkTarget("SCXLinkTLS"),
             ],
             path: "Sources/Trusted/SCXLibrary", swiftSettings: settings),
         // Options that the trusted side's program and the laboratory have in common.
@@ -150,8 +155,8 @@ let package = Package(
         .executableTarget(
             name: "scx-command",
             dependencies: [
-                "SCX", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
-                "SCXOptions",
+                "SCX", "SCXText", "SCXImages", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference",
+                "SCXLink", "SCXOptions",
                 "scx-worker",  // built and linked beside it, because it starts one; nothing imports it
                 networkTarget("SCXGateway"), networkTarget("SCXLinkTLS"), networkTarget("SCXCertificates"),
                 "CSCXErase", "CSCXSystem", "SCXArguments", argumentParser, configuration, logging,
@@ -215,8 +220,8 @@ let package = Package(
         .testTarget(
             name: "SCXGatewayTests",
             dependencies: [
-                "SCXGateway", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
-                "SCXWorker", "SCXCertificates", crypto, logging, tracing,
+                "SCXGateway", "SCXText", "SCXImages", "SCXProfiles", "SCXEngine", "SCXEncoding",
+                "SCXInference", "SCXLink", "SCXWorker", "SCXCertificates", crypto, logging, tracing,
             ],
             swiftSettings: settings),
         .testTarget(
@@ -229,9 +234,12 @@ let package = Package(
             name: "SCXTextTests", dependencies: ["SCXText", "SCXEngine", "SCXInference", "SCXLink"],
             swiftSettings: settings),
         .testTarget(
+            name: "SCXImagesTests", dependencies: ["SCXImages", "SCXInference"], swiftSettings: settings),
+        .testTarget(
             name: "SCXEngineTests",
             dependencies: [
-                "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink", "SCXLinkTLS",
+                "SCXText", "SCXImages", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
+                "SCXLinkTLS",
                 "SCXWorker",
             ],
             swiftSettings: settings),
