@@ -296,6 +296,7 @@ def cases():
     yield case("qwen2-moe-options", "qwen2_moe", "F16", prompt=40, num_experts_per_tok=2, norm_topk_prob=True,
                qkv_bias=False, use_sliding_window=True, sliding_window=8, max_window_layers=2,
                without=[{"use_sliding_window": False}, {"norm_topk_prob": False}])
+    yield case("qwen2-moe-everywhere", "qwen2_moe", without={"norm_topk_prob": True})
 
     # Qwen3-MoE: many small experts, with the weights of a token's experts divided by their sum or not.
     yield case("qwen3-moe", "qwen3_moe", "F32", moe_intermediate_size=16, num_experts=6,
@@ -320,6 +321,10 @@ def cases():
                without=[{"topk_group": 4}, {"norm_topk_prob": False}, {"rope_interleave": True}])
     yield case("deepseek-v3-plain", "deepseek_v3", "F16", q_lora_rank=None, norm_topk_prob=False,
                first_k_dense_replace=0, num_hidden_layers=2)
+
+    yield case("deepseek-v3-yarn", "deepseek_v3", n_group=4, topk_group=2, n_routed_experts=12, num_experts_per_tok=3,
+               moe_intermediate_size=12, rope_scaling={**yarn_all, "type": "yarn", "mscale": 1.0},
+               without={"topk_group": 4})
 
     # gpt-oss: sinks, a clamped gate, biases of experts, sliding and full blocks, YaRN that is not rounded.
     yield case("gpt-oss", "gpt_oss", prompt=40,

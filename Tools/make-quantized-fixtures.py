@@ -36,18 +36,28 @@ PARITY = HERE.parent / "Tests/Fixtures/parity"
 CASES = [
     "llama-gqa2", "llama-biases", "llama-tied", "llama-head-dim", "rope-llama3", "rope-linear", "rope-yarn", "mistral-window",
     "qwen2", "qwen3", "qwen3-yarn", "gemma2", "gemma3", "gemma3-linear", "phi3", "phi3-longrope", "phi3-partial", "smollm3", "olmo2",
-    "granite", "granite-biases", "gpt2", "starcoder2",
+    "granite", "granite-biases", "gpt2", "starcoder2", "mixtral", "mixtral-window", "qwen2-moe-everywhere", "qwen3-moe",
+    "deepseek-v2", "deepseek-v3-plain", "deepseek-v3-yarn", "gpt-oss",
 ]
-ARCHITECTURES = {"mistral": "llama", "gemma3_text": "gemma3"}
+ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "gemma3_text": "gemma3", "qwen2_moe": "qwen2moe",
+                 "qwen3_moe": "qwen3moe", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "gpt_oss": "gpt-oss"}
 # The families whose queries and keys llama.cpp rotates in pairs of neighbours.
-PAIRED = {"llama", "mistral", "smollm3", "granite"}
+PAIRED = {"llama", "mistral", "mixtral", "smollm3", "granite"}
 NAMES = {
     "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
     "self_attn.qkv_proj": "attn_qkv", "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up", "mlp.gate_up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "mlp.c_fc": "ffn_up",
     "mlp.c_proj": "ffn_down", "ln_1": "attn_norm", "ln_2": "ffn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output",
+    "block_sparse_moe.gate": "ffn_gate_inp", "mlp.gate": "ffn_gate_inp", "mlp.router": "ffn_gate_inp",
+    "mlp.shared_expert_gate": "ffn_gate_inp_shexp", "self_attn.q_a_proj": "attn_q_a",
+    "self_attn.q_a_layernorm": "attn_q_a_norm", "self_attn.q_b_proj": "attn_q_b",
+    "self_attn.kv_a_proj_with_mqa": "attn_kv_a_mqa", "self_attn.kv_a_layernorm": "attn_kv_a_norm",
+    "self_attn.kv_b_proj": "attn_kv_b",
+    **{f"mlp.{shared}.{part}_proj": f"ffn_{part}_shexp" for shared in ("shared_expert", "shared_experts")
+       for part in ("gate", "up", "down")},
 }
+PARTS = {"w1": "gate", "w2": "down", "w3": "up", "gate_proj": "gate", "up_proj": "up", "down_proj": "down"}
 AROUND = {"post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
           "post_feedforward_layernorm": "post_ffw_norm"}
 OUTER = {"embed_tokens": "token_embd", "norm": "output_norm", "wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}
@@ -59,8 +69,16 @@ def gguf_name(name, family):
         return "output.weight"
     parts = name.split(".")[1:]
     stem, kind = ".".join(parts[:-1]), parts[-1]
+    if kind == "e_score_correction_bias":
+        return f"blk.{parts[1]}.exp_probs_b.bias"
+    if kind == "sinks":
+        return f"blk.{parts[1]}.attn_sinks.weight"
     if parts[0] not in ("layers", "h"):
         return f"{OUTER[stem]}.{kind}"
+    if "experts" in parts:  # of all experts of a block, one tensor
+        return f"blk.{parts[1]}.ffn_{PARTS[parts[-2]]}_exps.{kind}"
+    if family == "gpt_oss" and parts[2] == "post_attention_layernorm":
+        return f"blk.{parts[1]}.post_attention_norm.{kind}"
     names = {**NAMES, **AROUND} if family in ("gemma2", "gemma3_text", "olmo2") else NAMES
     return f"blk.{parts[1]}.{names['.'.join(parts[2:-1])]}.{kind}"
 
@@ -82,6 +100,44 @@ def stored(name, value, config):
     if family in PAIRED and "k_proj" in name:
         value = paired(value, config["num_key_value_heads"])
     return np.ascontiguousarray(value)
+
+
+def separated(weights, config):
+    """The weights with what llama.cpp's converter takes apart: gates from ups, keys' latents from values'."""
+    heads, keys = config.get("num_attention_heads"), config.get("qk_nope_head_dim")
+    for name, value in weights.items():
+        prefix, _, last = name.rpartition(".")
+        if last.startswith("gate_up_proj"):
+            kind = "bias" if last.endswith("bias") else "weight"
+            for part, first in (("gate", 0), ("up", 1)):
+                rows = value[..., first::2]
+                yield f"{prefix}.{part}_proj.{kind}", rows if kind == "bias" else rows.transpose(1, 2)
+        elif last.startswith("down_proj") and last != "weight":
+            kind = "bias" if last.endswith("bias") else "weight"
+            yield f"{prefix}.down_proj.{kind}", value if kind == "bias" else value.transpose(1, 2)
+        elif "kv_b_proj" in name and config["model_type"] == "deepseek_v3":  # as newer converters do
+            both = value.reshape(heads, -1, value.shape[1])
+            stem = "blk." + name.split(".")[2]
+            yield f"{stem}.attn_k_b.weight", both[:, :keys].transpose(1, 2)
+            yield f"{stem}.attn_v_b.weight", both[:, keys:]
+        elif name.endswith("shared_expert_gate.weight"):
+            yield name, value[0]
+        else:
+            yield name, value
+
+
+def tensors(weights, config):
+    """llama.cpp's names and numbers of the tensors, and the types in which they were stored."""
+    stacks = {}
+    for name, value in separated(weights, config):
+        array = stored(name, value.float().numpy(), config)
+        new = name if name.startswith("blk.") else gguf_name(name, config["model_type"])
+        if "_exps." in new and ".experts." in name and name.split(".experts.")[1][0].isdigit():
+            stacks.setdefault(new, (value.dtype, []))[1].append(array)
+        else:
+            yield new, array, value.dtype
+    for new, (dtype, arrays) in stacks.items():
+        yield new, np.stack(arrays), dtype
 
 
 def llama3_factors(config):
@@ -116,12 +172,16 @@ def metadata(writer, config, arch):
     writer.add_feed_forward_length(config.get("intermediate_size", 4 * hidden))
     writer.add_head_count(heads)
     if not gpt2:
-        writer.add_head_count_kv(config["num_key_value_heads"])
+        writer.add_head_count_kv(1 if config["model_type"] == "deepseek_v3" else config["num_key_value_heads"])
         writer.add_rope_freq_base(config["rope_theta"])
-        if "head_dim" in config:
+        if arch == "deepseek2":
+            latents(writer, config)
+            size = config["qk_rope_head_dim"]
+        elif "head_dim" in config:
             writer.add_key_length(size)
             writer.add_value_length(size)
         writer.add_rope_dimension_count(int(size * config.get("partial_rotary_factor", 1)))
+    experts(writer, config)
     if config["model_type"] in ("gpt2", "starcoder2"):
         writer.add_layer_norm_eps(config.get("norm_epsilon", config.get("layer_norm_epsilon")))
     else:
@@ -133,6 +193,8 @@ def metadata(writer, config, arch):
     if kind in ("linear", "yarn"):
         writer.add_rope_scaling_type(gguf.RopeScalingType(kind))
         writer.add_rope_scaling_factor(scaling["factor"])
+        if "mscale_all_dim" in scaling:
+            writer.add_rope_scaling_yarn_log_mul(0.1 * scaling["mscale_all_dim"])
     if "original_max_position_embeddings" in {**config, **scaling} and kind != "llama3":
         writer.add_rope_scaling_orig_ctx_len({**config, **scaling}["original_max_position_embeddings"])
     if kind == "llama3":
@@ -160,6 +222,46 @@ def metadata(writer, config, arch):
         writer.add_logit_scale(config["logits_scaling"])
 
 
+def latents(writer, config):
+    """Writes the sizes of latent attention, in V3 as newer converters do."""
+    keys = config["qk_nope_head_dim"] + config["qk_rope_head_dim"]
+    if config["q_lora_rank"]:
+        writer.add_q_lora_rank(config["q_lora_rank"])
+    writer.add_kv_lora_rank(config["kv_lora_rank"])
+    if config["model_type"] == "deepseek_v2":
+        writer.add_key_length(keys)
+        writer.add_value_length(config["v_head_dim"])
+    else:
+        writer.add_key_length(config["kv_lora_rank"] + config["qk_rope_head_dim"])
+        writer.add_value_length(config["kv_lora_rank"])
+        writer.add_key_length_mla(keys)
+        writer.add_value_length_mla(config["v_head_dim"])
+
+
+def experts(writer, config):
+    """Writes how many experts there are, and how they are chosen."""
+    count = config.get("num_local_experts", config.get("num_experts", config.get("n_routed_experts")))
+    if not count:
+        return
+    writer.add_expert_count(count)
+    writer.add_expert_used_count(config["num_experts_per_tok"])
+    if "moe_intermediate_size" in config:
+        writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    if "shared_expert_intermediate_size" in config:
+        writer.add_expert_shared_feed_forward_length(config["shared_expert_intermediate_size"])
+    if "n_routed_experts" in config:
+        writer.add_leading_dense_block_count(config["first_k_dense_replace"])
+        writer.add_expert_shared_count(config["n_shared_experts"])
+        writer.add_expert_weights_scale(config["routed_scaling_factor"])
+        writer.add_expert_weights_norm(config["norm_topk_prob"])
+        sigmoid = config["scoring_func"] == "sigmoid"
+        if sigmoid:
+            writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+        if config.get("n_group", 1) > 1:
+            writer.add_expert_group_count(config["n_group"])
+            writer.add_expert_group_used_count(config["topk_group"])
+
+
 TYPES = {torch.float32: gguf.GGMLQuantizationType.F32, torch.float16: gguf.GGMLQuantizationType.F16,
          torch.bfloat16: gguf.GGMLQuantizationType.BF16}
 
@@ -169,16 +271,14 @@ def write_gguf(path, config, weights, raw=None, tensors_per_file=0):
     arch = ARCHITECTURES.get(config["model_type"], config["model_type"])
     writer = gguf.GGUFWriter(path, arch, split_max_tensors=tensors_per_file)
     metadata(writer, config, arch)
-    for name, value in weights.items():
-        array = stored(name, value.float().numpy(), config)
-        new = gguf_name(name, config["model_type"])
+    for new, array, dtype in tensors(weights, config):
         if raw and new in raw:
             codes, kind = raw[new]
             writer.add_tensor(new, codes, raw_dtype=kind)
-        elif array.ndim == 1 or value.dtype == torch.float32:
+        elif array.ndim == 1 or dtype == torch.float32 or "gate_inp" in new or new.endswith("bias"):
             writer.add_tensor(new, array)
         else:
-            kind = TYPES[value.dtype]
+            kind = TYPES[dtype]
             writer.add_tensor(new, gguf.quantize(array, kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -270,20 +370,21 @@ def codes(kind, shape, random, scale):
     return blocks.reshape(shape[0], -1)
 
 
-def make_blocks(out, name, hidden, kinds):
-    """A Llama model of which each matrix has another format."""
+def make_blocks(out, name, hidden, kinds, family="llama", **options):
+    """A model of which each stored matrix has another format."""
     folder = out / name
     folder.mkdir(parents=True)
-    config = parity.config("llama", hidden_size=hidden, intermediate_size=hidden, num_attention_heads=4,
-                           num_key_value_heads=1, num_hidden_layers=2 if hidden < 256 else 1, vocab_size=64)
+    config = parity.config(family, hidden_size=hidden, intermediate_size=hidden, num_attention_heads=4,
+                           num_key_value_heads=1, num_hidden_layers=2 if hidden < 256 else 1, vocab_size=64, **options)
 
     def make(generator, random):
-        weights = drawn(config, generator)
-        raw, hashed, following = {}, {}, iter(kinds * 4)
+        weights = parity.stored_names(drawn(config, generator), family, False)
+        parts, numbers_of, formats, following = {}, {}, {}, iter(kinds * 8)
         for key, value in weights.items():
-            if value.ndim == 1:
+            if value.ndim == 1 or "mlp.gate." in key:
                 continue
-            kind = gguf.GGMLQuantizationType[next(following)]
+            new = gguf_name(key, config["model_type"])
+            kind = formats.get(new) or formats.setdefault(new, gguf.GGMLQuantizationType[next(following)])
             scale = 0.5 if "embed" in key or "lm_head" in key else 1.6 / np.sqrt(hidden)
             if kind.name in ("F32", "F16", "BF16"):
                 rows = gguf.quantize((value * scale / value.std()).numpy(), kind)
@@ -291,11 +392,14 @@ def make_blocks(out, name, hidden, kinds):
                 rows = codes(kind, value.shape, random, scale)
             numbers = gguf.dequantize(rows, kind).astype(np.float32).reshape(value.shape)
             heads = {"q_proj": 4, "k_proj": 1}.get(key.split(".")[-2])
-            raw[gguf_name(key, "llama")] = (rows, kind)
-            if heads:  # back to the order of Hugging Face
+            parts.setdefault(new, []).append(rows)
+            if heads and family in PAIRED:  # back to the order of Hugging Face
                 numbers = numbers.reshape(heads, numbers.shape[0] // heads // 2, 2, -1).swapaxes(1, 2).reshape(numbers.shape)
             weights[key] = torch.from_numpy(numbers.copy())
-            hashed[gguf_name(key, "llama")] = numbers
+            numbers_of.setdefault(new, []).append(numbers)
+        # Experts' matrices are stored as one.
+        raw = {new: (np.stack(rows) if "_exps" in new else rows[0], formats[new]) for new, rows in parts.items()}
+        hashed = {new: np.concatenate(numbers) for new, numbers in numbers_of.items()}
         if not reference(folder, config, weights, hashed, generator):
             return False
         write_gguf(folder / "model.gguf", config, weights, raw)
@@ -622,6 +726,8 @@ def main():
         make_pieces(out / "gguf-tokenizers")
         make_blocks(out / "gguf-blocks", "small", 32, ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "MXFP4", "F16", "BF16", "F32"])
         make_blocks(out / "gguf-blocks", "large", 256, ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"])
+        make_blocks(out / "gguf-blocks", "experts", 32, ["Q4_0", "Q8_0", "MXFP4", "Q5_1", "IQ4_NL"], family="qwen3_moe",
+                    num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32, head_dim=8)
         make_mxfp4(out / "hf")
         hf = {
             "gptq-4": gptq(4, 32, 1), "gptq-4-order": gptq(4, 32, 1, order=True), "gptq-8-v2": gptq(8, 32, 2),

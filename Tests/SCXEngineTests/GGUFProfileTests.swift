@@ -12,7 +12,10 @@ struct GGUFProfileTests {
 
     @Test(
         "in profile sealed a GGUF file gives the answer of the directory that it was made of",
-        arguments: ["llama-biases", "gemma3", "phi3", "smollm3", "granite", "gpt2"])
+        arguments: [
+            "llama-biases", "gemma3", "phi3", "smollm3", "granite", "gpt2", "mixtral", "qwen2-moe-everywhere",
+            "deepseek-v3-yarn", "gpt-oss",
+        ])
     func sealed(name: String) throws {
         let directory = try SealedFixture(name)
         let file = try SealedFixture(directory: Self.folder.appending(path: "\(name).gguf").path)

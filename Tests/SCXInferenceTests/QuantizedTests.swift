@@ -84,6 +84,8 @@ struct QuantizedTests {
             let tensor = try checkpoint.tensor(plan.name, shape: plan.shape)
             let values = tensor.values()
             #expect(hash(values) == wanted.value.string, "\(plan.name)")
+            // Experts' matrices lie in one tensor and are read as such.
+            guard plan.shape.count == 2 else { continue }
             #expect(row(tensor, plan.shape[0] - 1) == Array(values.suffix(plan.shape[1])))
         }
     }

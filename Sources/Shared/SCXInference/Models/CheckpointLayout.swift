@@ -33,6 +33,14 @@ public struct CheckpointLayout: Equatable, Sendable {
     public var fusedGateUp = "gate_up_proj"
     /// The downs of all experts of a block where they are stored as one, `[experts, hidden, size]`.
     public var fusedDown = "down_proj"
+    /// Whether each matrix of an expert is stored in one tensor with those of all experts of the block, `[experts,
+    /// outputs, inputs]`, gates and ups apart.
+    public var stacksExperts = false
+    /// The name of the matrices that take queries to latents where they are stored apart, `[heads, rank, plainSize]`; nil
+    /// where they are in ``BlockTensor/latentUp``.
+    public var latentKeys: String?
+    /// The name of the matrices that take latents to values where they are stored apart, `[heads, valueSize, rank]`.
+    public var latentValues: String?
 
     /// The name of a block's tensor after the block's number.
     func name(_ tensor: BlockTensor) -> String { blockTensors[tensor] ?? tensor.rawValue }

@@ -290,7 +290,7 @@ extension DecoderConfiguration.ClampedGate {
     /// Rows whose gate by silu is this gate of the given ones: x · sigmoid(s · x) is silu(s · x) / s.
     ///
     /// - Parameters:
-    ///   - rows: `[tokens, 2 · features]`, with each gate beside its up.
+    ///   - rows: `[tokens, 2 · features]`, in the order that ``isInterleaved`` says.
     ///   - features: Channels of the activation.
     /// - Returns: `[tokens, 2 · features]`, with all gates before all ups.
     fileprivate func separated(_ rows: Span<Float>, features: Int) -> [Float] {
@@ -298,7 +298,10 @@ extension DecoderConfiguration.ClampedGate {
             for row in 0..<rows.count / (2 * features) {
                 let first = 2 * row * features
                 for f in 0..<features {
-                    let (gate, up) = (rows[first + 2 * f], rows[first + 2 * f + 1])
+                    let (gate, up) =
+                        isInterleaved
+                        ? (rows[first + 2 * f], rows[first + 2 * f + 1])
+                        : (rows[first + f], rows[first + features + f])
                     // A number that is not one stays so.
                     out[first + f] = slope * (gate > limit ? limit : gate)
                     out[first + features + f] = ((up > limit ? limit : up < -limit ? -limit : up) + 1) / slope

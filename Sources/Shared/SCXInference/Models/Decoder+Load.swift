@@ -252,12 +252,16 @@ private struct Loader {
             tensors.compactMap { configuration.place(of: $0, expert: expert, block: block) }
         }
         let isDown = tensors.contains(.down)
-        guard
-            let bias = configuration.expertBias(
-                of: isDown ? .expertDown(block: block) : .expertGateUp(block: block))
-        else { return site }
-        return Decoder.LinearSite(
-            groups: site.groups, bias: try tensor(bias.name, bias.shape).values())
+        let plans = configuration.expertBiases(
+            of: isDown ? .expertDown(block: block) : .expertGateUp(block: block))
+        let stored = try plans.map { plan throws(LoadError) in try tensor(plan.name, plan.shape).values() }
+        var bias: [Float] = []
+        for expert in site.groups.indices {
+            for (plan, values) in zip(plans, stored) {
+                bias += values[expert * plan.shape[1]..<(expert + 1) * plan.shape[1]]
+            }
+        }
+        return Decoder.LinearSite(groups: site.groups, bias: bias)
     }
 
     /// Loads the matrices of a site with several, in one piece of memory.

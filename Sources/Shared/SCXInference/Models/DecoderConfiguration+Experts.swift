@@ -172,6 +172,11 @@ extension DecoderConfiguration {
         let size = experts.feedForwardSize
         let shape = tensor == .down ? [hiddenSize, size] : [size, hiddenSize]
         let prefix = "\(layout.prefix)\(layout.blocks)\(block).\(layout.experts)"
+        if layout.stacksExperts {
+            return TensorPlace(
+                stored: TensorPlan(name: prefix + layout.name(tensor), shape: [experts.count] + shape),
+                rows: expert * shape[0]..<(expert + 1) * shape[0], isTransposed: false)
+        }
         guard experts.isFused else {
             return TensorPlace(
                 stored: TensorPlan(name: "\(prefix)\(expert).\(layout.name(tensor))", shape: shape),
@@ -192,25 +197,31 @@ extension DecoderConfiguration {
             inputs: expert * shape[1]..<(expert + 1) * shape[1])
     }
 
-    /// The biases of all experts of a block for a site; nil where there are none.
-    func expertBias(of site: DecoderSite) -> TensorPlan? {
-        guard let experts, experts.hasBias, has(site) else { return nil }
-        let (block, name): (Int, String)
+    /// The biases of all experts of a block for a site, `[experts, outputs]` for each matrix of an expert or for all of
+    /// them; empty where there are none.
+    func expertBiases(of site: DecoderSite) -> [TensorPlan] {
+        guard let experts, experts.hasBias, has(site) else { return [] }
+        let (block, fused, tensors): (Int, String, [ExpertTensor])
         switch site {
-        case .expertGateUp(let index): (block, name) = (index, layout.fusedGateUp)
-        case .expertDown(let index): (block, name) = (index, layout.fusedDown)
-        default: return nil
+        case .expertGateUp(let index):
+            (block, fused, tensors) = (index, layout.fusedGateUp, isGated ? [.gate, .up] : [.up])
+        case .expertDown(let index): (block, fused, tensors) = (index, layout.fusedDown, [.down])
+        default: return []
         }
-        return TensorPlan(
-            name: "\(layout.prefix)\(layout.blocks)\(block).\(layout.experts)\(name)_bias",
-            shape: [experts.count, outputs(of: site) / experts.count])
+        let prefix = "\(layout.prefix)\(layout.blocks)\(block).\(layout.experts)"
+        let names =
+            layout.stacksExperts
+            ? tensors.map { layout.name($0).replacing(".weight", with: ".bias") } : [fused + "_bias"]
+        let width = outputs(of: site) / experts.count / names.count
+        return names.map { TensorPlan(name: prefix + $0, shape: [experts.count, width]) }
     }
 
     /// The stored tensors of a block's experts.
     func expertTensors(of block: Int) -> [TensorPlan] {
         guard let experts, hasExperts(block) else { return [] }
-        var plans = [.expertGateUp(block: block), .expertDown(block: block)].compactMap(expertBias)
-        for expert in 0..<(experts.isFused ? 1 : experts.count) {
+        var plans = [.expertGateUp(block: block), .expertDown(block: block)].flatMap(expertBiases)
+        let isOne = experts.isFused || layout.stacksExperts
+        for expert in 0..<(isOne ? 1 : experts.count) {
             for tensor in ExpertTensor.allCases where !(experts.isFused && isGated && tensor == .up) {
                 if let place = place(of: tensor, expert: expert, block: block) { plans.append(place.stored) }
             }

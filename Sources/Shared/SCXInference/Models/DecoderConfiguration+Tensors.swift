@@ -36,7 +36,9 @@ extension DecoderConfiguration {
             case .sharedGate: return isGated ? shared.map { [$0, hiddenSize] } : nil
             case .sharedUp: return shared.map { [$0, hiddenSize] }
             case .sharedDown: return shared.map { [hiddenSize, $0] }
-            case .sharedScore: return experts?.sharedHasGate == true ? [1, hiddenSize] : nil
+            case .sharedScore:
+                guard experts?.sharedHasGate == true else { return nil }
+                return layout.stacksExperts ? [hiddenSize] : [1, hiddenSize]
             default: break
             }
         }
@@ -52,6 +54,7 @@ extension DecoderConfiguration {
             case .latentDown: return [key, hiddenSize]
             case .latentDownBias: return queryKeyValueBias ? [key] : nil
             case .latentNorm: return [latent.rank]
+            case .latentUp where layout.latentKeys != nil: return nil
             case .latentUp: return [headCount * (latent.plainSize + latent.valueSize), latent.rank]
             case .output: return [hiddenSize, attendedSize]
             default: break
@@ -129,7 +132,7 @@ extension DecoderConfiguration {
                 }
                 plan.append(place.stored)
             }
-            plan += expertTensors(of: block)
+            plan += latentTensors(of: block) + expertTensors(of: block)
         }
         if hasFinalNorm {
             plan.append(TensorPlan(name: finalNormName, shape: [hiddenSize]))

@@ -148,6 +148,8 @@ public struct DecoderConfiguration: Equatable, Sendable {
     public struct ClampedGate: Equatable, Sendable {
         public var slope: Float
         public var limit: Float
+        /// Whether each gate is beside its up, and not all gates before all ups.
+        public var isInterleaved = true
 
         public init(slope: Float, limit: Float) { (self.slope, self.limit) = (slope, limit) }
     }

@@ -53,6 +53,10 @@ extension DecoderConfiguration {
         let stride = latent.plainSize + latent.valueSize
         let first = head * stride
         switch site {
+        case .queryLatent(let block) where layout.latentKeys != nil:
+            return latentPlace(layout.latentKeys, latent.rank, latent.plainSize, head: head, block: block)
+        case .valueUp(let block) where layout.latentValues != nil:
+            return latentPlace(layout.latentValues, latent.valueSize, latent.rank, head: head, block: block)
         case .queryLatent(let block):
             guard var place = place(of: .latentUp, block: block) else { return nil }
             place.rows = 0..<latent.rank
@@ -64,6 +68,26 @@ extension DecoderConfiguration {
             place.rows = first + latent.plainSize..<first + stride
             return place
         default: return nil
+        }
+    }
+
+    /// Where a head's matrix `[rows, columns]` is among those of all heads.
+    private func latentPlace(
+        _ name: String?, _ rows: Int, _ columns: Int, head: Int, block: Int
+    ) -> TensorPlace? {
+        name.map {
+            TensorPlace(
+                stored: TensorPlan(
+                    name: "\(layout.prefix)\(layout.blocks)\(block).\($0)", shape: [headCount, rows, columns]),
+                rows: head * rows..<(head + 1) * rows, isTransposed: false)
+        }
+    }
+
+    /// The stored tensors of a block with the matrices between queries, latents and values, where they are apart.
+    func latentTensors(of block: Int) -> [TensorPlan] {
+        guard layout.latentKeys != nil else { return [] }
+        return [.queryLatent(block: block), .valueUp(block: block)].compactMap {
+            place(of: $0, head: 0)?.stored
         }
     }
 }

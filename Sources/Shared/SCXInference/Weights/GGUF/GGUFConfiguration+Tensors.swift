@@ -22,6 +22,15 @@ extension GGUFConfiguration {
             .upBias: "ffn_up.bias",
             .down: "ffn_down.weight", .downBias: "ffn_down.bias",
             .feedForwardResultNorm: "post_ffw_norm.weight",
+            .sinks: "attn_sinks.weight",
+            .queryDown: "attn_q_a.weight", .queryDownNorm: "attn_q_a_norm.weight",
+            .queryUp: "attn_q_b.weight",
+            .latentDown: "attn_kv_a_mqa.weight", .latentNorm: "attn_kv_a_norm.weight",
+            .latentUp: "attn_kv_b.weight",
+            .router: "ffn_gate_inp.weight", .routerBias: "ffn_gate_inp.bias",
+            .choiceBias: "exp_probs_b.bias",
+            .sharedGate: "ffn_gate_shexp.weight", .sharedUp: "ffn_up_shexp.weight",
+            .sharedDown: "ffn_down_shexp.weight", .sharedScore: "ffn_gate_inp_shexp.weight",
         ]
         if family == .gpt2 || family == .phi3 {
             for tensor in [BlockTensor.query, .key, .value] {
@@ -32,6 +41,15 @@ extension GGUFConfiguration {
             }
         }
         if family == .phi3 { layout.blockTensors[.gate] = "ffn_up.weight" }
+        if family == .gptOss { layout.blockTensors[.feedForwardNorm] = "post_attention_norm.weight" }
+        layout.stacksExperts = true
+        layout.experts = ""
+        layout.expertTensors = [
+            .gate: "ffn_gate_exps.weight", .up: "ffn_up_exps.weight", .down: "ffn_down_exps.weight",
+        ]
+        if isLatent, source.contains("blk.0.attn_k_b.weight") {
+            (layout.latentKeys, layout.latentValues) = ("attn_k_b.weight", "attn_v_b.weight")
+        }
         return layout
     }
 

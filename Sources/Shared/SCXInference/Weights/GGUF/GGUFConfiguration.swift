@@ -22,6 +22,7 @@ struct GGUFConfiguration {
         "llama": .llama, "qwen2": .qwen2, "qwen3": .qwen3, "gemma2": .gemma2, "gemma3": .gemma3,
         "phi3": .phi3,
         "smollm3": .smollm3, "olmo2": .olmo2, "granite": .granite, "gpt2": .gpt2, "starcoder2": .starcoder2,
+        "qwen2moe": .qwen2Moe, "qwen3moe": .qwen3Moe, "deepseek2": .deepseekV2, "gpt-oss": .gptOss,
     ]
 
     init(_ file: GGUFFile, _ source: GGUFSource) throws(CheckpointError) {
@@ -40,6 +41,10 @@ struct GGUFConfiguration {
         }
         // Mistral's models have the architecture of Llama, as they differ in this alone.
         if architecture == "llama", file.has("llama.attention.sliding_window") { family = .mistral }
+        if architecture == "llama", try file.integer("llama.expert_count") ?? 0 != 0 { family = .mixtral }
+        // The two differ in how experts are chosen.
+        let sigmoid = 2
+        if try file.integer("deepseek2.expert_gating_func") == sigmoid { family = .deepseekV3 }
         (self.architecture, self.family) = (architecture, family)
     }
 
@@ -59,6 +64,8 @@ struct GGUFConfiguration {
 
     func number(_ name: String) throws(CheckpointError) -> Double? { try file.number(take(name)) }
 
+    func flag(_ name: String) throws(CheckpointError) -> Bool? { try file.flag(take(name)) }
+
     func fault(_ name: String, _ reason: String) -> CheckpointError {
         .field(path: file.path, field: key(name), reason: reason)
     }
@@ -67,7 +74,7 @@ struct GGUFConfiguration {
         .unsupported(path: file.path, what: what, supported: supported)
     }
 
-    private func required(_ name: String) throws(CheckpointError) -> Int {
+    func required(_ name: String) throws(CheckpointError) -> Int {
         guard let value = try uniform(name) else { throw fault(name, "is missing") }
         return value
     }
@@ -109,6 +116,8 @@ struct GGUFConfiguration {
         configuration.queryKeyValueBias = attention.contains { source.contains("blk.0.\($0)") }
         configuration.outputBias = source.contains("blk.0.attn_output.bias")
         configuration.feedForwardBias = source.contains("blk.0.ffn_up.bias")
+        configuration.clampedGate?.isInterleaved = false
+        configuration.experts?.isFused = false
         // The converter has added Gemma's 1 to the weights of norms.
         configuration.normOffset = 0
         configuration.layout = layout
@@ -124,11 +133,13 @@ struct GGUFConfiguration {
             throw .missingTensor(path: file.path, tensor: "token_embd.weight")
         }
         let headSize = try headSize()
+        // Latent attention has one for all heads, as llama.cpp computes it.
+        let keyValueHeads = try uniform("attention.head_count_kv") ?? heads
         var sizes: [(String, Int)] = [
             ("vocab_size", vocabulary), ("hidden_size", hidden),
             ("num_hidden_layers", try required("block_count")), ("num_attention_heads", heads),
             ("intermediate_size", try required("feed_forward_length")), ("head_dim", headSize),
-            ("num_key_value_heads", try uniform("attention.head_count_kv") ?? heads),
+            ("num_key_value_heads", isLatent ? heads : keyValueHeads),
             ("max_position_embeddings", try required("context_length")),
         ]
         if family == .gpt2 {
@@ -150,16 +161,15 @@ struct GGUFConfiguration {
         }
         fields.append(.init(epsilon.field, .double(value)))
         fields.append(.init("tie_word_embeddings", .bool(!source.contains("output.weight"))))
-        guard try file.flag(take("attention.causal")) ?? true else {
+        guard try flag("attention.causal") ?? true else {
             throw unsupported("attention to later tokens (\(key("attention.causal")))", "causal attention")
         }
-        for name in ["expert_count", "expert_used_count"] where try integer(name) ?? 0 != 0 {
-            throw unsupported("a mixture of experts (\(key(name)))", "dense models")
-        }
+        try addExperts(to: &fields)
     }
 
     /// Channels of a head.
     func headSize() throws(CheckpointError) -> Int {
+        guard !isLatent else { return try required("rope.dimension_count") }
         let whole = try required("embedding_length") / max(required("attention.head_count"), 1)
         let size = try integer("attention.key_length") ?? whole
         guard try integer("attention.value_length") ?? size == size else {
@@ -186,7 +196,7 @@ struct GGUFConfiguration {
         let oldFactor = try number("rope.scale_linear")
         let original = try integer("rope.scaling.original_context_length")
         let attention = try number("rope.scaling.attn_factor")
-        _ = try file.flag(take("rope.scaling.finetuned"))
+        _ = try flag("rope.scaling.finetuned")
         var scaling: [JSON.Member] = []
         func add(_ name: String, _ value: Double?) {
             if let value { scaling.append(.init(name, .double(value))) }
@@ -221,6 +231,7 @@ struct GGUFConfiguration {
                 add("original_max_position_embeddings", original.map { Double($0) })
                 add("beta_fast", try number("rope.scaling.yarn_beta_fast"))
                 add("beta_slow", try number("rope.scaling.yarn_beta_slow"))
+                try addMagnitude(to: &scaling)
             default:
                 throw unsupported(
                     "rotation of type '\(kind)' (\(key("rope.scaling.type")))", "none, linear, yarn")
@@ -237,7 +248,8 @@ struct GGUFConfiguration {
             }
         }
         switch family {
-        case .mistral, .phi3, .starcoder2: try addWindow(to: &fields)
+        case .mistral, .mixtral, .phi3, .starcoder2, .gptOss: try addWindow(to: &fields)
+        case .deepseekV2, .deepseekV3: try addLatents(to: &fields)
         case .gemma2, .gemma3:
             try addWindow(to: &fields)
             try copy([
