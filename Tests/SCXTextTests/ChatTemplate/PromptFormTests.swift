@@ -52,6 +52,34 @@ struct PromptFormTests {
         #expect(try format.prompt([Self.parts]) == "One.\n Two. ")
     }
 
+    static let picture = ChatMessage(
+        role: "user", parts: [.picture(address: "data:,a"), .text("One."), .picture(address: "data:,b")])
+
+    @Test("a template that walks over parts is told of pictures where they stand")
+    func pictures() throws {
+        let both = try Self.format(
+            "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{% for c in m.content %}{% if c.type == 'image' %}<i>{% else %}{{ c.text }}{% endif %}{% endfor %}{% endif %}{% endfor %}"
+        )
+        #expect(try both.prompt([Self.picture, Self.text]) == "<i>One.<i>Three.")
+        // All pictures first, as in LLaVA.
+        let first = try Self.format(
+            "{% for m in messages %}{% for c in m.content | selectattr('type', 'equalto', 'image') %}<i>{% endfor %}{% for c in m.content | selectattr('type', 'equalto', 'text') %}{{ c.text }}{% endfor %}{% endfor %}"
+        )
+        #expect(try first.prompt([Self.text, Self.picture]) == "Three.<i><i>One.")
+        #expect(Self.picture.pictures == ["data:,a", "data:,b"] && Self.picture.content == "One.")
+    }
+
+    @Test("a picture is never dropped: another text of its message keeps it, a template of texts refuses it")
+    func keptPictures() throws {
+        var message = Self.picture
+        message.content = "Two."
+        #expect(
+            message.parts == [.picture(address: "data:,a"), .picture(address: "data:,b"), .text("Two.")])
+        let texts = try Self.format("{% for m in messages %}({{ m.content }}){% endfor %}")
+        let error = #expect(throws: TemplateError.self) { try texts.prompt([message]) }
+        #expect(error?.reason == "it does not write pictures")
+    }
+
     @Test("thoughts are where the template looks for them")
     func thoughts() throws {
         let message = ChatMessage(role: "assistant", content: "a", reasoning: "why")

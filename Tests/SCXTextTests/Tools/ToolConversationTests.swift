@@ -184,7 +184,12 @@ struct ToolConversationTests {
             (#"{"role": "user"}"#, "content"), (#"{"role": "user", "content": 3}"#, "content"),
             (#"{"role": "assistant", "content": null}"#, "content"),
             (#"{"role": "assistant", "content": null, "tool_calls": []}"#, "content"),
-            (#"{"role": "user", "content": [{"type": "image_url"}]}"#, "content[0].type"),
+            (#"{"role": "user", "content": [{"type": "image_url"}]}"#, "content[0].image_url.url"),
+            (#"{"role": "user", "content": [{"type": "audio"}]}"#, "content[0].type"),
+            (
+                #"{"role": "system", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}"#,
+                "content"
+            ),
             (
                 #"{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text"}]}"#,
                 "content[1].text"

@@ -58,6 +58,8 @@ extension ChatFormat {
             form.keepsParts = true
             forms.insert(form, at: 0)
         }
+        // Only as parts of a list can pictures be told of.
+        if messages.contains(where: { !$0.pictures.isEmpty }) { forms.removeAll { !$0.keepsParts } }
         let usesTools = messages.contains(where: \.needsTools)
         let attempts = forms.flatMap { form in
             tools == nil && !usesTools
@@ -82,8 +84,8 @@ extension ChatFormat {
 
     /// Parts that were sent as such, and results, which have to be in the text.
     private func needs(_ messages: [ChatMessage], _ form: MessageForm) -> [Need] {
-        let parts = form.keepsParts ? messages.flatMap { $0.parts ?? [] } : []
-        return parts.map { Need($0.strippedPython(nil)) }
+        let texts = form.keepsParts ? messages.flatMap { $0.parts?.texts ?? [] } : []
+        return texts.map { Need($0.strippedPython(nil)) }
             + messages.filter { $0.role == "tool" }.map { Need(content: $0.content) }
     }
 
@@ -200,7 +202,7 @@ extension ChatFormat {
             } else if !message.toolCalls.isEmpty {
                 text.content = callsInText(message).content
             }
-            if endsWithResult, text.role == "user", let last = texts.indices.last {
+            if endsWithResult, text.role == "user", text.pictures.isEmpty, let last = texts.indices.last {
                 texts[last].content += "\n" + text.content
             } else {
                 texts.append(text)

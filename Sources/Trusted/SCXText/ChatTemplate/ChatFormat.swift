@@ -88,6 +88,9 @@ package struct ChatFormat: Sendable {
         more: [JSON.Member] = [], clock: @escaping () -> TemplateDate = TemplateDate.now
     ) throws(TemplateError) -> String {
         let tools = tools?.isEmpty == true ? nil : tools
+        guard content.takesParts || messages.allSatisfy(\.pictures.isEmpty) else {
+            throw TemplateError(template: template.name, line: 0, reason: "it does not write pictures")
+        }
         let messages = ending == .inside ? try Self.marked(messages, template.name) : messages
         var failure: TemplateError?
         var incomplete: String?
@@ -128,7 +131,7 @@ extension ChatFormat {
                 reason: "only a text of the assistant, as the last message, can be continued")
         }
         var parts = last.parts
-        if let text = parts?.popLast() { parts?.append(text + endMark) }
+        if case .text(let text)? = parts?.last { parts?[(parts?.count ?? 1) - 1] = .text(text + endMark) }
         last.content += endMark
         last.isContentNull = false
         last.parts = parts

@@ -36,7 +36,7 @@ extension ChatMessage {
         }
         let parts = try Self.parts(json["content"])
         guard parts != nil || !calls.isEmpty else {
-            throw ChatMessageError(member: "content", reason: "has to be a text or a list of text parts")
+            throw ChatMessageError(member: "content", reason: "has to be a text or a list of parts")
         }
         let callID = try Self.optional("tool_call_id", json)
         guard callID != nil || role != "tool" else {
@@ -44,10 +44,13 @@ extension ChatMessage {
         }
         let newer = try Self.optional("reasoning", json)
         self.init(
-            role: role == "developer" ? "system" : role, content: parts?.joined(separator: "\n"),
+            role: role == "developer" ? "system" : role, content: parts?.text,
             toolCalls: calls, toolCallID: callID, name: try Self.optional("name", json),
             reasoning: try Self.optional("reasoning_content", json) ?? newer)
         if json["content"]?.array != nil { self.parts = parts }
+        guard role == "user" || pictures.isEmpty else {
+            throw ChatMessageError(member: "content", reason: "only a user's message may have pictures")
+        }
     }
 
     private static func optional(_ name: String, _ json: JSON) throws(ChatMessageError) -> String? {
@@ -58,25 +61,36 @@ extension ChatMessage {
         }
     }
 
-    private static func parts(_ content: JSON?) throws(ChatMessageError) -> [String]? {
+    private static func parts(_ content: JSON?) throws(ChatMessageError) -> [Part]? {
         switch content {
         case nil, .some(.null): return nil
-        case .string(let text): return [text]
-        case .array(let parts):
-            var texts: [String] = []
-            for (i, part) in parts.enumerated() {
-                let type = part["type"]?.string ?? ""
-                guard ["text", "input_text", "output_text"].contains(type) else {
-                    throw ChatMessageError(member: "content[\(i)].type", reason: "only text is supported")
-                }
-                guard let text = part["text"]?.string else {
-                    throw ChatMessageError(member: "content[\(i)].text", reason: "has to be a text")
-                }
-                texts.append(text)
-            }
-            return texts
+        case .string(let text): return [.text(text)]
+        case .array(let values):
+            var parts: [Part] = []
+            for (i, value) in values.enumerated() { parts.append(try part(value, "content[\(i)]")) }
+            return parts
         default:
-            throw ChatMessageError(member: "content", reason: "has to be a text or a list of text parts")
+            throw ChatMessageError(member: "content", reason: "has to be a text or a list of parts")
+        }
+    }
+
+    private static func part(_ json: JSON, _ member: String) throws(ChatMessageError) -> Part {
+        switch json["type"]?.string {
+        case "text", "input_text", "output_text":
+            guard let text = json["text"]?.string else {
+                throw ChatMessageError(member: "\(member).text", reason: "has to be a text")
+            }
+            return .text(text)
+        case "image_url", "input_image":
+            // The newer interface gives the address itself.
+            guard let address = json["image_url"]?["url"]?.string ?? json["image_url"]?.string else {
+                throw ChatMessageError(
+                    member: "\(member).image_url.url", reason: "has to be the address of a picture")
+            }
+            return .picture(address: address)
+        default:
+            throw ChatMessageError(
+                member: "\(member).type", reason: "only text and image_url are supported")
         }
     }
 

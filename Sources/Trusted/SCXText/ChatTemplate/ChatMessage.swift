@@ -4,10 +4,17 @@ package import SCXInference
 package struct ChatMessage: Equatable, Sendable {
     /// Who speaks: `system`, `user`, `assistant` or `tool`.
     package var role: String
-    /// The text, empty when the message has none; content that came as a list of parts is joined by line ends.
-    package var content: String { didSet { parts = nil } }
-    /// The texts of the content's parts, when it was sent as a list; nil when it was sent as one text.
-    package var parts: [String]?
+    /// The text, empty when the message has none; texts that came as a list of parts are joined by line ends.
+    ///
+    /// Another text takes the place of all text parts, after the pictures.
+    package var content: String {
+        didSet {
+            let pictures = pictures
+            parts = pictures.isEmpty ? nil : pictures.map(Part.picture) + [.text(content)]
+        }
+    }
+    /// The content's parts, when it was sent as a list; nil when it was sent as one text.
+    package var parts: [Part]?
     /// Whether templates get null as the content and not an empty text, as for an assistant that only called functions.
     package var isContentNull: Bool
     /// The functions that the assistant called in this message.
@@ -35,10 +42,25 @@ package struct ChatMessage: Equatable, Sendable {
         self.more = more
     }
 
-    /// A message whose content is these texts.
-    package init(role: String, parts: [String]) {
-        self.init(role: role, content: parts.joined(separator: "\n"))
+    /// A part of a message's content.
+    package enum Part: Equatable, Sendable {
+        case text(String)
+        /// A picture, by the address that the client gave.
+        case picture(address: String)
+    }
+
+    /// A message whose content is these parts.
+    package init(role: String, parts: [Part]) {
+        self.init(role: role, content: parts.text)
         self.parts = parts
+    }
+
+    /// A message whose content is these texts.
+    package init(role: String, parts: [String]) { self.init(role: role, parts: parts.map(Part.text)) }
+
+    /// The addresses of its pictures, in their order.
+    package var pictures: [String] {
+        (parts ?? []).compactMap { if case .picture(let address) = $0 { address } else { nil } }
     }
 
     /// The message as most templates read it, content as one text.
@@ -46,4 +68,12 @@ package struct ChatMessage: Equatable, Sendable {
 
     /// Whether only a template that knows tools can write it.
     var needsTools: Bool { role == "tool" || !toolCalls.isEmpty }
+}
+
+extension [ChatMessage.Part] {
+    /// The text parts.
+    var texts: [String] { compactMap { if case .text(let text) = $0 { text } else { nil } } }
+
+    /// The text parts as one text.
+    var text: String { texts.joined(separator: "\n") }
 }

@@ -33,7 +33,15 @@ extension ChatMessage {
         if isContentNull { return .null }
         // What tools gave is one text nearly everywhere.
         if role == "tool" { return form.splitsResults ? .array([Self.part(content)]) : .string(content) }
-        if form.keepsParts, let parts { return .array(parts.map(Self.part)) }
+        if form.keepsParts, let parts {
+            return .array(
+                parts.map {
+                    switch $0 {
+                    case .text(let text): Self.part(text)
+                    case .picture: ["type": "image"]
+                    }
+                })
+        }
         return form.splitsTexts ? .array([Self.part(content)]) : .string(content)
     }
 

@@ -27,8 +27,9 @@ extension GGUFConfiguration {
             // llama.cpp has a rule for each of the two.
             fields.append(.init("norm_topk_prob", .bool(family == .qwen3Moe)))
             if family == .qwen2Moe {
-                let shared = try integer("expert_shared_feed_forward_length")
-                add("shared_expert_intermediate_size", try shared ?? required("feed_forward_length"))
+                let whole = try required("feed_forward_length")
+                let shared = try integer("expert_shared_feed_forward_length") ?? whole
+                add("shared_expert_intermediate_size", shared)
             }
         case .deepseekV2, .deepseekV3:
             add("n_routed_experts", count)
