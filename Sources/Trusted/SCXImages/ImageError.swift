@@ -40,8 +40,10 @@ package enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
             "a picture of \(width) × \(height) pixels is too large (at most \(limits.side) on a side and "
                 + "\(limits.pixels) in all)"
         case .format: "a picture is neither PNG, JPEG nor WebP"
-        case .malformed(let format, let reason): "a \(format.rawValue) picture is damaged or incomplete: \(reason)"
-        case .unsupported(let format, let what): "a \(format.rawValue) picture has \(what), which is not supported"
+        case .malformed(let format, let reason):
+            "a \(format.rawValue) picture is damaged or incomplete: \(reason)"
+        case .unsupported(let format, let what):
+            "a \(format.rawValue) picture has \(what), which is not supported"
         case .library(let format, let name, let package):
             "\(format.rawValue) pictures need the library \(name), which this system does not have or is too old; "
                 + "install it (Debian: apt install \(package)), or send PNG"
@@ -66,7 +68,9 @@ package struct PictureLimits: Equatable, Sendable {
     package var bytes: Int
     /// Columns, and rows.
     package var side: Int
-    /// Columns times rows. A decoded picture takes 3 bytes for each pixel, and its decoder up to 8 bytes more.
+    /// Columns times rows.
+    ///
+    /// A decoded picture takes 3 bytes for each pixel, and its decoder up to 8 bytes more.
     package var pixels: Int
 
     package init(bytes: Int = 32 << 20, side: Int = 16_384, pixels: Int = 64 << 20) {

@@ -1,3 +1,5 @@
+import SCXInference
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -5,7 +7,6 @@
 #else
     import Darwin
 #endif
-import SCXInference
 
 /// Reads the fields of a JSON file about pictures: absent ones and `null` mean the default, and what is not known is
 /// refused.
@@ -76,7 +77,9 @@ struct ImageOptions {
     /// A number that is finite as float32, in which pictures are computed.
     func number(_ field: String, of value: JSON) throws(CheckpointError) -> Double {
         guard let number = value.double else { throw fault(field, "is not a number") }
-        guard Float(number).isFinite else { throw fault(field, "is \(number), which is not a sensible value") }
+        guard Float(number).isFinite else {
+            throw fault(field, "is \(number), which is not a sensible value")
+        }
         return number
     }
 
@@ -97,7 +100,8 @@ struct ImageOptions {
     func refuseOthers(than known: Set<String>) throws(CheckpointError) {
         for member in json.object ?? [] where !known.contains(member.name) && !member.value.saysNothing {
             throw fault(
-                member.name, "is not known here, and may change what the model sees; remove it if it does not")
+                member.name, "is not known here, and may change what the model sees; remove it if it does not"
+            )
         }
     }
 }

@@ -34,7 +34,8 @@ package struct ImagePlaceholders: Equatable, Sendable {
     package init(directory: String) throws(CheckpointError) {
         guard let model = try ImageOptions(directory: directory, name: "config.json") else {
             throw .missingFile(
-                directory: directory, name: "config.json", hint: "it is a part of every model; download it again")
+                directory: directory, name: "config.json",
+                hint: "it is a part of every model; download it again")
         }
         let processor = try ImageOptions(directory: directory, name: "processor_config.json")
         let tokenizer = try ImageOptions(directory: directory, name: "tokenizer_config.json")
@@ -61,15 +62,19 @@ package struct ImagePlaceholders: Equatable, Sendable {
             count = .fixed(own ?? 256)
             let tower = try model.integer("mm_tokens_per_image", 1...Self.countLimit) ?? 256
             guard count == .fixed(tower) else {
-                throw model.fault("mm_tokens_per_image", "is \(tower), but processor_config.json says \(own ?? 256)")
+                throw model.fault(
+                    "mm_tokens_per_image", "is \(tower), but processor_config.json says \(own ?? 256)")
             }
         case let type:
-            throw model.unsupported("model_type '\(type ?? "")' with pictures in its prompts", "llava, gemma3")
+            throw model.unsupported(
+                "model_type '\(type ?? "")' with pictures in its prompts", "llava, gemma3")
         }
     }
 
     /// What LLaVA's processor and configuration say of the tokens of a picture.
-    private static func llava(_ model: ImageOptions, _ processor: ImageOptions?) throws(CheckpointError) -> Count {
+    private static func llava(_ model: ImageOptions, _ processor: ImageOptions?) throws(CheckpointError)
+        -> Count
+    {
         let tower = try model.object("vision_config")
         let ownPatch = try processor?.integer("patch_size", 1...ImageProcessor.sideLimit)
         // Without a patch size the processor's file is one of the first ones, which do not count either.
@@ -77,17 +82,19 @@ package struct ImagePlaceholders: Equatable, Sendable {
         guard let patch = ownPatch ?? towerPatch else {
             throw model.fault("vision_config.patch_size", "is missing")
         }
-        let names = ["default", "full"]
-        let strategy = try processor?.text("vision_feature_select_strategy")
-        let modelStrategy = try model.text("vision_feature_select_strategy") ?? names[0]
-        for name in [strategy ?? modelStrategy, modelStrategy] where !names.contains(name) {
-            throw model.unsupported("vision_feature_select_strategy '\(name)'", names.joined(separator: ", "))
+        let field = "vision_feature_select_strategy"
+        var strategy = try processor?.text(field)
+        let modelStrategy = try model.text(field) ?? "default"
+        var additional = try processor?.integer("num_additional_image_tokens", 0...countLimit) ?? 0
+        if ownPatch == nil {
+            // CLIP's tower has a vector of the whole picture before those of its patches, SigLIP's has none.
+            strategy = modelStrategy
+            additional = try tower?.text("model_type") ?? "clip_vision_model" == "clip_vision_model" ? 1 : 0
         }
-        // CLIP's tower has a vector of the whole picture before those of its patches, SigLIP's has none.
-        let towerType = try tower?.text("model_type") ?? "clip_vision_model"
-        let ownAdditional = try processor?.integer("num_additional_image_tokens", 0...countLimit) ?? 0
-        let additional = ownPatch != nil ? ownAdditional : towerType == "clip_vision_model" ? 1 : 0
-        return .patches(size: patch, others: additional - ((strategy ?? modelStrategy) == "default" ? 1 : 0))
+        for name in [strategy ?? modelStrategy, modelStrategy] where !["default", "full"].contains(name) {
+            throw model.unsupported("\(field) '\(name)'", "default, full")
+        }
+        return .patches(size: patch, others: additional - (strategy == "default" ? 1 : 0))
     }
 
     /// A token of the tokenizer's configuration: a field, or a member of its special tokens.

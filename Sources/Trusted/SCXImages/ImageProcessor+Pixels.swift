@@ -38,7 +38,8 @@ extension ImageProcessor {
                 values[channel * count + i] = table[channel * 256 + Int(picture.bytes[i * 3 + channel])]
             }
         }
-        return ImagePixels(count: 1, channels: 3, height: picture.height, width: picture.width, values: values)
+        return ImagePixels(
+            count: 1, channels: 3, height: picture.height, width: picture.width, values: values)
     }
 }
 
@@ -95,6 +96,6 @@ extension Picture {
         return Picture(width: width, height: height, bytes: bytes)
     }
 
-    /// Where the middle of that length begins; below zero where it is longer. Halves are rounded down.
+    /// Where the middle of that length begins, rounded down; below zero where it is longer.
     private static func start(of length: Int, in whole: Int) -> Int { (whole - length) >> 1 }
 }

@@ -94,7 +94,9 @@ package struct ImageProcessor: Equatable, Sendable {
         guard deviation.allSatisfy({ Float($0) != 0 }) else { throw options.fault("image_std", "has a zero") }
 
         let pads = try options.flag("do_pad") ?? false
-        guard !pads || kind == .llava else { throw options.unsupported("do_pad of \(kind.rawValue)", "false") }
+        guard !pads || kind == .llava else {
+            throw options.unsupported("do_pad of \(kind.rawValue)", "false")
+        }
         if pads {
             guard mean.allSatisfy({ (0...1).contains($0) }) else {
                 throw options.fault("image_mean", "is no colour between 0 and 1, which do_pad needs")
@@ -124,7 +126,8 @@ package struct ImageProcessor: Equatable, Sendable {
     /// Fields that are read.
     private static let read: Set<String> = [
         "crop_size", "default_to_square", "do_center_crop", "do_normalize", "do_pad", "do_pan_and_scan",
-        "do_rescale", "do_resize", "feature_extractor_type", "image_mean", "image_processor_type", "image_std",
+        "do_rescale", "do_resize", "feature_extractor_type", "image_mean", "image_processor_type",
+        "image_std",
         "resample", "rescale_factor", "size", "use_square_size",
     ]
     /// Fields that change nothing here: names of classes, forms of Python's arrays, parts of `do_pan_and_scan`, which
@@ -132,7 +135,8 @@ package struct ImageProcessor: Equatable, Sendable {
     private static let neutral: Set<String> = [
         "_valid_processor_keys", "auto_map", "data_format", "device", "disable_grouping", "do_convert_rgb",
         "image_seq_length", "input_data_format", "pad_size", "pan_and_scan_max_num_crops",
-        "pan_and_scan_min_crop_size", "pan_and_scan_min_ratio_to_activate", "processor_class", "return_tensors",
+        "pan_and_scan_min_crop_size", "pan_and_scan_min_ratio_to_activate", "processor_class",
+        "return_tensors",
     ]
 
     private static func crop(_ options: ImageOptions) throws(CheckpointError) -> [Int]? {
@@ -152,9 +156,7 @@ extension ImageProcessor.Kind {
     /// Finds the kind by the class's name, or by the model's type.
     fileprivate init(_ options: ImageOptions, modelType: String?) throws(CheckpointError) {
         var name = try options.text("image_processor_type")
-        if name == nil {
-            name = try options.text("feature_extractor_type").map { Self.replacing($0) }
-        }
+        if name == nil { name = try options.text("feature_extractor_type") }
         if name == nil {
             name =
                 switch modelType {
@@ -168,19 +170,16 @@ extension ImageProcessor.Kind {
         }
         let all = Self.allCases.map(\.rawValue).joined(separator: ", ")
         guard let name else { throw options.fault("image_processor_type", "is missing (supported: \(all))") }
-        // Older files name the same classes with PIL or torchvision at the end.
-        var base = name[...]
-        for ending in ["Fast", "Pil"] where base.hasSuffix(ending) { base = base.dropLast(ending.count) }
-        guard let kind = Self(rawValue: String(base)) else {
+        // Older files name the same classes by what they were called, or with their libraries at the end.
+        var base = name
+        for (ending, new) in [("Fast", ""), ("Pil", ""), ("FeatureExtractor", "ImageProcessor")]
+        where base.hasSuffix(ending) {
+            base = base.dropLast(ending.count) + new
+        }
+        guard let kind = Self(rawValue: base) else {
             throw options.unsupported("image processor '\(name)'", all)
         }
         self = kind
-    }
-
-    /// The image processor that followed a feature extractor of that name.
-    private static func replacing(_ name: String) -> String {
-        let ending = "FeatureExtractor"
-        return name.hasSuffix(ending) ? name.dropLast(ending.count) + "ImageProcessor" : name
     }
 
     /// Whether an integer as size means both sides, not the shorter one.
@@ -224,7 +223,8 @@ extension ImageProcessor.Size {
             let limit = 1...ImageProcessor.sideLimit
             switch Set(fields.map(\.name)) {
             case ["height", "width"]:
-                guard let height = try nested.integer("height", limit), let width = try nested.integer("width", limit)
+                guard let height = try nested.integer("height", limit),
+                    let width = try nested.integer("width", limit)
                 else { throw options.fault("size", "has no height or no width") }
                 self = .exact(height: height, width: width)
             case ["shortest_edge"]:
@@ -234,11 +234,13 @@ extension ImageProcessor.Size {
                 self = .shortestEdge(edge)
             default:
                 throw options.unsupported(
-                    "size of \(fields.map(\.name).joined(separator: ", "))", "height and width, shortest_edge")
+                    "size of \(fields.map(\.name).joined(separator: ", "))", "height and width, shortest_edge"
+                )
             }
             return
         }
-        if !isSquare, value.array == nil, let edge = try options.integer("size", 1...ImageProcessor.sideLimit) {
+        if !isSquare, value.array == nil, let edge = try options.integer("size", 1...ImageProcessor.sideLimit)
+        {
             self = .shortestEdge(edge)
             return
         }
@@ -254,7 +256,8 @@ extension ImageProcessor.Size {
         let sides = values.compactMap(\.int).filter { (1...ImageProcessor.sideLimit).contains($0) }
         guard values.count == 2, sides.count == 2 else {
             throw options.fault(
-                field, "is neither an integer, a list of height and width, nor an object of them, in "
+                field,
+                "is neither an integer, a list of height and width, nor an object of them, in "
                     + "1…\(ImageProcessor.sideLimit)")
         }
         return sides

@@ -22,7 +22,9 @@ struct Inflater: ~Escapable {
     static func inflate(_ stream: [UInt8], count: Int) throws(ImageError) -> [UInt8] {
         // No code says more than 258 bytes in less than 2 bits, so a stream that is too short is refused before there
         // is memory for what it claims to be.
-        guard stream.count >= 6, count / 1_032 <= stream.count else { throw fault("its pixels are incomplete") }
+        guard stream.count >= 6, count / 1_032 <= stream.count else {
+            throw fault("its pixels are incomplete")
+        }
         guard stream[0] & 15 == 8, stream[0] >> 4 <= 7, stream.big16(0) % 31 == 0, stream[1] & 32 == 0 else {
             throw fault("its pixels are not compressed by zlib")
         }
@@ -116,7 +118,9 @@ struct Inflater: ~Escapable {
         _ = try take(bitCount % 8)
         let length = try take(16)
         guard try take(16) == length ^ 0xFFFF else { throw Self.fault("a block of its pixels has no length") }
-        guard length <= output.count - filled else { throw Self.fault("it has more pixels than its size says") }
+        guard length <= output.count - filled else {
+            throw Self.fault("it has more pixels than its size says")
+        }
         for _ in 0..<length {
             output[filled] = UInt8(try take(8))
             filled += 1
@@ -178,7 +182,9 @@ struct Inflater: ~Escapable {
             guard distanceSymbol < 30 else { throw Self.fault("its pixels have an unknown code") }
             let distance = Self.distanceBases[distanceSymbol] + (try take(Self.distanceBits[distanceSymbol]))
             guard distance <= filled else { throw Self.fault("its pixels refer to others before the first") }
-            guard length <= output.count - filled else { throw Self.fault("it has more pixels than its size says") }
+            guard length <= output.count - filled else {
+                throw Self.fault("it has more pixels than its size says")
+            }
             // One by one, since a distance may be shorter than the length.
             for _ in 0..<length {
                 output[filled] = output[filled - distance]
@@ -191,7 +197,8 @@ struct Inflater: ~Escapable {
     private static let lengthOrder = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
     /// The shortest length of each symbol from 257 on, and how many bits follow that are added to it (3.2.5).
     private static let lengthBases = [
-        3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227,
+        3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163,
+        195, 227,
         258,
     ]
     private static let lengthBits = [
@@ -199,7 +206,8 @@ struct Inflater: ~Escapable {
     ]
     /// The same of distances.
     private static let distanceBases = [
-        1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1_025, 1_537, 2_049, 3_073,
+        1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1_025, 1_537, 2_049,
+        3_073,
         4_097, 6_145, 8_193, 12_289, 16_385, 24_577,
     ]
     private static let distanceBits = [
@@ -241,7 +249,9 @@ struct HuffmanTable: Sendable {
             if left < 0 { return nil }
         }
         // zlib takes codes with unused numbers only where there is at most one symbol, of one bit.
-        if left > 0, !mayBeIncomplete || counts[2...].contains(where: { $0 > 0 }) || counts[1] > 1 { return nil }
+        if left > 0, !mayBeIncomplete || counts[2...].contains(where: { $0 > 0 }) || counts[1] > 1 {
+            return nil
+        }
         var next = [Int](repeating: 0, count: Self.longest + 2)
         var codes = [Int](repeating: 0, count: Self.longest + 2)
         for length in 1...Self.longest {
@@ -269,7 +279,8 @@ struct HuffmanTable: Sendable {
 
     /// The codes of blocks that bring none (RFC 1951, 3.2.6).
     static let fixedLiterals = fixed(
-        [UInt8](repeating: 8, count: 144) + [UInt8](repeating: 9, count: 112) + [UInt8](repeating: 7, count: 24)
+        [UInt8](repeating: 8, count: 144) + [UInt8](repeating: 9, count: 112)
+            + [UInt8](repeating: 7, count: 24)
             + [UInt8](repeating: 8, count: 8))
     static let fixedDistances = fixed([UInt8](repeating: 5, count: 32))
 

@@ -6,8 +6,6 @@ struct JPEGFile {
     let height: Int
     /// Components of a pixel: 1 for grey, 3 for colours, 4 for inks.
     let components: Int
-    /// Whether there is a marker of Adobe, whose programs store inks inverted.
-    let hasAdobeMarker: Bool
     let orientation: Int
     private let bytes: [UInt8]
 
@@ -16,11 +14,12 @@ struct JPEGFile {
     /// - Throws: ``ImageError`` when the file is damaged, or larger than the limits.
     init(_ bytes: [UInt8], limits: PictureLimits) throws(ImageError) {
         var size: (width: Int, height: Int, components: Int)?
-        var adobe = false
         var exif: [UInt8] = []
         var at = 2
         scanning: while true {
-            guard at + 4 <= bytes.count, bytes[at] == 0xFF else { throw Self.fault("it ends within its header") }
+            guard at + 4 <= bytes.count, bytes[at] == 0xFF else {
+                throw Self.fault("it ends within its header")
+            }
             let marker = bytes[at + 1]
             // Any number of FF may come before a marker.
             if marker == 0xFF {
@@ -28,19 +27,23 @@ struct JPEGFile {
                 continue
             }
             let length = bytes.big16(at + 2)
-            guard length >= 2, at + 2 + length <= bytes.count else { throw Self.fault("it ends within its header") }
+            guard length >= 2, at + 2 + length <= bytes.count else {
+                throw Self.fault("it ends within its header")
+            }
             let contents = at + 4..<at + 2 + length
             switch marker {
             case 0xDA: break scanning
             case 0xC0...0xCF where ![0xC4, 0xC8, 0xCC].contains(marker):
                 guard size == nil, contents.count >= 6 else { throw Self.fault("it has two headers") }
                 let start = contents.lowerBound
-                guard bytes[start] == 8 else { throw .unsupported(.jpeg, what: "samples of other than 8 bits") }
+                guard bytes[start] == 8 else {
+                    throw .unsupported(.jpeg, what: "samples of other than 8 bits")
+                }
                 size = (bytes.big16(start + 3), bytes.big16(start + 1), Int(bytes[start + 5]))
             case 0xE1 where exif.isEmpty && bytes[contents].starts(with: [0x45, 0x78, 0x69, 0x66, 0, 0]):
                 exif = Array(bytes[contents])
-            case 0xEE where bytes[contents].starts(with: "Adobe".utf8): adobe = true
-            case 0xD0...0xD9, 0x00, 0x01: throw Self.fault("its header has a marker that does not belong there")
+            case 0xD0...0xD9, 0x00, 0x01:
+                throw Self.fault("its header has a marker that does not belong there")
             default: break
             }
             at = contents.upperBound
@@ -51,7 +54,6 @@ struct JPEGFile {
             throw .unsupported(.jpeg, what: "\(size.components) components")
         }
         (width, height, components) = size
-        hasAdobeMarker = adobe
         orientation = Orientation.read(exif)
         self.bytes = bytes
     }
@@ -67,20 +69,20 @@ struct JPEGFile {
         let decoded = try library.decode(
             bytes, width: width, height: height, format: isInk ? .cmyk : .rgb, channels: isInk ? 4 : 3)
         let picture = Picture(
-            width: width, height: height, bytes: isInk ? Self.rgb(ofInks: decoded, inverted: hasAdobeMarker) : decoded)
+            width: width, height: height, bytes: isInk ? Self.rgb(ofInks: decoded) : decoded)
         return picture.turned(orientation)
     }
 
-    /// Red, green and blue of pixels of cyan, magenta, yellow and black ink, as PIL computes them.
-    private static func rgb(ofInks inks: [UInt8], inverted: Bool) -> [UInt8] {
+    /// Red, green and blue of pixels of cyan, magenta, yellow and black ink, as PIL computes them: it takes all inks
+    /// as inverted, which is how Adobe's programs store them.
+    private static func rgb(ofInks inks: [UInt8]) -> [UInt8] {
         var rgb = [UInt8](repeating: 0, count: inks.count / 4 * 3)
         for i in 0..<inks.count / 4 {
-            let black = Int(inverted ? 255 - inks[i * 4 + 3] : inks[i * 4 + 3])
+            let light = Int(inks[i * 4 + 3])
             for channel in 0..<3 {
-                let ink = Int(inverted ? 255 - inks[i * 4 + channel] : inks[i * 4 + channel])
                 // A product divided by 255, rounded, without a division.
-                let product = ink * (255 - black) + 128
-                rgb[i * 3 + channel] = UInt8(max(0, 255 - black - ((product >> 8 + product) >> 8)))
+                let product = (255 - Int(inks[i * 4 + channel])) * light + 128
+                rgb[i * 3 + channel] = UInt8(light - ((product >> 8 + product) >> 8))
             }
         }
         return rgb
@@ -100,7 +102,8 @@ struct JPEGLibrary: Sendable {
     private typealias End = @convention(c) (UnsafeMutableRawPointer?) -> Int32
     private typealias Decompress =
         @convention(c) (
-            UnsafeMutableRawPointer?, UnsafePointer<UInt8>?, UInt, UnsafeMutablePointer<UInt8>?, Int32, Int32, Int32,
+            UnsafeMutableRawPointer?, UnsafePointer<UInt8>?, UInt, UnsafeMutablePointer<UInt8>?, Int32, Int32,
+            Int32,
             Int32, Int32
         ) -> Int32
     private typealias ErrorText = @convention(c) (UnsafeMutableRawPointer?) -> UnsafePointer<CChar>?
@@ -157,7 +160,9 @@ struct JPEGLibrary: Sendable {
     func decode(
         _ bytes: [UInt8], width: Int, height: Int, format: PixelFormat, channels: Int
     ) throws(ImageError) -> [UInt8] {
-        guard let handle = unsafe start() else { throw .malformed(.jpeg, reason: "its library has no memory") }
+        guard let handle = unsafe start() else {
+            throw .malformed(.jpeg, reason: "its library has no memory")
+        }
         defer { _ = unsafe end(handle) }
         var pixels = [UInt8](repeating: 0, count: width * height * channels)
         // The library scales down to the size that it is given, so it never writes more than width × height pixels.

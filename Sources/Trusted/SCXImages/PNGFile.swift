@@ -69,11 +69,15 @@ struct PNGFile {
         reading: while true {
             guard let chunk = try chunks.next() else { throw Self.fault("it has no end") }
             let isData = chunk.name == "IDAT"
-            guard !isData || wasData || stream.isEmpty else { throw Self.fault("its pixels are not in one piece") }
+            guard !isData || wasData || stream.isEmpty else {
+                throw Self.fault("its pixels are not in one piece")
+            }
             switch chunk.name {
             case "IDAT": stream += bytes[chunk.range]
             case "PLTE":
-                guard palette.isEmpty, stream.isEmpty, chunk.range.count % 3 == 0, (3...768) ~= chunk.range.count else {
+                guard palette.isEmpty, stream.isEmpty, chunk.range.count % 3 == 0,
+                    (3...768) ~= chunk.range.count
+                else {
                     throw Self.fault("its palette is not one")
                 }
                 palette = Array(bytes[chunk.range])
@@ -120,7 +124,8 @@ struct PNGFile {
         let all =
             isInterlaced
             ? [
-                (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
+                (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+                (0, 1, 1, 2),
             ] : [(0, 0, 1, 1)]
         return all.compactMap { left, top, across, down in
             guard width > left, height > top else { return nil }

@@ -16,7 +16,8 @@ struct PNGPixels {
         switch file.colour {
         case .palette:
             for (i, value) in file.palette.enumerated() {
-                colours.append(i / 3 < file.transparency.count ? value.onWhite(file.transparency[i / 3]) : value)
+                colours.append(
+                    i / 3 < file.transparency.count ? value.onWhite(file.transparency[i / 3]) : value)
             }
         case .grey:
             if !file.transparency.isEmpty { key = [file.transparency.big16(0)] }

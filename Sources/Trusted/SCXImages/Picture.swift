@@ -24,7 +24,10 @@ extension Picture {
     ///
     /// The arithmetic is that of `alpha_composite` of PIL on an opaque white ground, to the bit.
     ///
-    /// - Parameter rgba: The values, [height, width, 4], row-major.
+    /// - Parameters:
+    ///   - width: Columns.
+    ///   - height: Rows.
+    ///   - rgba: The values, [height, width, 4], row-major.
     init(width: Int, height: Int, onWhite rgba: [UInt8]) {
         var bytes = [UInt8](repeating: 0, count: width * height * 3)
         for i in 0..<width * height {

@@ -29,7 +29,8 @@ package enum PictureAddress {
             throw .address(reason: "is a data URL without a comma after its media type")
         }
         guard Array(text[5..<comma].suffix(7)).begins(";base64") else {
-            throw .address(reason: "is a data URL that is not in base64, which is not read; write ;base64, before it")
+            throw .address(
+                reason: "is a data URL that is not in base64, which is not read; write ;base64, before it")
         }
         let encoded = text[(comma + 1)...]
         guard encoded.count / 4 * 3 <= limit + 2 else { throw .bytes(limit: limit) }

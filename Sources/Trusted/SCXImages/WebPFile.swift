@@ -10,7 +10,9 @@ struct WebPFile {
     ///
     /// - Throws: ``ImageError`` when the file is damaged, larger than the limits, or animated.
     init(_ bytes: [UInt8], limits: PictureLimits) throws(ImageError) {
-        guard bytes.count >= 12, bytes.little32(4) <= bytes.count - 8 else { throw Self.fault("it ends too early") }
+        guard bytes.count >= 12, bytes.little32(4) <= bytes.count - 8 else {
+            throw Self.fault("it ends too early")
+        }
         let end = bytes.little32(4) + 8
         var size: (width: Int, height: Int)?
         var alpha = false
@@ -37,7 +39,9 @@ struct WebPFile {
                 }
                 size = (bytes.little16(start + 6) & 0x3FFF, bytes.little16(start + 8) & 0x3FFF)
             case "VP8L":
-                guard contents.count >= 5, bytes[start] == 0x2F else { throw Self.fault("its header is not one") }
+                guard contents.count >= 5, bytes[start] == 0x2F else {
+                    throw Self.fault("its header is not one")
+                }
                 let header = bytes.little32(start + 1)
                 if size == nil { size = (1 + header & 0x3FFF, 1 + header >> 14 & 0x3FFF) }
                 if !isExtended { alpha = header >> 28 & 1 == 1 }
@@ -107,7 +111,9 @@ struct WebPLibrary: Sendable {
     ///
     /// - Throws: ``ImageError`` that says what to install.
     static func shared() throws(ImageError) -> WebPLibrary {
-        guard let opened else { throw SystemLibrary.missing(.webp, name: "libwebp.so.7", package: "libwebp7") }
+        guard let opened else {
+            throw SystemLibrary.missing(.webp, name: "libwebp.so.7", package: "libwebp7")
+        }
         return opened
     }
 
@@ -135,7 +141,8 @@ struct WebPLibrary: Sendable {
             unsafe pixels.withUnsafeMutableBufferPointer { pixels in
                 let decode = unsafe hasAlpha ? decodeRGBA : decodeRGB
                 return unsafe decode(
-                    bytes.baseAddress, bytes.count, pixels.baseAddress, pixels.count, Int32(width * channels)) != nil
+                    bytes.baseAddress, bytes.count, pixels.baseAddress, pixels.count, Int32(width * channels))
+                    != nil
             }
         }
         guard isDecoded else { throw .malformed(.webp, reason: "its pixels cannot be decoded") }
