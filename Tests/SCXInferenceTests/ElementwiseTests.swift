@@ -76,7 +76,7 @@ struct ElementwiseTests {
 
     @Test(
         "every activation agrees with double precision, gated and not", arguments: InstructionSet.available,
-        [Activation.silu, .gelu, .geluTanh, .relu])
+        [Activation.silu, .gelu, .geluTanh, .quickGelu, .relu])
     func activations(isa: InstructionSet, activation: Activation) {
         func reference(_ x: Double) -> Double {
             switch activation {
@@ -84,6 +84,7 @@ struct ElementwiseTests {
             case .gelu: x * 0.5 * complementaryError(-x / 2.0.squareRoot())
             case .geluTanh:
                 0.5 * x * (1 + hyperbolicTangent((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+            case .quickGelu: x / (1 + exponential(-1.702 * x))
             case .relu: max(x, 0)
             }
         }

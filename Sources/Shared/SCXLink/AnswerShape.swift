@@ -75,7 +75,9 @@ struct AnswerShapes: Sendable {
             if exact { words(rows, 2 * outputs) } else { floats(rows, outputs) }
         case .attention(_, let parts):
             floats(1, parts.reduce(0) { $0 + $1.queries } * model.headCount * model.headSize)
-        case .feedForward, .middle: floats(rows, model.hiddenSize)
+        case .feedForward: floats(rows, model.hiddenSize)
+        case .middle(let blocks, _):
+            floats(rows, model.owner(of: .queryKeyValue(block: blocks.lowerBound)).hiddenSize)
         case .headTopK(let count):
             if count == model.vocabularySize { floats(rows, count) } else { words(rows, 2 * count) }
         case .tailScores(let layer, let segments):

@@ -70,6 +70,9 @@ extension Request {
             fields.add(UInt16(blocks.lowerBound))
             fields.add(UInt16(blocks.upperBound))
             fields.add(segments)
+            if segments.contains(where: \.isMutual) {
+                for segment in segments { fields.add(UInt8(segment.isMutual ? 1 : 0)) }
+            }
         case .tailScores(let layer, let segments):
             fields.add(UInt16(layer))
             fields.add(segments)
@@ -163,7 +166,18 @@ extension Request {
             let first = Int(try fields.take(UInt16.self))
             let end = Int(try fields.take(UInt16.self))
             guard first < end else { throw .malformedFrame("blocks \(first) to \(end)") }
-            operation = .middle(blocks: first..<end, segments: try fields.takeSegments())
+            var segments = try fields.takeSegments()
+            // These fields were added within version 3; programs that do not know them end before them.
+            if !fields.isAtEnd {
+                segments = try segments.map { segment throws(LinkError) in
+                    let mutual = try fields.take(UInt8.self)
+                    guard mutual <= 1 else { throw .malformedFrame("a direction of attention \(mutual)") }
+                    return Segment(
+                        slot: segment.slot, position: segment.position, rows: segment.rows,
+                        isMutual: mutual == 1)
+                }
+            }
+            operation = .middle(blocks: first..<end, segments: segments)
         case .tailScores:
             operation = .tailScores(
                 layer: Int(try fields.take(UInt16.self)), segments: try fields.takeSegments())

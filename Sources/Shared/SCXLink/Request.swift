@@ -59,11 +59,14 @@ public struct Segment: Equatable, Sendable {
     public let position: Int
     /// How many rows there are.
     public let rows: Int
+    /// Whether the rows attend to each other in both directions, as those of a picture do in some models.
+    public let isMutual: Bool
 
-    public init(slot: Slot, position: Int, rows: Int) {
+    public init(slot: Slot, position: Int, rows: Int, isMutual: Bool = false) {
         self.slot = slot
         self.position = position
         self.rows = rows
+        self.isMutual = isMutual
     }
 }
 
@@ -150,7 +153,9 @@ public struct Request: Equatable, Sendable {
         /// Run these blocks on the hidden states; the slot of each segment gets the keys and values.
         ///
         /// If a segment's position is before the end of its slot, the worker first removes what the slot holds from
-        /// there on. Answered by `[rows, hidden]`: the hidden states after the last of the blocks.
+        /// there on. The blocks may be those of an encoder of pictures, which are numbered after the decoder's: then
+        /// each segment is one picture, at position 0, and the slots get nothing. Answered by `[rows, hidden]`: the
+        /// hidden states after the last of the blocks.
         case middle(blocks: Range<Int>, segments: [Segment])
 
         /// For one hidden state of each session, the block's input: compute its key and value, and the scores of its

@@ -15,7 +15,8 @@ extension Engine {
             return nil
         }
         let (computed, count) = (sessions[index].computed, sessions[index].tokens.count)
-        guard computed > 0 else { return nil }
+        // What is stored tells tokens alone, by which two pictures could not be told apart.
+        guard computed > 0, sessions[index].picturePlaces.isEmpty else { return nil }
         let size = Self.storedHeader + count * MemoryLayout<Int32>.stride
         guard var bytes = try forward.store(sessions[index].slot, after: size) else { return nil }
         let numbers = [UInt64(computed), UInt64(count)]

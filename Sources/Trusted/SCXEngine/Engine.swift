@@ -11,6 +11,16 @@ package enum EngineError: Error, Equatable, Sendable, CustomStringConvertible {
     case cannotGenerate
     /// A kind of token that the model does not have, or not one for each token.
     case wrongKinds
+    /// The model has no encoder of pictures, or the profile cannot compute it.
+    case takesNoPictures
+    /// The model has an encoder of pictures and nothing else.
+    case takesPicturesAlone
+    /// The model generates from pictures, and gives no vectors of them.
+    case embedsNoPictures
+    /// Pictures of another shape than the model takes.
+    case wrongPicture(channels: Int, height: Int, width: Int, expected: PictureShape)
+    /// Another number of picture tokens in the prompt than its pictures need.
+    case wrongPictureTokens(found: Int, pictures: Int, each: Int)
 
     package var description: String {
         switch self {
@@ -22,6 +32,14 @@ package enum EngineError: Error, Equatable, Sendable, CustomStringConvertible {
         case .cannotGenerate:
             "this model embeds or scores texts; it does not generate any, since it has no output head"
         case .wrongKinds: "the kinds of the prompt's tokens are not those of the model"
+        case .takesNoPictures: "this model takes no pictures in this profile"
+        case .takesPicturesAlone: "this model takes pictures alone, and gives a vector of each"
+        case .embedsNoPictures: "this model generates from pictures; it gives no vectors of them"
+        case .wrongPicture(let channels, let height, let width, let expected):
+            "a picture has \(channels) x \(height) x \(width) pixels (channels, rows, columns), and the model takes "
+                + "\(expected.channels) x \(expected.size) x \(expected.size)"
+        case .wrongPictureTokens(let found, let pictures, let each):
+            "the prompt has \(found) picture tokens, and its \(pictures) picture(s) need \(pictures * each)"
         }
     }
 }
@@ -107,7 +125,8 @@ package final class Engine {
     package func submit(_ request: GenerationRequest, continuing earlier: SessionID? = nil) throws
         -> SessionID
     {
-        try check(request.prompt)
+        try checkPictures(request)
+        if request.reading != .pictures { try check(request.prompt) }
         try checkReading(request)
         guard request.prompt.count + min(request.maximumTokens, 1) <= maximumLength else {
             throw EngineError.promptTooLong(tokens: request.prompt.count, limit: maximumLength - 1)
@@ -116,6 +135,9 @@ package final class Engine {
             slot: reserveSlot(), request: request,
             decoder: tokenizer.map { Tokenizer.StreamDecoder($0, keptTokens: request.shownTokens) },
             masks: masks, draftLength: DraftLength(longest: drafter?.longest ?? 0))
+        if !request.pictures.isEmpty, let model = forward.pictures {
+            session.pictures = PromptPictures(request.pictures, prompt: request.prompt, model)
+        }
         if let earlier, let index = sessions.firstIndex(where: { $0.id == earlier && $0.finished != nil }) {
             session.reuse(sessions.remove(at: index))
             drafter?.move(earlier, to: session.id)
@@ -131,7 +153,7 @@ package final class Engine {
             kinds.allSatisfy({ $0 == 0 || (0..<Int32(forward.tokenKinds)).contains($0) })
         else { throw .wrongKinds }
         switch request.reading {
-        case .pooled: return
+        case .pooled, .pictures: return
         case .logits(let tokens):
             guard tokens.allSatisfy({ $0 >= 0 && $0 < vocabularySize }) else {
                 throw .tokenOutOfRange(vocabulary: vocabularySize)
@@ -208,8 +230,11 @@ package final class Engine {
     package func step() throws(LinkError) -> [SessionEvent] {
         // A token that was drawn is part of the session, so its event is returned even if computing fails afterwards.
         var events = drawWaiting()
-        let waiting = sessions.filter { $0.finished == nil && !$0.isPaused && !$0.isDrawing }
-            .map { Scheduler.Waiting(session: $0.id, tokens: $0.waiting, draft: wantedDraft($0)) }
+        try computePicture(&events)
+        let waiting = sessions.filter {
+            $0.finished == nil && !$0.isPaused && !$0.isDrawing && !$0.waitsForPictures
+        }
+        .map { Scheduler.Waiting(session: $0.id, tokens: $0.waiting, draft: wantedDraft($0)) }
         let schedule = scheduler.schedule(waiting, pace: pace)
         if !schedule.isEmpty || dueGroup != nil {
             try compute(schedule, &events)
@@ -245,11 +270,20 @@ package final class Engine {
         do throws(LinkError) {
             try compute(zip(places, schedule).map { ($0, $1) }, &events)
         } catch {
-            switch error {
-            case .workerFull: events += try makeRoom(places, error)
-            case .incompatible, .unreachable: throw error
-            default: events += try recover(error)
-            }
+            try handle(error, places, &events)
+        }
+    }
+
+    /// Handles the failure of a step with the sessions at these places.
+    ///
+    /// - Throws: The error itself when there is no worker.
+    func handle(
+        _ error: LinkError, _ places: [Int], _ events: inout [SessionEvent]
+    ) throws(LinkError) {
+        switch error {
+        case .workerFull: events += try makeRoom(places, error)
+        case .incompatible, .unreachable: throw error
+        default: events += try recover(error)
         }
     }
 
@@ -367,8 +401,11 @@ package final class Engine {
     }
 
     /// Runs `work`, and charges its traffic and pads to the sessions of the batch, in proportion to their rows.
+    ///
+    /// With `rows`, the batch has one session, whose segment has so many rows.
     func charge<Result>(
-        _ batch: [(place: Int, segment: BatchSegment)], _ work: () throws(LinkError) -> Result
+        _ batch: [(place: Int, segment: BatchSegment)], rows given: Int? = nil,
+        _ work: () throws(LinkError) -> Result
     ) throws(LinkError) -> Result {
         let before = forward.traffic
         let padded = forward.sealedReport?.values.padded ?? 0
@@ -378,9 +415,9 @@ package final class Engine {
         for (place, _) in batch { sessions[place].isSuspect = false }
         let after = forward.traffic
         let paddedAfter = forward.sealedReport?.values.padded ?? 0
-        let rows = max(1, batch.reduce(0) { $0 + $1.segment.tokens.count })
+        let rows = max(1, given ?? batch.reduce(0) { $0 + $1.segment.tokens.count })
         for (place, segment) in batch {
-            let own = segment.tokens.count
+            let own = given ?? segment.tokens.count
             sessions[place].usage.traffic.exchanges += after.exchanges - before.exchanges
             sessions[place].usage.traffic.bytesSent += (after.bytesSent - before.bytesSent) * own / rows
             sessions[place].usage.traffic.bytesReceived +=

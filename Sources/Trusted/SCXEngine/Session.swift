@@ -1,4 +1,5 @@
 import SCXEncoding
+package import SCXImages
 package import SCXLink
 import SCXProfiles
 package import SCXText
@@ -18,6 +19,8 @@ package struct GenerationRequest: Sendable {
     /// The kind of each token of the prompt, for encoders that distinguish the texts of a pair; empty where all are of
     /// kind 0.
     package var tokenKinds: [Int32] = []
+    /// The pictures of the prompt, in the order in which tokens stand for them; see ``Engine/pictureShape``.
+    package var pictures: [ImagePixels] = []
     /// A grammar that the answer's text must follow; nil for any text.
     package var constraint: TokenConstraint?
     /// Whether the answer continues the last text of the prompt, perhaps in the middle of a word, instead of beginning
@@ -33,6 +36,13 @@ package struct GenerationRequest: Sendable {
         self.maximumTokens = maximumTokens
         self.sampling = sampling
         self.stop = stop
+    }
+
+    /// A request for the vectors of pictures, of a model that takes pictures alone.
+    package init(pictures: ImagePixels) {
+        self.init(prompt: [], maximumTokens: 0, sampling: SamplingParameters())
+        self.pictures = [pictures]
+        reading = .pictures
     }
 }
 
@@ -114,6 +124,10 @@ struct Session {
     var stops: StopMatcher
     private var promptScores: [SampledToken] = []
     private var pooled: PooledStates?
+    /// The pictures of the prompt; nil when it has none.
+    var pictures: PromptPictures?
+    /// Which pictures stand at which tokens; kept when the session has finished, for later requests that continue it.
+    private var places: [PicturePlace] = []
     var draftLength: DraftLength
 
     init(
@@ -139,9 +153,11 @@ struct Session {
         slot = earlier.slot
         // Scores and pooled states need the rows of all prompt tokens, so nothing is reused for them.
         guard request.promptAlternatives == nil, !isPooled else { return }
-        let common = zip(tokens, earlier.tokens.prefix(earlier.computed)).prefix { $0 == $1 }.count
+        let equal = zip(tokens, earlier.tokens.prefix(earlier.computed)).prefix { $0 == $1 }.count
+        let common = PicturePlace.common(equal, picturePlaces, earlier.picturePlaces)
         // The last token is computed in any case, since its logits are needed.
         computed = min(common, tokens.count - 1)
+        if let pictures { computed = pictures.start(atMost: computed) }
         usage.cachedTokens = computed
     }
 
@@ -150,6 +166,19 @@ struct Session {
         group?.drop(id)
         (computed, group, granted, undrawn) = (0, nil, 0, nil)
         if tokens.count == request.prompt.count { (promptScores, pooled) = ([], nil) }
+    }
+
+    /// Which pictures stand at which tokens.
+    var picturePlaces: [PicturePlace] { pictures?.places ?? places }
+
+    /// Whether a picture of the prompt must be computed before its tokens.
+    var waitsForPictures: Bool { pictures.map { !$0.isComputed } ?? false }
+
+    /// The event with the vectors of all pictures, when they are what is wanted and all were computed.
+    mutating func pictureReading() -> SessionEvent? {
+        guard request.reading == .pictures, let pictures, pictures.isComputed else { return nil }
+        finished = .stop
+        return event { $0.reading = pictures.vectors }
     }
 
     /// Whether the hidden states of the prompt are wanted.
@@ -200,13 +229,14 @@ struct Session {
             // same.
             if count < tokens.count { end = min(end, computed + 128) }
             output = .allLogits
-        } else if end == tokens.count {
-            output = .lastLogits
         }
+        var isMutual = false
+        if let pictures { (end, isMutual) = pictures.end(of: computed..<end) }
+        if output == .nothing, end == tokens.count { output = .lastLogits }
         return BatchSegment(
             slot: slot, position: computed, tokens: Array(tokens[computed..<end]),
             kinds: request.tokenKinds.isEmpty ? [] : Array(request.tokenKinds[computed..<end]),
-            output: output)
+            output: output, inserted: pictures?.inserted(computed..<end), isMutual: isMutual)
     }
 
     /// Takes the result of a segment, and draws the next tokens once the whole prompt or the last token is computed.
@@ -280,7 +310,7 @@ struct Session {
             preconditionFailure("Session: the default parameters are refused")
         }
         (reduced.slot, reduced.finished, reduced.usage) = (slot, finished, usage)
-        (reduced.tokens, reduced.computed) = (tokens, computed)
+        (reduced.tokens, reduced.computed, reduced.places) = (tokens, computed, picturePlaces)
         erase(&self.request.prompt)
         self = reduced
     }

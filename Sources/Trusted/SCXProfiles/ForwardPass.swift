@@ -24,15 +24,22 @@ package struct BatchSegment: Equatable, Sendable {
     package let kinds: [Int32]
     /// What the caller wants to know of these tokens.
     package let output: SegmentOutput
+    /// Rows of pictures in the place of some tokens' rows; nil for none.
+    package let inserted: InsertedRows?
+    /// Whether the tokens attend to each other in both directions; then they are computed in one piece.
+    package let isMutual: Bool
 
     package init(
-        slot: Slot, position: Int, tokens: [Int32], kinds: [Int32] = [], output: SegmentOutput
+        slot: Slot, position: Int, tokens: [Int32], kinds: [Int32] = [], output: SegmentOutput,
+        inserted: InsertedRows? = nil, isMutual: Bool = false
     ) {
         self.slot = slot
         self.position = position
         self.tokens = tokens
         self.kinds = kinds
         self.output = output
+        self.inserted = inserted
+        self.isMutual = isMutual
     }
 }
 
@@ -96,6 +103,18 @@ package protocol ForwardPass: AnyObject {
     /// How many kinds of tokens the model distinguishes.
     var tokenKinds: Int { get }
 
+    /// What comes before and after the blocks of the model's encoder of pictures; nil when it takes none, or none in this
+    /// profile.
+    var pictures: PictureModel? { get }
+
+    /// Runs the blocks of the encoder of pictures on one picture.
+    ///
+    /// - Parameter rows: From ``PictureModel/rows(of:)``.
+    /// - Returns: The rows after the norm that follows the blocks, `[rows, channels]` of the encoder.
+    /// - Throws: ``LinkError`` when the link fails or the worker refuses a request.
+    /// - Precondition: There are ``pictures``.
+    func runTower(_ rows: consuming Plaintext) throws(LinkError) -> [Float]
+
     /// Reports on the pads and products of profile `sealed`; nil in the other profiles.
     var sealedReport: SealedReport? { get }
 }
@@ -112,6 +131,21 @@ extension ForwardPass {
     package var continuesSessions: Bool { true }
     package var tokenKinds: Int { 0 }
     package var sealedReport: SealedReport? { nil }
+    package var pictures: PictureModel? { nil }
+    package func runTower(_ rows: consuming Plaintext) throws(LinkError) -> [Float] {
+        preconditionFailure("ForwardPass: no encoder of pictures")
+    }
+
+    /// Computes one picture: rows for a decoder, or one vector.
+    ///
+    /// - Parameter pixels: `[channels, height, width]`, as ``PictureModel/tower`` says.
+    /// - Returns: As ``PictureModel/result(of:)``.
+    /// - Throws: ``LinkError`` when the link fails or the worker refuses a request.
+    /// - Precondition: There are ``pictures``, and `pixels` are of one picture.
+    package func compute(picture pixels: ArraySlice<Float>) throws(LinkError) -> [Float] {
+        guard let pictures else { preconditionFailure("ForwardPass: no encoder of pictures") }
+        return pictures.result(of: try runTower(pictures.rows(of: pixels)))
+    }
 
     /// Computes one segment.
     package func compute(_ segment: BatchSegment) throws(LinkError) -> [Float] {

@@ -7,7 +7,8 @@ package import SCXInference
 /// The embedding table is read from the checkpoint's file row by row. It stays on the trusted side, since a token's
 /// row identifies the token.
 package struct TokenEmbedding: Sendable {
-    private let table: StoredTensor
+    /// Nil in a model that takes no tokens.
+    private let table: StoredTensor?
     /// The vectors of learned positions, for families that have them.
     private let positions: StoredTensor?
     /// How many rows of that table come before that of the first token; see
@@ -28,7 +29,9 @@ package struct TokenEmbedding: Sendable {
         let configuration = checkpoint.configuration
         vocabularySize = configuration.vocabularySize
         channels = configuration.hiddenSize
-        table = try checkpoint.tensor(configuration.embeddingName, shape: [vocabularySize, channels])
+        table =
+            vocabularySize > 0
+            ? try checkpoint.tensor(configuration.embeddingName, shape: [vocabularySize, channels]) : nil
         positions =
             configuration.learnedPositions
             ? try checkpoint.tensor(
@@ -104,6 +107,7 @@ package struct TokenEmbedding: Sendable {
     ///
     /// - Precondition: Every token is in `0..<vocabularySize`.
     package func rows(of tokens: [Int32]) -> Plaintext {
+        guard let table else { preconditionFailure("TokenEmbedding: a model without tokens") }
         var rows = Plaintext(rows: tokens.count, channels: channels)
         for (i, token) in tokens.enumerated() {
             rows.withRow(i) { row in

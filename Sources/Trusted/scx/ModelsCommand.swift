@@ -30,10 +30,21 @@ struct ModelsCommand: ParsableCommand {
             print(
                 "attention  \(configuration.headCount) heads, \(configuration.keyValueHeadCount) for keys and values, "
                     + "head size \(configuration.headSize)")
-            print("vocabulary \(configuration.vocabularySize), context \(configuration.maximumLength)")
+            if let vision = configuration.vision {
+                print(
+                    "pictures   \(vision.imageSize) x \(vision.imageSize), \(vision.rows) rows in "
+                        + "\(vision.encoder.blockCount) blocks of \(vision.encoder.hiddenSize) channels, "
+                        + (vision.tokensPerPicture > 0
+                            ? "\(vision.tokensPerPicture) tokens each" : "one vector each"))
+            }
+            if configuration.vocabularySize > 0 {
+                print("vocabulary \(configuration.vocabularySize), context \(configuration.maximumLength)")
+            } else {
+                print("texts      none: the model takes pictures alone")
+            }
             let modules = try SentenceModules(checkpoint)
             if !configuration.hasHead { print("generates  no: it has no output head") }
-            if !configuration.hasHead || modules.isDeclared {
+            if configuration.vocabularySize > 0, !configuration.hasHead || modules.isDeclared {
                 print(
                     "embeds     \(modules.vectorSize) channels, pooled by "
                         + modules.pooling.map(\.rawValue).joined(separator: " and "))
@@ -48,7 +59,9 @@ struct ModelsCommand: ParsableCommand {
             for name in checkpoint.unexpectedTensors() { print("not used   \(name)") }
             if let tokenizer = try Tokenizer(ifPresentIn: directory) {
                 print("tokenizer  \(tokenizer.vocabularySize) entries")
-                if tokenizer.vocabularySize > configuration.vocabularySize {
+                if configuration.vocabularySize > 0,
+                    tokenizer.vocabularySize > configuration.vocabularySize
+                {
                     throw CheckFailure(
                         "\(directory)/tokenizer.json has \(tokenizer.vocabularySize) entries, the model only "
                             + "\(configuration.vocabularySize)")

@@ -16,7 +16,9 @@ extension WorkerState {
         try checkShard(request)
         switch request.operation {
         case .middle(let blocks, _):
-            guard blocks.lowerBound >= 0, blocks.upperBound <= configuration.blockCount, !blocks.isEmpty
+            let all = blocks.lowerBound < configuration.blockCount
+                ? 0..<configuration.blockCount : configuration.towerBlocks
+            guard !blocks.isEmpty, all.contains(blocks.lowerBound), blocks.upperBound <= all.upperBound
             else {
                 throw .invalidRequest("blocks \(blocks), the model has \(configuration.blockCount)")
             }
@@ -28,12 +30,15 @@ extension WorkerState {
             guard slot == nil || configuration.latent == nil else {
                 throw .invalidRequest("a slot for keys and values, which latent attention does not give")
             }
+            guard slot == nil || layer < configuration.blockCount else {
+                throw .invalidRequest("a slot for keys and values of a picture, which are not kept")
+            }
             let name = try decoderSite(layer, site)
             guard configuration.groups(of: name) == 1 else {
                 throw .invalidRequest(
                     "'\(site)' of layer \(layer), which has several matrices and multiplies integers alone")
             }
-            guard !exact || !model.isRing || configuration.ringPlanes == 1 else {
+            guard !exact || !model.isRing || configuration.owner(of: name).ringPlanes == 1 else {
                 throw .invalidRequest("exact products of a model whose weights are two matrices of integers")
             }
             return .linear(name, exact: exact)
@@ -83,7 +88,15 @@ extension WorkerState {
             try checkHead()
             return .head
         }
-        try check(layer: layer)
+        guard configuration.towerBlocks.contains(layer) else {
+            try check(layer: layer)
+            return try existing(site, layer)
+        }
+        return try existing(site, layer)
+    }
+
+    /// The site of a layer that the model has.
+    private func existing(_ site: Site, _ layer: Int) throws(LinkError) -> DecoderSite {
         let name = DecoderSite(site, layer: layer)
         guard configuration.has(name) else { throw .invalidRequest("layer \(layer) has no '\(site)'") }
         return name
@@ -101,7 +114,8 @@ extension WorkerState {
     mutating func answer(_ jobs: [Job], with product: SharedProduct) -> [Result<Answer, LinkError>] {
         statistics.batches += 1
         return switch product {
-        case .middle(let blocks): middle(jobs, blocks)
+        case .middle(let blocks):
+            blocks.lowerBound < configuration.blockCount ? middle(jobs, blocks) : tower(jobs, blocks)
         case .linear(let site, let exact): linear(jobs, site, exact: exact)
         case .feedForward(let layer): feedForward(jobs, layer)
         case .head: head(jobs)
@@ -245,6 +259,34 @@ extension WorkerState {
         return batch.answers
     }
 
+    /// Runs blocks of the encoder of pictures, of which nothing is kept.
+    private mutating func tower(_ jobs: [Job], _ blocks: Range<Int>) -> [Result<Answer, LinkError>] {
+        let hidden = configuration.owner(of: .queryKeyValue(block: blocks.lowerBound)).hiddenSize
+        let longest = configuration.vision?.rows ?? 0
+        var pictures: [Int] = []
+        var batch = RowBatch<Float>(jobs, channels: hidden) { job, rows throws(LinkError) in
+            guard case .middle(_, let segments) = job.request.operation else { return }
+            guard segments.allSatisfy({ $0.position == 0 && (1...longest).contains($0.rows) }),
+                segments.reduce(0, { $0 + $1.rows }) == rows
+            else { throw .invalidRequest("rows that are not of pictures of at most \(longest)") }
+            try check(answerRows: rows, channels: hidden)
+            // Keys and values of one block, while it is computed.
+            try memory.check(adding: 8 * rows * hidden, slots: 0)
+            pictures += segments.map(\.rows)
+        }
+        guard batch.rows > 0 else { return batch.answers }
+        var values = batch.values
+        var span = values.mutableSpan
+        do {
+            try model.run(towerBlocks: blocks, on: &span, pictures: pictures, workspace: &workspace)
+        } catch {
+            for member in batch.members { batch.fail(member, .workerFull("\(error)")) }
+            return batch.answers
+        }
+        batch.answer(values, channels: hidden)
+        return batch.answers
+    }
+
     /// Cuts the caches of a request's segments at their positions, and makes room for their rows.
     private mutating func caches(
         _ segments: [Segment], rows: Int, of connection: UInt64, for blocks: Range<Int>
@@ -293,7 +335,9 @@ extension WorkerState {
             memory.keep(slot, at: key)
         }
         return places.map {
-            CacheSegment(cache: $0.slot.cache, position: $0.segment.position, rows: $0.segment.rows)
+            CacheSegment(
+                cache: $0.slot.cache, position: $0.segment.position, rows: $0.segment.rows,
+                isMutual: $0.segment.isMutual)
         }
     }
 

@@ -8,12 +8,17 @@ public enum Activation: String, Sendable {
     case gelu
     /// The approximation of ``gelu`` by tanh: `0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))`.
     case geluTanh = "gelu_pytorch_tanh"
+    /// The approximation of ``gelu`` by a sigmoid: `x / (1 + e^(−1.702 · x))`.
+    case quickGelu = "quick_gelu"
     /// `max(x, 0)`.
     case relu
 
+    /// The slope of ``quickGelu``, which is silu(slope · x) / slope.
+    static let quickSlope: Float = 1.702
+
     var c: cscx_activation {
         switch self {
-        case .silu: cscx_silu
+        case .silu, .quickGelu: cscx_silu
         case .gelu: cscx_gelu
         case .geluTanh: cscx_gelu_tanh
         case .relu: cscx_relu
@@ -45,6 +50,18 @@ public func activate(
     let width = isGated ? 2 * features : features
     precondition(features > 0 && x.count % width == 0, "activate: x is not whole rows")
     precondition(out.count == x.count / width * features, "activate: out is not tokens x F")
+    if activation == .quickGelu {
+        // Only what goes through the function is scaled, not what the result is multiplied by.
+        let scaled = floats(x.count) { scaled in
+            for i in x.indices {
+                scaled[i] = i % width < features ? x[i] * Activation.quickSlope : x[i]
+            }
+        }
+        activate(
+            scaled.span, .silu, isGated: isGated, into: &out, features: features, pool: pool, on: isa)
+        for i in out.indices { out[i] /= Activation.quickSlope }
+        return
+    }
     unsafe x.withUnsafeBufferPointer { x in
         unsafe out.withUnsafeMutableBufferPointer { out in
             guard let from = x.baseAddress, let to = out.baseAddress else { return }

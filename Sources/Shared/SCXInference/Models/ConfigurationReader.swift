@@ -37,6 +37,18 @@ struct ConfigurationReader {
         return json[name(field)]
     }
 
+    /// The configuration of a part of the model, whose fields are checked with those of the whole.
+    ///
+    /// - Returns: Nil when the field is absent.
+    /// - Throws: ``CheckpointError`` when it is no object.
+    func part(_ field: String) throws(CheckpointError) -> ConfigurationReader? {
+        guard let value = value(field) else { return nil }
+        guard value.object != nil else { throw fault(field, "is not an object") }
+        let part = ConfigurationReader(path: path, json: value, prefix: prefix + name(field) + ".")
+        read.parts.append(part)
+        return part
+    }
+
     /// Says that the reference implementation ignores these fields.
     func ignore(_ names: [String]) { read.ignored.formUnion(names) }
 
@@ -127,6 +139,7 @@ struct ConfigurationReader {
 private final class ReadNames {
     var names: Set<String> = []
     var ignored: Set<String> = []
+    var parts: [ConfigurationReader] = []
 }
 
 /// An option of a configuration.
@@ -160,6 +173,7 @@ extension ConfigurationReader {
             }
             options.append(ConfigurationOption(name: prefix + member.name, isHonoured: isRead))
         }
+        for part in read.parts { options += try part.options(harmless: harmless) }
         return options
     }
 

@@ -268,6 +268,7 @@ extension Decoder {
 
     /// - Precondition: The site was loaded.
     func weights(_ site: DecoderSite) -> LinearSite {
+        if let tower, let (_, own) = configuration.towerSite(site) { return tower.weights(own) }
         let loaded =
             switch site {
             case .queryKeyValue(let block): blocks[block].queryKeyValue

@@ -61,6 +61,11 @@ extension Decoder {
         shard: Shard = .whole, progress: (_ fraction: Double) -> Void = { _ in }
     ) throws(LoadError) {
         let configuration = checkpoint.configuration
+        var tower: Decoder?
+        if let view = checkpoint.tower {
+            tower = try Decoder(
+                view, format: format, pool: pool, parts: parts == nil ? nil : DecoderParts(), shard: shard)
+        }
         let parts = parts ?? .all(configuration)
         let loader = Loader(checkpoint: checkpoint, format: format, pool: pool, shard: shard)
         // Before any work, so that a missing tensor is found at once and not at 90 %.
@@ -75,7 +80,7 @@ extension Decoder {
         progress(1)
         self.init(
             configuration: configuration, pool: pool, format: format, shard: shard, blocks: blocks,
-            finalNorm: try loader.finalNorm(), head: head)
+            finalNorm: try loader.finalNorm(), head: head, tower: tower)
     }
 }
 
@@ -106,6 +111,9 @@ extension Decoder {
         _ site: DecoderSite, of checkpoint: Checkpoint, format: WeightFormat, pool: ThreadPool,
         shard: Shard = .whole
     ) throws(LoadError) -> (groups: [PackedMatrix], bias: [Float]) {
+        if let view = checkpoint.tower, let (_, own) = checkpoint.configuration.towerSite(site) {
+            return try loadGroups(own, of: view, format: format, pool: pool, shard: shard)
+        }
         let loaded = try Loader(checkpoint: checkpoint, format: format, pool: pool, shard: shard).site(site)
         return (loaded.groups, loaded.bias)
     }

@@ -11,7 +11,7 @@ extension DecoderConfiguration {
     public var ringPlanes: Int { isCausal ? 1 : 2 }
 
     /// How many channels the rows of a site's ring product have.
-    public func ringOutputs(of site: DecoderSite) -> Int { ringPlanes * outputs(of: site) }
+    public func ringOutputs(of site: DecoderSite) -> Int { owner(of: site).ringPlanes * outputs(of: site) }
 }
 
 extension PackedMatrix {

@@ -18,7 +18,7 @@ extension Decoder {
             if block.down != nil { sites.append(.down(block: index)) }
         }
         if head != nil { sites.append(.head) }
-        return sites
+        return sites + (tower?.loadedSites.map { $0.moved(by: configuration.blockCount) } ?? [])
     }
 
     /// The weights of a site, one matrix for each of its groups.

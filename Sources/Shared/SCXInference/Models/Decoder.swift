@@ -86,6 +86,8 @@ public final class Decoder: Sendable {
     let finalNorm: HiddenNorm
     /// The weights `lm_head`, `[vocabulary, hidden]`; nil when they were not loaded.
     let head: LinearSite?
+    /// The encoder of pictures; nil where the model has none. Its blocks have their numbers in it alone.
+    public let tower: Decoder?
     /// The rotary embedding, and where blocks use another the second one.
     let ropes: [RotaryEmbedding]
     /// The KV cache's format: float32 if the weights are float32, which means that full precision is wanted, and in
@@ -94,7 +96,7 @@ public final class Decoder: Sendable {
 
     init(
         configuration: DecoderConfiguration, pool: ThreadPool, format: WeightFormat, shard: Shard = .whole,
-        blocks: [Block], finalNorm: HiddenNorm, head: LinearSite?
+        blocks: [Block], finalNorm: HiddenNorm, head: LinearSite?, tower: Decoder? = nil
     ) {
         self.configuration = configuration
         self.pool = pool
@@ -103,6 +105,7 @@ public final class Decoder: Sendable {
         self.blocks = blocks
         self.finalNorm = finalNorm
         self.head = head
+        self.tower = tower
         // What is computed at once keeps its keys and values only for a moment.
         cacheFormat = format == .f32 || !configuration.isCausal ? .f32 : .bf16
         ropes = ([configuration.rope] + [configuration.localRope].compactMap(\.self)).map {
@@ -121,7 +124,8 @@ public final class Decoder: Sendable {
                 ]
             } + [head]
         let routers = blocks.reduce(0) { $0 + ($1.experts?.router.byteCount ?? 0) }
-        return sites.compactMap(\.self).flatMap(\.groups).reduce(routers) { $0 + $1.byteCount }
+        let own = sites.compactMap(\.self).flatMap(\.groups).reduce(routers) { $0 + $1.byteCount }
+        return own + (tower?.byteCount ?? 0)
     }
 
     /// Makes an empty cache for one session of this model.
@@ -148,11 +152,14 @@ public struct CacheSegment {
     public let position: Int
     /// How many rows there are.
     public let rows: Int
+    /// Whether the rows attend to each other in both directions, as those of a picture do in Gemma 3.
+    public let isMutual: Bool
 
-    public init(cache: KVCache, position: Int, rows: Int) {
+    public init(cache: KVCache, position: Int, rows: Int, isMutual: Bool = false) {
         self.cache = cache
         self.position = position
         self.rows = rows
+        self.isMutual = isMutual
     }
 }
 
@@ -255,8 +262,8 @@ extension Decoder {
             attention(
                 rows.span, offset: start, stride: stride, tokens: segment.rows, heads: heads, cache: cache,
                 scale: attentionScale, cap: configuration.scoreCap, sinks: blocks[index].sinks,
-                window: configuration.slidingWindows[index], causal: configuration.isCausal,
-                into: &out, at: row * heads * size, pool: pool)
+                window: configuration.slidingWindows[index],
+                causal: configuration.isCausal && !segment.isMutual, into: &out, at: row * heads * size, pool: pool)
             row += segment.rows
         }
     }

@@ -92,11 +92,13 @@ extension DecoderConfiguration {
             if dense { sites.append(.down(block: block)) }
             return sites
         } + (hasHead ? [.head] : [])
+            + (vision?.encoder.sites.map { $0.moved(by: blockCount) } ?? [])
     }
 
     /// Whether the model has a site; false for blocks that it does not have.
     public func has(_ site: DecoderSite) -> Bool {
-        switch site {
+        if let (tower, site) = towerSite(site) { return tower.has(site) }
+        return switch site {
         case .queryKeyValue(let block), .output(let block): (0..<blockCount).contains(block)
         case .gateUp(let block), .down(let block):
             (0..<blockCount).contains(block) && feedForwardSize(of: block) != nil
@@ -112,7 +114,8 @@ extension DecoderConfiguration {
     /// How many matrices of equal shape a site has; each multiplies channels of its own, so that together they are one
     /// matrix with these blocks on its diagonal.
     public func groups(of site: DecoderSite) -> Int {
-        switch site {
+        if let (tower, site) = towerSite(site) { return tower.groups(of: site) }
+        return switch site {
         case .expertGateUp, .expertDown: experts?.count ?? 1
         case .queryLatent, .valueUp: latent == nil ? 1 : headCount
         case .queryKeyValue, .queryUp, .output, .gateUp, .down, .head: 1
@@ -122,6 +125,7 @@ extension DecoderConfiguration {
     /// How many channels the input rows of a site have, in all groups together; 0 when the model has no such site.
     public func inputs(of site: DecoderSite) -> Int {
         guard has(site) else { return 0 }
+        if let (tower, site) = towerSite(site) { return tower.inputs(of: site) }
         return switch site {
         case .queryKeyValue, .gateUp, .head: hiddenSize
         case .queryUp: latent?.queryRank ?? 0
@@ -137,6 +141,7 @@ extension DecoderConfiguration {
     /// How many channels the output rows of a site have, in all groups together; 0 when the model has no such site.
     public func outputs(of site: DecoderSite) -> Int {
         guard has(site) else { return 0 }
+        if let (tower, site) = towerSite(site) { return tower.outputs(of: site) }
         let gates = isGated ? 2 : 1
         return switch site {
         case .queryKeyValue: projectedSize
@@ -155,7 +160,7 @@ extension DecoderConfiguration {
     /// that it takes.
     public var weightsPerToken: Int {
         sites.reduce(0) { sum, site in
-            if site == .head { return sum }
+            if site == .head || towerSite(site) != nil { return sum }
             let groups = groups(of: site)
             let isExpert = site.isOfExperts
             let used = isExpert ? experts?.perToken ?? 1 : groups

@@ -111,7 +111,10 @@ extension DecoderConfiguration {
 
     /// Every stored tensor of the model, in the order of the forward pass.
     public func expectedTensors() -> [TensorPlan] {
-        var plan = [TensorPlan(name: embeddingName, shape: [vocabularySize, hiddenSize])]
+        var plan: [TensorPlan] = []
+        if vocabularySize > 0 {
+            plan.append(TensorPlan(name: embeddingName, shape: [vocabularySize, hiddenSize]))
+        }
         if learnedPositions {
             plan.append(TensorPlan(name: positionsName, shape: [positionRows, hiddenSize]))
         }
@@ -143,7 +146,7 @@ extension DecoderConfiguration {
         if hasHead, !tiedEmbeddings {
             plan.append(TensorPlan(name: layout.head, shape: [vocabularySize, hiddenSize]))
         }
-        return plan + (sequenceHead?.tensors(self) ?? [])
+        return plan + (sequenceHead?.tensors(self) ?? []) + (vision?.expectedTensors(for: self) ?? [])
     }
 
     /// How many numbers the model's tensors have in all.
@@ -156,6 +159,7 @@ extension DecoderConfiguration {
     /// Profile `scx` and some attacks know only that form: norms before each part of a block, by the root mean square;
     /// a gated activation by silu; one rotation for all blocks.
     public var differenceFromLlama: String? {
+        if vision != nil { return "its pictures go through an encoder, whose rows attend to later ones too" }
         if !isCausal { return "its tokens attend to later ones too" }
         if experts != nil { return "it divides its feed-forward networks into experts" }
         if latent != nil { return "its attention is over latents" }

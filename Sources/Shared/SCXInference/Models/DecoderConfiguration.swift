@@ -14,6 +14,13 @@ public enum ModelFamily: String, CaseIterable, Sendable {
     case bert, roberta
     case xlmRoberta = "xlm-roberta"
     case modernbert
+    // Models that take pictures alone.
+    case vit, clip, siglip
+    case clipVision = "clip_vision_model"
+    case siglipVision = "siglip_vision_model"
+    // Decoders that take pictures too.
+    case llava
+    case gemma3Pictures = "gemma3"
 
     /// The name of the class in `architectures`: that of the causal model, or of the encoder without a head.
     public var architecture: String {
@@ -40,6 +47,13 @@ public enum ModelFamily: String, CaseIterable, Sendable {
         case .roberta: "RobertaModel"
         case .xlmRoberta: "XLMRobertaModel"
         case .modernbert: "ModernBertModel"
+        case .vit: "ViTForImageClassification"
+        case .clip: "CLIPModel"
+        case .siglip: "SiglipModel"
+        case .clipVision: "CLIPVisionModelWithProjection"
+        case .siglipVision: "SiglipVisionModel"
+        case .llava: "LlavaForConditionalGeneration"
+        case .gemma3Pictures: "Gemma3ForConditionalGeneration"
         }
     }
 }
@@ -142,6 +156,15 @@ public struct DecoderConfiguration: Equatable, Sendable {
     public var layout = CheckpointLayout()
     /// How the checkpoint's tensors are quantised; nil where they are stored as they are.
     public var quantization: Quantization?
+    /// The encoder of pictures, whose blocks are numbered after those of the decoder; nil for none.
+    ///
+    /// A model that takes pictures alone has this encoder and no block, no vocabulary and no head of its own.
+    public var vision: VisionTower? {
+        get { towers.first }
+        set { towers = newValue.map { [$0] } ?? [] }
+    }
+    /// At most one; a list, since a value cannot hold one of its own kind otherwise.
+    var towers: [VisionTower] = []
 
     /// The gate of gpt-oss: `min(g, limit) · sigmoid(slope · min(g, limit)) · (clamp(u, −limit, limit) + 1)`, where g and u
     /// are beside each other in a row.
@@ -222,38 +245,48 @@ extension DecoderConfiguration {
         guard json.object != nil else {
             throw .file(path: path, action: "read it", reason: "not a JSON object")
         }
-        var configuration: DecoderConfiguration
-        let family = try ModelFamily(reader)
-        switch family {
-        case .llama: configuration = try .llama(reader)
-        case .mistral: configuration = try .mistral(reader)
-        case .qwen2: configuration = try .qwen2(reader)
-        case .qwen3: configuration = try .qwen3(reader)
-        case .gemma2: configuration = try .gemma2(reader)
-        case .gemma3: configuration = try .gemma3(reader)
-        case .phi3: configuration = try .phi3(reader)
-        case .smollm3: configuration = try .smollm3(reader)
-        case .olmo2: configuration = try .olmo2(reader)
-        case .granite: configuration = try .granite(reader)
-        case .gpt2: configuration = try .gpt2(reader)
-        case .starcoder2: configuration = try .starcoder2(reader)
-        case .mixtral: configuration = try .mixtral(reader)
-        case .qwen2Moe: configuration = try .qwen2Moe(reader)
-        case .qwen3Moe: configuration = try .qwen3Moe(reader)
-        case .deepseekV2: configuration = try .deepseekV2(reader)
-        case .deepseekV3: configuration = try .deepseekV3(reader)
-        case .gptOss: configuration = try .gptOss(reader)
-        case .bert: configuration = try .bert(reader)
-        case .roberta, .xlmRoberta: configuration = try .roberta(family, reader)
-        case .modernbert: configuration = try .modernbert(reader)
-        }
+        var configuration = try model(ModelFamily(reader), reader)
         guard configuration.quantization == nil || !configuration.layout.isTransposed else {
             throw reader.unsupported(
                 "quantization_config in a model of type \(configuration.family.rawValue)",
                 "F32, F16 and BF16 weights")
         }
-        try configuration.setHead(reader)
+        if configuration.vision == nil { try configuration.setHead(reader) }
         return (configuration, try reader.options())
+    }
+
+    /// Reads a configuration of a family, without what the class in `architectures` tells of its head.
+    static func model(
+        _ family: ModelFamily, _ reader: ConfigurationReader
+    ) throws(CheckpointError) -> DecoderConfiguration {
+        switch family {
+        case .llama: try .llama(reader)
+        case .mistral: try .mistral(reader)
+        case .qwen2: try .qwen2(reader)
+        case .qwen3: try .qwen3(reader)
+        case .gemma2: try .gemma2(reader)
+        case .gemma3: try .gemma3(reader)
+        case .phi3: try .phi3(reader)
+        case .smollm3: try .smollm3(reader)
+        case .olmo2: try .olmo2(reader)
+        case .granite: try .granite(reader)
+        case .gpt2: try .gpt2(reader)
+        case .starcoder2: try .starcoder2(reader)
+        case .mixtral: try .mixtral(reader)
+        case .qwen2Moe: try .qwen2Moe(reader)
+        case .qwen3Moe: try .qwen3Moe(reader)
+        case .deepseekV2: try .deepseekV2(reader)
+        case .deepseekV3: try .deepseekV3(reader)
+        case .gptOss: try .gptOss(reader)
+        case .bert: try .bert(reader)
+        case .roberta, .xlmRoberta: try .roberta(family, reader)
+        case .modernbert: try .modernbert(reader)
+        case .vit: try .vit(reader)
+        case .clip, .clipVision: try .clip(family, reader)
+        case .siglip, .siglipVision: try .siglip(family, reader)
+        case .llava: try .llava(reader)
+        case .gemma3Pictures: try .gemma3Pictures(reader)
+        }
     }
 
     /// The values of the reference implementation for fields that a configuration lacks.
@@ -391,11 +424,12 @@ extension Activation {
         case "silu", "swish": self = .silu
         case "gelu": self = .gelu
         case "gelu_pytorch_tanh", "gelu_new": self = .geluTanh
+        case "quick_gelu": self = .quickGelu
         case "relu": self = .relu
         case let other?:
             throw reader.unsupported(
                 "activation '\(other)' (\(reader.name("hidden_act")))",
-                "silu, gelu, gelu_new, gelu_pytorch_tanh, relu")
+                "silu, gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, relu")
         }
     }
 }

@@ -112,6 +112,9 @@ extension ModelFamily {
                 name == stem + $0
             }
         case .gpt2: return name == "GPT2Model"
+        case .clipVision: return name == "CLIPVisionModel"
+        case .siglip: return name == "SiglipForImageClassification"
+        case .vit, .clip, .siglipVision, .llava, .gemma3Pictures: return false
         case .gemma3: return name == "Gemma3TextModel" || name == "Gemma3TextForSequenceClassification"
         default:
             let stem = architecture.dropLast("ForCausalLM".count)
@@ -122,7 +125,7 @@ extension ModelFamily {
 
 extension ConfigurationReader {
     /// How many labels the configuration names.
-    fileprivate func labelCount() throws(CheckpointError) -> Int? {
+    func labelCount() throws(CheckpointError) -> Int? {
         let given = try size("num_labels", limit: 1 << 16)
         guard let names = value("id2label") else { return given ?? 2 }
         guard let count = names.object?.count, (1...1 << 16).contains(count) else {

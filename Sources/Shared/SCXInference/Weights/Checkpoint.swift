@@ -52,6 +52,7 @@ public final class Checkpoint: Sendable {
                 configuration.hasHead = false
             }
         }
+        configuration.adaptPictures { source.contains($0) }
         if configuration.normsEmbedding, !source.contains(configuration.embeddingNormName) {
             configuration.layout.useOldNormNames()
         }
@@ -68,6 +69,15 @@ public final class Checkpoint: Sendable {
         self.source = source
         identity = .file(file)
     }
+
+    /// The part of a checkpoint that is its encoder of pictures.
+    private init(_ whole: Checkpoint, _ encoder: DecoderConfiguration) {
+        (directory, configuration, options) = (whole.directory, encoder, [])
+        (generation, identity, source) = (whole.generation, whole.identity, whole.source)
+    }
+
+    /// The encoder of pictures, as a model of its own whose blocks are numbered from 0 on; nil where there is none.
+    public var tower: Checkpoint? { configuration.vision.map { Checkpoint(self, $0.encoder) } }
 
     /// Whether sentence-transformers' list of modules has one that pools hidden states.
     private static func pools(_ path: String) throws(CheckpointError) -> Bool {
@@ -124,6 +134,7 @@ public final class Checkpoint: Sendable {
         return unexpected.filter { name in
             !name.hasSuffix("rotary_emb.inv_freq") && !name.hasSuffix("embeddings.position_ids")
                 && !(configuration.tiedEmbeddings && name == configuration.layout.head)
+                && !(configuration.vision?.leavesOut(name) ?? false)
         }.sorted()
     }
 

@@ -181,7 +181,12 @@ extension Request.Operation {
         func member(_ segments: [Segment]) -> JSON.Member {
             .init(
                 "segments",
-                .array(segments.map { [.int(Int($0.slot.number)), .int($0.position), .int($0.rows)] }))
+                .array(
+                    segments.map {
+                        .array(
+                            [.int(Int($0.slot.number)), .int($0.position), .int($0.rows)]
+                                + ($0.isMutual ? [.int(1)] : []))
+                    }))
         }
         func member(_ layer: Int) -> JSON.Member { .init("layer", .int(layer)) }
         switch self {
@@ -311,10 +316,13 @@ extension TranscriptLine {
             let numbers = (segment.array ?? []).compactMap(\.int).filter {
                 (0...Int(UInt32.max)).contains($0)
             }
-            guard numbers.count == 3, segment.array?.count == 3 else {
-                throw fault("a segment is not three numbers")
-            }
-            return Segment(slot: Slot(number: UInt32(numbers[0])), position: numbers[1], rows: numbers[2])
+            // The fourth says that rows attend to each other in both directions, and is left out where they do not.
+            guard (3...4).contains(numbers.count), segment.array?.count == numbers.count,
+                numbers.count == 3 || numbers[3] == 1
+            else { throw fault("a segment is not three numbers, or four of which the last is 1") }
+            return Segment(
+                slot: Slot(number: UInt32(numbers[0])), position: numbers[1], rows: numbers[2],
+                isMutual: numbers.count == 4)
         }
     }
 }

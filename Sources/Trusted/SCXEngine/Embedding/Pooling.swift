@@ -19,6 +19,8 @@ package enum PromptReading: Equatable, Sendable {
     case pooled([Pooling], skipping: Int = 0)
     /// The logits of these tokens as the next one.
     case logits(of: [Int32])
+    /// What a model that takes pictures alone gives of each picture, one after the other; the prompt has no tokens.
+    case pictures
 }
 
 /// Hidden states of a sequence on their way to one vector, taken in parts.

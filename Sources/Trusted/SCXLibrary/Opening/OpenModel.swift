@@ -72,7 +72,9 @@ package struct OpenModel {
         case .plain:
             return PlainForwardPass(
                 embedding: try TokenEmbedding(checkpoint), configuration: checkpoint.configuration,
-                link: wrap(try worker.makeLink()))
+                link: wrap(try worker.makeLink()),
+                pictures: checkpoint.configuration.vision == nil
+                    ? nil : try PictureModel(checkpoint, pool: settings.pool(idle: .sleep)))
         case .scx:
             try ScxOptions.check(checkpoint)
             let scx = try settings.scx(checkpoint.configuration.blockCount)

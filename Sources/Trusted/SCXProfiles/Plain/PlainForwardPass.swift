@@ -1,4 +1,4 @@
-import SCXEncoding
+package import SCXEncoding
 package import SCXInference
 package import SCXLink
 
@@ -12,6 +12,7 @@ package final class PlainForwardPass: ForwardPass {
     private let blocks: Range<Int>
     private let configuration: DecoderConfiguration
     private let link: any WorkerLink
+    package let pictures: PictureModel?
 
     package var splitsPrompts: Bool { configuration.isCausal }
     package var generates: Bool { configuration.hasHead }
@@ -24,7 +25,12 @@ package final class PlainForwardPass: ForwardPass {
     ///   - embedding: The model's embedding.
     ///   - configuration: The model's configuration.
     ///   - link: The link to the worker.
-    package init(embedding: TokenEmbedding, configuration: DecoderConfiguration, link: any WorkerLink) {
+    ///   - pictures: What comes before and after the encoder of pictures; nil refuses pictures.
+    package init(
+        embedding: TokenEmbedding, configuration: DecoderConfiguration, link: any WorkerLink,
+        pictures: PictureModel? = nil
+    ) {
+        self.pictures = pictures
         self.embedding = embedding
         blocks = 0..<configuration.blockCount
         self.configuration = configuration
@@ -33,17 +39,37 @@ package final class PlainForwardPass: ForwardPass {
 
     package var traffic: Traffic { link.traffic }
 
+    package func runTower(_ rows: consuming Plaintext) throws(LinkError) -> [Float] {
+        guard let pictures else { preconditionFailure("PlainForwardPass: no encoder of pictures") }
+        let count = rows.rows
+        // The worker keeps nothing of a picture, so any slot will do.
+        let segment = Segment(slot: Slot(number: 0), position: 0, rows: count)
+        let hidden = try tensor(
+            link.exchange(
+                Request(
+                    .middle(blocks: configuration.towerBlocks, segments: [segment]), rows.sendInClear())),
+            rows: count, channels: pictures.tower.encoder.hiddenSize)
+        return pictures.normed(hidden.span)
+    }
+
     package func compute(_ segments: [BatchSegment]) throws(LinkError) -> [[Float]] {
+        var rows = embedding.rows(of: segments.map { ($0.tokens[...], $0.position, $0.kinds) })
+        var first = 0
+        for segment in segments {
+            segment.inserted?.insert(into: &rows, from: first)
+            first += segment.tokens.count
+        }
         let hidden = try tensor(
             link.exchange(
                 Request(
                     .middle(
                         blocks: blocks,
                         segments: segments.map {
-                            Segment(slot: $0.slot, position: $0.position, rows: $0.tokens.count)
+                            Segment(
+                                slot: $0.slot, position: $0.position, rows: $0.tokens.count,
+                                isMutual: $0.isMutual)
                         }),
-                    embedding.rows(of: segments.map { ($0.tokens[...], $0.position, $0.kinds) })
-                        .sendInClear())),
+                    rows.sendInClear())),
             rows: segments.reduce(0) { $0 + $1.tokens.count }, channels: embedding.channels)
         var logits = try logits(of: hidden, segments)[...]
         var results: [[Float]] = []

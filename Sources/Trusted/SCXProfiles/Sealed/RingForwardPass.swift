@@ -36,6 +36,24 @@ package final class RingForwardPass: ForwardPass {
 
     package var traffic: Traffic { products.traffic }
 
+    package var pictures: PictureModel? { model.pictures }
+
+    package func runTower(_ rows: consuming Plaintext) throws(LinkError) -> [Float] {
+        guard let tower = model.tower else { preconditionFailure("RingForwardPass: no encoder of pictures") }
+        let encoder = tower.configuration
+        // In float32, since a block's keys and values are kept only until its attention is computed.
+        let cache = KVCache(
+            layers: encoder.blockCount, kvHeads: encoder.keyValueHeadCount, headSize: encoder.headSize,
+            wipes: true)
+        let piece = RingPiece(
+            segment: 0, cache: cache, position: 0, tokens: Array(repeating: 0, count: rows.rows)[...],
+            output: .hiddenStates)
+        let step = RingStep(self, tower, [piece], rows)
+        try step.start()
+        while !step.isFinished { try step.proceed() }
+        return step.results.first?.values ?? []
+    }
+
     package func compute(_ segments: [BatchSegment]) throws(LinkError) -> [[Float]] {
         let pieces = try pieces(of: segments)
         let steps = split(pieces).map { RingStep(self, $0) }
@@ -137,7 +155,8 @@ package final class RingForwardPass: ForwardPass {
             pieces.append(
                 RingPiece(
                     segment: index, cache: cache, position: segment.position, tokens: segment.tokens[...],
-                    kinds: segment.kinds, output: segment.output))
+                    kinds: segment.kinds, inserted: segment.inserted, isMutual: segment.isMutual,
+                    output: segment.output))
         }
         return pieces
     }
@@ -168,12 +187,17 @@ package final class RingForwardPass: ForwardPass {
             return halves.filter { !$0.isEmpty }
         }
         for piece in pieces {
-            let first = min(left, piece.tokens.count)
+            if piece.isMutual {
+                halves[left > 0 ? 0 : 1].append(piece)
+                left -= piece.tokens.count
+                continue
+            }
+            let first = min(max(0, left), piece.tokens.count)
             left -= first
             if first > 0 { halves[0].append(piece.prefix(first)) }
             if first < piece.tokens.count { halves[1].append(piece.dropping(first)) }
         }
-        return halves
+        return halves.filter { !$0.isEmpty }
     }
 }
 
@@ -203,19 +227,23 @@ struct RingPiece {
     let tokens: ArraySlice<Int32>
     /// The kinds of the tokens of a whole sequence; empty where all are of kind 0.
     var kinds: [Int32] = []
+    /// Rows of pictures in the place of some tokens' rows.
+    var inserted: InsertedRows?
+    /// Whether the tokens attend to each other in both directions, so that they stay together.
+    var isMutual = false
     let output: SegmentOutput
 
     func prefix(_ count: Int) -> RingPiece {
         let isWhole = count == tokens.count
         return RingPiece(
             segment: segment, cache: cache, position: position, tokens: tokens.prefix(count),
-            output: output == .lastLogits && !isWhole ? .nothing : output)
+            inserted: inserted?.part(0..<count), output: output == .lastLogits && !isWhole ? .nothing : output)
     }
 
     func dropping(_ count: Int) -> RingPiece {
         RingPiece(
             segment: segment, cache: cache, position: position + count, tokens: tokens.dropFirst(count),
-            output: output)
+            inserted: inserted?.part(count..<tokens.count), output: output)
     }
 
     /// The range of the rows whose logits are wanted, counted from the piece's first row.

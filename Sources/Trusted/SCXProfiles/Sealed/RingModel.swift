@@ -14,6 +14,10 @@ package final class RingModel: Sendable {
     /// The sites in the order of a forward pass.
     package let sites: [RingSite]
     private let bySite: [DecoderSite: RingSite]
+    /// The encoder of pictures as a model of its own, whose sites are among those of the whole; nil for none.
+    let tower: RingModel?
+    /// What comes before and after its blocks.
+    let pictures: PictureModel?
     private let store: SiteStore?
     /// Whether the sites came from the store, so that no weights were read.
     package let wereKept: Bool
@@ -53,7 +57,35 @@ package final class RingModel: Sendable {
             store?.save(made)
             (sites, wereKept) = (made, false)
         }
-        bySite = Dictionary(uniqueKeysWithValues: sites.map { ($0.site, $0) })
+        let bySite = Dictionary(uniqueKeysWithValues: sites.map { ($0.site, $0) })
+        self.bySite = bySite
+        pictures = try PictureModel(checkpoint, pool: pool)
+        tower =
+            if let view = checkpoint.tower, let tower = layers.tower {
+                try RingModel(
+                    view, layers: tower,
+                    sites: zip(view.configuration.sites, names.suffix(view.configuration.sites.count)).map {
+                        ($0, bySite[$1])
+                    })
+            } else { nil }
+    }
+
+    /// Makes the model of an encoder of pictures.
+    ///
+    /// - Parameters:
+    ///   - checkpoint: The encoder's part of the checkpoint.
+    ///   - layers: Its norms.
+    ///   - named: The sites of the whole model by their names in the encoder.
+    private init(
+        _ checkpoint: Checkpoint, layers: Decoder, sites named: [(DecoderSite, RingSite?)]
+    ) throws(CheckpointError) {
+        self.checkpoint = checkpoint
+        (self.layers, store, wereKept) = (layers, nil, true)
+        embedding = try TokenEmbedding(checkpoint)
+        let found = named.compactMap { name, site in site.map { (name, $0) } }
+        sites = found.map(\.1)
+        bySite = Dictionary(uniqueKeysWithValues: found)
+        (tower, pictures) = (nil, nil)
     }
 
     /// Returns a site of the model by its name.
@@ -139,19 +171,20 @@ package final class RingModel: Sendable {
 extension SiteShape {
     /// The shape of a decoder's site, whether it is loaded or not.
     init(_ site: DecoderSite, _ decoder: Decoder) {
-        let configuration = decoder.configuration
+        let configuration = decoder.configuration.owner(of: site)
         let hasBias =
             switch site {
             // Only the reduced queries have a bias, beside the latent.
             case .queryKeyValue: configuration.queryKeyValueBias
             case .output: configuration.outputBias
             case .gateUp(let block), .down(let block):
-                configuration.feedForwardBias && !configuration.hasExperts(block)
+                configuration.feedForwardBias
+                    && (decoder.configuration.towerBlocks.contains(block) || !configuration.hasExperts(block))
             case .expertGateUp, .expertDown: configuration.experts?.hasBias ?? false
             case .queryUp, .queryLatent, .valueUp, .head: false
             }
         self.init(
-            site: site, inputs: decoder.inputs(of: site), outputs: configuration.ringOutputs(of: site),
-            hasBias: hasBias, groups: configuration.groups(of: site))
+            site: site, inputs: decoder.inputs(of: site), outputs: decoder.configuration.ringOutputs(of: site),
+            hasBias: hasBias, groups: decoder.configuration.groups(of: site))
     }
 }

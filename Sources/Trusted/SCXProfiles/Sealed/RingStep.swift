@@ -39,19 +39,42 @@ final class RingStep {
 
     var configuration: DecoderConfiguration { model.configuration }
 
-    init(_ pass: RingForwardPass, _ pieces: [RingPiece]) {
-        model = pass.model
+    /// Makes a step of the model's decoder.
+    convenience init(_ pass: RingForwardPass, _ pieces: [RingPiece]) {
+        var hidden = pass.model.embedding.rows(of: pieces.map { ($0.tokens, $0.position, $0.kinds) })
+        var first = 0
+        for piece in pieces {
+            piece.inserted?.insert(into: &hidden, from: first)
+            first += piece.tokens.count
+        }
+        self.init(pass, pass.model, pieces, hidden)
+    }
+
+    /// Makes a step.
+    ///
+    /// - Parameters:
+    ///   - pass: The forward pass, whose products are asked for.
+    ///   - model: Its model, or that of its encoder of pictures.
+    ///   - pieces: Which rows belong to which session.
+    ///   - hidden: The rows before the first block.
+    init(
+        _ pass: RingForwardPass, _ model: RingModel, _ pieces: [RingPiece], _ hidden: consuming Plaintext
+    ) {
+        self.model = model
         products = pass.products
         counts = pass.counts
         options = pass.options
         self.pieces = pieces
         rows = pieces.reduce(0) { $0 + $1.tokens.count }
-        segments = pieces.map { CacheSegment(cache: $0.cache, position: $0.position, rows: $0.tokens.count) }
+        segments = pieces.map {
+            CacheSegment(
+                cache: $0.cache, position: $0.position, rows: $0.tokens.count, isMutual: $0.isMutual)
+        }
         pool = model.layers.pool
         var table = model.layers.rotaryTable(positions: 0..<0)
         for piece in pieces { table.append(positions: piece.position..<piece.position + piece.tokens.count) }
         self.table = table
-        hidden = model.embedding.rows(of: pieces.map { ($0.tokens, $0.position, $0.kinds) })
+        self.hidden = hidden
     }
 
     /// Begins the first product.
@@ -176,6 +199,10 @@ final class RingStep {
                 &values, block: block, segments: segments, table: table, into: &out, pool: pool)
         } catch {
             throw .workerFull("\(error)")
+        }
+        // What is computed at once needs a block's keys and values no more; those of a picture's rows are many.
+        if !configuration.isCausal {
+            for segment in segments { segment.cache.layers[block].truncate(to: 0) }
         }
         counts.add(.attention, since: start)
         guard configuration.latent != nil else { return try send(attended, .output(block: block)) }
