@@ -77,6 +77,9 @@ package struct PictureLimits: Equatable, Sendable {
         (self.bytes, self.side, self.pixels) = (bytes, side, pixels)
     }
 
+    /// Limits for pictures of strangers, of which a server decodes one at a time.
+    package static let ofClients = PictureLimits(pixels: 32 << 20)
+
     /// Refuses the size that a file's header gives.
     ///
     /// - Throws: ``ImageError``.

@@ -21,6 +21,10 @@ struct EmbedCommand: ParsableCommand {
     @Option(help: "A file with a text in each line, '-' for standard input.")
     var file: String?
 
+    @Option(
+        help: "A picture in place of texts: a PNG, JPEG or WebP file, for CLIP and SigLIP; may be repeated.")
+    var image: [String] = []
+
     @Option(help: "The name of the model's prompt that comes before each text.")
     var promptName: String?
 
@@ -40,8 +44,12 @@ struct EmbedCommand: ParsableCommand {
     var out: String?
 
     func validate() throws {
-        guard texts.isEmpty != (file == nil) else {
-            throw ValidationError("give texts, or a file of them by '--file'.")
+        guard [!texts.isEmpty, file != nil, !image.isEmpty].count(where: { $0 }) == 1 else {
+            throw ValidationError("give texts, a file of them by '--file', or pictures by '--image'.")
+        }
+        guard image.isEmpty || (promptName == nil && instruction == nil && dimensions == nil) else {
+            throw ValidationError(
+                "'--prompt-name', '--instruction' and '--dimensions' are for texts, not for '--image'.")
         }
         guard promptName == nil || instruction == nil else {
             throw ValidationError("'--prompt-name' and '--instruction' do not go together.")
@@ -50,6 +58,7 @@ struct EmbedCommand: ParsableCommand {
 
     func run() throws {
         let model = try OpenModel(options)
+        guard image.isEmpty else { return try show(pictures(model), tokens: nil) }
         let embedder = model.embedder
         try embedder.check(dimensions: dimensions)
         let prompt: TextEmbedder.Prompt =
@@ -60,6 +69,25 @@ struct EmbedCommand: ParsableCommand {
         }
         let vectors = try model.makeEngine().readings(of: requests)
             .map { embedder.vector($0, dimensions: dimensions) }
+        try show(vectors, tokens: requests.map(\.prompt.count))
+    }
+
+    private func pictures(_ model: OpenModel) throws -> [[Float]] {
+        let engine = model.makeEngine()
+        guard case .embedding? = engine.pictureShape?.vector else {
+            throw ValidationError("'\(model.name)' does not give vectors of pictures.")
+        }
+        let reader = try model.requirePictures()
+        return try image.flatMap { try engine.vectors(of: try reader.pixels(of: $0)) }
+    }
+
+    /// Prints vectors, or writes them.
+    ///
+    /// - Parameters:
+    ///   - vectors: One for each text or picture.
+    ///   - tokens: How many tokens each text has.
+    /// - Throws: An error that names the file that cannot be written.
+    private func show(_ vectors: [[Float]], tokens: [Int]?) throws {
         if let out {
             let width = vectors.first?.count ?? 0
             let values = vectors.flatMap(\.self)
@@ -69,12 +97,10 @@ struct EmbedCommand: ParsableCommand {
         } else if compare {
             printCosines(vectors)
         } else {
-            for (request, vector) in zip(requests, vectors) {
-                let line: JSON = [
-                    "tokens": .int(request.prompt.count),
-                    "embedding": .array(vector.map { .double(Double($0)) }),
-                ]
-                print(line.text)
+            for (index, vector) in vectors.enumerated() {
+                var line: [JSON.Member] = tokens.map { [.init("tokens", .int($0[index]))] } ?? []
+                line.append(.init("embedding", .array(vector.map { .double(Double($0)) })))
+                print(JSON.object(line).text)
             }
         }
     }

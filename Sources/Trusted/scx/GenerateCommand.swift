@@ -2,6 +2,7 @@ import ArgumentParser
 import SCX
 import SCXEncoding
 import SCXEngine
+import SCXImages
 import SCXInference
 import SCXLink
 import SCXProfiles
@@ -19,13 +20,22 @@ struct GenerateCommand: ParsableCommand {
     @Flag(help: "Put the prompt into the model's chat template, as a user's message.")
     var chat = false
 
+    @Option(help: "A picture of that message: a PNG, JPEG or WebP file; may be repeated.")
+    var image: [String] = []
+
     @Flag(help: "Print one JSON object: prompt, tokens, text, log-probabilities, timings, traffic, drafts.")
     var json = false
 
+    func validate() throws {
+        guard image.isEmpty || chat else { throw ValidationError("'--image' needs '--chat'.") }
+    }
+
     func run() throws {
         let model = try OpenModel(options)
-        let ids = try promptTokens(model)
-        let request = try sampling.request(prompt: ids, model: model)
+        let pictures = try pictures(model)
+        let ids = try promptTokens(model, pictures)
+        var request = try sampling.request(prompt: ids, model: model)
+        request.pictures = pictures
         let engine = model.makeEngine()
         let clock = ContinuousClock()
         let start = clock.now
@@ -98,10 +108,18 @@ struct GenerateCommand: ParsableCommand {
         print(report.text)
     }
 
-    private func promptTokens(_ model: OpenModel) throws -> [Int32] {
+    private func pictures(_ model: OpenModel) throws -> [ImagePixels] {
+        guard !image.isEmpty else { return [] }
+        let reader = try model.requirePictures()
+        return try image.map { try reader.pixels(of: $0) }
+    }
+
+    private func promptTokens(_ model: OpenModel, _ pictures: [ImagePixels]) throws -> [Int32] {
         guard chat else { return try prompt.tokens(model) }
-        let message = try prompt.text()
-        let text = try model.requireChatFormat().prompt([ChatMessage(role: "user", content: message)])
+        var message = ChatMessage(role: "user", content: try prompt.text())
+        if !image.isEmpty { message.parts = image.map(ChatMessage.Part.picture) + [.text(message.content)] }
+        var text = try model.requireChatFormat().prompt([message])
+        if let reader = try model.pictures() { text = try reader.prompt(text, pictures) }
         return try model.requireTokenizer().encode(text, addSpecialTokens: false)
     }
 }

@@ -15,7 +15,8 @@ struct SCXCommand: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             ServeCommand.self, GenerateCommand.self, ChatCommand.self, TokenizeCommand.self,
-            ModelsCommand.self, EmbedCommand.self, RerankCommand.self, LogitsCommand.self,
+            ModelsCommand.self, EmbedCommand.self, RerankCommand.self, ClassifyCommand.self,
+            LogitsCommand.self,
             PerplexityCommand.self, KeysCommand.self,
             PadsCommand.self,
         ])

@@ -77,7 +77,8 @@
             let served = ServedModel(
                 name: model.name, tokenizer: model.tokenizer, chatFormat: chatFormat, chatFault: chatFault,
                 stopTokens: model.stopTokens, configuration: model.configuration, embedder: model.embedder,
-                scorer: scorer, scorerFault: scorerFault, profiles: profiles,
+                scorer: scorer, scorerFault: scorerFault,
+                pictures: try model.pictures(limits: .ofClients), profiles: profiles,
                 aliases: serve.servedModelName)
 
             let observer = ServerObserver(

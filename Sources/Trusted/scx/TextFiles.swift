@@ -11,6 +11,16 @@ struct TextFileError: Error, CustomStringConvertible {
 
 /// Reads a UTF-8 file, or standard input for `-`.
 func readText(_ path: String) throws(TextFileError) -> String {
+    guard let text = String(validating: try readBytes(path), as: UTF8.self) else {
+        throw TextFileError(description: "'\(path)' is not UTF-8 text")
+    }
+    return text
+}
+
+/// Reads a file, '-' for standard input.
+///
+/// - Throws: ``TextFileError`` that names the file, also when it has more than `limit` bytes.
+func readBytes(_ path: String, limit: Int = .max) throws(TextFileError) -> [UInt8] {
     let file = path == "-" ? STDIN_FILENO : unsafe open(path, O_RDONLY)
     guard file >= 0 else { throw TextFileError(description: "cannot read '\(path)': \(systemError())") }
     defer { if file != STDIN_FILENO { close(file) } }
@@ -21,11 +31,11 @@ func readText(_ path: String) throws(TextFileError) -> String {
         guard count >= 0 else { throw TextFileError(description: "cannot read '\(path)': \(systemError())") }
         if count == 0 { break }
         bytes += chunk[..<count]
+        guard bytes.count <= limit else {
+            throw TextFileError(description: "'\(path)' has more than \(limit) bytes")
+        }
     }
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-        throw TextFileError(description: "'\(path)' is not UTF-8 text")
-    }
-    return text
+    return bytes
 }
 
 /// Writes a file that only its owner can read.

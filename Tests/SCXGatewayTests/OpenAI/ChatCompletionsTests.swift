@@ -119,8 +119,8 @@ struct ChatCompletionsTests {
             (#""messages":[{"role":"king","content":""}]"#, "messages[0].role"),
             (#""messages":[{"role":"user"}]"#, "messages[0].content"),
             (
-                #""messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]"#,
-                "messages[0].content[0].type"
+                #""messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]"#,
+                "messages[0].content[0].image_url.url"
             ),
             (
                 #""messages":[{"role":"user","content":[{"type":"input_audio"}]}]"#,

@@ -1,4 +1,5 @@
 package import SCXEngine
+package import SCXImages
 package import SCXInference
 package import SCXProfiles
 package import SCXText
@@ -22,6 +23,8 @@ package struct ServedModel: Sendable {
     package let scorer: PairScorer?
     /// Why there is no scorer.
     package let scorerFault: String?
+    /// Reads pictures; nil for a model that takes none.
+    package let pictures: PictureReader?
     /// The profiles that the server was started with, the default first.
     package let profiles: [ServedProfile]
     /// The threads that render, tokenise and compile before a request is computed.
@@ -30,7 +33,8 @@ package struct ServedModel: Sendable {
     package init(
         name: String, tokenizer: Tokenizer?, chatFormat: ChatFormat?, chatFault: String? = nil,
         stopTokens: Set<Int32>, configuration: DecoderConfiguration, embedder: TextEmbedder? = nil,
-        scorer: PairScorer? = nil, scorerFault: String? = nil, profiles: [ServedProfile],
+        scorer: PairScorer? = nil, scorerFault: String? = nil,
+        pictures: PictureReader? = nil, profiles: [ServedProfile],
         aliases: [String] = [], work: WorkPool = WorkPool()
     ) {
         precondition(!profiles.isEmpty, "ServedModel: no profile")
@@ -45,6 +49,7 @@ package struct ServedModel: Sendable {
             embedder
             ?? TextEmbedder(SentenceModules(), tokenizer: tokenizer, configuration: configuration)
         (self.scorer, self.scorerFault) = (scorer, scorerFault)
+        self.pictures = pictures
         self.profiles = profiles
         self.work = work
     }

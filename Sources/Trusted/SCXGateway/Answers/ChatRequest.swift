@@ -90,6 +90,7 @@ extension ChatRequest {
             for message in messages {
                 bytes += message.content.utf8.count + message.more.reduce(0) { $0 + $1.value.roughSize }
                 bytes += message.toolCalls.reduce(16) { $0 + $1.arguments.utf8.count }
+                bytes += message.pictures.reduce(0) { $0 + $1.utf8.count + Self.pictureWeight }
             }
         }
         return bytes
@@ -98,6 +99,8 @@ extension ChatRequest {
 
 extension ChatRequest {
     private static let schemaWeight = 8
+    /// A small file may be a large picture.
+    private static let pictureWeight = 1 << 20
 }
 
 extension JSON {

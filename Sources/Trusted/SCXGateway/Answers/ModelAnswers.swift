@@ -1,5 +1,6 @@
 import Crypto
 import SCXEngine
+import SCXImages
 import SCXInference
 import SCXText
 import Synchronization
@@ -69,7 +70,9 @@ package struct ModelAnswers: Answering {
     ) throws(APIError) -> Prepared {
         let tools = try usedTools(request)
         let limit = profile.loop.maximumLength
-        let (prompt, start) = try prompt(of: request, tools: tools.isEmpty ? nil : tools, limit: limit)
+        let pictures = try pictures(of: request)
+        let (prompt, start) = try prompt(
+            of: request, tools: tools.isEmpty ? nil : tools, pictures: pictures, limit: limit)
         try check(prompt, fits: profile)
         var generation = GenerationRequest(
             prompt: prompt,
@@ -78,6 +81,7 @@ package struct ModelAnswers: Answering {
             stop: StopConditions(
                 tokens: (request.ignoresEnd ? [] : model.stopTokens).union(request.stopTokens),
                 ignoresTokens: request.ignoresEnd && request.stopTokens.isEmpty, strings: request.stop))
+        generation.pictures = pictures
         generation.stop.leastTokens = request.minimumTokens
         generation.stop.isShown = request.showsStop
         generation.sampling.forbiddenSequences = try forbiddenSequences(request.badWords)
@@ -119,18 +123,19 @@ package struct ModelAnswers: Answering {
     /// - Parameters:
     ///   - request: What has the prompt.
     ///   - tools: Functions that the model is told of.
+    ///   - pictures: The pictures of the messages.
     ///   - limit: Most tokens that the model takes; a text that must have more is not tokenised.
     /// - Returns: The tokens, and whether the model may think first.
     /// - Throws: ``APIError``.
     private func prompt(
-        of request: ChatRequest, tools: [JSON]?, limit: Int
+        of request: ChatRequest, tools: [JSON]?, pictures: [ImagePixels], limit: Int
     ) throws(APIError) -> (tokens: [Int32], start: AnswerStart) {
         switch request.prompt {
         case .tokens(let tokens): return (tokens, .text)
         case .text(let text): return (try encode(text, limit: limit), .text)
         case .messages(let messages):
             let format = try model.requireChatFormat()
-            let text: String
+            var text: String
             do throws(TemplateError) {
                 text = try format.prompt(
                     messages, ending: request.ending, tools: tools, documents: request.documents,
@@ -139,10 +144,38 @@ package struct ModelAnswers: Answering {
                 throw .invalid(
                     "The model's chat template refuses these messages: \(error.reason).", param: "messages")
             }
+            if let reader = model.pictures {
+                do throws(ImageError) { text = try reader.prompt(text, pictures) } catch {
+                    throw .invalid("\(error)", param: "messages")
+                }
+            }
             let begun = request.ending == .inside ? messages.last?.content : nil
             let start = format.reasoning?.start(after: text, begun: begun) ?? .text
             return (try encode(text, addSpecialTokens: false, limit: limit), start)
         }
+    }
+
+    /// The pictures of the messages, as the model's encoder takes them.
+    private func pictures(of request: ChatRequest) throws(APIError) -> [ImagePixels] {
+        guard case .messages(let messages) = request.prompt else { return [] }
+        let addresses = messages.flatMap(\.pictures)
+        guard !addresses.isEmpty else { return [] }
+        guard let reader = model.pictures else {
+            throw .invalid("Model '\(model.name)' takes no pictures.", param: "messages")
+        }
+        guard addresses.count <= PictureReader.mostPictures else {
+            throw .invalid(
+                "The messages have \(addresses.count) pictures; the most is \(PictureReader.mostPictures).",
+                param: "messages")
+        }
+        var pictures: [ImagePixels] = []
+        for (index, address) in addresses.enumerated() {
+            guard !Interruption.isRequested else { throw .clientGone }
+            do throws(ImageError) { pictures.append(try reader.pixels(ofAddress: address)) } catch {
+                throw .invalid("Picture \(index + 1): \(error).", param: "messages")
+            }
+        }
+        return pictures
     }
 
     private func encode(

@@ -1,5 +1,6 @@
 import Foundation
 package import SCXEngine
+package import SCXImages
 package import SCXInference
 package import SCXLink
 package import SCXProfiles
@@ -101,6 +102,15 @@ package struct OpenModel {
         do throws(TemplateError) {
             return (try ChatFormat.load(directory: URL(filePath: checkpoint.directory)), nil)
         } catch { return (nil, error.description) }
+    }
+
+    /// What reads pictures for the model.
+    ///
+    /// - Parameter limits: How large a picture may be.
+    /// - Returns: Nil for a model that takes none.
+    /// - Throws: ``CheckpointError``.
+    package func pictures(limits: PictureLimits = PictureLimits()) throws(CheckpointError) -> PictureReader? {
+        try PictureReader(checkpoint, limits: limits)
     }
 
     /// What scores pairs of a query and a text.
