@@ -131,7 +131,7 @@ extension ChatFormat {
                 reason: "only a text of the assistant, as the last message, can be continued")
         }
         var parts = last.parts
-        if case .text(let text)? = parts?.last { parts?[(parts?.count ?? 1) - 1] = .text(text + endMark) }
+        if case .text(let text)? = parts?.popLast() { parts?.append(.text(text + endMark)) }
         last.content += endMark
         last.isContentNull = false
         last.parts = parts
