@@ -144,7 +144,8 @@ func logits(_ prompt: VisionCase.Prompt, _ forward: any ForwardPass, _ slot: UIn
         logits += try forward.compute(
             BatchSegment(
                 slot: Slot(number: slot), position: first, tokens: Array(part), output: .allLogits,
-                inserted: isPicture ? InsertedRows(inserted, places: part.indices.map { $0 - first + row }) : nil,
+                inserted: isPicture
+                    ? InsertedRows(inserted, places: part.indices.map { $0 - first + row }) : nil,
                 isMutual: isPicture && tokens.isMutual))
         if isPicture { row += part.count }
         first = part.endIndex

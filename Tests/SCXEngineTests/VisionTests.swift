@@ -85,7 +85,9 @@ struct VisionTests {
         #expect(found == prompts.map(\.greedy))
     }
 
-    @Test("profile sealed computes what the same arithmetic gives here, near to transformers", arguments: VisionCase.all)
+    @Test(
+        "profile sealed computes what the same arithmetic gives here, near to transformers",
+        arguments: VisionCase.all)
     func sealed(_ vision: VisionCase) throws {
         let expected = try vision.expected()
         let fixture = try SealedFixture(directory: vision.directory)
@@ -114,7 +116,9 @@ struct VisionTests {
         }
     }
 
-    @Test("profile sealed generates the same together, in chunks and alone", arguments: ["llava", "gemma3-pictures"])
+    @Test(
+        "profile sealed generates the same together, in chunks and alone",
+        arguments: ["llava", "gemma3-pictures"])
     func sealedTogether(name: String) throws {
         let vision = VisionCase(name: name)
         let expected = try vision.expected()
@@ -126,7 +130,9 @@ struct VisionTests {
         #expect(try run(engine, prompts) == alone)
     }
 
-    @Test("the worker sees of two pictures the same requests", arguments: ["llava", "gemma3-pictures", "siglip"])
+    @Test(
+        "the worker sees of two pictures the same requests",
+        arguments: ["llava", "gemma3-pictures", "siglip"])
     func shapes(name: String) throws {
         let vision = VisionCase(name: name)
         let expected = try vision.expected()
@@ -138,12 +144,16 @@ struct VisionTests {
                 picture: pixels.values[..<(pixels.values.count / pixels.count)])
             return link.seen.withLock { $0 }
         }
-        #expect(seen[0].map(\.shape) == seen[1].map(\.shape) && seen[0].count == 4 * (fixture.checkpoint.configuration.vision?.encoder.blockCount ?? 0))
+        #expect(
+            seen[0].map(\.shape) == seen[1].map(\.shape)
+                && seen[0].count == 4 * (fixture.checkpoint.configuration.vision?.encoder.blockCount ?? 0))
         // What is sent of one picture looks like nothing that is sent of another.
         #expect(!zip(seen[0], seen[1]).contains { $0.0.words == $0.1.words })
     }
 
-    @Test("a prompt that is continued keeps its pictures, and never takes those of another", arguments: ["llava", "gemma3-pictures"])
+    @Test(
+        "a prompt that is continued keeps its pictures, and never takes those of another",
+        arguments: ["llava", "gemma3-pictures"])
     func continued(name: String) throws {
         let vision = VisionCase(name: name)
         let expected = try vision.expected()
@@ -188,7 +198,9 @@ struct VisionTests {
         }
     }
 
-    @Test("when the worker is lost, before, between and after pictures, the answer is the same", arguments: [0, 1, 2, 3, 5, 9])
+    @Test(
+        "when the worker is lost, before, between and after pictures, the answer is the same",
+        arguments: [0, 1, 2, 3, 5, 9])
     func lost(after: Int) throws {
         let vision = VisionCase(name: "gemma3-pictures")
         let expected = try vision.expected()
@@ -209,7 +221,9 @@ struct VisionTests {
         #expect(try run(engine, prompts.map { $0.request(48) }) == prompts.map(\.greedy))
     }
 
-    @Test("keys and values in every format take pictures, alike in profiles sealed and fixed-point", arguments: LayerCache.Format.allCases)
+    @Test(
+        "keys and values in every format take pictures, alike in profiles sealed and fixed-point",
+        arguments: LayerCache.Format.allCases)
     func cacheFormats(format: LayerCache.Format) throws {
         let vision = VisionCase(name: "gemma3-pictures")
         let prompt = try vision.expected().prompt(0)

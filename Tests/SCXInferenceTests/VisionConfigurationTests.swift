@@ -50,7 +50,8 @@ struct VisionConfigurationTests {
         #expect(vision.encoder.activation == .geluTanh && !vision.hasClassRow)
 
         let clip = try read(
-            #"{"architectures": ["CLIPVisionModelWithProjection"], "model_type": "clip_vision_model", "patch_size": 32}"#)
+            #"{"architectures": ["CLIPVisionModelWithProjection"], "model_type": "clip_vision_model", "patch_size": 32}"#
+        )
         #expect(clip.blockCount == 0 && clip.vocabularySize == 0 && !clip.hasHead)
         #expect(clip.vision?.rows == 50 && clip.vision?.encoder.blockCount == 12)
     }
@@ -81,15 +82,30 @@ struct VisionConfigurationTests {
         "fields of the whole are checked against its parts",
         arguments: [
             (#""model_type": "llava", "image_token_index": 32000"#, "'image_token_index'"),
-            (#""model_type": "llava", "image_token_index": 9, "vision_feature_layer": [-2, -5]"#, "vision_feature_layer"),
-            (#""model_type": "llava", "image_token_index": 9, "vision_feature_layer": 13"#, "'vision_feature_layer'"),
-            (#""model_type": "llava", "image_token_index": 9, "vision_feature_layer": 0"#, "'vision_feature_layer'"),
+            (
+                #""model_type": "llava", "image_token_index": 9, "vision_feature_layer": [-2, -5]"#,
+                "vision_feature_layer"
+            ),
+            (
+                #""model_type": "llava", "image_token_index": 9, "vision_feature_layer": 13"#,
+                "'vision_feature_layer'"
+            ),
+            (
+                #""model_type": "llava", "image_token_index": 9, "vision_feature_layer": 0"#,
+                "'vision_feature_layer'"
+            ),
             (
                 #""model_type": "llava", "image_token_index": 9, "vision_feature_select_strategy": "some""#,
                 "vision_feature_select_strategy"
             ),
-            (#""model_type": "llava", "image_token_index": 9, "image_grid_pinpoints": [[336, 672]]"#, "'image_grid_pinpoints'"),
-            (#""model_type": "llava", "image_token_index": 9, "quantization_config": {"bits": 4}"#, "quantization_config"),
+            (
+                #""model_type": "llava", "image_token_index": 9, "image_grid_pinpoints": [[336, 672]]"#,
+                "'image_grid_pinpoints'"
+            ),
+            (
+                #""model_type": "llava", "image_token_index": 9, "quantization_config": {"bits": 4}"#,
+                "quantization_config"
+            ),
         ])
     func wholes(fields: String, named: String) throws {
         let json = #"{\#(fields), "text_config": {"vocab_size": 32000}, "vision_config": {}}"#

@@ -83,6 +83,13 @@ enum LinkSamples {
             .middle(
                 blocks: first..<Int.random(in: first + 1...Int(UInt16.max), using: &chance),
                 segments: segments),
+            .middle(
+                blocks: first..<Int(UInt16.max),
+                segments: segments.map {
+                    Segment(
+                        slot: $0.slot, position: $0.position, rows: $0.rows,
+                        isMutual: Bool.random(using: &chance))
+                }),
             .tailScores(layer: layer(&chance), segments: segments),
         ]
         let attention = Request.Operation.attention(

@@ -19,6 +19,8 @@ package enum EngineError: Error, Equatable, Sendable, CustomStringConvertible {
     case embedsNoPictures
     /// Pictures of another shape than the model takes.
     case wrongPicture(channels: Int, height: Int, width: Int, expected: PictureShape)
+    /// Values that no picture has after preprocessing, such as ones that are no numbers.
+    case wrongPixels
     /// Another number of picture tokens in the prompt than its pictures need.
     case wrongPictureTokens(found: Int, pictures: Int, each: Int)
 
@@ -38,6 +40,7 @@ package enum EngineError: Error, Equatable, Sendable, CustomStringConvertible {
         case .wrongPicture(let channels, let height, let width, let expected):
             "a picture has \(channels) x \(height) x \(width) pixels (channels, rows, columns), and the model takes "
                 + "\(expected.channels) x \(expected.size) x \(expected.size)"
+        case .wrongPixels: "a picture has values that are no numbers, or far from those of pixels"
         case .wrongPictureTokens(let found, let pictures, let each):
             "the prompt has \(found) picture tokens, and its \(pictures) picture(s) need \(pictures * each)"
         }
@@ -174,6 +177,7 @@ package final class Engine {
 
     /// Checks that a prompt is not empty, not too long, and has only tokens of the vocabulary.
     func check(_ tokens: [Int32]) throws(EngineError) {
+        guard vocabularySize > 0 else { throw .takesPicturesAlone }
         guard !tokens.isEmpty else { throw .emptyPrompt }
         guard tokens.count <= maximumLength else {
             throw .promptTooLong(tokens: tokens.count, limit: maximumLength)

@@ -16,7 +16,8 @@ extension WorkerState {
         try checkShard(request)
         switch request.operation {
         case .middle(let blocks, _):
-            let all = blocks.lowerBound < configuration.blockCount
+            let all =
+                blocks.lowerBound < configuration.blockCount
                 ? 0..<configuration.blockCount : configuration.towerBlocks
             guard !blocks.isEmpty, all.contains(blocks.lowerBound), blocks.upperBound <= all.upperBound
             else {

@@ -86,7 +86,7 @@ public final class Decoder: Sendable {
     let finalNorm: HiddenNorm
     /// The weights `lm_head`, `[vocabulary, hidden]`; nil when they were not loaded.
     let head: LinearSite?
-    /// The encoder of pictures; nil where the model has none. Its blocks have their numbers in it alone.
+    /// The encoder of pictures, whose blocks have their numbers in it alone; nil where the model has none.
     public let tower: Decoder?
     /// The rotary embedding, and where blocks use another the second one.
     let ropes: [RotaryEmbedding]
@@ -263,7 +263,8 @@ extension Decoder {
                 rows.span, offset: start, stride: stride, tokens: segment.rows, heads: heads, cache: cache,
                 scale: attentionScale, cap: configuration.scoreCap, sinks: blocks[index].sinks,
                 window: configuration.slidingWindows[index],
-                causal: configuration.isCausal && !segment.isMutual, into: &out, at: row * heads * size, pool: pool)
+                causal: configuration.isCausal && !segment.isMutual, into: &out, at: row * heads * size,
+                pool: pool)
             row += segment.rows
         }
     }

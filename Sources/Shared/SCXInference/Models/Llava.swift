@@ -41,7 +41,8 @@ extension DecoderConfiguration {
             .init(
                 token: try configuration.pictureToken(reader, 32_000), isMutual: false,
                 skippedRows: strategy == "default" ? 1 : 0,
-                projector: .network(activation, hasBias: try reader.flag("multimodal_projector_bias") ?? true)))
+                projector: .network(activation, hasBias: try reader.flag("multimodal_projector_bias") ?? true)
+            ))
         guard tower.tokensPerPicture > 0 else {
             throw vision.fault("patch_size", "leaves no patch of a picture")
         }
@@ -68,7 +69,8 @@ extension DecoderConfiguration {
         guard side * side == count, tower.side % side == 0 else {
             throw reader.fault(
                 "mm_tokens_per_image",
-                "is \(count), which is no square that divides the \(tower.side) x \(tower.side) patches of a picture")
+                "is \(count), which is no square that divides the \(tower.side) x \(tower.side) patches of a picture"
+            )
         }
         // A window that were shorter than a picture would have to reach to both sides of a token unequally.
         if let window = configuration.slidingWindows.compactMap(\.self).min(), window < count {

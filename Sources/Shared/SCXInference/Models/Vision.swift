@@ -16,13 +16,14 @@ extension DecoderConfiguration {
     static func clip(
         _ family: ModelFamily, _ reader: ConfigurationReader
     ) throws(CheckpointError) -> Self {
-        var tower = try VisionTower.clip(part(family == .clip, reader))
+        var tower = try VisionTower.clip(part(family == .clip, reader, .clipVision))
         let outputs = try reader.size("projection_dim", limit: 1 << 17) ?? 512
         let isProjected = try reader.texts("architectures")?.contains("CLIPVisionModel") != true
         tower.result = .vector(
             .first,
             isProjected
-                ? .init(name: "visual_projection", outputs: outputs, hasBias: false, givesLabels: false) : nil)
+                ? .init(name: "visual_projection", outputs: outputs, hasBias: false, givesLabels: false) : nil
+        )
         return pictures(family, tower)
     }
 
@@ -30,7 +31,7 @@ extension DecoderConfiguration {
     static func siglip(
         _ family: ModelFamily, _ reader: ConfigurationReader
     ) throws(CheckpointError) -> Self {
-        let vision = try part(family == .siglip, reader)
+        let vision = try part(family == .siglip, reader, .siglipVision)
         var tower = try VisionTower.siglip(vision)
         let pools = try vision.flag("vision_use_head") ?? true
         if try reader.texts("architectures")?.contains("SiglipForImageClassification") == true {
@@ -48,7 +49,7 @@ extension DecoderConfiguration {
 
     /// Where the tower's fields are: in a part of their own beside those of the texts' part, or in the whole.
     private static func part(
-        _ isPart: Bool, _ reader: ConfigurationReader
+        _ isPart: Bool, _ reader: ConfigurationReader, _ family: ModelFamily
     ) throws(CheckpointError) -> ConfigurationReader {
         guard isPart else { return reader }
         reader.ignore([
@@ -58,6 +59,7 @@ extension DecoderConfiguration {
         guard let part = try reader.part("vision_config") else {
             throw reader.fault("vision_config", "is missing")
         }
+        try part.expect("model_type", [family.rawValue])
         return part
     }
 
@@ -80,8 +82,10 @@ extension VisionTower {
 
     /// The blocks of ViT.
     static func vit(_ reader: ConfigurationReader) throws(CheckpointError) -> VisionTower {
-        reader.ignore(["encoder_stride", "pooler_act", "pooler_output_size", "attention_probs_dropout_prob",
-            "hidden_dropout_prob"])
+        reader.ignore([
+            "encoder_stride", "pooler_act", "pooler_output_size", "attention_probs_dropout_prob",
+            "hidden_dropout_prob",
+        ])
         var tower = try VisionTower(
             .vit, reader, patch: 16, epsilon: 1e-12, activation: .gelu, hasClassRow: true)
         tower.encoder.queryKeyValueBias = try reader.flag("qkv_bias") ?? true
@@ -98,7 +102,11 @@ extension VisionTower {
             return layout
         }
         tower.encoder.layout = layout(
-            "layers.", ["attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.o_proj", "mlp.fc1", "mlp.fc2"])
+            "layers.",
+            [
+                "attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.o_proj", "mlp.fc1",
+                "mlp.fc2",
+            ])
         tower.names.olderBlocks = layout(
             "encoder.layer.",
             [
@@ -131,7 +139,8 @@ extension VisionTower {
     ) throws(CheckpointError) {
         var reader = reader
         reader.names["rms_norm_eps"] = "layer_norm_eps"
-        reader.ignore(ConfigurationReader.partDefaults + ["initializer_factor", "projection_dim", "vocab_size"])
+        reader.ignore(
+            ConfigurationReader.partDefaults + ["initializer_factor", "projection_dim", "vocab_size"])
         encoder = try DecoderConfiguration(
             family, reader,
             .init(
@@ -145,10 +154,14 @@ extension VisionTower {
         result = .vector(.first, nil)
         names = Names(prefixes: ["vision_model.", ""])
         guard patchSize <= imageSize else {
-            throw reader.fault("patch_size", "is \(patchSize), larger than a picture (image_size \(imageSize))")
+            throw reader.fault(
+                "patch_size", "is \(patchSize), larger than a picture (image_size \(imageSize))")
         }
         guard side * side <= Self.mostPatches else {
-            throw reader.fault("patch_size", "is \(patchSize), which cuts a picture into \(side * side) patches; at most \(Self.mostPatches)")
+            throw reader.fault(
+                "patch_size",
+                "is \(patchSize), which cuts a picture into \(side * side) patches; at most \(Self.mostPatches)"
+            )
         }
         guard encoder.headCount == encoder.keyValueHeadCount else {
             throw reader.unsupported("num_key_value_heads in an encoder of pictures", "as many as heads")
@@ -166,9 +179,14 @@ extension VisionTower {
         encoder.rotations = Array(repeating: .none, count: encoder.blockCount)
         encoder.layout = CheckpointLayout(
             prefix: "vision_model.", blocks: "encoder.layers.",
-            ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2"])
+            [
+                "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1",
+                "mlp.fc2",
+            ])
         encoder.layout.setNorms("layer_norm1", "layer_norm2")
-        (encoder.layout.finalNorm, encoder.layout.finalNormBias) = ("post_layernorm.weight", "post_layernorm.bias")
+        (encoder.layout.finalNorm, encoder.layout.finalNormBias) = (
+            "post_layernorm.weight", "post_layernorm.bias"
+        )
     }
 
     /// Leaves out the blocks after those whose rows are wanted.
@@ -185,7 +203,8 @@ extension CheckpointLayout {
         self.init()
         (self.prefix, self.blocks) = (prefix, blocks)
         let tensors: [(BlockTensor, BlockTensor)] = [
-            (.query, .queryBias), (.key, .keyBias), (.value, .valueBias), (.output, .outputBias), (.up, .upBias),
+            (.query, .queryBias), (.key, .keyBias), (.value, .valueBias), (.output, .outputBias),
+            (.up, .upBias),
             (.down, .downBias),
         ]
         for (name, (weight, bias)) in zip(products, tensors) {

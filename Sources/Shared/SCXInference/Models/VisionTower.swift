@@ -140,11 +140,14 @@ extension VisionTower {
     }
 
     /// Weight and bias of the norm before the first block; empty where there is none.
-    public var inputNormPlans: [TensorPlan] { normsInput ? layer(prefix + names.inputNorm, [encoder.hiddenSize]) : [] }
+    public var inputNormPlans: [TensorPlan] {
+        normsInput ? layer(prefix + names.inputNorm, [encoder.hiddenSize]) : []
+    }
 
-    /// The tensors of pooling by attention, in this order: the query; the products to queries, keys and values as one;
-    /// the product of the result; the norm; the two products of the network. Each but the first has a bias after it.
-    /// Empty where rows are pooled in another way.
+    /// The tensors of pooling by attention; empty where rows are pooled in another way.
+    ///
+    /// In this order: the query; the products to queries, keys and values as one; the product of the result; the norm; the
+    /// two products of the network. Each but the first has a bias after it.
     public var poolingPlans: [TensorPlan] {
         guard case .vector(.attention, _) = result else { return [] }
         let (width, head) = (encoder.hiddenSize, prefix + names.pooling)
@@ -164,10 +167,11 @@ extension VisionTower {
         return projection.hasBias ? plans : [plans[0]]
     }
 
-    /// The projector's tensors: for a network the weights of both products, each followed by its bias if it has one;
-    /// else the norm's weights, and the product's, `[encoder, decoder]`.
+    /// The projector's tensors; none where there is no decoder.
     ///
     /// - Parameter decoder: The configuration of the whole model.
+    /// - Returns: For a network the weights of both products, each followed by its bias if it has one; else the norm's
+    ///   weights, and the product's, `[encoder, decoder]`.
     public func projectorPlans(for decoder: DecoderConfiguration) -> [TensorPlan] {
         guard case .tokens(let tokens) = result else { return [] }
         let (inputs, width, prefix) = (encoder.hiddenSize, decoder.hiddenSize, names.projectors[0])
@@ -185,7 +189,10 @@ extension VisionTower {
 
     /// Weight and bias of this name.
     private func layer(_ name: String, _ shape: [Int]) -> [TensorPlan] {
-        [TensorPlan(name: name + ".weight", shape: shape), TensorPlan(name: name + ".bias", shape: [shape[0]])]
+        [
+            TensorPlan(name: name + ".weight", shape: shape),
+            TensorPlan(name: name + ".bias", shape: [shape[0]]),
+        ]
     }
 
     /// Every stored tensor of the tower and the projector.
@@ -199,7 +206,9 @@ extension VisionTower {
     func leavesOut(_ name: String) -> Bool {
         for block in encoder.blockCount..<max(storedBlocks, encoder.blockCount)
         where name.hasPrefix("\(prefix)\(encoder.layout.blocks)\(block).") { return true }
-        if ["text_model.", "text_projection.", "logit_scale", "logit_bias"].contains(where: { name.hasPrefix($0) }) {
+        if ["text_model.", "text_projection.", "logit_scale", "logit_bias"].contains(where: {
+            name.hasPrefix($0)
+        }) {
             return true
         }
         return [names.pooling, encoder.layout.finalNorm, encoder.layout.finalNormBias].contains {

@@ -21,6 +21,7 @@ extension Engine {
             throw .wrongPicture(
                 channels: pixels.channels, height: pixels.height, width: pixels.width, expected: shape)
         }
+        guard request.pictures.allSatisfy(PictureShape.hasSensibleValues) else { throw .wrongPixels }
         let count = request.pictures.reduce(0) { $0 + $1.count }
         guard let token = shape.token else {
             guard request.reading == .pictures, request.prompt.isEmpty, count > 0 else {
@@ -104,5 +105,10 @@ package struct PictureShape: Equatable, Sendable {
     /// Whether pictures have this shape.
     func fits(_ pixels: ImagePixels) -> Bool {
         pixels.count > 0 && pixels.channels == channels && pixels.height == size && pixels.width == size
+    }
+
+    /// Whether all values are numbers of a size that pixels have: a few units after preprocessing, 255 before.
+    static func hasSensibleValues(_ pixels: ImagePixels) -> Bool {
+        pixels.values.allSatisfy { abs($0) <= 1e4 }
     }
 }

@@ -95,7 +95,9 @@ struct PromptPictures: Sendable {
         var places = [Int?](repeating: nil, count: tokens.count)
         var first = 0
         for run in runs {
-            for index in run.clamped(to: tokens) { places[index - tokens.lowerBound] = first + index - run.lowerBound }
+            for index in run.clamped(to: tokens) {
+                places[index - tokens.lowerBound] = first + index - run.lowerBound
+            }
             first += run.count
         }
         return InsertedRows(rows, places: places)

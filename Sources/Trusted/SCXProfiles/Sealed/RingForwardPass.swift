@@ -237,7 +237,8 @@ struct RingPiece {
         let isWhole = count == tokens.count
         return RingPiece(
             segment: segment, cache: cache, position: position, tokens: tokens.prefix(count),
-            inserted: inserted?.part(0..<count), output: output == .lastLogits && !isWhole ? .nothing : output)
+            inserted: inserted?.part(0..<count), output: output == .lastLogits && !isWhole ? .nothing : output
+        )
     }
 
     func dropping(_ count: Int) -> RingPiece {

@@ -76,6 +76,7 @@ package final class RingModel: Sendable {
     ///   - checkpoint: The encoder's part of the checkpoint.
     ///   - layers: Its norms.
     ///   - named: The sites of the whole model by their names in the encoder.
+    /// - Throws: ``CheckpointError`` when the norm after its blocks is missing.
     private init(
         _ checkpoint: Checkpoint, layers: Decoder, sites named: [(DecoderSite, RingSite?)]
     ) throws(CheckpointError) {
@@ -184,7 +185,8 @@ extension SiteShape {
             case .queryUp, .queryLatent, .valueUp, .head: false
             }
         self.init(
-            site: site, inputs: decoder.inputs(of: site), outputs: decoder.configuration.ringOutputs(of: site),
+            site: site, inputs: decoder.inputs(of: site),
+            outputs: decoder.configuration.ringOutputs(of: site),
             hasBias: hasBias, groups: decoder.configuration.groups(of: site))
     }
 }

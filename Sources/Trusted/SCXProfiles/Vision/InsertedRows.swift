@@ -14,7 +14,8 @@ package final class PictureRows: Sendable {
     ///
     /// - Precondition: Both exist, and have as many channels.
     fileprivate func copy(_ index: Int, to target: Int, of other: inout Plaintext) {
-        precondition(other.channels == rows.channels && (0..<count).contains(index), "PictureRows: no such row")
+        precondition(
+            other.channels == rows.channels && (0..<count).contains(index), "PictureRows: no such row")
         other.set(target, to: rows.selecting([index]))
     }
 }
@@ -27,7 +28,8 @@ package struct InsertedRows: Equatable, Sendable {
 
     /// - Precondition: The rows exist.
     package init(_ rows: PictureRows, places: [Int?]) {
-        precondition(places.allSatisfy { $0.map { (0..<rows.count).contains($0) } ?? true }, "InsertedRows: rows")
+        precondition(
+            places.allSatisfy { $0.map { (0..<rows.count).contains($0) } ?? true }, "InsertedRows: rows")
         (self.rows, self.places) = (rows, places)
     }
 

@@ -86,7 +86,8 @@ struct TensorReader {
     private func product(
         _ name: String, _ values: [Float], _ bias: [Float], _ inputs: Int
     ) throws(LoadError) -> DenseRows {
-        do throws(KernelError) { return try DenseRows(values, bias: bias, inputs: inputs, pool: pool) } catch {
+        do throws(KernelError) { return try DenseRows(values, bias: bias, inputs: inputs, pool: pool) } catch
+        {
             throw .kernel(path: checkpoint.directory, tensor: name, error)
         }
     }

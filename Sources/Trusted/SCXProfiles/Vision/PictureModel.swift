@@ -11,7 +11,7 @@ package struct PictureModel: Sendable {
     private let pool: ThreadPool
     private let patches: DenseRows
     private let classRow: [Float]
-    /// `[rows, channels]`
+    /// The vectors of positions, `[rows, channels]`.
     private let positions: [Float]
     private let inputNorm: NormRows?
     private let finalNorm: HiddenNorm
@@ -25,12 +25,11 @@ package struct PictureModel: Sendable {
         case pooled(side: Int, norm: [Float], epsilon: Float, DenseRows)
     }
 
-    /// Reads the small tensors of the encoder of pictures.
+    /// Reads the small tensors of the encoder of pictures; nil when the model takes no pictures.
     ///
     /// - Parameters:
     ///   - checkpoint: The model.
     ///   - pool: Threads that compute.
-    /// - Returns: Nil when the model takes no pictures.
     /// - Throws: ``CheckpointError`` when a tensor is missing or has another shape than the configuration says;
     ///   ``LoadError`` when there is no memory for one.
     package init?(_ checkpoint: Checkpoint, pool: ThreadPool) throws {

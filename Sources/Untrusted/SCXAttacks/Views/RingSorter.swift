@@ -30,7 +30,9 @@ struct RingSorter {
 
     init(_ configuration: DecoderConfiguration) {
         self.configuration = configuration
-        sites = configuration.sites
+        var decoder = configuration
+        decoder.vision = nil
+        sites = decoder.sites
     }
 
     /// Adds a request to its step; false when no step waits for it.

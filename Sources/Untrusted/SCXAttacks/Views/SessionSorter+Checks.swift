@@ -2,6 +2,16 @@ import SCXInference
 import SCXLink
 
 extension SessionSorter {
+    /// Whether a request is one of the blocks of an encoder of pictures, which belong to no session's tokens.
+    func isOfPictures(_ operation: Request.Operation) -> Bool {
+        switch operation {
+        case .linear(let layer, _, _, _), .linearRing(let layer, _, _):
+            configuration.towerBlocks.contains(layer)
+        case .middle(let blocks, _): configuration.towerBlocks.contains(blocks.lowerBound)
+        default: false
+        }
+    }
+
     /// Checks that a request fits the model, as a worker does before it answers.
     func check(
         _ entry: TranscriptEntry, _ operation: Request.Operation, _ message: Int
@@ -33,10 +43,10 @@ extension SessionSorter {
         }
         switch operation {
         case .linear(let index, let site, _, _):
-            try layer(index)
+            if !isOfPictures(operation) { try layer(index) }
             try rows(inputs(index, site))
         case .linearRing(let index, let site, let groups):
-            try layer(index)
+            if !isOfPictures(operation) { try layer(index) }
             try rows(inputs(index, site, groups), of: .uint32)
         case .feedForward(let index):
             try layer(index)
@@ -56,6 +66,11 @@ extension SessionSorter {
                             + "\(part.keys) keys at position \(part.position)")
                 }
             }
+        case .middle(let blocks, let segments) where isOfPictures(operation):
+            guard blocks.upperBound <= c.towerBlocks.upperBound, let vision = c.vision,
+                segments.allSatisfy({ $0.position == 0 && (1...vision.rows).contains($0.rows) })
+            else { throw .message(message, reason: "blocks \(blocks) of an encoder of pictures") }
+            try rows(vision.encoder.hiddenSize)
         case .middle(let blocks, let segments):
             guard blocks.upperBound <= c.blockCount else {
                 throw .message(

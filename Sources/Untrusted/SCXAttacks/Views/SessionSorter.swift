@@ -54,6 +54,8 @@ struct SessionSorter {
                 message: message, operation: own, request: entry, answer: answer,
                 rows: rows ?? 0..<entry.rows, channels: channels, answered: answered)
         }
+        // The attacks know nothing of pictures.
+        guard !isOfPictures(operation) else { return }
         switch operation {
         case .middle(let blocks, let segments):
             if blocks.lowerBound == 0 { close(connection) }
