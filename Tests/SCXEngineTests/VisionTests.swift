@@ -151,6 +151,60 @@ struct VisionTests {
         #expect(!zip(seen[0], seen[1]).contains { $0.0.words == $0.1.words })
     }
 
+    @Test("profile scx refuses models that take pictures, and says why", arguments: VisionCase.all)
+    func scx(_ vision: VisionCase) throws {
+        let checkpoint = try Checkpoint(directory: vision.directory)
+        let error = #expect(throws: CheckpointError.self) { try ScxOptions.check(checkpoint) }
+        #expect(error.map { "\($0)" }?.contains("its pictures go through an encoder") == true)
+    }
+
+    @Test("every tensor of a checkpoint is used or known to be left out", arguments: VisionCase.all)
+    func tensors(_ vision: VisionCase) throws {
+        let checkpoint = try Checkpoint(directory: vision.directory)
+        try checkpoint.validate()
+        #expect(checkpoint.unexpectedTensors().isEmpty)
+        #expect(checkpoint.configuration.parameterCount > 0)
+    }
+
+    @Test("pictures and prompts that do not fit the model are refused by one line")
+    func refused() throws {
+        func refuses(
+            _ name: String, _ request: GenerationRequest, _ text: String,
+            in folder: String = VisionCase.folder
+        ) throws {
+            let fixture = try SealedFixture(directory: folder + "/" + name)
+            let engine = VisionCase(name: name).engine(
+                fixture.checkpoint.configuration, fixture.fixedPoint())
+            let error = #expect(throws: EngineError.self) { try engine.submit(request) }
+            let line = error.map { "\($0)" } ?? ""
+            #expect(line.contains(text) && !line.contains("\n"), "\(line)")
+        }
+        func pixels(_ count: Int, _ channels: Int, _ size: Int, _ value: Float = 0.5) -> ImagePixels {
+            ImagePixels(
+                count: count, channels: channels, height: size, width: size,
+                values: Array(repeating: value, count: count * channels * size * size))
+        }
+        let prompt = try VisionCase(name: "llava").expected().prompt(0)
+        var request = prompt.request(1)
+        request.pictures = [pixels(1, 3, 16)]
+        try refuses("llava", request, "32 picture tokens, and its 1 picture(s) need 16")
+        request.pictures = []
+        try refuses("llava", request, "32 picture tokens, and its 0 picture(s) need 0")
+        request.pictures = [pixels(2, 3, 24)]
+        try refuses("llava", request, "3 x 24 x 24 pixels")
+        request.pictures = [pixels(2, 1, 16)]
+        try refuses("llava", request, "1 x 16 x 16 pixels")
+        request.pictures = [pixels(2, 3, 16, .nan)]
+        try refuses("llava", request, "no numbers")
+        request.pictures = [pixels(2, 3, 16, 1e30)]
+        try refuses("llava", request, "no numbers")
+        try refuses("llava", GenerationRequest(pictures: pixels(1, 3, 16)), "generates from pictures")
+        try refuses("vit", greedy([1, 2], 4), "takes pictures alone")
+        try refuses("vit", GenerationRequest(pictures: pixels(1, 3, 17)), "3 x 17 x 17 pixels")
+        request.pictures = [pixels(2, 3, 16)]
+        try refuses("llama-gqa2", request, "takes no pictures", in: TinyModel.folder.path)
+    }
+
     @Test(
         "a prompt that is continued keeps its pictures, and never takes those of another",
         arguments: ["llava", "gemma3-pictures"])
