@@ -199,6 +199,9 @@ struct VisionTests {
         request.pictures = [pixels(2, 3, 16, 1e30)]
         try refuses("llava", request, "no numbers")
         try refuses("llava", GenerationRequest(pictures: pixels(1, 3, 16)), "generates from pictures")
+        var adjacent = greedy([1] + Array(repeating: 90, count: 12) + [2], 1)
+        adjacent.pictures = [pixels(3, 3, 16)]
+        try refuses("gemma3-pictures", adjacent, "12 picture tokens one after the other")
         try refuses("vit", greedy([1, 2], 4), "takes pictures alone")
         try refuses("vit", GenerationRequest(pictures: pixels(1, 3, 17)), "3 x 17 x 17 pixels")
         request.pictures = [pixels(2, 3, 16)]

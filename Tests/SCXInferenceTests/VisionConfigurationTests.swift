@@ -69,6 +69,7 @@ struct VisionConfigurationTests {
             (#""gate_of_patches": 1"#, "'vision_config.gate_of_patches'"),
             (#""model_type": "dinov2""#, "dinov2"),
             (#""image_size": "336""#, "'vision_config.image_size'"),
+            (#""head_dim": 32"#, "'vision_config.head_dim'"),
         ])
     func towers(fields: String, named: String) throws {
         let json =

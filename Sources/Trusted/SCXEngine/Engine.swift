@@ -23,6 +23,8 @@ package enum EngineError: Error, Equatable, Sendable, CustomStringConvertible {
     case wrongPixels
     /// Another number of picture tokens in the prompt than its pictures need.
     case wrongPictureTokens(found: Int, pictures: Int, each: Int)
+    /// More picture tokens one after the other than the model can relate to each other.
+    case adjacentPictures(tokens: Int, limit: Int)
 
     package var description: String {
         switch self {
@@ -40,6 +42,9 @@ package enum EngineError: Error, Equatable, Sendable, CustomStringConvertible {
         case .wrongPicture(let channels, let height, let width, let expected):
             "a picture has \(channels) x \(height) x \(width) pixels (channels, rows, columns), and the model takes "
                 + "\(expected.channels) x \(expected.size) x \(expected.size)"
+        case .adjacentPictures(let tokens, let limit):
+            "the prompt has \(tokens) picture tokens one after the other, and this model takes at most \(limit): put "
+                + "other tokens between pictures"
         case .wrongPixels: "a picture has values that are no numbers, or far from those of pixels"
         case .wrongPictureTokens(let found, let pictures, let each):
             "the prompt has \(found) picture tokens, and its \(pictures) picture(s) need \(pictures * each)"

@@ -89,15 +89,7 @@ extension WorkerState {
             try checkHead()
             return .head
         }
-        guard configuration.towerBlocks.contains(layer) else {
-            try check(layer: layer)
-            return try existing(site, layer)
-        }
-        return try existing(site, layer)
-    }
-
-    /// The site of a layer that the model has.
-    private func existing(_ site: Site, _ layer: Int) throws(LinkError) -> DecoderSite {
+        if !configuration.towerBlocks.contains(layer) { try check(layer: layer) }
         let name = DecoderSite(site, layer: layer)
         guard configuration.has(name) else { throw .invalidRequest("layer \(layer) has no '\(site)'") }
         return name

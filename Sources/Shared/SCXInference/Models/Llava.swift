@@ -72,15 +72,16 @@ extension DecoderConfiguration {
                 "is \(count), which is no square that divides the \(tower.side) x \(tower.side) patches of a picture"
             )
         }
-        // A window that were shorter than a picture would have to reach to both sides of a token unequally.
-        if let window = configuration.slidingWindows.compactMap(\.self).min(), window < count {
+        // Kernels count a window to both sides of a token alike, and here it limits only what comes before.
+        let window = configuration.slidingWindows.compactMap(\.self).min()
+        if let window, window < count {
             throw reader.fault(
                 "mm_tokens_per_image", "is \(count), more than the \(window) tokens of a sliding window")
         }
         tower.result = .tokens(
             .init(
-                token: try configuration.pictureToken(reader, 262_144), isMutual: true, skippedRows: 0,
-                projector: .pooled(side: side)))
+                token: try configuration.pictureToken(reader, 262_144), isMutual: true,
+                longestRun: window, skippedRows: 0, projector: .pooled(side: side)))
         configuration.setTower(tower)
         return configuration
     }
@@ -96,8 +97,7 @@ extension DecoderConfiguration {
         _ reader: ConfigurationReader, _ families: [ModelFamily]
     ) throws(CheckpointError) -> Self {
         guard reader.value("quantization_config") == nil else {
-            throw reader.unsupported(
-                "quantization_config in a model that takes pictures", "F32, F16 and BF16 weights")
+            throw reader.unsupportedQuantization
         }
         guard let part = try reader.part("text_config") else {
             throw reader.fault("text_config", "is missing")
@@ -109,6 +109,7 @@ extension DecoderConfiguration {
                 "model_type '\(type)'", families.map(\.rawValue).joined(separator: ", "))
         }
         var configuration = try model(family, part)
+        guard configuration.quantization == nil else { throw part.unsupportedQuantization }
         try configuration.setHead(part)
         guard configuration.isCausal, configuration.sequenceHead == nil else {
             throw part.unsupported("a decoder that does not generate", "one that does")
@@ -118,8 +119,8 @@ extension DecoderConfiguration {
         if part.value("eos_token_id") == nil, let ends = try reader.tokens("eos_token_id") {
             configuration.endOfSequence = ends
         }
-        _ = reader.value("eos_token_id")
-        _ = reader.value("bos_token_id")
+        // Fields that have been looked at count as known.
+        for field in ["bos_token_id", "eos_token_id"] { _ = reader.value(field) }
         return configuration
     }
 
@@ -129,7 +130,10 @@ extension DecoderConfiguration {
     ) throws(CheckpointError) -> Int {
         let field = reader.value("image_token_id") == nil ? "image_token_index" : "image_token_id"
         let token = try reader.tokens(field)?.first ?? absent
-        _ = reader.value("image_token_index")
+        // Where both are given, transformers takes them for one field.
+        if let other = try reader.tokens("image_token_index")?.first, other != token {
+            throw reader.fault("image_token_index", "is \(other), but image_token_id is \(token)")
+        }
         guard token < vocabularySize else {
             throw reader.fault(field, "is \(token), and the vocabulary has \(vocabularySize) tokens")
         }

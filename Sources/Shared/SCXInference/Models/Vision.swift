@@ -166,6 +166,12 @@ extension VisionTower {
         guard encoder.headCount == encoder.keyValueHeadCount else {
             throw reader.unsupported("num_key_value_heads in an encoder of pictures", "as many as heads")
         }
+        guard encoder.headCount * encoder.headSize == encoder.hiddenSize else {
+            throw reader.fault(
+                "head_dim",
+                "is \(encoder.headSize), but \(encoder.headCount) heads share \(encoder.hiddenSize) channels")
+        }
+        guard encoder.quantization == nil else { throw reader.unsupportedQuantization }
         encoder.vocabularySize = 0
         encoder.tiedEmbeddings = false
         encoder.maximumLength = rows
@@ -204,8 +210,7 @@ extension CheckpointLayout {
         (self.prefix, self.blocks) = (prefix, blocks)
         let tensors: [(BlockTensor, BlockTensor)] = [
             (.query, .queryBias), (.key, .keyBias), (.value, .valueBias), (.output, .outputBias),
-            (.up, .upBias),
-            (.down, .downBias),
+            (.up, .upBias), (.down, .downBias),
         ]
         for (name, (weight, bias)) in zip(products, tensors) {
             (blockTensors[weight], blockTensors[bias]) = (name + ".weight", name + ".bias")
@@ -222,6 +227,12 @@ extension CheckpointLayout {
 }
 
 extension ConfigurationReader {
+    /// That the weights of a model that takes pictures are quantised.
+    var unsupportedQuantization: CheckpointError {
+        unsupported(
+            "\(prefix)quantization_config in a model that takes pictures", "F32, F16 and BF16 weights")
+    }
+
     /// Fields of generation and training that old versions of transformers wrote into the parts of a configuration.
     static let partDefaults = [
         "begin_suppress_tokens", "chunk_size_feed_forward", "cross_attention_hidden_size",

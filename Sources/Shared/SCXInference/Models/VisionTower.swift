@@ -57,6 +57,8 @@ public struct VisionTower: Equatable, Sendable {
         public var token: Int
         /// Whether the tokens of a picture attend to each other in both directions.
         public var isMutual: Bool
+        /// How many picture tokens there may be one after the other; nil for any number.
+        public var longestRun: Int?
         /// Rows at the beginning that are left out: 1 without the learned row, where it is not wanted.
         public var skippedRows: Int
         public var projector: Projector
@@ -279,8 +281,7 @@ extension DecoderConfiguration {
                 )
             }
         }
-        let probes = tower.projectorPlans(for: self).first
-        if let probe = probes, let first = tower.names.projectors.first {
+        if let probe = tower.projectorPlans(for: self).first, let first = tower.names.projectors.first {
             let rest = String(probe.name.dropFirst(first.count))
             if let found = tower.names.projectors.first(where: { contains($0 + rest) }) {
                 tower.names.projectors = [found]

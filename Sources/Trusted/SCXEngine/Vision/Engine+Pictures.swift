@@ -34,6 +34,10 @@ extension Engine {
         guard tokens == count * shape.tokensPerPicture else {
             throw .wrongPictureTokens(found: tokens, pictures: count, each: shape.tokensPerPicture)
         }
+        if let limit = forward.pictures?.tokens?.longestRun {
+            let longest = PromptPictures.runs(of: token, in: request.prompt).map(\.count).max() ?? 0
+            guard longest <= limit else { throw .adjacentPictures(tokens: longest, limit: limit) }
+        }
     }
 
     /// The place of the oldest session with a picture that was not computed; nil when there is none.

@@ -29,15 +29,8 @@ struct PromptPictures: Sendable {
         rowsPerPicture = each
         pixelsPerPicture = model.pixelsPerPicture
         channels = model.channels
-        var runs: [Range<Int>] = []
         isMutual = model.tokens?.isMutual ?? false
-        for (index, token) in prompt.enumerated() where token == model.tokens.map({ Int32($0.token) }) {
-            if let last = runs.last, last.upperBound == index {
-                runs[runs.count - 1] = last.lowerBound..<index + 1
-            } else {
-                runs.append(index..<index + 1)
-            }
-        }
+        let runs = model.tokens.map { Self.runs(of: Int32($0.token), in: prompt) } ?? []
         self.runs = runs
         let digests = pixels.flatMap { given in
             (0..<given.count).map { PictureDigest(given.values[Self.part($0, given)]) }
@@ -51,6 +44,19 @@ struct PromptPictures: Sendable {
             let own = tokens[index * each..<(index + 1) * each]
             return PicturePlace(first: own.first ?? 0, last: own.last ?? 0, digest: digest)
         }
+    }
+
+    /// The places of a token in a prompt, those one after the other as one.
+    static func runs(of token: Int32, in prompt: [Int32]) -> [Range<Int>] {
+        var runs: [Range<Int>] = []
+        for (index, other) in prompt.enumerated() where other == token {
+            if let last = runs.last, last.upperBound == index {
+                runs[runs.count - 1] = last.lowerBound..<index + 1
+            } else {
+                runs.append(index..<index + 1)
+            }
+        }
+        return runs
     }
 
     /// How many pictures there are.
