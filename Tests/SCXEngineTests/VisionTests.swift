@@ -244,6 +244,7 @@ struct VisionTests {
         let expected = try vision.expected()
         let (checkpoint, forward) = try vision.plain()
         let loop = EngineLoop(limits: .unhurried) { vision.engine(checkpoint.configuration, forward) }
+        #expect(loop.pictureShape?.token == 90 && loop.pictureShape?.tokensPerPicture == 16)
         let owner = Owner(salt: "shared")
         for number in [0, 1, 0, 2] {
             let prompt = try expected.prompt(number)

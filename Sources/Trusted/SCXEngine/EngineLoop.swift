@@ -100,6 +100,8 @@ package final class EngineLoop: Sendable {
 
     package let vocabularySize: Int
     package let maximumLength: Int
+    /// What is asked of pictures; nil when the model takes none in this profile.
+    package let pictureShape: PictureShape?
 
     /// Starts the engine's thread.
     ///
@@ -114,6 +116,7 @@ package final class EngineLoop: Sendable {
         let engine = try makeEngine()
         vocabularySize = engine.vocabularySize
         maximumLength = engine.maximumLength
+        pictureShape = engine.pictureShape
         queue = RequestQueue(limits: limits)
         let vault = vault.map { SealedSessions($0) }
         self.vault = vault
