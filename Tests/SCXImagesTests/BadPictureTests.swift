@@ -160,6 +160,54 @@ struct BadPictureTests {
         }
     }
 
+    @Test("a JPEG file of very many scans is refused before anything is decoded")
+    func scans() throws {
+        let bytes = ImageFixtures.bytes("files/progressive.jpg")
+        let at = try #require(bytes.indices.last { bytes[$0] == 0xFF && bytes[$0 + 1] == 0xDA })
+        let scan = bytes[at..<bytes.count - 2]
+        let long = bytes.dropLast(2) + (0..<200).flatMap { _ in scan } + bytes.suffix(2)
+        // So many passes are too much work for pictures of this size if the limit is near.
+        let limits = PictureLimits(pixels: 33 * 27 * 10)
+        let error = #expect(throws: ImageError.self) {
+            try PictureDecoder(limits: limits).picture(of: Array(long))
+        }
+        #expect(error?.description.contains("scans of 33 × 27 pixels") == true)
+    }
+
+    @Test("a PNG file of very many blocks is refused")
+    func blocks() throws {
+        // A block of 90 bits whose codes take 87 of them, and which has nothing but its end, 4 of them in 45 bytes: the
+        // code of lengths has symbols 1 and 18, which say 256 lengths of zero and two of one.
+        var bits: [Bool] = []
+        func put(_ value: Int, _ count: Int) { for bit in 0..<count { bits.append(value >> bit & 1 == 1) } }
+        let order = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1]
+        for _ in 0..<8_000 {
+            put(0, 1)
+            put(2, 2)
+            put(0, 5)
+            put(0, 5)
+            put(14, 4)
+            for symbol in order { put(symbol == 1 || symbol == 18 ? 1 : 0, 3) }
+            put(1, 1)
+            put(138 - 11, 7)
+            put(1, 1)
+            put(118 - 11, 7)
+            put(0, 3)
+        }
+        let packed = stride(from: 0, to: bits.count, by: 8).map { start in
+            (0..<8).reduce(UInt8(0)) { $0 | (bits[start + $1] ? 1 << UInt8($1) : 0) }
+        }
+        let file = HandmadePNG(width: 300, height: 300, stream: [0x78, 0x01] + packed)
+        #expect(throws: ImageError.malformed(.png, reason: "its pixels are in too many blocks")) {
+            try decoder.picture(of: file.bytes)
+        }
+        // A stream that is far longer than what it stands for.
+        let long = HandmadePNG(width: 1, height: 1, stream: [0x78, 0x01] + packed)
+        #expect(throws: ImageError.malformed(.png, reason: "it has more bytes than its pixels can have")) {
+            try decoder.picture(of: long.bytes)
+        }
+    }
+
     @Test("orientations that are damaged leave a picture as it is")
     func orientation() throws {
         let upright = try ImageFixtures.picture(

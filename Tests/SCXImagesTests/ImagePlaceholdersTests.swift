@@ -100,6 +100,22 @@ struct ImagePlaceholdersTests {
         #expect(try count("siglip_vision_model", "full") == 4)
     }
 
+    @Test("a picture of enormously many tokens is refused")
+    func tokenCount() throws {
+        let configuration = #"{"model_type": "llava", "vision_config": {"patch_size": 1}}"#
+        let placeholders = try ImageFixtures.withDirectory(["config.json": configuration]) {
+            try ImagePlaceholders(directory: $0)
+        }
+        func picture(_ side: Int) -> ImagePixels {
+            let values = [Float](repeating: 0, count: 3 * side * side)
+            return ImagePixels(count: 1, channels: 3, height: side, width: side, values: values)
+        }
+        #expect(throws: Never.self) { try placeholders.text("<image>", for: [picture(256)]) }
+        #expect(throws: ImageError.tokenCount(257 * 257, limit: 65_536)) {
+            try placeholders.text("<image>", for: [picture(257)])
+        }
+    }
+
     @Test(
         "configurations that cannot be followed are refused",
         arguments: [

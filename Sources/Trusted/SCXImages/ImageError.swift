@@ -29,6 +29,8 @@ package enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
     case resized(width: Int, height: Int, limit: Int)
     /// A prompt does not have one placeholder for each picture.
     case placeholders(token: String, found: Int, pictures: Int)
+    /// A picture takes too many tokens.
+    case tokenCount(Int, limit: Int)
     /// The tokens of a prompt do not have the places of its pictures.
     case tokens(found: Int, expected: Int)
 
@@ -56,6 +58,7 @@ package enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
         case .placeholders(let token, let found, let pictures):
             "the prompt has \(found) times '\(token.printable(longest: 100))', but there are \(pictures) pictures; "
                 + "the chat template must write it once for each picture, and no other text may have it"
+        case .tokenCount(let count, let limit): "a picture takes \(count) tokens (at most \(limit))"
         case .tokens(let found, let expected):
             "the prompt has \(found) tokens for pictures where \(expected) are expected"
         }

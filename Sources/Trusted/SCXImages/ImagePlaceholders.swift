@@ -126,7 +126,8 @@ package struct ImagePlaceholders: Equatable, Sendable {
     ///   - prompt: The text that the chat template gives, with one placeholder for each picture.
     ///   - pictures: The pictures in their order.
     /// - Returns: The text to tokenize.
-    /// - Throws: ``ImageError`` when the prompt has more or fewer placeholders than there are pictures.
+    /// - Throws: ``ImageError`` when the prompt has more or fewer placeholders than there are pictures, or a picture
+    ///   takes far too many tokens.
     package func text(_ prompt: String, for pictures: [ImagePixels]) throws(ImageError) -> String {
         let pieces = prompt.pieces(between: placeholder)
         guard pieces.count == pictures.count + 1 else {
@@ -139,7 +140,9 @@ package struct ImagePlaceholders: Equatable, Sendable {
         }
         var text = pieces[0]
         for (picture, piece) in zip(pictures, pieces.dropFirst()) {
-            text += before + String(repeating: softToken, count: count(for: picture)) + after + piece
+            let count = count(for: picture)
+            guard count <= Self.countLimit else { throw .tokenCount(count, limit: Self.countLimit) }
+            text += before + String(repeating: softToken, count: count) + after + piece
         }
         return text
     }

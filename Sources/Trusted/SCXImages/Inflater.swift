@@ -25,6 +25,10 @@ struct Inflater: ~Escapable {
         guard stream.count >= 6, count / 1_032 <= stream.count else {
             throw fault("its pixels are incomplete")
         }
+        // What cannot be compressed grows by a few bytes for each block of thousands.
+        guard stream.count <= count + count / 64 + 65_536 else {
+            throw fault("it has more bytes than its pixels can have")
+        }
         guard stream[0] & 15 == 8, stream[0] >> 4 <= 7, stream.big16(0) % 31 == 0, stream[1] & 32 == 0 else {
             throw fault("its pixels are not compressed by zlib")
         }
@@ -33,13 +37,21 @@ struct Inflater: ~Escapable {
         inflater.at = 2
         var filled = 0
         var isLast = false
+        // Tables are made anew in the same memory, since a stream may consist of tiny blocks.
+        var (codes, literals, distances) = (HuffmanTable(), HuffmanTable(), HuffmanTable())
+        var lengths = [UInt8](repeating: 0, count: 316)
+        var blocks = 0
         while !isLast {
             isLast = try inflater.take(1) == 1
             switch try inflater.take(2) {
             case 0: try inflater.stored(into: &output, &filled)
             case 1: try inflater.block(.fixedLiterals, .fixedDistances, into: &output, &filled)
             case 2:
-                let (literals, distances) = try inflater.tables()
+                // A block's codes cost far more time than its bits do. Programs that compress write a block for every
+                // hundred bytes or more, and most for thousands.
+                blocks += 1
+                guard blocks <= 1_000 + filled / 64 else { throw fault("its pixels are in too many blocks") }
+                try inflater.tables(&codes, &literals, &distances, &lengths)
                 try inflater.block(literals, distances, into: &output, &filled)
             default: throw fault("its pixels have a block of an unknown kind")
             }
@@ -105,7 +117,7 @@ struct Inflater: ~Escapable {
         var (code, first, index) = (0, 0, 0)
         for length in 1...HuffmanTable.longest {
             code |= try take(1)
-            let count = Int(table.counts[length])
+            let count = table.counts[length]
             if code - first < count { return Int(table.symbols[index + code - first]) }
             index += count
             (first, code) = ((first + count) << 1, code << 1)
@@ -127,40 +139,47 @@ struct Inflater: ~Escapable {
         }
     }
 
-    /// The codes at the beginning of a block.
-    private mutating func tables() throws(ImageError) -> (literals: HuffmanTable, distances: HuffmanTable) {
+    /// Reads the codes at the beginning of a block.
+    private mutating func tables(
+        _ codes: inout HuffmanTable, _ literals: inout HuffmanTable, _ distances: inout HuffmanTable,
+        _ lengths: inout [UInt8]
+    ) throws(ImageError) {
         let literalCount = try take(5) + 257
         let distanceCount = try take(5) + 1
         let lengthCount = try take(4) + 4
         guard literalCount <= 286, distanceCount <= 30 else {
             throw Self.fault("its pixels have a code of too many symbols")
         }
-        var codeLengths = [UInt8](repeating: 0, count: 19)
-        for i in 0..<lengthCount { codeLengths[Self.lengthOrder[i]] = UInt8(try take(3)) }
-        let code = try HuffmanTable(codeLengths[...], mayBeIncomplete: false)
-        var lengths: [UInt8] = []
-        while lengths.count < literalCount + distanceCount {
-            let symbol = try symbol(code)
+        let count = literalCount + distanceCount
+        for i in 0..<19 { lengths[i] = 0 }
+        for i in 0..<lengthCount { lengths[Self.lengthOrder[i]] = UInt8(try take(3)) }
+        var isCode = codes.build(lengths.span.extracting(0..<19), mayBeIncomplete: false)
+        guard isCode else { throw Self.fault("its pixels have a code that cannot be") }
+        var filled = 0
+        while filled < count {
+            let symbol = try symbol(codes)
             guard symbol >= 16 else {
-                lengths.append(UInt8(symbol))
+                lengths[filled] = UInt8(symbol)
+                filled += 1
                 continue
             }
-            var repeated: UInt8 = 0
-            if symbol == 16 {
-                guard let last = lengths.last else { throw Self.fault("its pixels repeat a code of none") }
-                repeated = last
-            }
-            let count = symbol == 16 ? try take(2) + 3 : symbol == 17 ? try take(3) + 3 : try take(7) + 11
-            guard lengths.count + count <= literalCount + distanceCount else {
+            guard symbol > 16 || filled > 0 else { throw Self.fault("its pixels repeat a code of none") }
+            let repeated = symbol == 16 ? lengths[filled - 1] : 0
+            let times = symbol == 16 ? try take(2) + 3 : symbol == 17 ? try take(3) + 3 : try take(7) + 11
+            guard filled + times <= count else {
                 throw Self.fault("its pixels have a code of too many symbols")
             }
-            lengths.append(contentsOf: repeatElement(repeated, count: count))
+            for _ in 0..<times {
+                lengths[filled] = repeated
+                filled += 1
+            }
         }
         guard lengths[256] > 0 else { throw Self.fault("a block of its pixels has no end") }
-        return (
-            try HuffmanTable(lengths[..<literalCount], mayBeIncomplete: true),
-            try HuffmanTable(lengths[literalCount...], mayBeIncomplete: true)
-        )
+        isCode = literals.build(lengths.span.extracting(0..<literalCount), mayBeIncomplete: true)
+        guard isCode, distances.build(lengths.span.extracting(literalCount..<count), mayBeIncomplete: true)
+        else {
+            throw Self.fault("its pixels have a code that cannot be")
+        }
     }
 
     /// A compressed block after its codes.
@@ -197,18 +216,16 @@ struct Inflater: ~Escapable {
     private static let lengthOrder = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
     /// The shortest length of each symbol from 257 on, and how many bits follow that are added to it (3.2.5).
     private static let lengthBases = [
-        3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163,
-        195, 227,
-        258,
+        3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131,
+        163, 195, 227, 258,
     ]
     private static let lengthBits = [
         0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0,
     ]
     /// The same of distances.
     private static let distanceBases = [
-        1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1_025, 1_537, 2_049,
-        3_073,
-        4_097, 6_145, 8_193, 12_289, 16_385, 24_577,
+        1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1_025, 1_537,
+        2_049, 3_073, 4_097, 6_145, 8_193, 12_289, 16_385, 24_577,
     ]
     private static let distanceBits = [
         0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13,
@@ -224,57 +241,52 @@ struct HuffmanTable: Sendable {
     static let fastCount = 1 << fastBits
 
     /// For the next ``fastBits`` bits the symbol, times 16, and the length of its code; 0 where the code is longer.
-    let fast: [UInt16]
+    private(set) var fast = [UInt16](repeating: 0, count: fastCount)
     /// How many codes have each length.
-    let counts: [UInt16]
+    private(set) var counts = [Int](repeating: 0, count: longest + 1)
     /// The symbols in the order of their codes.
-    let symbols: [UInt16]
+    private(set) var symbols = [UInt16](repeating: 0, count: 288)
+    /// While the code is made: where the next symbol of each length goes, and its code.
+    private var next = [Int](repeating: 0, count: longest + 2)
+    private var codes = [Int](repeating: 0, count: longest + 2)
 
-    /// - Throws: ``ImageError`` when the lengths are those of no prefix code.
-    init(_ lengths: ArraySlice<UInt8>, mayBeIncomplete: Bool) throws(ImageError) {
-        guard let table = Self(lengths: lengths, mayBeIncomplete: mayBeIncomplete) else {
-            throw .malformed(.png, reason: "its pixels have a code that cannot be")
-        }
-        self = table
-    }
-
-    private init?(lengths: ArraySlice<UInt8>, mayBeIncomplete: Bool) {
-        var counts = [UInt16](repeating: 0, count: Self.longest + 1)
-        for length in lengths { counts[Int(length)] += 1 }
+    /// Makes the code of these lengths; 0 for symbols that have no code.
+    ///
+    /// - Returns: False when the lengths are those of no prefix code.
+    mutating func build(_ lengths: Span<UInt8>, mayBeIncomplete: Bool) -> Bool {
+        for length in 0...Self.longest { counts[length] = 0 }
+        for i in lengths.indices { counts[Int(lengths[i])] += 1 }
         counts[0] = 0
         // How many codes of the length at hand are left.
         var left = 1
+        var longest = 0
+        (next[1], codes[1]) = (0, 0)
         for length in 1...Self.longest {
-            left = left << 1 - Int(counts[length])
-            if left < 0 { return nil }
+            left = left << 1 - counts[length]
+            if left < 0 { return false }
+            if counts[length] > 0 { longest = length }
+            next[length + 1] = next[length] + counts[length]
+            codes[length + 1] = (codes[length] + counts[length]) << 1
         }
         // zlib takes codes with unused numbers only where there is at most one symbol, of one bit.
-        if left > 0, !mayBeIncomplete || counts[2...].contains(where: { $0 > 0 }) || counts[1] > 1 {
-            return nil
-        }
-        var next = [Int](repeating: 0, count: Self.longest + 2)
-        var codes = [Int](repeating: 0, count: Self.longest + 2)
-        for length in 1...Self.longest {
-            next[length + 1] = next[length] + Int(counts[length])
-            codes[length + 1] = (codes[length] + Int(counts[length])) << 1
-        }
-        var symbols = [UInt16](repeating: 0, count: lengths.count)
-        var fast = [UInt16](repeating: 0, count: Self.fastCount)
-        for (symbol, length) in lengths.enumerated() where length > 0 {
-            let bits = Int(length)
+        if left > 0, !mayBeIncomplete || longest > 1 { return false }
+        for i in 0..<Self.fastCount { fast[i] = 0 }
+        for symbol in lengths.indices where lengths[symbol] > 0 {
+            let bits = Int(lengths[symbol])
             symbols[next[bits]] = UInt16(symbol)
             next[bits] += 1
             if bits <= Self.fastBits {
                 // The first bit of a code is its highest, but the lowest of the bits at hand.
                 var reversed = 0
                 for bit in 0..<bits where codes[bits] >> bit & 1 == 1 { reversed |= 1 << (bits - 1 - bit) }
-                for entry in stride(from: reversed, to: Self.fastCount, by: 1 << bits) {
-                    fast[entry] = UInt16(symbol) << 4 | UInt16(bits)
+                while reversed < Self.fastCount {
+                    fast[reversed] = UInt16(symbol) << 4 | UInt16(bits)
+                    reversed += 1 << bits
                 }
             }
             codes[bits] += 1
         }
-        (self.fast, self.counts, self.symbols) = (fast, counts, symbols)
+        return true
     }
 
     /// The codes of blocks that bring none (RFC 1951, 3.2.6).
@@ -285,9 +297,9 @@ struct HuffmanTable: Sendable {
     static let fixedDistances = fixed([UInt8](repeating: 5, count: 32))
 
     private static func fixed(_ lengths: [UInt8]) -> HuffmanTable {
-        guard let table = Self(lengths: lengths[...], mayBeIncomplete: false) else {
-            preconditionFailure("the fixed codes are complete")
-        }
+        var table = HuffmanTable()
+        let isCode = table.build(lengths.span, mayBeIncomplete: false)
+        precondition(isCode, "the fixed codes are complete")
         return table
     }
 }

@@ -50,6 +50,11 @@ struct JPEGFile {
         }
         guard let size else { throw Self.fault("it has no header") }
         try limits.check(width: size.width, height: size.height, .jpeg)
+        // Each scan costs a pass over all pixels, however few bytes it has. Within scans FF is never before DA.
+        let scans = (at..<bytes.count - 1).count { bytes[$0] == 0xFF && bytes[$0 + 1] == 0xDA }
+        guard scans * size.width * size.height <= 16 * limits.pixels else {
+            throw .unsupported(.jpeg, what: "\(scans) scans of \(size.width) × \(size.height) pixels")
+        }
         guard [1, 3, 4].contains(size.components) else {
             throw .unsupported(.jpeg, what: "\(size.components) components")
         }
