@@ -1,0 +1,102 @@
+import SwiftASN1
+
+/// A certificate revocation list (RFC 5280, section 5.1) as it was read; nothing in it is verified.
+package struct RevocationList: Hashable, Sendable {
+    /// The largest list that is read, in bytes.
+    static let limit = 1024 * 1024
+
+    let signed: [UInt8]
+    let issuer: [UInt8]
+    let thisUpdate: Instant
+    let nextUpdate: Instant
+    /// Serial numbers as encoded.
+    package let revoked: Set<[UInt8]>
+    let algorithm: SignatureAlgorithm
+    let signature: [UInt8]
+
+    /// Reads one list in DER.
+    ///
+    /// - Throws: ``Check/revocationListForm`` for anything else, and for lists that hold for some certificates of an issuer
+    ///   alone.
+    package init(_ encoded: [UInt8]) throws(Failures) {
+        do {
+            guard encoded.count <= Self.limit else { throw FormError("it has more than \(Self.limit) bytes") }
+            self = try DER.sequence(DER.parse(encoded), identifier: .sequence) { parts in
+                guard let content = parts.next(), let outer = parts.next() else {
+                    throw FormError("parts are missing")
+                }
+                let signature = try ASN1BitString(derEncoded: &parts)
+                guard signature.paddingBits == 0 else { throw FormError("the signature is not whole bytes") }
+                return try DER.sequence(content, identifier: .sequence) { fields in
+                    try Self(
+                        fields: &fields, outer: outer, signed: Array(content.encodedBytes),
+                        signature: Array(signature.bytes))
+                }
+            }
+        } catch {
+            let reason = (error as? FormError)?.reason ?? "it is not a list in DER"
+            throw Failures(.revocationListForm, "a revocation list cannot be read: \(reason)")
+        }
+    }
+
+    private init(
+        fields: inout ASN1NodeCollection.Iterator, outer: ASN1Node, signed: [UInt8], signature: [UInt8]
+    ) throws {
+        guard try Int(derEncoded: &fields) == 1 else { throw FormError("its version is not 2") }
+        guard let algorithm = fields.next(), let issuer = fields.next() else {
+            throw FormError("fields are missing")
+        }
+        guard algorithm.encodedBytes == outer.encodedBytes else {
+            throw FormError("it names two signature algorithms")
+        }
+        self.algorithm = try SignatureAlgorithm(algorithm)
+        self.issuer = Array(issuer.encodedBytes)
+        thisUpdate = try Instant(derEncoded: fields.next())
+        nextUpdate = try Instant(derEncoded: fields.next())
+        var rest = fields.next()
+        if let list = rest, list.identifier == .sequence {
+            revoked = try Self.serialNumbers(list)
+            rest = fields.next()
+        } else {
+            revoked = []
+        }
+        if let node = rest { try Self.checkExtensions(node) }
+        self.signed = signed
+        self.signature = signature
+    }
+
+    private static func serialNumbers(_ node: ASN1Node) throws -> Set<[UInt8]> {
+        try DER.sequence(node, identifier: .sequence) { entries in
+            var numbers: Set<[UInt8]> = []
+            while let entry = entries.next() {
+                try DER.sequence(entry, identifier: .sequence) { parts in
+                    numbers.insert(try Array(ArraySlice<UInt8>(derEncoded: &parts)))
+                    _ = try Instant(derEncoded: parts.next())
+                    if let extensions = parts.next() { try checkCritical(extensions) }
+                }
+            }
+            return numbers
+        }
+    }
+
+    private static func checkExtensions(_ node: ASN1Node) throws {
+        guard node.identifier == ASN1Identifier(tagWithNumber: 0, tagClass: .contextSpecific),
+            case .constructed(let inner) = node.content
+        else { throw FormError("an unknown field follows") }
+        for extensions in inner { try checkCritical(extensions) }
+    }
+
+    /// Refuses what a reader must understand and is not understood here, such as lists for a part of the certificates.
+    private static func checkCritical(_ node: ASN1Node) throws {
+        try DER.sequence(node, identifier: .sequence) { extensions in
+            while let node = extensions.next() {
+                try DER.sequence(node, identifier: .sequence) { parts in
+                    _ = try ASN1ObjectIdentifier(derEncoded: &parts)
+                    let isCritical = try DER.decodeDefault(&parts, defaultValue: false)
+                    _ = try ASN1OctetString(derEncoded: &parts)
+                    guard !isCritical else { throw FormError("it has an unknown critical extension") }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+/// What a TDX quote says: the trust domain's report (Intel's "TDX DCAP Quoting Library API", appendix A.3).
+///
+/// Code outside this module gets one from a ``VerifiedQuote`` alone.
+package struct QuoteContents: Equatable, Sendable {
+    package let version: UInt16
+    /// Security versions of the TDX module and of the platform, of 16 bytes.
+    package let teeTCB: [UInt8]
+    package let mrSeam: [UInt8]
+    package let mrSignerSeam: [UInt8]
+    package let seamAttributes: [UInt8]
+    /// Attributes of the trust domain, of 64 bits.
+    package let attributes: UInt64
+    package let xfam: UInt64
+    /// The launch measurement, of 48 bytes.
+    package let mrTD: [UInt8]
+    package let mrConfigID: [UInt8]
+    package let mrOwner: [UInt8]
+    package let mrOwnerConfig: [UInt8]
+    /// Four registers that the guest extends, of 48 bytes each.
+    package let rtmrs: [[UInt8]]
+    package let reportData: [UInt8]
+    /// From TDX 1.5: the versions after an update of the module that preserved its guests.
+    package let currentTEETCB: [UInt8]?
+    /// From TDX 1.5: the measurement of a service domain bound to this one.
+    package let mrServiceTD: [UInt8]?
+
+    init(_ reader: inout ByteReader, version: UInt16, isTDX15: Bool) throws(FormError) {
+        self.version = version
+        teeTCB = try reader.take(16, "TEE_TCB_SVN")
+        mrSeam = try reader.take(48, "MRSEAM")
+        mrSignerSeam = try reader.take(48, "MRSIGNERSEAM")
+        seamAttributes = try reader.take(8, "SEAMATTRIBUTES")
+        attributes = try reader.integer("TDATTRIBUTES")
+        xfam = try reader.integer("XFAM")
+        mrTD = try reader.take(48, "MRTD")
+        mrConfigID = try reader.take(48, "MRCONFIGID")
+        mrOwner = try reader.take(48, "MROWNER")
+        mrOwnerConfig = try reader.take(48, "MROWNERCONFIG")
+        var registers: [[UInt8]] = []
+        for _ in 0..<4 { registers.append(try reader.take(48, "an RTMR")) }
+        rtmrs = registers
+        reportData = try reader.take(64, "REPORTDATA")
+        currentTEETCB = isTDX15 ? try reader.take(16, "TEE_TCB_SVN_2") : nil
+        mrServiceTD = isTDX15 ? try reader.take(48, "MRSERVICETD") : nil
+    }
+
+    /// Whether the host may read and change the domain's memory and registers (TDATTRIBUTES.DEBUG).
+    package var isDebug: Bool { attributes & 1 != 0 }
+}
+
+/// The report of the quoting enclave, of 384 bytes, which names the key that signs quotes.
+struct EnclaveReport: Equatable, Sendable {
+    let miscSelect: [UInt8]
+    let attributes: [UInt8]
+    let mrSigner: [UInt8]
+    let productID: UInt16
+    let version: UInt16
+    let reportData: [UInt8]
+
+    init(_ reader: inout ByteReader) throws(FormError) {
+        _ = try reader.take(16, "CPUSVN")
+        miscSelect = try reader.take(4, "MISCSELECT")
+        _ = try reader.take(28, "a reserved field")
+        attributes = try reader.take(16, "ATTRIBUTES")
+        _ = try reader.take(32, "MRENCLAVE")
+        _ = try reader.take(32, "a reserved field")
+        mrSigner = try reader.take(32, "MRSIGNER")
+        _ = try reader.take(96, "a reserved field")
+        productID = try reader.integer("ISVPRODID")
+        version = try reader.integer("ISVSVN")
+        _ = try reader.take(60, "a reserved field")
+        reportData = try reader.take(64, "REPORTDATA")
+    }
+}

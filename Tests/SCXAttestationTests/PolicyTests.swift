@@ -1,0 +1,100 @@
+import Foundation
+import SCXAttestation
+import Testing
+
+/// Policies in JSON, and reports of decisions.
+struct PolicyTests {
+    @Test(
+        "What a policy must not say is refused, with the key's name",
+        arguments: [
+            (#"{}"#, "neither a part"), (#"{"snp": {"measurement": []}}"#, "'snp.measurement'"),
+            (#"{"tdx": {"mrtd": []}}"#, "'tdx.mrtd'"), (#"{"other": {}, "snp": {}}"#, "'other'"),
+            (#"{"snp": {"measurements": []}}"#, "'snp.measurements'"),
+            (#"{"snp": {"measurements": ["00"]}}"#, "'snp.measurements'"),
+            (#"{"snp": {"measurements": ["zz"]}}"#, "'snp.measurements"),
+            (#"{"snp": {"allowDebug": 1}}"#, "'snp.allowDebug'"),
+            (#"{"snp": {"minimumTCB": {"Rome": {}}}}"#, "'snp.minimumTCB"),
+            (#"{"snp": {"minimumTCB": {"Milan": {"bootLoader": 1}}}}"#, "'tee'"),
+            (
+                #"{"snp": {"minimumTCB": {"Milan": {"bootLoader": 1, "tee": 0, "snp": 1, "ucode": 1}}}}"#,
+                "ucode"
+            ),
+            (
+                #"{"snp": {"minimumTCB": {"Milan": {"bootLoader": 256, "tee": 0, "snp": 1, "microcode": 1}}}}"#,
+                "out of range"
+            ),
+            (#"{"snp": {"revocation": "never"}}"#, "'snp.revocation'"),
+            (#"{"snp": {"requiredPlatform": ["sgx"]}}"#, "'snp.requiredPlatform"),
+            (#"{"tdx": {"rtmrs": [null]}}"#, "'tdx.rtmrs'"),
+            (#"{"tdx": {"rtmrs": [null, null, null, []]}}"#, "'tdx.rtmrs'"),
+            (#"{"tdx": {"tcbStatuses": ["Good"]}}"#, "'tdx.tcbStatuses"),
+            (#"{"tdx": {"requireTCB": false, "tcbStatuses": ["UpToDate"]}}"#, "'tdx.requireTCB'"),
+            (#"{"tdx": {"allowedAttributes": "00"}}"#, "'tdx.allowedAttributes'"),
+            (#"{"reportData": "", "snp": {}}"#, "'reportData'"), (#"["snp"]"#, "another type"),
+            (#"{"snp": {}"#, "not JSON"), ("", "not JSON"),
+        ])
+    func refused(json: String, part: String) throws {
+        let error = try #require(throws: PolicyError.self) { try policy(json) }
+        #expect(error.description.contains(part), "\(error)")
+        #expect(!error.description.contains("\n"))
+    }
+
+    @Test("Report data is filled with zeros, and its size is limited")
+    func reportData() throws {
+        #expect(
+            try policy(#"{"reportData": "0102", "snp": {}}"#).reportData == [1, 2]
+                + [UInt8](repeating: 0, count: 62))
+        #expect(Policy.padded([]) == nil)
+        #expect(Policy.padded([UInt8](repeating: 1, count: 65)) == nil)
+    }
+
+    @Test("A decision is told as text and as JSON")
+    func told() throws {
+        var made = try MadeReport()
+        made.changes = [0x0a: [0x0b]]
+        let at = try time("2026-02-03T12:00:00Z")
+        let report = AppraisalReport(try made.appraise(), policy: .standard, at: at)
+        #expect(report.text.contains("\nfailed        504 debug: "))
+        #expect(
+            report.text.hasSuffix("\ndecision      refused as of 2026-02-03T12:00:00Z: 1 check does not hold")
+        )
+        let json = try #require(
+            try JSONSerialization.jsonObject(with: Data(try report.json().utf8)) as? [String: Any])
+        #expect(json["accepted"] as? Bool == false)
+        let failures = try #require(json["failures"] as? [[String: Any]])
+        #expect(failures.map { $0["number"] as? Int } == [504])
+        #expect((json["evidence"] as? [String: String])?["measurement"] == String(repeating: "3e", count: 48))
+
+        made.changes = [:]
+        let good = AppraisalReport(try made.appraise(), policy: .standard, at: at)
+        #expect(good.accepted)
+        #expect(good.text.hasSuffix("\ndecision      accepted as of 2026-02-03T12:00:00Z"))
+        made.changes = [0: [9]]
+        let unread = AppraisalReport(try made.appraise(), policy: .standard, at: at)
+        #expect(!unread.text.contains("measurement"), "what is not verified is not shown")
+    }
+
+    @Test("A common name from a certificate cannot move a terminal's cursor")
+    func names() throws {
+        var made = try MadeReport()
+        made.leaf.subject = "SEV\u{1b}[2J\nVCEK" + String(repeating: "x", count: 200)
+        made.leaf.to = "20260101000000Z"
+        let line = try #require(try made.appraise().failures.first?.description)
+        #expect(line.contains("'SEV?[2J?VCEKxxx"))
+        #expect(line.count < 160)
+    }
+
+    @Test("Every check has a number of its own, which docs/attestation.md describes")
+    func numbers() throws {
+        #expect(Set(Check.allCases.map(\.number)).count == Check.allCases.count)
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let page = try String(contentsOf: root.appending(path: "docs/attestation.md"), encoding: .utf8)
+        let rows = page.split(separator: "\n").filter { $0.hasPrefix("| ") }
+        for check in Check.allCases {
+            #expect(
+                rows.count { $0.hasPrefix("| \(check.number) | `\(check.rawValue)` | ") } == 1,
+                "\(check.number) \(check)")
+        }
+    }
+}
