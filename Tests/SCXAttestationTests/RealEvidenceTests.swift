@@ -101,6 +101,12 @@ struct RealEvidenceTests {
         #expect(verified.measurement == Array(quote[0xbe..<0xee]))
     }
 
+    @Test("A TD report, which only its own machine can verify, is no evidence")
+    func machineReport() throws {
+        let bytes = try Fixture.bytes("tdx/td-report.dat")
+        #expect(appraise(bytes, with: try Collateral(), at: try time("2023-07-01")).checks == [.evidenceForm])
+    }
+
     @Test("The real revocation lists name as many certificates as OpenSSL finds")
     func lists() throws {
         for (name, count) in [

@@ -64,24 +64,15 @@
                     policy.reportData = padded
                 }
                 let bytes = try read(evidence, limit: UnverifiedEvidence.limit)
-                var memory = SeenEvidence()
-                if let seen, FileManager.default.fileExists(atPath: seen) {
-                    let text = String(decoding: try read(seen, limit: 65 * SeenEvidence.limit), as: UTF8.self)
-                    guard let read = SeenEvidence(text: text) else {
-                        throw ValidationError(
-                            "\(seen): a line is not a digest of 64 digits, or stands there twice.")
-                    }
-                    memory = read
-                }
+                let memory = try seen.map { try SeenFile($0) }
+                var known = memory?.evidence ?? SeenEvidence()
                 let files: Collateral
                 do { files = try Collateral(try collateralFiles()) } catch let error as Failures {
                     try report(AppraisalReport(failures: error.all, at: time))
                     return
                 }
-                let appraisal = Appraisal(bytes, with: files, policy: policy, at: time, seen: &memory)
-                if let seen, appraisal.accepted != nil {
-                    try Data(memory.text.utf8).write(to: URL(filePath: seen), options: .atomic)
-                }
+                let appraisal = Appraisal(bytes, with: files, policy: policy, at: time, seen: &known)
+                if let accepted = appraisal.accepted { try memory?.append(accepted.evidence.digest) }
                 try report(AppraisalReport(appraisal, policy: policy, at: time))
             }
 
@@ -239,6 +230,40 @@
                     while let part = try file.read(upToCount: 1 << 20), !part.isEmpty { hash.update(part) }
                 }
                 return hash.finish()
+            }
+        }
+    }
+
+    /// The file of `--seen`, which one check at a time holds from reading to writing.
+    private struct SeenFile {
+        let evidence: SeenEvidence
+        private let path: String
+        private let file: FileHandle
+
+        init(_ path: String) throws {
+            self.path = path
+            if !FileManager.default.fileExists(atPath: path) {
+                _ = FileManager.default.createFile(atPath: path, contents: nil)
+            }
+            guard let file = FileHandle(forUpdatingAtPath: path), flock(file.fileDescriptor, LOCK_EX) == 0
+            else {
+                throw ValidationError("\(path): cannot be opened and locked.")
+            }
+            self.file = file
+            let text = String(decoding: try file.readToEnd() ?? Data(), as: UTF8.self)
+            guard let evidence = SeenEvidence(text: text) else {
+                throw ValidationError("\(path): a line is not a digest of 64 digits, or stands there twice.")
+            }
+            self.evidence = evidence
+        }
+
+        func append(_ digest: [UInt8]) throws {
+            do {
+                try file.seekToEnd()
+                try file.write(contentsOf: Data("\(Hex.text(digest))\n".utf8))
+                try file.synchronize()
+            } catch {
+                throw ValidationError("\(path): cannot be written, so that the evidence is not accepted.")
             }
         }
     }

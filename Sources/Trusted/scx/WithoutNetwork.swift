@@ -36,4 +36,16 @@
 
         func run() throws { throw WithoutNetwork.error("'scx keys'") }
     }
+
+    /// Takes the place of `scx attestation` in a build without network, and says that it is missing.
+    struct AttestationCommand: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "attestation",
+            abstract: "Check evidence of machines with encrypted memory. (left out of this build)")
+
+        @Argument(parsing: .allUnrecognized, help: .hidden)
+        var rest: [String] = []
+
+        func run() throws { throw WithoutNetwork.error("'scx attestation'") }
+    }
 #endif

@@ -103,13 +103,13 @@ package struct LaunchMeasurement: Equatable, Sendable {
         for section in firmware.sections { try add(section, kernel, firmware) }
         let first = SaveArea(
             instruction: SaveArea.resetVector, processor: processor.signature, features: features)
-        add(.saveArea, at: Self.saveAreaAddress, hash: first.page)
+        add(.saveArea, at: Self.saveAreaAddress, first.page)
         guard processors > 1 else { return }
         guard let reset = firmware.reset, reset != 0 else {
             throw MeasurementError("the firmware does not say where further processors begin")
         }
         let other = SaveArea(instruction: reset, processor: processor.signature, features: features)
-        for _ in 1..<processors { add(.saveArea, at: Self.saveAreaAddress, hash: other.page) }
+        for _ in 1..<processors { add(.saveArea, at: Self.saveAreaAddress, other.page) }
     }
 
     /// The address with which every save area is measured: the highest page of 48 bits.
@@ -137,12 +137,12 @@ package struct LaunchMeasurement: Equatable, Sendable {
     /// Adds pages with content.
     private mutating func add(_ bytes: [UInt8], at address: UInt64) {
         for start in stride(from: 0, to: bytes.count, by: 4096) {
-            add(.normal, at: address + UInt64(start), hash: Array(bytes[start..<start + 4096]))
+            add(.normal, at: address + UInt64(start), Array(bytes[start..<start + 4096]))
         }
     }
 
     /// Adds one page (PAGE_INFO, document 56860, table 67), with zeros where its content is not measured.
-    private mutating func add(_ kind: PageKind, at address: UInt64, hash content: [UInt8]? = nil) {
+    private mutating func add(_ kind: PageKind, at address: UInt64, _ content: [UInt8]? = nil) {
         var hash = SHA384()
         hash.update(data: digest)
         hash.update(data: content.map { Array(SHA384.hash(data: $0)) } ?? [UInt8](repeating: 0, count: 48))
