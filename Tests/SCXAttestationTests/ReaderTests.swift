@@ -1,3 +1,4 @@
+import Foundation
 import SCXAttestation
 import Testing
 
@@ -98,6 +99,38 @@ struct ReaderTests {
         #expect(failedChecks { _ = try UnverifiedReport(Array(report.dropLast())) } == [.evidenceForm])
         let certificate = try Fixture.bytes("sev/vcek-milan.der")
         #expect(failedChecks { _ = try Certificate(certificate + [0]) } == [.certificateForm])
+    }
+
+    @Test("PEM is read with comments and both line ends, and otherwise strictly")
+    func pem() throws {
+        let text = String(decoding: try Fixture.bytes("sev/vcek-chain-milan.pem"), as: UTF8.self)
+        func read(_ text: String) throws -> Int {
+            try Collateral([.init(name: "file", bytes: Array(text.utf8))]).certificates.count
+        }
+        #expect(try read(text) == 3)
+        #expect(try read(text.replacing("\n", with: "\r\n")) == 3)
+        #expect(try read("# one\n\n" + text + "\n\n") == 3)
+        for wrong in [
+            "", "text\n" + text, text + "text", text.replacing("-----END CERTIFICATE-----", with: ""),
+            text.replacing("BEGIN CERTIFICATE", with: "BEGIN KEY"), text.replacing("\nMII", with: "\n MII"),
+            text.replacing("CERTIFICATE", with: "PRIVATE KEY"), text.replacing("\nMII", with: "\nM\nII"),
+        ] {
+            #expect(failedChecks { _ = try read(wrong) } == [.certificateForm], "\(wrong.prefix(60))")
+        }
+        // The last digit has bits that base64 does not use.
+        let list = Data(try Fixture.bytes("tdx/root-crl-2023.der")).base64EncodedString()
+        let lines = stride(from: 0, to: list.count, by: 64).map { String(list.dropFirst($0).prefix(64)) }
+        let block = "-----BEGIN X509 CRL-----\n\(lines.joined(separator: "\n"))\n-----END X509 CRL-----\n"
+        #expect(try Collateral([.init(name: "file", bytes: Array(block.utf8))]).lists.count == 1)
+        #expect(list.hasSuffix("="))
+        let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+        let last = try #require(list.lastIndex { $0 != "=" })
+        let next = try #require(digits.firstIndex(of: list[last]).map { digits[$0 + 1] })
+        let changed = block.replacing("\(list[last])=", with: "\(next)=")
+        #expect(changed != block)
+        #expect(
+            failedChecks { _ = try Collateral([.init(name: "file", bytes: Array(changed.utf8))]) }
+                == [.certificateForm])
     }
 
     @Test("Files that are too large are refused before they are read")

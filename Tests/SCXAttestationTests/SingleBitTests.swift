@@ -2,14 +2,22 @@ import SCXAttestation
 import Testing
 
 /// No bit of evidence, of its signatures or of its certificates can change without a refusal.
+///
+/// All bits of two reports and of a quote are tried, and of the others one bit of every byte, which rotates with the byte:
+/// each trial verifies signatures, and all of them together would take minutes.
 struct SingleBitTests {
+    /// All bits of a byte, or one that rotates with it.
+    private static func bits(_ byte: Int, all: Bool) -> Range<Int> {
+        all ? 0..<8 : byte % 8..<byte % 8 + 1
+    }
+
     private static func flip(_ bytes: [UInt8], _ byte: Int, _ bit: Int) -> [UInt8] {
         var changed = bytes
         changed[byte] ^= 1 << bit
         return changed
     }
 
-    @Test("Every bit of a real report and of its signature", arguments: 0..<4)
+    @Test("Bits of a real report and of its signature", arguments: 0..<4)
     func reports(number: Int) throws {
         let (file, certificates, _) = Fixture.reports[number]
         let files = try Fixture.collateral(certificates)
@@ -20,7 +28,7 @@ struct SingleBitTests {
         _ = try UnverifiedReport(bytes).verified(by: key)
         var accepted: [String] = []
         for byte in bytes.indices {
-            for bit in 0..<8 {
+            for bit in Self.bits(byte, all: number == 0 || number == 3) {
                 let changed = Self.flip(bytes, byte, bit)
                 if failedChecks({ _ = try UnverifiedReport(changed).verified(by: key) }).isEmpty {
                     accepted.append("byte \(byte), bit \(bit)")
@@ -38,6 +46,8 @@ struct SingleBitTests {
         let report = try Fixture.bytes(file)
         let lenient = try policy(#"{"snp": {"allowDebug": true}}"#)
         let at = try time("2026-02-03")
+        #expect(
+            appraise(report, with: try Fixture.collateral(names), policy: lenient, at: at).failures == [])
         var accepted: [String] = []
         // The second chain of Milan has the intermediate and the root of the first.
         for (which, certificate) in certificates.enumerated() where number != 1 || which == 0 {
@@ -47,9 +57,11 @@ struct SingleBitTests {
                 changed[which] = Self.flip(certificate, byte, (byte + 2 * number) % 8)
                 let files = changed.map { Collateral.File(name: "certificate", bytes: $0) }
                 guard let collateral = try? Collateral(files) else { continue }
-                if appraise(report, with: collateral, policy: lenient, at: at).failures.isEmpty {
-                    accepted.append("certificate \(which), byte \(byte)")
+                // What verifies the chain refuses all of them; the report's signature need not be tried.
+                let failed = failedChecks {
+                    _ = try EndorsementKey(collateral.certificates[0], with: collateral, at: at)
                 }
+                if failed.isEmpty { accepted.append("certificate \(which), byte \(byte)") }
             }
         }
         #expect(accepted == [])
@@ -61,7 +73,7 @@ struct SingleBitTests {
         ("tdx/quote-v5.dat", Fixture.collateral2026, "2026-02-03"),
     ]
 
-    @Test("Every bit of a real quote before its certificates, and of its signatures", arguments: 0..<2)
+    @Test("Bits of a real quote before its certificates, and of its signatures", arguments: 0..<2)
     func quotes(number: Int) throws {
         let (name, _, day) = Self.quotes[number]
         let bytes = try Fixture.bytes(name)
@@ -76,7 +88,8 @@ struct SingleBitTests {
         let start = try #require(bytes.firstRange(of: "-----BEGIN".utf8)?.lowerBound)
         var accepted: [String] = []
         for byte in 0..<start {
-            for bit in 0..<8 where failedChecks({ try verify(Self.flip(bytes, byte, bit)) }).isEmpty {
+            for bit in Self.bits(byte, all: number == 1)
+            where failedChecks({ try verify(Self.flip(bytes, byte, bit)) }).isEmpty {
                 accepted.append("byte \(byte), bit \(bit)")
             }
         }
