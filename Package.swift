@@ -124,6 +124,10 @@ let package = Package(
         .target(
             name: "SCXCertificates", dependencies: [crypto, swiftASN1, x509],
             path: "Sources/Trusted/SCXCertificates", swiftSettings: settings),
+        // Evidence of machines with encrypted memory: decided on files alone.
+        .target(
+            name: "SCXAttestation", dependencies: [crypto, cryptoExtras, swiftASN1],
+            path: "Sources/Trusted/SCXAttestation", swiftSettings: settings),
         .target(
             name: "SCXGateway",
             dependencies: [
@@ -159,6 +163,7 @@ let package = Package(
                 "SCXLink", "SCXOptions",
                 "scx-worker",  // built and linked beside it, because it starts one; nothing imports it
                 networkTarget("SCXGateway"), networkTarget("SCXLinkTLS"), networkTarget("SCXCertificates"),
+                networkTarget("SCXAttestation"),
                 "CSCXErase", "CSCXSystem", "SCXArguments", argumentParser, configuration, logging,
                 systemPackage,
                 tracing,
@@ -206,6 +211,10 @@ let package = Package(
                 "SCXLinkTLS", "SCXLink", "SCXCertificates", "SCXProfiles", crypto, nioCore, nioPosix, nioSSL,
                 swiftASN1, x509,
             ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SCXAttestationTests",
+            dependencies: ["SCXAttestation", crypto, cryptoExtras, swiftASN1],
             swiftSettings: settings),
         .testTarget(
             name: "SCXAttacksTests",
