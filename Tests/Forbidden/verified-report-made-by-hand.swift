@@ -3,6 +3,6 @@ import SCXAttestation
 
 func make(_ report: VerifiedReport) -> VerifiedReport {
     VerifiedReport(
-        contents: report.contents, key: report.key, currentTCB: report.currentTCB, reportedTCB: report.reportedTCB,
-        committedTCB: report.committedTCB, launchTCB: report.launchTCB)
+        contents: report.contents, key: report.key, currentTCB: report.currentTCB,
+        reportedTCB: report.reportedTCB, committedTCB: report.committedTCB, launchTCB: report.launchTCB)
 }

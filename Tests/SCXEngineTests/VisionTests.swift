@@ -238,6 +238,57 @@ struct VisionTests {
         }
     }
 
+    @Test("a picture that has seen the one after it is computed anew where that one is missing")
+    func adjacent() throws {
+        let vision = VisionCase(name: "gemma3-pictures")
+        let prompt = try vision.expected().prompt(0)
+        let given = try #require(prompt.pictures)
+        let (checkpoint, forward) = try vision.plain()
+        let each = 4
+        func pictures(_ count: Int) -> ImagePixels {
+            ImagePixels(
+                count: count, channels: given.channels, height: given.height, width: given.width,
+                values: Array(given.values.prefix(count * given.values.count / given.count)))
+        }
+        func request(_ count: Int) -> GenerationRequest {
+            var request = greedy([1] + [Int32](repeating: 90, count: count * each) + [2, 7], 9)
+            request.pictures = [pictures(count)]
+            return request
+        }
+        let engine = vision.engine(checkpoint.configuration, forward)
+        let earlier = try engine.submit(request(2))
+        try engine.run(earlier) { _ in true }
+        var (found, cached): ([Int32], Int) = ([], 0)
+        try engine.run(engine.submit(request(1), continuing: earlier)) { event in
+            if let token = event.token { found.append(token.id) }
+            cached = event.usage.cachedTokens
+            return true
+        }
+        let fresh = try run(vision.engine(checkpoint.configuration, vision.plain().forward), [request(1)])[0]
+        #expect(found == fresh && cached == 1, "\(cached) tokens")
+    }
+
+    @Test("a prompt that goes on after its pictures does not compute them again")
+    func keptRows() throws {
+        let vision = VisionCase(name: "llava")
+        let prompt = try vision.expected().prompt(0)
+        let blocks = try Checkpoint(directory: vision.directory).configuration.towerBlocks
+        var link: CountingLink?
+        let (checkpoint, forward) = try vision.plain {
+            let counting = CountingLink($0, blocks)
+            link = counting
+            return counting
+        }
+        let engine = vision.engine(checkpoint.configuration, forward)
+        let earlier = try engine.submit(prompt.request(5))
+        try engine.run(earlier) { _ in true }
+        let first = link?.count
+        var request = prompt.request(5)
+        request.prompt += [3, 1, 4]
+        try engine.run(engine.submit(request, continuing: earlier)) { _ in true }
+        #expect(first == 2 && link?.count == first)
+    }
+
     @Test("the engine's loop shares no picture between requests of the same tokens")
     func loop() async throws {
         let vision = VisionCase(name: "llava")
@@ -314,6 +365,25 @@ private final class RecordingLink: WorkerLink {
             let entry = Seen(
                 shape: "\(request.operation) \(tensor.rows) x \(tensor.channels)", words: tensor.values)
             seen.withLock { $0.append(entry) }
+        }
+        return try inner.exchange(request)
+    }
+}
+
+/// Counts the requests that compute pictures.
+private final class CountingLink: WorkerLink {
+    private let inner: any WorkerLink
+    private let blocks: Range<Int>
+    private let counted = Mutex(0)
+
+    init(_ inner: any WorkerLink, _ blocks: Range<Int>) { (self.inner, self.blocks) = (inner, blocks) }
+
+    var traffic: Traffic { inner.traffic }
+    var count: Int { counted.withLock { $0 } }
+
+    func exchange(_ request: Request) throws(LinkError) -> Answer {
+        if case .middle(let range, _) = request.operation, blocks.contains(range.lowerBound) {
+            counted.withLock { $0 += 1 }
         }
         return try inner.exchange(request)
     }

@@ -154,9 +154,10 @@ struct Session {
         // Scores and pooled states need the rows of all prompt tokens, so nothing is reused for them.
         guard request.promptAlternatives == nil, !isPooled else { return }
         let equal = zip(tokens, earlier.tokens.prefix(earlier.computed)).prefix { $0 == $1 }.count
-        let common = PicturePlace.common(equal, picturePlaces, earlier.picturePlaces)
+        let common = PicturePlace.common(
+            equal, picturePlaces, earlier.picturePlaces, isMutual: pictures?.isMutual ?? false)
         // The last token is computed in any case, since its logits are needed.
-        computed = min(common, tokens.count - 1)
+        computed = max(0, min(common, tokens.count - 1))
         if let pictures { computed = pictures.start(atMost: computed) }
         usage.cachedTokens = computed
     }
@@ -172,7 +173,9 @@ struct Session {
     var picturePlaces: [PicturePlace] { pictures?.places ?? places }
 
     /// Whether a picture of the prompt must be computed before its tokens.
-    var waitsForPictures: Bool { pictures.map { !$0.isComputed } ?? false }
+    ///
+    /// Pictures whose tokens were all taken over from an earlier session need not be.
+    var waitsForPictures: Bool { pictures.map { !$0.isComputed && $0.isNeeded(after: computed) } ?? false }
 
     /// The event with the vectors of all pictures, when they are what is wanted and all were computed.
     mutating func pictureReading() -> SessionEvent? {

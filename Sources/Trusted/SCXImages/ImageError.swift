@@ -31,6 +31,8 @@ package enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
     case placeholders(token: String, found: Int, pictures: Int)
     /// A picture takes too many tokens.
     case tokenCount(Int, limit: Int)
+    /// The model's files do not say how pictures are prepared, or in a way that is not known.
+    case model(reason: String)
     /// The tokens of a prompt do not have the places of its pictures.
     case tokens(found: Int, expected: Int)
 
@@ -59,6 +61,7 @@ package enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
             "the prompt has \(found) times '\(token.printable(longest: 100))', but there are \(pictures) pictures; "
                 + "the chat template must write it once for each picture, and no other text may have it"
         case .tokenCount(let count, let limit): "a picture takes \(count) tokens (at most \(limit))"
+        case .model(let reason): "the model's pictures cannot be prepared: \(reason)"
         case .tokens(let found, let expected):
             "the prompt has \(found) tokens for pictures where \(expected) are expected"
         }

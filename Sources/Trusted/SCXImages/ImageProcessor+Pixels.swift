@@ -18,7 +18,13 @@ extension ImageProcessor {
     /// - Throws: ``ImageError`` when the picture is so long and narrow that resizing it takes too much memory.
     package func pixels(of picture: Picture) throws(ImageError) -> ImagePixels {
         var picture = picture
-        if let squareColour { picture = picture.squared(squareColour) }
+        if let squareColour {
+            let side = max(picture.width, picture.height)
+            guard side * side <= PictureLimits().pixels else {
+                throw .resized(width: side, height: side, limit: PictureLimits().pixels)
+            }
+            picture = picture.squared(squareColour)
+        }
         if let size {
             let (width, height) = size.resized(picture)
             let (pixels, isTooLarge) = width.multipliedReportingOverflow(by: height)

@@ -39,6 +39,13 @@ package struct ImageProcessor: Equatable, Sendable {
     /// The value of each byte of each channel, [3, 256].
     let table: [Float]
 
+    /// Rows and columns of every picture that comes out; nil where they depend on the picture that comes in.
+    package var result: (height: Int, width: Int)? {
+        if let crop { return (crop[0], crop[1]) }
+        if case .exact(let height, let width) = size { return (height, width) }
+        return nil
+    }
+
     /// The longest side that a configuration may ask for.
     static let sideLimit = 4_096
     /// The most pixels that a picture may be resized to.

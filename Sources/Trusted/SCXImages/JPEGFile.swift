@@ -34,7 +34,8 @@ struct JPEGFile {
             switch marker {
             case 0xDA: break scanning
             case 0xC0...0xCF where ![0xC4, 0xC8, 0xCC].contains(marker):
-                guard size == nil, contents.count >= 6 else { throw Self.fault("it has two headers") }
+                guard size == nil else { throw Self.fault("it has two headers") }
+                guard contents.count >= 6 else { throw Self.fault("its header is too short") }
                 let start = contents.lowerBound
                 guard bytes[start] == 8 else {
                     throw .unsupported(.jpeg, what: "samples of other than 8 bits")

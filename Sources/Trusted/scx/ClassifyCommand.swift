@@ -57,7 +57,8 @@ extension OpenModel {
     ///
     /// - Throws: `ValidationError` for a model that takes none, or `CheckpointError`.
     func requirePictures() throws -> PictureReader {
-        guard let reader = try pictures() else { throw ValidationError("'\(name)' takes no pictures.") }
+        guard let reader = pictures() else { throw ValidationError("'\(name)' takes no pictures.") }
+        if let fault = reader.fault { throw fault }
         return reader
     }
 }
@@ -68,7 +69,8 @@ extension PictureReader {
     /// - Throws: ``TextFileError`` or `ValidationError`, both with the file's name.
     func pixels(of file: String) throws -> ImagePixels {
         let bytes = try readBytes(file, limit: PictureLimits().bytes)
-        do throws(ImageError) { return try pixels(ofFile: bytes) } catch {
+        var room = PictureLimits().pixels
+        do throws(ImageError) { return try pixels(ofFile: bytes, room: &room) } catch {
             throw ValidationError("'\(file)': \(error).")
         }
     }

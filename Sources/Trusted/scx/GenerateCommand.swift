@@ -119,7 +119,7 @@ struct GenerateCommand: ParsableCommand {
         var message = ChatMessage(role: "user", content: try prompt.text())
         if !image.isEmpty { message.parts = image.map(ChatMessage.Part.picture) + [.text(message.content)] }
         var text = try model.requireChatFormat().prompt([message])
-        if let reader = try model.pictures() { text = try reader.prompt(text, pictures) }
+        if let reader = model.pictures() { text = try reader.prompt(text, pictures) }
         return try model.requireTokenizer().encode(text, addSpecialTokens: false)
     }
 }

@@ -154,7 +154,7 @@ struct PadFlags: ParsableArguments {
             attributes: [.posixPermissions: 0o700])
         return try PadStore(
             directory: path, registry: Self.registry, digest: digest,
-            blocks: checkpoint.configuration.blockCount
+            blocks: checkpoint.configuration.blockCount + checkpoint.configuration.towerBlocks.count
         ) { standardError("warning: \($0)") }
     }
 }

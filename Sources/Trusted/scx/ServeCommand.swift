@@ -74,11 +74,15 @@
             var scorer: PairScorer?
             var scorerFault: String?
             do { scorer = try model.scorer() } catch let error as EmbeddingError { scorerFault = "\(error)" }
+            let pictures = model.pictures(limits: .ofClients)
+            if let fault = pictures?.fault {
+                standardError("warning: pictures cannot be taken, only texts (\(fault))")
+            }
             let served = ServedModel(
                 name: model.name, tokenizer: model.tokenizer, chatFormat: chatFormat, chatFault: chatFault,
                 stopTokens: model.stopTokens, configuration: model.configuration, embedder: model.embedder,
                 scorer: scorer, scorerFault: scorerFault,
-                pictures: try model.pictures(limits: .ofClients), profiles: profiles,
+                pictures: pictures, profiles: profiles,
                 aliases: serve.servedModelName)
 
             let observer = ServerObserver(

@@ -257,14 +257,16 @@ extension WorkerState {
         let hidden = configuration.owner(of: .queryKeyValue(block: blocks.lowerBound)).hiddenSize
         let longest = configuration.vision?.rows ?? 0
         var pictures: [Int] = []
+        var bytes = 0
         var batch = RowBatch<Float>(jobs, channels: hidden) { job, rows throws(LinkError) in
             guard case .middle(_, let segments) = job.request.operation else { return }
             guard segments.allSatisfy({ $0.position == 0 && (1...longest).contains($0.rows) }),
                 segments.reduce(0, { $0 + $1.rows }) == rows
             else { throw .invalidRequest("rows that are not of pictures of at most \(longest)") }
             try check(answerRows: rows, channels: hidden)
-            // Keys and values of one block, while it is computed.
-            try memory.check(adding: 8 * rows * hidden, slots: 0)
+            // Keys and values of one block, while it is computed, for all pictures at once.
+            try memory.check(adding: bytes + 8 * rows * hidden, slots: 0)
+            bytes += 8 * rows * hidden
             pictures += segments.map(\.rows)
         }
         guard batch.rows > 0 else { return batch.answers }

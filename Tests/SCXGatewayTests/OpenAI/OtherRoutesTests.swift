@@ -106,6 +106,9 @@ struct OtherRoutesTests {
         #expect(reply["tokens"] == .array(ids.map { .int(Int($0)) }))
         #expect(reply["token_strs"] == .array(ids.map { .string(tokenizer.token(for: $0) ?? "") }))
         let conversation = try await tokenize(#"{"messages":[{"role":"user","content":"Hi"}]}"#)
+        let picture =
+            #"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:,"}}]}]}"#
+        #expect(try await fault(picture, Tokenization.tokenize, fake())?.param == "messages")
         let written = tokenizer.encode("<user>Hi", addSpecialTokens: false)
         #expect(conversation["tokens"] == .array(written.map { .int(Int($0)) }))
         #expect(conversation["token_strs"] == JSON.null)

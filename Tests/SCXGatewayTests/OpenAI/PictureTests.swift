@@ -36,7 +36,7 @@ struct PictureTests {
         let model = ServedModel(
             name: "tiny", tokenizer: tokenizer,
             chatFormat: try ChatFormat.load(directory: URL(filePath: directory)), stopTokens: [],
-            configuration: checkpoint.configuration, pictures: try PictureReader(checkpoint),
+            configuration: checkpoint.configuration, pictures: PictureReader(checkpoint),
             profiles: [profile])
         let observer = ServerObserver(
             metrics: ServerMetrics(model: "tiny", profiles: ["plain"]), logger: Logger(label: "test"))
@@ -124,11 +124,33 @@ struct PictureTests {
         #expect(error?.status == 400 && error?.message.contains("17 pictures") == true)
     }
 
+    @Test("a model without an image processor answers texts, and says why it takes no pictures")
+    func noProcessor() throws {
+        let checkpoint = try Checkpoint(
+            directory: Self.folder.replacing("picture-chats", with: "vision/llava"))
+        let reader = try #require(PictureReader(checkpoint))
+        #expect(reader.fault?.description.contains("preprocessor_config.json") == true)
+        #expect(try reader.prompt("text", []) == "text")
+        var room = 1 << 20
+        let error = #expect(throws: ImageError.self) { try reader.pixels(ofFile: [], room: &room) }
+        #expect(error?.description.contains("preprocessor_config.json") == true)
+    }
+
+    @Test("all pictures of a request share one number of pixels")
+    func room() throws {
+        let checkpoint = try Checkpoint(directory: Self.folder + "/llava")
+        let reader = try #require(PictureReader(checkpoint))
+        let address = try address("llava", "one")
+        var room = 2 * 23 * 37 - 1
+        _ = try reader.pixels(ofAddress: address, room: &room)
+        #expect(room == 23 * 37 - 1)
+        #expect(throws: ImageError.self) { try reader.pixels(ofAddress: address, room: &room) }
+    }
+
     @Test("a model of texts has no reader of pictures")
     func textModel() throws {
         let checkpoint = try Checkpoint(
             directory: Self.folder.replacing("picture-chats", with: "parity/llama-gqa2"))
-        let reader = try PictureReader(checkpoint)
-        #expect(reader.map { _ in true } == nil)
+        #expect(PictureReader(checkpoint).map { _ in true } == nil)
     }
 }

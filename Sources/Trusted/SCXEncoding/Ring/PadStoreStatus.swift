@@ -31,7 +31,7 @@ package struct PadStoreStatus: Equatable, Sendable {
             return [.queryKeyValue(block: block)] + latent + [.output(block: block)]
                 + (hasExperts ? experts : [])
                 + (hasExperts && known.isDisjoint(with: dense) ? [] : dense)
-        } + [.head]
+        } + (known.isEmpty || known.contains(.head) ? [.head] : [])
     }
 
     /// Reads the contents of a directory.

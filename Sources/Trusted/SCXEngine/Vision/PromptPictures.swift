@@ -65,6 +65,9 @@ struct PromptPictures: Sendable {
     /// Whether all pictures were computed.
     var isComputed: Bool { computed == count }
 
+    /// Whether rows of pictures are wanted, when so many tokens of the prompt are computed already.
+    func isNeeded(after count: Int) -> Bool { places.isEmpty || places.contains { $0.last >= count } }
+
     /// The pixels of the next picture that was not computed; nil when there is none.
     var next: ArraySlice<Float>? {
         var left = computed
@@ -143,10 +146,19 @@ struct PicturePlace: Equatable, Sendable {
     ///   - tokens: How many tokens are equal.
     ///   - first: The pictures of one list, in order.
     ///   - second: Those of the other.
+    ///   - isMutual: Whether the tokens of adjacent pictures attend to each other in both directions.
     /// - Returns: At most `tokens`; it ends before the first picture that is not the same, or not in the same place.
-    static func common(_ tokens: Int, _ first: [PicturePlace], _ second: [PicturePlace]) -> Int {
+    static func common(
+        _ tokens: Int, _ first: [PicturePlace], _ second: [PicturePlace], isMutual: Bool
+    ) -> Int {
         let same = zip(first, second).prefix { $0 == $1 }.count
-        let others = [first, second].compactMap { $0.dropFirst(same).first?.first }
+        let others = [first, second].compactMap { list -> Int? in
+            guard same < list.count else { return nil }
+            var start = same
+            // Pictures directly before the first other one have seen it.
+            while isMutual, start > 0, list[start - 1].last + 1 == list[start].first { start -= 1 }
+            return list[start].first
+        }
         return min(tokens, others.min() ?? tokens)
     }
 }

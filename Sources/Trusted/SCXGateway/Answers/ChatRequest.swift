@@ -99,8 +99,8 @@ extension ChatRequest {
 
 extension ChatRequest {
     private static let schemaWeight = 8
-    /// A small file may be a large picture.
-    private static let pictureWeight = 1 << 20
+    /// A small file may be a large picture: even one is work for the slower threads.
+    private static let pictureWeight = WorkPool.quickBytes
 }
 
 extension JSON {

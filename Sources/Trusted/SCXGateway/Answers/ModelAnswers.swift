@@ -169,9 +169,12 @@ package struct ModelAnswers: Answering {
                 param: "messages")
         }
         var pictures: [ImagePixels] = []
+        var room = PictureReader.mostPixels
         for (index, address) in addresses.enumerated() {
             guard !Interruption.isRequested else { throw .clientGone }
-            do throws(ImageError) { pictures.append(try reader.pixels(ofAddress: address)) } catch {
+            do throws(ImageError) {
+                pictures.append(try reader.pixels(ofAddress: address, room: &room))
+            } catch {
                 throw .invalid("Picture \(index + 1): \(error).", param: "messages")
             }
         }

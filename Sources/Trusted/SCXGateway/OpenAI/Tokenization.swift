@@ -45,6 +45,9 @@ package enum Tokenization {
     ) throws(APIError) -> String {
         let format = try model.requireChatFormat()
         let messages = try ChatCompletions.messages(body)
+        guard messages.allSatisfy(\.pictures.isEmpty) else {
+            throw body.error("messages", "have pictures, whose tokens are counted with an answer alone")
+        }
         let ending = try ChatCompletions.ending(body)
         let tools = try body.objects("tools")?.map(\.json)
         let more = try body.object("chat_template_kwargs")?.json.object ?? []

@@ -108,9 +108,8 @@ package struct OpenModel {
     ///
     /// - Parameter limits: How large a picture may be.
     /// - Returns: Nil for a model that takes none.
-    /// - Throws: ``CheckpointError``.
-    package func pictures(limits: PictureLimits = PictureLimits()) throws(CheckpointError) -> PictureReader? {
-        try PictureReader(checkpoint, limits: limits)
+    package func pictures(limits: PictureLimits = PictureLimits()) -> PictureReader? {
+        PictureReader(checkpoint, limits: limits)
     }
 
     /// What scores pairs of a query and a text.

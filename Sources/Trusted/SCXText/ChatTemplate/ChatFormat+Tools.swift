@@ -229,7 +229,14 @@ extension ChatFormat {
         guard let place = messages.firstIndex(where: { $0.role == "user" }) else {
             return [ChatMessage(role: "user", content: opening)] + messages
         }
-        messages[place].content = opening + "\n\n" + messages[place].content
+        if messages[place].pictures.isEmpty {
+            messages[place].content = opening + "\n\n" + messages[place].content
+        } else {
+            // Texts and pictures stay in their order.
+            let parts = messages[place].parts ?? []
+            messages[place].content = opening + "\n\n" + messages[place].content
+            messages[place].parts = [.text(opening + "\n\n")] + parts
+        }
         return messages
     }
 }

@@ -23,7 +23,7 @@ extension GGUFConfiguration {
             add("num_local_experts", count)
         case .qwen2Moe, .qwen3Moe:
             add("num_experts", count)
-            add("moe_intermediate_size", size)
+            add("moe_intermediate_size", try size ?? required("expert_feed_forward_length"))
             // llama.cpp has a rule for each of the two.
             fields.append(.init("norm_topk_prob", .bool(family == .qwen3Moe)))
             if family == .qwen2Moe {
@@ -33,12 +33,11 @@ extension GGUFConfiguration {
             }
         case .deepseekV2, .deepseekV3:
             add("n_routed_experts", count)
-            add("moe_intermediate_size", size)
-            add("n_shared_experts", try integer("expert_shared_count"))
+            add("moe_intermediate_size", try size ?? required("expert_feed_forward_length"))
+            add("n_shared_experts", try required("expert_shared_count"))
             add("first_k_dense_replace", try integer("leading_dense_block_count") ?? 0)
             fields.append(.init("routed_scaling_factor", .double(try number("expert_weights_scale") ?? 1)))
-            fields.append(
-                .init("norm_topk_prob", .bool(try flag("expert_weights_norm") ?? (family == .deepseekV3))))
+            fields.append(.init("norm_topk_prob", .bool(try flag("expert_weights_norm") ?? false)))
             try addGroups(of: count, to: &fields)
         default:
             throw unsupported(

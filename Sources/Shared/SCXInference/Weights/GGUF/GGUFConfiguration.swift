@@ -169,7 +169,11 @@ struct GGUFConfiguration {
 
     /// Channels of a head.
     func headSize() throws(CheckpointError) -> Int {
-        guard !isLatent else { return try required("rope.dimension_count") }
+        guard !isLatent else {
+            let rotated = try required("rope.dimension_count")
+            guard rotated > 0 else { throw fault("rope.dimension_count", "is \(rotated)") }
+            return rotated
+        }
         let whole = try required("embedding_length") / max(required("attention.head_count"), 1)
         let size = try integer("attention.key_length") ?? whole
         guard try integer("attention.value_length") ?? size == size else {
