@@ -4,6 +4,7 @@
     import Logging
     import SCX
     import SCXEngine
+    import SCXImages
     import SCXGateway
     import SCXInference
     import SCXLink
