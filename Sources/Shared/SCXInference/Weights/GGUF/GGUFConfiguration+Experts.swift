@@ -13,17 +13,17 @@ extension GGUFConfiguration {
         func add(_ field: String, _ value: Int?) {
             if let value { fields.append(.init(field, .int(value))) }
         }
-        let size = try integer("expert_feed_forward_length")
         switch family {
         case .mixtral, .gptOss:
             let whole = try required("feed_forward_length")
+            let size = try integer("expert_feed_forward_length")
             guard size ?? whole == whole else {
                 throw unsupported("\(key("expert_feed_forward_length")) \(size ?? 0)", "\(whole)")
             }
             add("num_local_experts", count)
         case .qwen2Moe, .qwen3Moe:
             add("num_experts", count)
-            add("moe_intermediate_size", try size ?? required("expert_feed_forward_length"))
+            add("moe_intermediate_size", try required("expert_feed_forward_length"))
             // llama.cpp has a rule for each of the two.
             fields.append(.init("norm_topk_prob", .bool(family == .qwen3Moe)))
             if family == .qwen2Moe {
@@ -33,7 +33,7 @@ extension GGUFConfiguration {
             }
         case .deepseekV2, .deepseekV3:
             add("n_routed_experts", count)
-            add("moe_intermediate_size", try size ?? required("expert_feed_forward_length"))
+            add("moe_intermediate_size", try required("expert_feed_forward_length"))
             add("n_shared_experts", try required("expert_shared_count"))
             add("first_k_dense_replace", try integer("leading_dense_block_count") ?? 0)
             fields.append(.init("routed_scaling_factor", .double(try number("expert_weights_scale") ?? 1)))
