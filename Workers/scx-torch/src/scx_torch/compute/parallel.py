@@ -1,0 +1,68 @@
+"""Several processes that hold a model together, by torch.distributed."""
+
+import datetime
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+# A worker may be idle for as long as it likes.
+_PATIENCE = datetime.timedelta(days=365)
+
+
+def part(total: int, index: int, count: int) -> tuple[int, int]:
+    """The part with that index of `count` equal ones: `⌊total · index / count⌋ ..< ⌊total · (index + 1) / count⌋`."""
+    return total * index // count, total * (index + 1) // count
+
+
+@dataclass
+class Team:
+    """The processes that hold one model; alone there is one, and nothing is sent."""
+
+    rank: int = 0
+    size: int = 1
+
+    def part(self, total: int) -> tuple[int, int]:
+        """This process's part of some columns, heads or experts."""
+        return part(total, self.rank, self.size)
+
+    def gather(self, own: torch.Tensor, total: int) -> torch.Tensor:
+        """Puts the parts of all processes side by side along the last dimension, which has `total` in all."""
+        if self.size == 1:
+            return own
+        widths = [b - a for a, b in (part(total, rank, self.size) for rank in range(self.size))]
+        widest = max(widths)
+        sent = torch.nn.functional.pad(own, (0, widest - own.shape[-1])).contiguous()
+        received = [torch.empty_like(sent) for _ in range(self.size)]
+        dist.all_gather(received, sent)
+        return torch.cat([t[..., :width] for t, width in zip(received, widths, strict=True)], dim=-1)
+
+    def sum(self, own: torch.Tensor) -> torch.Tensor:
+        """Adds the tensors of all processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(own)
+        return own
+
+    def share(self, value: Any) -> Any:
+        """Gives the first process's value to all of them."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0, group=self._commands)
+        return box[0]
+
+    @staticmethod
+    def join(device: str) -> "Team":
+        """The team of `torchrun`, or one alone where this process was started otherwise."""
+        size = int(os.environ.get("WORLD_SIZE", "1"))
+        if size == 1:
+            return Team()
+        dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_PATIENCE)
+        team = Team(dist.get_rank(), size)
+        # Commands travel between CPUs, so that a waiting process does not occupy its GPU.
+        team._commands = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        return team
+
+    _commands: Any = None

@@ -1,0 +1,117 @@
+"""Products of integers modulo 2³² by int8 weights; docs/protocol.md, kind `linearRing`.
+
+Every function gives the same words: `y[r, o] = Σ_i x[r, i] · w[o, i] mod 2³²`. Tensors of words are int32, since PyTorch
+computes little with uint32; the bits are the same.
+"""
+
+from typing import Final
+
+import torch
+
+from scx_torch.compute import triton_ring
+
+# Up to these inputs the int32 sums of products of two signed bytes are exact: K · 128 · 127 < 2³¹.
+INT8_LIMIT: Final = 131_072
+# `torch._int_mm` takes more than 16 rows on a GPU, and multiples of 8.
+INT_MM_ROWS: Final = 17
+_INT_MM_MULTIPLE: Final = 8
+# Rows of words that are multiplied at once, so that limbs and sums take little memory.
+_ROW_BLOCK: Final = 4_096
+
+
+def ring_product(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """Multiplies words `[rows, inputs]` int32 by weights `[outputs, inputs]` int8."""
+    if x.shape[0] > _ROW_BLOCK:
+        return torch.cat([ring_product(part, w) for part in x.split(_ROW_BLOCK)])
+    if not x.is_cuda:
+        return product_of_doubles(x, w)
+    if x.shape[0] < INT_MM_ROWS and triton_ring.is_available():
+        return triton_ring.product(x, w)
+    return product_of_bytes(x, w)
+
+
+def grouped_product(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """Multiplies rows of several groups `[rows, groups · inputs]` by a matrix of each, `[groups, outputs, inputs]`."""
+    groups, outputs, inputs = w.shape
+    if groups == 1:
+        return ring_product(x, w[0])
+    rows = x.shape[0]
+    result = torch.empty(rows, groups, outputs, dtype=torch.int32, device=x.device)
+    own = x.reshape(rows, groups, inputs)
+    for group in range(groups):
+        result[:, group] = ring_product(own[:, group].contiguous(), w[group])
+    return result.reshape(rows, groups * outputs)
+
+
+def words_of(sums: torch.Tensor) -> torch.Tensor:
+    """The low 32 bits of int64 numbers, as int32."""
+    return ((sums & 0xFFFFFFFF) ^ 0x80000000).sub_(0x80000000).to(torch.int32)
+
+
+# Outputs of float64 weights that are made at a time, and inputs up to which their sums are exact:
+# 2¹⁶ · 127 · K < 2⁵³.
+_DOUBLE_BYTES: Final = 64 << 20
+_DOUBLE_LIMIT: Final = 1 << 30
+
+
+def product_of_doubles(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """The product by two exact products in float64, of the words' halves of 16 bits."""
+    rows, inputs = x.shape
+    if inputs > _DOUBLE_LIMIT:
+        raise ValueError(f"a site of {inputs} inputs, at most {_DOUBLE_LIMIT}")
+    low = (x & 0xFFFF).to(torch.float64)
+    high = (x >> 16).to(torch.float64)
+    halves = torch.cat([low, high])
+    result = torch.empty(rows, w.shape[0], dtype=torch.int32, device=x.device)
+    step = max(16, _DOUBLE_BYTES // (8 * inputs))
+    for first in range(0, w.shape[0], step):
+        part = w[first : first + step].to(torch.float64)
+        sums = (halves @ part.T).to(torch.int64)
+        result[:, first : first + step] = words_of(sums[:rows] + (sums[rows:] << 16))
+    return result
+
+
+def byte_limbs(x: torch.Tensor) -> torch.Tensor:
+    """Splits words `[rows, inputs]` into four signed bytes each, `[4, rows, inputs]` int8, the lowest first.
+
+    A word is Σ limb_k · 2^(8k) mod 2³². A byte of 128 or more is 256 less, and carries into the next; the carry of the
+    highest falls out.
+    """
+    # Adding 128 to each byte with its carries, and taking 128 from each without, makes the bytes signed.
+    carried = x.to(torch.int64) + 0x80808080
+    limbs = [((carried >> (8 * k)) & 0xFF).sub(128).to(torch.int8) for k in range(4)]
+    return torch.stack(limbs)
+
+
+def combine_limbs(sums: torch.Tensor) -> torch.Tensor:
+    """Adds the sums of the limbs `[4, rows, outputs]` int32 with their weights, modulo 2³²."""
+    # int32 shifts and sums wrap, on every device.
+    return sums[0] + (sums[1] << 8) + (sums[2] << 16) + (sums[3] << 24)
+
+
+def product_of_bytes(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """The product by int8 products of the words' bytes, stacked as `[4 · rows, inputs]`."""
+    rows, inputs = x.shape
+    stacked = byte_limbs(x).reshape(4 * rows, inputs)
+    total: torch.Tensor | None = None
+    for first in range(0, inputs, INT8_LIMIT):
+        part = slice(first, first + INT8_LIMIT)
+        sums = _int_mm(stacked[:, part], w[:, part]).reshape(4, rows, w.shape[0])
+        combined = combine_limbs(sums)
+        total = combined if total is None else total + combined
+    assert total is not None
+    return total
+
+
+def _int_mm(a: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """`a @ w.T` of int8 in int32; pads what `torch._int_mm` does not take."""
+    rows, inputs = a.shape
+    outputs = w.shape[0]
+    more_rows = max(0, INT_MM_ROWS - rows)
+    more_inputs, more_outputs = -inputs % _INT_MM_MULTIPLE, -outputs % _INT_MM_MULTIPLE
+    if more_rows or more_inputs:
+        a = torch.nn.functional.pad(a, (0, more_inputs, 0, more_rows))
+    if more_inputs or more_outputs:
+        w = torch.nn.functional.pad(w, (0, more_inputs, 0, more_outputs))
+    result: torch.Tensor = torch._int_mm(a.contiguous(), w.contiguous().T)
+    return result[:rows, :outputs]

@@ -1,0 +1,130 @@
+"""Collects the requests of several connections into batches, so that one product serves them all."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scx_torch.link.errors import LinkError, full
+from scx_torch.link.frame import Kind
+from scx_torch.link.requests import Request
+from scx_torch.worker.connection import Result
+
+
+@dataclass
+class Job:
+    """A request of a connection."""
+
+    connection: int
+    request: Request
+
+
+@dataclass
+class _Pending:
+    job: Job
+    done: Callable[[Result], None]
+    # How many batches of shorter requests were computed while it waited.
+    passed: int = 0
+
+
+# The most batches of short requests that are computed before a pass through the blocks that waits.
+_PASSING_LIMIT = 8
+
+
+class Batcher:
+    """Computes all requests on one thread.
+
+    Sessions that generate stay in step: after a batch those that were in it ask again within a short time of each other.
+    So before it takes a batch, the thread waits a moment for the connections that asked lately: at most a tenth of the
+    time of a batch.
+    """
+
+    def __init__(self, compute: Callable[[list[Job]], list[Result]]) -> None:
+        self._compute = compute
+        self._condition = threading.Condition()
+        self._waiting: list[_Pending] = []
+        self._last_asked: dict[int, float] = {}
+        self._removed: list[Callable[[], None]] = []
+        self._batch_time = 0.0
+        self.requests = 0
+        self.batches = 0
+
+    def submit(self, connection: int, request: Request, done: Callable[[Result], None]) -> None:
+        """Queues a request; `done` is called on the computing thread."""
+        with self._condition:
+            self._last_asked[connection] = time.monotonic()
+            self._waiting.append(_Pending(Job(connection, request), done))
+            self._condition.notify()
+
+    def remove(self, connection: int, release: Callable[[], None]) -> None:
+        """Forgets a connection that has ended; `release` is called on the computing thread."""
+        with self._condition:
+            self._last_asked.pop(connection, None)
+            self._waiting = [pending for pending in self._waiting if pending.job.connection != connection]
+            self._removed.append(release)
+            self._condition.notify()
+
+    def run(self) -> None:
+        """Computes batch after batch; never returns."""
+        while True:
+            with self._condition:
+                while not self._waiting and not self._removed:
+                    self._condition.wait()
+                removed, self._removed = self._removed, []
+                batch = self._take() if self._waiting else []
+            for release in removed:
+                release()
+            if batch:
+                self._answer(batch)
+
+    def _answer(self, batch: list[_Pending]) -> None:
+        start = time.monotonic()
+        try:
+            results = self._compute([pending.job for pending in batch])
+        except (MemoryError, RuntimeError) as error:
+            # PyTorch reports a lack of memory as a RuntimeError.
+            error_of_all: LinkError = full(f"{error}".splitlines()[0][:200])
+            results = [error_of_all] * len(batch)
+        seconds = time.monotonic() - start
+        with self._condition:
+            self._batch_time = max(seconds, 0.9 * self._batch_time)
+            self.batches += 1
+            self.requests += len(batch)
+        for pending, result in zip(batch, results, strict=True):
+            pending.done(result)
+
+    def _take(self) -> list[_Pending]:
+        """Chooses the requests of the next batch.
+
+        A pass through the blocks (`middle`) takes long and all other requests are short. A connection that waits for a
+        short answer will soon ask for its next pass, so short requests come first and all passes become one. Of a
+        connection's requests that use slots a batch takes only one; products of integers keep nothing.
+        """
+        self._gather()
+        short = [pending for pending in self._waiting if pending.job.request.kind != Kind.middle]
+        is_short = bool(short) and all(pending.passed < _PASSING_LIMIT for pending in self._waiting)
+        taken: list[_Pending] = []
+        connections: set[int] = set()
+        for pending in short if is_short else self._waiting:
+            if pending.job.request.kind != Kind.linearRing:
+                if pending.job.connection in connections:
+                    continue
+                connections.add(pending.job.connection)
+            taken.append(pending)
+        chosen = {id(pending) for pending in taken}
+        self._waiting = [pending for pending in self._waiting if id(pending) not in chosen]
+        if is_short:
+            for pending in self._waiting:
+                pending.passed += pending.job.request.kind == Kind.middle
+        return taken
+
+    def _gather(self) -> None:
+        """Waits for the connections that asked lately and have not asked again yet."""
+        now = time.monotonic()
+        limit = now + min(self._batch_time / 10, 0.005)
+        lately = now - max(3 * self._batch_time, 0.05)
+        expected = sum(asked > lately for asked in self._last_asked.values())
+        while len({pending.job.connection for pending in self._waiting}) < expected:
+            left = limit - time.monotonic()
+            if left <= 0 or not self._condition.wait(left):
+                return
