@@ -1,0 +1,64 @@
+"""Copies of tensors between the link's memory and the device."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from scx_torch.link.frame import Array
+
+
+class Transfer:
+    """Copies to and from a device.
+
+    On a GPU both go through pinned memory on a stream of their own. An answer is brought back while the next batch
+    computes: `fetch` starts the copy and gives a function that waits for it.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def put(self, arrays: list[Array]) -> torch.Tensor:
+        """Rows of several arrays `[rows, channels]`, one below the other; words become int32 with the same bits."""
+        arrays = [array.view(np.int32) if array.dtype == np.uint32 else array for array in arrays]
+        if self._stream is None:
+            joined = np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
+            return torch.from_numpy(joined)
+        rows = sum(array.shape[0] for array in arrays)
+        kind = torch.int32 if arrays[0].dtype == np.int32 else torch.float32
+        pinned = torch.empty(rows, arrays[0].shape[1], dtype=kind, pin_memory=True)
+        np.concatenate(arrays, out=pinned.numpy())
+        with torch.cuda.stream(self._stream):
+            moved = pinned.to(self.device, non_blocking=True)
+        torch.cuda.current_stream(self.device).wait_stream(self._stream)
+        moved.record_stream(torch.cuda.current_stream(self.device))
+        return moved
+
+    def fetch(self, tensor: torch.Tensor) -> Callable[[], Array]:
+        """Begins to bring a result `[rows, channels]` back; the function waits for it and gives the array."""
+        if self._stream is None:
+            return lambda: _array(tensor)
+        ready = torch.cuda.Event()
+        ready.record(torch.cuda.current_stream(self.device))
+        pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        with torch.cuda.stream(self._stream):
+            self._stream.wait_event(ready)
+            pinned.copy_(tensor, non_blocking=True)
+            tensor.record_stream(self._stream)
+            done = torch.cuda.Event()
+            done.record(self._stream)
+
+        def wait() -> Array:
+            done.synchronize()
+            return _array(pinned)
+
+        return wait
+
+
+def _array(tensor: torch.Tensor) -> Array:
+    """Float32 as it is, int32 as words, float64 as pairs of words, the low one first."""
+    array = tensor.contiguous().numpy()
+    if array.dtype == np.float64:
+        return array.view(np.uint32)
+    return array.view(np.uint32) if array.dtype == np.int32 else array
