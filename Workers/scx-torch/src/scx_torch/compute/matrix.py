@@ -74,8 +74,12 @@ class Matrix:
         """`x [rows, inputs] @ wᵀ` in float32; for integer weights rows are rounded to int8 as well."""
         if self.format == "f32":
             return x @ self.values.T
-        if self.format == "bf16" and x.is_cuda:
-            return torch.mm(x.to(torch.bfloat16), self.values.T, out_dtype=torch.float32)
+        if self.format == "bf16":
+            # As `scx-worker` does where the processor multiplies bfloat16: products are exact, sums in float32.
+            rounded = x.to(torch.bfloat16)
+            if x.is_cuda:
+                return torch.mm(rounded, self.values.T, out_dtype=torch.float32)
+            x = rounded.to(torch.float32)
         if self.format in _ROW_GROUPS:
             x = rounding.rounded_rows(x, _ROW_GROUPS[self.format])
         step = max(16, _BLOCK_BYTES // (4 * self.inputs))

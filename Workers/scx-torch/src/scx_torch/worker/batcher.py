@@ -46,6 +46,7 @@ class Batcher:
         self._last_asked: dict[int, float] = {}
         self._removed: list[Callable[[], None]] = []
         self._batch_time = 0.0
+        self._stopped = False
         self.requests = 0
         self.batches = 0
 
@@ -64,12 +65,20 @@ class Batcher:
             self._removed.append(release)
             self._condition.notify()
 
+    def stop(self) -> None:
+        """Makes `run` return after the batch that it computes."""
+        with self._condition:
+            self._stopped = True
+            self._condition.notify()
+
     def run(self) -> None:
-        """Computes batch after batch; never returns."""
+        """Computes batch after batch until `stop` is called."""
         while True:
             with self._condition:
-                while not self._waiting and not self._removed:
+                while not self._waiting and not self._removed and not self._stopped:
                     self._condition.wait()
+                if self._stopped:
+                    return
                 removed, self._removed = self._removed, []
                 batch = self._take() if self._waiting else []
             for release in removed:

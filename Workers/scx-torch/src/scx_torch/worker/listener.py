@@ -90,6 +90,14 @@ class Listener:
             thread = threading.Thread(target=_serve, args=(server, connection, prepare), daemon=True)
             thread.start()
 
+    def close(self) -> None:
+        """Stops listening; `run` then raises."""
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.socket.close()
+
     def _preparation(self, connection: socket.socket, peer: object) -> Callable[[], ByteStream]:
         """Makes the stream to serve of a connection; it may wait for the peer."""
         if self._identity is None:

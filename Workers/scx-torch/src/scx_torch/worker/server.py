@@ -50,15 +50,19 @@ class Server:
         self._batcher = Batcher(self._compute)
 
     def compute(self) -> None:
-        """Computes all requests on the calling thread; never returns."""
+        """Computes all requests on the calling thread until `stop` is called."""
         with torch.inference_mode():
             self._batcher.run()
+        self._team.share(None)
+
+    def stop(self) -> None:
+        """Makes `compute` return, and `follow` in the team's other processes."""
+        self._batcher.stop()
 
     def follow(self) -> None:
-        """Computes what the team's first process was asked; never returns."""
+        """Computes what the team's first process was asked, until that one ends."""
         with torch.inference_mode():
-            while True:
-                command = self._team.share(None)
+            while (command := self._team.share(None)) is not None:
                 if isinstance(command, int):
                     self._state.memory.remove_connection(command)
                 else:
