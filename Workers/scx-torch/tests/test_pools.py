@@ -83,7 +83,10 @@ def test_the_other_worker_goes_on_when_this_one_is_killed(path: pathlib.Path) ->
 def test_shards(name: str) -> None:
     model = FIXTURES / "parity" / name
     expected = generate(model, "fixed-point", [], *prompt(name))
-    with torch_worker(model, shard=(0, 2)) as (own, server), swift_worker(model, "int8", "--shard", "2/2") as (other, _):
+    with (
+        torch_worker(model, shard=(0, 2)) as (own, server),
+        swift_worker(model, "int8", "--shard", "2/2") as (other, _),
+    ):
         found = generate(model, "sealed", [own, other], *prompt(name), "--shard", "columns")
         assert found == expected
         assert server._batcher.requests > 16
@@ -103,7 +106,9 @@ def keys(folder: pathlib.Path) -> list[pathlib.Path]:
     for side in sides:
         subprocess.run([scx, "keys", "new", "--out", str(side)], check=True, capture_output=True)
     for side, other in zip(sides, reversed(sides), strict=True):
-        subprocess.run([scx, "keys", "trust", str(other / "cert.pem"), "--in", str(side)], check=True, capture_output=True)
+        subprocess.run(
+            [scx, "keys", "trust", str(other / "cert.pem"), "--in", str(side)], check=True, capture_output=True
+        )
     return sides
 
 

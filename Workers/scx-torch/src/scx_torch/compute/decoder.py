@@ -16,7 +16,6 @@ from scx_torch.compute.routing import choose
 from scx_torch.compute.site import LinearSite
 from scx_torch.link.requests import Site
 from scx_torch.model.checkpoint import Checkpoint
-from scx_torch.model.config import Config
 from scx_torch.model.loader import Loader
 
 # Cosines and sines of a pass, for each rotary embedding.
@@ -162,9 +161,7 @@ class Decoder:
         half = cosines.shape[1]
         cosines, sines = cosines[:, None], sines[:, None]
         first, second, rest = heads[..., :half], heads[..., half : 2 * half], heads[..., 2 * half :]
-        return torch.cat(
-            [first * cosines - second * sines, second * cosines + first * sines, rest], dim=-1
-        )
+        return torch.cat([first * cosines - second * sines, second * cosines + first * sines, rest], dim=-1)
 
     def run(self, first: int, end: int, hidden: torch.Tensor, segments: list[CacheSegment]) -> torch.Tensor:
         """Runs blocks on hidden states `[rows, hidden]`, the rows of all segments one after the other."""
@@ -231,9 +228,7 @@ class Decoder:
         own = None if sinks is None else sinks[slice(*self.query_heads)]
         return Scoring(config.scale, config.score_cap, own, config.windows[block], config.is_causal, exact)
 
-    def attend_encoded(
-        self, block: int, queries: torch.Tensor, keys: torch.Tensor, cache: LayerCache
-    ) -> torch.Tensor:
+    def attend_encoded(self, block: int, queries: torch.Tensor, keys: torch.Tensor, cache: LayerCache) -> torch.Tensor:
         """Attention of rows to which nothing is done before, with scores summed in float64.
 
         `queries` is `[queries, heads · size]`, `keys` are rows of keys, each followed by its values.
@@ -273,7 +268,7 @@ class Decoder:
             slope, limit = config.clamped_gate
             gate, up = rows[:, 0::2].clamp(max=limit), rows[:, 1::2].clamp(-limit, limit)
             return gate * torch.sigmoid(slope * gate) * (up + 1)
-        gate, up = rows.chunk(2, dim=-1) if config.is_gated else (rows, None)
+        gate, other = rows.chunk(2, dim=-1) if config.is_gated else (rows, rows)
         match config.activation:
             case "silu":
                 gate = functional.silu(gate)
@@ -283,7 +278,7 @@ class Decoder:
                 gate = functional.gelu(gate, approximate="tanh")
             case _:
                 gate = functional.relu(gate)
-        return gate if up is None else gate * up
+        return gate * other if config.is_gated else gate
 
     def _experts(self, block: int, normed: torch.Tensor, shared: torch.Tensor | None) -> torch.Tensor:
         """Adds the results of the experts that each row takes; a team's processes compute their own experts."""
@@ -293,7 +288,7 @@ class Decoder:
         chosen, weights = choose(scores, experts, own.choice_bias)
         gate_up, down = self.sites[block, Site.expertGateUp], self.sites[block, Site.expertDown]
         update = torch.zeros_like(normed)
-        for expert in chosen.unique().tolist():
+        for expert in torch.unique(chosen).tolist():
             if not gate_up.holds(expert):
                 continue
             rows, places = (chosen == expert).nonzero(as_tuple=True)

@@ -32,9 +32,7 @@ class LatentLayer:
     value_up: LinearSite
 
     @staticmethod
-    def load(
-        loader: "Loader", block: int, sites: dict[tuple[int, Site], LinearSite]
-    ) -> "LatentLayer | None":
+    def load(loader: "Loader", block: int, sites: dict[tuple[int, Site], LinearSite]) -> "LatentLayer | None":
         """The layer of a block; None where the attention is another one."""
         norm = loader.vector("latentNorm", block)
         if norm is None:

@@ -22,7 +22,7 @@ _ROW_BLOCK: Final = 4_096
 def ring_product(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Multiplies words `[rows, inputs]` int32 by weights `[outputs, inputs]` int8."""
     if x.shape[0] > _ROW_BLOCK:
-        return torch.cat([ring_product(part, w) for part in x.split(_ROW_BLOCK)])
+        return torch.cat([ring_product(part, w) for part in torch.split(x, _ROW_BLOCK)])
     if not x.is_cuda:
         return product_of_doubles(x, w)
     if x.shape[0] < INT_MM_ROWS and triton_ring.is_available():

@@ -85,5 +85,5 @@ class LinearSite:
             self._exact = rounding.rounded_for_exact_sums(self.matrices[0].dequantized())
         weights, double = self._exact, x.to(torch.float64)
         # Some outputs at a time, since a copy of the weights in float64 would take much memory.
-        parts = [double @ part.to(torch.float64).T for part in weights.split(4_096)]
+        parts = [double @ part.to(torch.float64).T for part in torch.split(weights, 4_096)]
         return self.team.gather(torch.cat(parts, dim=1), self.columns)

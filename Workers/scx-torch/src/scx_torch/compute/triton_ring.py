@@ -30,10 +30,10 @@ def is_available() -> bool:
 if triton is not None:
 
     @triton.jit
-    def _ring_kernel(
+    def _ring_kernel(  # type: ignore[no-untyped-def]
         x, w, y, rows, outputs, inputs, x_stride, w_stride,
         BLOCK_O: tl.constexpr, BLOCK_I: tl.constexpr, ROWS: tl.constexpr,
-    ):  # type: ignore[no-untyped-def]  # fmt: skip
+    ):  # fmt: skip
         o = tl.program_id(0) * BLOCK_O + tl.arange(0, BLOCK_O)
         r = tl.arange(0, ROWS)
         sum0 = tl.zeros((ROWS, BLOCK_O), tl.int32)
@@ -44,12 +44,17 @@ if triton is not None:
             i = first + tl.arange(0, BLOCK_I)
             weights = tl.load(
                 w + o[None, :].to(tl.int64) * w_stride + i[:, None],
-                mask=(o[None, :] < outputs) & (i[:, None] < inputs), other=0,
+                mask=(o[None, :] < outputs) & (i[:, None] < inputs),
+                other=0,
             )
-            words = tl.load(
-                x + r[:, None] * x_stride + i[None, :],
-                mask=(r[:, None] < rows) & (i[None, :] < inputs), other=0,
-            ).to(tl.int64) + 0x80808080
+            words = (
+                tl.load(
+                    x + r[:, None] * x_stride + i[None, :],
+                    mask=(r[:, None] < rows) & (i[None, :] < inputs),
+                    other=0,
+                ).to(tl.int64)
+                + 0x80808080
+            )
             # The bytes of a word that has 128 added to each of them are the signed bytes plus 128.
             limb0 = ((words & 0xFF) - 128).to(tl.int8)
             limb1 = (((words >> 8) & 0xFF) - 128).to(tl.int8)

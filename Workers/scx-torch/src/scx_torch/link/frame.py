@@ -26,16 +26,16 @@ class Kind(IntEnum):
     hello = 1
     linear = 2
     attention = 3
-    feedForward = 4  # noqa: N815 - the names of the transcript
-    headTopK = 5  # noqa: N815
+    feedForward = 4
+    headTopK = 5
     unlock = 6
-    lockTail = 7  # noqa: N815
+    lockTail = 7
     middle = 8
-    tailScores = 9  # noqa: N815
-    linearRing = 10  # noqa: N815
+    tailScores = 9
+    linearRing = 10
     release = 11
     stats = 12
-    padProducts = 13  # noqa: N815
+    padProducts = 13
     failure = 0x40
     more = 0x41
 

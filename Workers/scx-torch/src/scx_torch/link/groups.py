@@ -19,11 +19,7 @@ class Layout:
     channels: int
 
     def __post_init__(self) -> None:
-        if (
-            self.precision not in (0, 4, 8)
-            or self.prefix > self.channels
-            or (self.precision == 0 and self.prefix != 0)
-        ):
+        if self.precision not in (0, 4, 8) or self.prefix > self.channels or (self.precision == 0 and self.prefix != 0):
             raise malformed(f"{self.prefix} of {self.channels} values before precision {self.precision}")
 
     @property

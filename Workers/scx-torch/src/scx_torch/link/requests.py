@@ -1,5 +1,6 @@
 """Requests with typed fields, read from messages; docs/protocol.md, section Kinds."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -22,16 +23,16 @@ SEED_BYTES = 32
 class Site(IntEnum):
     """A place in the model where rows are multiplied by weights."""
 
-    queryKeyValue = 1  # noqa: N815 - the names of the transcript
+    queryKeyValue = 1
     output = 2
-    gateUp = 3  # noqa: N815
+    gateUp = 3
     down = 4
     head = 5
-    expertGateUp = 6  # noqa: N815
-    expertDown = 7  # noqa: N815
-    queryUp = 8  # noqa: N815
-    queryLatent = 9  # noqa: N815
-    valueUp = 10  # noqa: N815
+    expertGateUp = 6
+    expertDown = 7
+    queryUp = 8
+    queryLatent = 9
+    valueUp = 10
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,7 @@ def _linear_ring(fields: FieldReader) -> Operation:
         groups = fields.take(f"{count}H")
         if not groups:
             raise malformed("no groups")
-        if any(a >= b for a, b in zip(groups, groups[1:], strict=False)):
+        if any(a >= b for a, b in itertools.pairwise(groups)):
             raise malformed("groups that do not rise")
     return LinearRing(layer, _site(site), groups)
 

@@ -67,9 +67,7 @@ class _End:
         self._is_reader = is_reader
         self._own = 0
         self._available = 0 if is_reader else ring.capacity
-        self._own_word, self._peer_word = (
-            (ring.taken, ring.written) if is_reader else (ring.written, ring.taken)
-        )
+        self._own_word, self._peer_word = (ring.taken, ring.written) if is_reader else (ring.written, ring.taken)
         self._own_flag, self._peer_flag = (
             (ring.reader_sleeps, ring.writer_sleeps) if is_reader else (ring.writer_sleeps, ring.reader_sleeps)
         )

@@ -129,7 +129,7 @@ class MessageStream:
 
     def send(self, message: Message) -> None:
         """Sends a message, as one frame or several."""
-        tensor = _bytes_of(message.tensor)
+        tensor = bytes_of(message.tensor)
         deadline = self._deadline(len(tensor))
         head, fields, sent = message.head, message.fields, 0
         while True:
@@ -146,9 +146,7 @@ class MessageStream:
             if sent == len(tensor):
                 return
 
-    def receive(
-        self, deadline: float, later: Callable[[], float | None], begin: Callable[[Head], None]
-    ) -> Message:
+    def receive(self, deadline: float, later: Callable[[], float | None], begin: Callable[[Head], None]) -> Message:
         """Waits for the next message.
 
         `later` is called when no byte has come by the deadline: it gives a new one, or None to give up. `begin` checks by
@@ -163,9 +161,10 @@ class MessageStream:
         fields = self._read(head.field_bytes, rest)
         if head.elements == Elements.none:
             return Message(head, fields)
-        dtype = np.float32 if head.elements == Elements.float32 else np.uint32
-        tensor = np.empty((head.rows, head.channels), dtype)
-        self._read_tensor(head, memoryview(tensor).cast("B"), rest)
+        shape = (head.rows, head.channels)
+        is_float = head.elements == Elements.float32
+        tensor: Array = np.empty(shape, np.float32) if is_float else np.empty(shape, np.uint32)
+        self._read_tensor(head, bytes_of(tensor), rest)
         return Message(head, fields, tensor)
 
     def _read_tensor(self, first: Head, buffer: Buffer, deadline: float) -> None:
@@ -199,7 +198,8 @@ class MessageStream:
         return bytes(data)
 
 
-def _bytes_of(tensor: Array | None) -> Buffer:
+def bytes_of(tensor: Array | None) -> Buffer:
+    """The bytes of a tensor; they are the array's own where it is contiguous."""
     if tensor is None or tensor.size == 0:
         return memoryview(b"")
-    return memoryview(np.ascontiguousarray(tensor)).cast("B")
+    return np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data

@@ -92,8 +92,7 @@ def _certificates(text: str) -> set[bytes | None]:
     end = "-----END CERTIFICATE-----"
     pieces = [piece for piece in text.split(end) if "-----BEGIN CERTIFICATE-----" in piece]
     found: set[bytes | None] = {
-        ssl.PEM_cert_to_DER_cert(piece[piece.index("-----BEGIN CERTIFICATE-----") :] + end + "\n")
-        for piece in pieces
+        ssl.PEM_cert_to_DER_cert(piece[piece.index("-----BEGIN CERTIFICATE-----") :] + end + "\n") for piece in pieces
     }
     if not found:
         raise ValueError

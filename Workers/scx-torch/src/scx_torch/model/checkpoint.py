@@ -13,8 +13,8 @@ import torch
 from scx_torch.model.config import Config
 from scx_torch.model.errors import ModelError
 from scx_torch.model.families import read_config
-from scx_torch.model.reader import parse_json
 from scx_torch.model.quantized import Quantized
+from scx_torch.model.reader import parse_json
 from scx_torch.model.tensors import Place
 from scx_torch.printable import printable
 
@@ -83,9 +83,7 @@ class SafeTensors:
         members = file.json(8, 8 + header, _HEADER_LIMIT)
         if not isinstance(members, dict):
             raise ModelError(f"{path}: the header is not a JSON object")
-        entries = [
-            self._entry(name, value, 8 + header) for name, value in members.items() if name != "__metadata__"
-        ]
+        entries = [self._entry(name, value, 8 + header) for name, value in members.items() if name != "__metadata__"]
         entries.sort(key=lambda entry: (entry.start, entry.end))
         end = 8 + header
         for entry in entries:
@@ -165,7 +163,9 @@ class Checkpoint:
             if not isinstance(shard, str) or shard in ("", ".", "..") or "/" in shard or "\0" in shard:
                 raise ModelError(f"{path}: 'weight_map.{printable(tensor)}' is not a plain file name")
             if shard not in names:
-                raise ModelError(f"{directory}: has no {printable(shard)}, which {path} lists: the download is incomplete")
+                raise ModelError(
+                    f"{directory}: has no {printable(shard)}, which {path} lists: the download is incomplete"
+                )
             if shard not in files:
                 files[shard] = SafeTensors(f"{directory}/{shard}")
             if tensor not in files[shard].entries:

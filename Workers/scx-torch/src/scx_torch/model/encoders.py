@@ -83,9 +83,7 @@ def modernbert(reader: Reader) -> Config:
         activation="gelu", tied=True, rope_base=global_base, rope_type="full_attention",
     )  # fmt: skip
     config = base("modernbert", reader, defaults)
-    config.local_rope = read_rope(
-        reader, config.head_size, config.longest, local_base, kind_of="sliding_attention"
-    )
+    config.local_rope = read_rope(reader, config.head_size, config.longest, local_base, kind_of="sliding_attention")
     period = reader.size("global_attn_every_n_layers", 1 << 10) or 3
     # The field counts the tokens before and after, and a window the token itself and those on one side.
     window = (reader.size("local_attention", 1 << 30) or 128) // 2 + 1

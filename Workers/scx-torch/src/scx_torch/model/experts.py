@@ -18,9 +18,7 @@ def read_experts(
     if per_token > count:
         raise reader.fault("num_experts_per_tok", f"is {per_token}, and there are {count} experts")
     if sum(blocks) * count > _TOTAL_LIMIT:
-        raise reader.fault(
-            name, f"is {count}, which is more than {_TOTAL_LIMIT} experts in all blocks together"
-        )
+        raise reader.fault(name, f"is {count}, which is more than {_TOTAL_LIMIT} experts in all blocks together")
     return Experts(count, per_token, size, blocks)
 
 
@@ -42,9 +40,7 @@ def _qwen_experts(config: Config, reader: Reader, count: int, per_token: int, si
 def mixtral(reader: Reader) -> Config:
     """As Mistral, with experts in every block."""
     reader.ignore("router_jitter_noise")
-    defaults = Defaults(
-        32_000, feed_forward=14_336, kv_heads=8, longest=131_072, epsilon=1e-5, rope_base=1_000_000
-    )
+    defaults = Defaults(32_000, feed_forward=14_336, kv_heads=8, longest=131_072, epsilon=1e-5, rope_base=1_000_000)
     config = base("mixtral", reader, defaults)
     config.windows = [reader.size("sliding_window", 1 << 30)] * config.block_count
     blocks = [True] * config.block_count
@@ -57,9 +53,7 @@ def mixtral(reader: Reader) -> Config:
 
 def qwen2_moe(reader: Reader) -> Config:
     """As Qwen2; experts in most blocks, and one that every token takes, multiplied by a gate."""
-    defaults = Defaults(
-        151_936, hidden=2_048, blocks=24, heads=16, feed_forward=5_632, kv_heads=16, longest=32_768
-    )
+    defaults = Defaults(151_936, hidden=2_048, blocks=24, heads=16, feed_forward=5_632, kv_heads=16, longest=32_768)
     config = base("qwen2_moe", reader, defaults)
     config.qkv_bias = reader.flag("qkv_bias") is not False
     config.experts = _qwen_experts(config, reader, 60, 4, 1_408)
@@ -126,9 +120,7 @@ def gpt_oss(reader: Reader) -> Config:
 
 def deepseek_v2(reader: Reader) -> Config:
     """Latent attention; experts in all blocks but the first, chosen by softmax, beside shared ones."""
-    config = _deepseek(
-        "deepseek_v2", reader, Defaults(102_400, feed_forward=11_008, longest=2_048)
-    )
+    config = _deepseek("deepseek_v2", reader, Defaults(102_400, feed_forward=11_008, longest=2_048))
     reader.refuse("mlp_bias")
     reader.expect("scoring_func", ["softmax"])
     # The reference implementation leaves the weights as they are, whatever the field says.
@@ -148,9 +140,7 @@ def deepseek_v2(reader: Reader) -> Config:
 
 def deepseek_v3(reader: Reader) -> Config:
     """As DeepSeek-V2, but experts are chosen by sigmoid with a learned bias."""
-    defaults = Defaults(
-        129_280, hidden=7_168, blocks=61, heads=128, feed_forward=18_432, longest=4_096
-    )
+    defaults = Defaults(129_280, hidden=7_168, blocks=61, heads=128, feed_forward=18_432, longest=4_096)
     config = _deepseek("deepseek_v3", reader, defaults)
     assert config.latent is not None
     config.latent.is_interleaved = reader.flag("rope_interleave") is not False
@@ -168,18 +158,14 @@ def deepseek_v3(reader: Reader) -> Config:
 
 def _deepseek(family: str, reader: Reader, defaults: Defaults) -> Config:
     # Further blocks that predict tokens ahead are not loaded; the rest is of training, or repeats other fields.
-    reader.ignore(
-        "aux_loss_alpha", "ep_size", "num_nextn_predict_layers", "num_mtp_layers", "qk_head_dim", "seq_aux"
-    )
+    reader.ignore("aux_loss_alpha", "ep_size", "num_nextn_predict_layers", "num_mtp_layers", "qk_head_dim", "seq_aux")
     limit = 1 << 14
     rotated = reader.size("qk_rope_head_dim", limit) or 64
     config = base(family, reader, defaults.but(head_size=rotated))
     if config.head_size != rotated:
         raise reader.fault("head_dim", f"is {config.head_size}, but the heads rotate {rotated} channels")
     if config.kv_heads != config.heads:
-        raise reader.fault(
-            "num_key_value_heads", f"is {config.kv_heads}, but there are {config.heads} heads"
-        )
+        raise reader.fault("num_key_value_heads", f"is {config.kv_heads}, but there are {config.heads} heads")
     absent = reader.if_absent("q_lora_rank", 1_536)
     latent = Latent(
         reader.size("q_lora_rank", limit) or absent, reader.size("kv_lora_rank", limit) or 512,

@@ -88,9 +88,7 @@ def _gemma3(reader: Reader) -> Config:
     local_base = reader.number("rope_local_base_freq", 1.0001) or 10_000
     parameters = reader.value("rope_parameters")
     if isinstance(parameters, dict) and isinstance(parameters.get("sliding_attention"), dict):
-        config.local_rope = read_rope(
-            reader, config.head_size, config.longest, 10_000, kind_of="sliding_attention"
-        )
+        config.local_rope = read_rope(reader, config.head_size, config.longest, 10_000, kind_of="sliding_attention")
     else:
         # The old spelling scales the rotation of the other blocks alone.
         config.local_rope = type(config.rope)(local_base, config.head_size)
@@ -99,9 +97,7 @@ def _gemma3(reader: Reader) -> Config:
 
 
 def _phi3(reader: Reader) -> Config:
-    defaults = Defaults(
-        32_064, hidden=3_072, feed_forward=8_192, longest=4_096, epsilon=1e-5, is_partly_rotated=True
-    )
+    defaults = Defaults(32_064, hidden=3_072, feed_forward=8_192, longest=4_096, epsilon=1e-5, is_partly_rotated=True)
     config = base("phi3", reader, defaults)
     window = reader.size("sliding_window", 1 << 30)
     set_windows(config, reader, window, lambda _: window is not None)
@@ -256,9 +252,7 @@ def read_config(members: Any, path: str) -> Config:
     config = family.read(reader)
     config.quantization = read_quantization(reader)
     if config.quantization is not None and config.layout.is_transposed:
-        raise reader.unsupported(
-            f"quantization_config in a model of type {config.family}", "F32, F16 and BF16 weights"
-        )
+        raise reader.unsupported(f"quantization_config in a model of type {config.family}", "F32, F16 and BF16 weights")
     _set_head(config, reader, family)
     reader.finish()
     return config

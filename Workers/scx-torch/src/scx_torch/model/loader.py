@@ -48,7 +48,9 @@ class Loader:
         if groups == 1:
             own = self.team.part(columns)
             if own[0] == own[1]:
-                raise ModelError(f"{self.checkpoint.directory}: a site of {columns} outputs for {self.team.size} processes")
+                raise ModelError(
+                    f"{self.checkpoint.directory}: a site of {columns} outputs for {self.team.size} processes"
+                )
             range_of = (first + own[0], first + own[1])
             matrices = [self._matrix(site_places(config, site, block, 0), outputs, range_of)]
             first_group = 0
@@ -59,9 +61,7 @@ class Loader:
                 for group in range(first_group, last)
             ]
         bias = self._bias(site, block)
-        return LinearSite(
-            matrices, first_group, groups, columns, outputs, inputs, planes, bias, self.team
-        )
+        return LinearSite(matrices, first_group, groups, columns, outputs, inputs, planes, bias, self.team)
 
     def _matrix(self, places: list[Place], outputs: int, own: tuple[int, int]) -> Matrix:
         """Rows `own` of the matrices one above the other, and of what their rounding leaves below them."""

@@ -70,9 +70,7 @@ def base(family: str, reader: Reader, defaults: Defaults) -> Config:
         feed_forward=reader.size("intermediate_size", 1 << 20) or defaults.feed_forward or 4 * hidden,
         epsilon=reader.number("rms_norm_eps", 1e-30) or defaults.epsilon,
         activation=read_activation(reader) or defaults.activation,
-        rope=read_rope(
-            reader, head_size, longest, defaults.rope_base, defaults.is_partly_rotated, defaults.rope_type
-        ),
+        rope=read_rope(reader, head_size, longest, defaults.rope_base, defaults.is_partly_rotated, defaults.rope_type),
         longest=longest,
         tied=defaults.tied if tied is None else tied,
         windows=[None] * blocks,
@@ -85,9 +83,7 @@ def read_activation(reader: Reader) -> str | None:
     if name is None:
         return None
     if name not in _ACTIVATIONS:
-        raise reader.unsupported(
-            f"activation '{name}' ({reader.name('hidden_act')})", ", ".join(sorted(_ACTIVATIONS))
-        )
+        raise reader.unsupported(f"activation '{name}' ({reader.name('hidden_act')})", ", ".join(sorted(_ACTIVATIONS)))
     return _ACTIVATIONS[name]
 
 
@@ -115,9 +111,7 @@ def set_windows(config: Config, reader: Reader, window: int | None, slides: Call
     """Sets the windows of the blocks that `layer_types` lists as sliding, or that `slides` names without it."""
     types = reader.texts("layer_types")
     if types is None:
-        types = [
-            "sliding_attention" if slides(block) else "full_attention" for block in range(config.block_count)
-        ]
+        types = ["sliding_attention" if slides(block) else "full_attention" for block in range(config.block_count)]
     if len(types) != config.block_count:
         raise reader.fault("layer_types", f"lists {len(types)} blocks of {config.block_count}")
     for block, kind in enumerate(types):
@@ -126,6 +120,4 @@ def set_windows(config: Config, reader: Reader, window: int | None, slides: Call
                 raise reader.fault("layer_types", "has sliding_attention, but no sliding window is in use")
             config.windows[block] = window
         elif kind not in ("full_attention", "attention"):
-            raise reader.unsupported(
-                f"attention of type '{kind}' (layer_types)", "full_attention, sliding_attention"
-            )
+            raise reader.unsupported(f"attention of type '{kind}' (layer_types)", "full_attention, sliding_attention")

@@ -14,19 +14,87 @@ _T = TypeVar("_T")
 _DEPTH: Final = 128
 
 # Fields of training, of the Python classes, of sampling and of tokens; none of them changes what a model computes.
-HARMLESS: Final = frozenset("""
-_attn_implementation _attn_implementation_autoset _name_or_path attention_dropout attn_implementation attn_pdrop
-auto_map bad_words_ids bos_token bos_token_id cache_implementation do_sample dtype embd_pdrop embedding_dropout eos_token
-eos_token_id finetuning_task gradient_checkpointing hidden_dropout id2label initializer_range
-keys_to_ignore_at_inference label2id language length_penalty max_length max_new_tokens max_sequence_length
-max_window_layers min_length mlp_dropout model_max_length n_ctx name_or_path neftune_noise_alpha no_repeat_ngram_size
-num_beams num_labels output_attentions output_hidden_states output_router_logits pad_token_id prefix pretraining_tp
-problem_type reorder_and_upcast_attn repetition_penalty resid_pdrop residual_dropout return_dict
-router_aux_loss_coef sentence_transformers sbert_ce_default_activation_function sep_token_id summary_activation
-summary_first_dropout summary_proj_to_labels summary_type summary_use_proj task_specific_params temperature
-tokenizer_class top_k top_p torch_dtype torchscript transformers.js_config transformers_version unk_token_id
-unsloth_fixed unsloth_version use_cache use_return_dict classifier_activation classifier_bias classifier_pooling
-""".split())
+HARMLESS: Final = frozenset(
+    [
+        "_attn_implementation",
+        "_attn_implementation_autoset",
+        "_name_or_path",
+        "attention_dropout",
+        "attn_implementation",
+        "attn_pdrop",
+        "auto_map",
+        "bad_words_ids",
+        "bos_token",
+        "bos_token_id",
+        "cache_implementation",
+        "do_sample",
+        "dtype",
+        "embd_pdrop",
+        "embedding_dropout",
+        "eos_token",
+        "eos_token_id",
+        "finetuning_task",
+        "gradient_checkpointing",
+        "hidden_dropout",
+        "id2label",
+        "initializer_range",
+        "keys_to_ignore_at_inference",
+        "label2id",
+        "language",
+        "length_penalty",
+        "max_length",
+        "max_new_tokens",
+        "max_sequence_length",
+        "max_window_layers",
+        "min_length",
+        "mlp_dropout",
+        "model_max_length",
+        "n_ctx",
+        "name_or_path",
+        "neftune_noise_alpha",
+        "no_repeat_ngram_size",
+        "num_beams",
+        "num_labels",
+        "output_attentions",
+        "output_hidden_states",
+        "output_router_logits",
+        "pad_token_id",
+        "prefix",
+        "pretraining_tp",
+        "problem_type",
+        "reorder_and_upcast_attn",
+        "repetition_penalty",
+        "resid_pdrop",
+        "residual_dropout",
+        "return_dict",
+        "router_aux_loss_coef",
+        "sentence_transformers",
+        "sbert_ce_default_activation_function",
+        "sep_token_id",
+        "summary_activation",
+        "summary_first_dropout",
+        "summary_proj_to_labels",
+        "summary_type",
+        "summary_use_proj",
+        "task_specific_params",
+        "temperature",
+        "tokenizer_class",
+        "top_k",
+        "top_p",
+        "torch_dtype",
+        "torchscript",
+        "transformers.js_config",
+        "transformers_version",
+        "unk_token_id",
+        "unsloth_fixed",
+        "unsloth_version",
+        "use_cache",
+        "use_return_dict",
+        "classifier_activation",
+        "classifier_bias",
+        "classifier_pooling",
+    ]
+)
 
 
 def parse_json(data: bytes, path: str) -> Any:

@@ -15,10 +15,25 @@ from scx_torch.model.reader import Reader
 Floats = npt.NDArray[np.float32]
 f32 = np.float32
 _ORIGINAL: Final = "original_max_position_embeddings"
-_OTHER: Final = frozenset("""
-attention_factor beta_fast beta_slow factor finetuned high_freq_factor long_factor long_mscale low_freq_factor
-mscale mscale_all_dim original_max_position_embeddings short_factor short_mscale truncate
-""".split())
+_OTHER: Final = frozenset(
+    [
+        "attention_factor",
+        "beta_fast",
+        "beta_slow",
+        "factor",
+        "finetuned",
+        "high_freq_factor",
+        "long_factor",
+        "long_mscale",
+        "low_freq_factor",
+        "mscale",
+        "mscale_all_dim",
+        "original_max_position_embeddings",
+        "short_factor",
+        "short_mscale",
+        "truncate",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -61,9 +76,7 @@ class Rope:
         if self.kind == "longrope":
             if self.attention_factor is not None:
                 return f32(self.attention_factor)
-            return f32(
-                1 if self.factor <= 1 else math.sqrt(1 + math.log(self.factor) / math.log(self.original))
-            )
+            return f32(1 if self.factor <= 1 else math.sqrt(1 + math.log(self.factor) / math.log(self.original)))
         if self.yarn is None:
             return f32(1)
         y = self.yarn
@@ -103,7 +116,8 @@ class Rope:
         smooth = (f32(self.original) / waves - f32(self.low)) / f32(self.high - self.low)
         mixed = (f32(1) - smooth) * plain / f32(self.factor) + smooth * plain
         result = np.where(waves > f32(self.original / self.low), plain / f32(self.factor), mixed)
-        return np.where(waves < f32(self.original / self.high), plain, result).astype(f32)
+        short = waves < f32(self.original / self.high)
+        return np.asarray(np.where(short, plain, result), f32)
 
     def _yarn(self, powers: Floats) -> Floats:
         y = self.yarn
@@ -123,7 +137,7 @@ class Rope:
         ramp = np.clip((steps - f32(low)) / f32(high - low), f32(0), f32(1))
         kept = f32(1) - ramp
         stretched = f32(1) / (f32(y.factor) * powers) * (f32(1) - kept)
-        return (stretched + f32(1) / powers * kept).astype(f32)
+        return np.asarray(stretched + f32(1) / powers * kept, f32)
 
     def angles(self, positions: range) -> tuple[Floats, Floats]:
         """Cosines and sines `[positions, dimension / 2]` of positions of one sequence."""

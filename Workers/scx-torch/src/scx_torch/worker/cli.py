@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     add("--max-memory", type=float,
         help="GB of memory for the keys and values of all sessions. (default: half of the device's)")  # fmt: skip
     add("--max-tensor", type=int, default=256,
-        help="MiB of the largest tensor of a request: what one client can make this worker allocate. (default: 256)")  # fmt: skip
+        help="MiB of the largest tensor of a request, which a client can make this worker allocate. (default: 256)")  # fmt: skip
     add("--idle-timeout", type=int, default=600,
         help="Seconds after which a connection that asks nothing is closed. (default: 600)")  # fmt: skip
     add("--end-with-input", action="store_true", help=argparse.SUPPRESS)
@@ -113,7 +113,7 @@ def main() -> None:
 
 def _end_with_input(address: Address) -> None:
     """Ends this process when standard input ends, and removes the socket, and its directory if that is empty."""
-    while sys.stdin.buffer.read1(65_536):
+    while os.read(sys.stdin.fileno(), 65_536):
         pass
     if address.path is not None:
         try:

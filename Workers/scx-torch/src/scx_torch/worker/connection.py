@@ -105,5 +105,3 @@ class Connection:
             self._stream.send(self._link.failure(self._end))
         except LinkError:
             pass
-
-

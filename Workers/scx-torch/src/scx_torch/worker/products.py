@@ -164,7 +164,7 @@ class Products:
         for member, count in zip(batch.members, counts, strict=True):
             parts = [
                 self._largest(state.model.logits(part), count)
-                for part in hidden[member.first : member.end].split(_LOGIT_ROWS)
+                for part in torch.split(hidden[member.first : member.end], _LOGIT_ROWS)
             ]
             if any(part is None for part in parts):
                 answers[member.index] = invalid("hidden states whose logits are not numbers")

@@ -9,16 +9,27 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from scx_torch.link.errors import LinkError
 from scx_torch.link.fields import FieldReader
 from scx_torch.link.frame import Elements, Kind, Message
 from scx_torch.link.protocol import VERSION, Hello
 from scx_torch.link.requests import (
-    Attention, FeedForward, HeadTopK, Linear, LinearRing, LockTail, Middle, Operation, PadProducts, Release,
-    Stats, TailScores, Unlock, read_request,
+    Attention,
+    FeedForward,
+    HeadTopK,
+    Linear,
+    LinearRing,
+    LockTail,
+    Middle,
+    Operation,
+    PadProducts,
+    Release,
+    Stats,
+    TailScores,
+    Unlock,
+    read_request,
 )  # fmt: skip
+from scx_torch.link.stream import bytes_of
 
 STATISTICS = ("connections", "slots", "slotBytes", "requests", "batches", "rows")
 _PRECISIONS = {0: "float32", 4: "int4", 8: "int8"}
@@ -72,9 +83,8 @@ class Recorder:
                     shape = [message.head.rows, message.head.channels]
                     line |= {"dtype": message.head.elements.name, "shape": shape}
                     line |= {"offset": self._size, "bytes": message.head.tensor_bytes}
-                    data = np.ascontiguousarray(message.tensor)
-                    _write(self._tensors, memoryview(data).cast("B"))
-                    self._size += data.nbytes
+                    _write(self._tensors, bytes_of(message.tensor))
+                    self._size += message.head.tensor_bytes
                 self._append(line)
             except OSError as error:
                 self._failed = True

@@ -49,12 +49,10 @@ class RowBatch:
         """How many rows there are."""
         return self.members[-1].end if self.members else 0
 
-    def answers(
-        self, result: Callable[[], Array] | LinkError | None
-    ) -> list[Callable[[], Array] | None | LinkError]:
+    def answers(self, result: Callable[[], Array] | LinkError | None) -> list[Callable[[], Array] | LinkError | None]:
         """Gives each request its rows of the result, or its error."""
         count = len(self.members) + len(self.errors)
-        answers: list[Callable[[], Array] | None | LinkError] = [None] * count
+        answers: list[Callable[[], Array] | LinkError | None] = [None] * count
         for index, error in self.errors.items():
             answers[index] = error
         for member in self.members:

@@ -40,9 +40,7 @@ class Server:
         self._state = state
         self._limits = limits
         self._recorder = recorder
-        self._hello = Hello(
-            digest, model.format, model.is_ring, limits.window, model.shard, limits.tensor_bytes
-        )
+        self._hello = Hello(digest, model.format, model.is_ring, limits.window, model.shard, limits.tensor_bytes)
         self._lock = threading.Lock()
         self._next = 1
         self._open = 0

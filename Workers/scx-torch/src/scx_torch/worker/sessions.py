@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from scx_torch.worker.state import WorkerState
 
 
-
 @dataclass
 class _Place:
     """What is needed to compute one part of an attention; the slot is None when nothing is kept."""
@@ -99,9 +98,7 @@ class Sessions:
                 fresh += held is None
         tensor = job.request.floats()
         if tensor.shape != (1, numbers):
-            raise invalid(
-                f"{tensor.size} numbers, where {len(operation.parts)} parts of attention have {numbers}"
-            )
+            raise invalid(f"{tensor.size} numbers, where {len(operation.parts)} parts of attention have {numbers}")
         state.check_answer(queries, width)
         state.memory.check(adding, fresh)
         return places
@@ -124,9 +121,7 @@ class Sessions:
         cache = slot.layers[layer]
         total = operation.position + words.size
         if operation.position > cache.count or total > config.longest:
-            raise invalid(
-                f"{words.size} rows to unlock at position {operation.position}, where {cache.count} are held"
-            )
+            raise invalid(f"{words.size} rows to unlock at position {operation.position}, where {cache.count} are held")
         state.memory.check(cache.bytes_for(total) - cache.nbytes, 1 if held is None else 0)
         order = torch.from_numpy(words.astype("int64")).to(stored.device)
         cache.truncate(operation.position)

@@ -10,8 +10,20 @@ from scx_torch.compute.pads import expand
 from scx_torch.link.errors import LinkError, invalid
 from scx_torch.link.frame import Array, Kind, Message, message
 from scx_torch.link.requests import (
-    Attention, FeedForward, HeadTopK, Linear, LinearRing, LockTail, Middle, PadProducts, Release, Request, Site,
-    Stats, TailScores, Unlock,
+    Attention,
+    FeedForward,
+    HeadTopK,
+    Linear,
+    LinearRing,
+    LockTail,
+    Middle,
+    PadProducts,
+    Release,
+    Request,
+    Site,
+    Stats,
+    TailScores,
+    Unlock,
 )  # fmt: skip
 from scx_torch.worker.batcher import Job
 from scx_torch.worker.connection import Result
@@ -21,7 +33,7 @@ from scx_torch.worker.slots import SlotMemory
 from scx_torch.worker.transfer import Transfer
 
 ANSWER_BYTES: Final = 1 << 30
-Answers = list[Callable[[], Array] | None | LinkError]
+Answers = list[Callable[[], Array] | LinkError | None]
 
 
 @dataclass
@@ -106,7 +118,7 @@ class WorkerState:
                 if end > config.block_count:
                     raise invalid(f"blocks {first}..<{end}, the model has {config.block_count}")
                 return "middle", first, end
-            case Linear(layer, site, slot, exact):
+            case Linear(layer, site, _, exact):
                 self._check_linear(operation)
                 return "linear", layer, site, exact
             case LinearRing(layer, site, groups):
@@ -154,9 +166,9 @@ class WorkerState:
             case Attention() as operation:
                 return self._sessions.attention(job, operation)
             case Unlock() as operation:
-                return self._sessions.unlock(job, operation)
+                self._sessions.unlock(job, operation)
             case LockTail() as operation:
-                return self._sessions.lock_tail(job, operation)
+                self._sessions.lock_tail(job, operation)
             case TailScores() as operation:
                 return self._sessions.tail_scores(job, operation)
             case PadProducts() as operation:
@@ -175,7 +187,7 @@ class WorkerState:
         return self.transfer.fetch(site.ring(pads, None))
 
 
-def _result(request: Request, answer: Callable[[], Array] | None | LinkError) -> Result:
+def _result(request: Request, answer: Callable[[], Array] | LinkError | None) -> Result:
     """A function that makes the message with the answer's number; it waits for the device, on the sender's thread."""
     if isinstance(answer, LinkError):
         return answer

@@ -1,6 +1,7 @@
 """Copies of tensors between the link's memory and the device."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,18 +18,19 @@ class Transfer:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream: Any = None
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def put(self, arrays: list[Array]) -> torch.Tensor:
         """Rows of several arrays `[rows, channels]`, one below the other; words become int32 with the same bits."""
-        arrays = [array.view(np.int32) if array.dtype == np.uint32 else array for array in arrays]
+        views: list[Any] = [array.view(np.int32) if array.dtype == np.uint32 else array for array in arrays]
         if self._stream is None:
-            joined = np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
-            return torch.from_numpy(joined)
-        rows = sum(array.shape[0] for array in arrays)
-        kind = torch.int32 if arrays[0].dtype == np.int32 else torch.float32
-        pinned = torch.empty(rows, arrays[0].shape[1], dtype=kind, pin_memory=True)
-        np.concatenate(arrays, out=pinned.numpy())
+            return torch.from_numpy(np.concatenate(views) if len(views) > 1 else views[0])
+        rows = sum(view.shape[0] for view in views)
+        kind = torch.int32 if views[0].dtype == np.int32 else torch.float32
+        pinned = torch.empty(rows, views[0].shape[1], dtype=kind, pin_memory=True)
+        np.concatenate(views, out=pinned.numpy())
         with torch.cuda.stream(self._stream):
             moved = pinned.to(self.device, non_blocking=True)
         torch.cuda.current_stream(self.device).wait_stream(self._stream)
@@ -39,14 +41,14 @@ class Transfer:
         """Begins to bring a result `[rows, channels]` back; the function waits for it and gives the array."""
         if self._stream is None:
             return lambda: _array(tensor)
-        ready = torch.cuda.Event()
+        ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
         ready.record(torch.cuda.current_stream(self.device))
         pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
         with torch.cuda.stream(self._stream):
             self._stream.wait_event(ready)
             pinned.copy_(tensor, non_blocking=True)
             tensor.record_stream(self._stream)
-            done = torch.cuda.Event()
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record(self._stream)
 
         def wait() -> Array:
