@@ -45,7 +45,8 @@ def torch_worker(
     with torch.inference_mode():
         decoder = Decoder(checkpoint, weights, torch.device("cpu"), shard=shard)
     state = WorkerState(decoder, slots, slot_bytes)
-    server = Server(state, checkpoint.digest(), limits or Limits(), Recorder(record) if record else None)
+    recorder = Recorder(record) if record else None
+    server = Server(state, checkpoint.digest(), limits or Limits(), recorder)
     with tempfile.TemporaryDirectory(prefix="scx-torch-") as folder:
         address = Address(path=f"{folder}/w") if identity is None else Address(host="127.0.0.1")
         listener = Listener(address, identity)
@@ -65,6 +66,8 @@ def torch_worker(
             listener.close()
             server.stop()
             threads[1].join()
+            if recorder is not None:
+                recorder.close()
 
 
 def swift(name: str) -> str:

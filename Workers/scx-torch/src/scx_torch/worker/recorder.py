@@ -67,6 +67,11 @@ class Recorder:
         except OSError as error:
             raise RecorderError(f"{directory}: cannot record: {error.strerror}") from None
 
+    def close(self) -> None:
+        """Lets another worker record into the directory."""
+        os.close(self._lines)
+        os.close(self._tensors)
+
     def record(self, message: Message, received: bool, connection: int) -> None:
         """Records one message of a connection."""
         with self._lock:
