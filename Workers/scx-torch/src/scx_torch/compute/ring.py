@@ -4,6 +4,7 @@ Every function gives the same words: `y[r, o] = Σ_i x[r, i] · w[o, i] mod 2³�
 computes little with uint32; the bits are the same.
 """
 
+import functools
 from typing import Final
 
 import torch
@@ -24,23 +25,29 @@ def ring_product(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     if x.shape[0] > _ROW_BLOCK:
         return torch.cat([ring_product(part, w) for part in torch.split(x, _ROW_BLOCK)])
     if not x.is_cuda:
-        return product_of_doubles(x, w)
+        return product_of_bytes(x, w) if multiplies_bytes() else product_of_doubles(x, w)
     if x.shape[0] < INT_MM_ROWS and triton_ring.is_available():
         return triton_ring.product(x, w)
     return product_of_bytes(x, w)
 
 
-def grouped_product(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-    """Multiplies rows of several groups `[rows, groups · inputs]` by a matrix of each, `[groups, outputs, inputs]`."""
-    groups, outputs, inputs = w.shape
-    if groups == 1:
-        return ring_product(x, w[0])
-    rows = x.shape[0]
-    result = torch.empty(rows, groups, outputs, dtype=torch.int32, device=x.device)
-    own = x.reshape(rows, groups, inputs)
-    for group in range(groups):
-        result[:, group] = ring_product(own[:, group].contiguous(), w[group])
-    return result.reshape(rows, groups * outputs)
+@functools.cache
+def multiplies_bytes() -> bool:
+    """Whether this processor has products of signed bytes that are exact (VNNI), as PyTorch uses them.
+
+    Without such instructions a library may add pairs of products in 16 bits, which saturate. So a product at the edges is
+    compared with that in float64 too.
+    """
+    supports = getattr(torch.cpu, "_is_vnni_supported", None) or getattr(torch.cpu, "_is_avx512_vnni_supported", None)
+    if supports is None or not supports():
+        return False
+    words = torch.tensor([-(2**31), 2**31 - 1, 0x7F7F7F7F, -0x7F7F7F80, 0x00808080, -1, 0], dtype=torch.int32)
+    for inputs in (8, 70, 1_024):
+        x = words.repeat(inputs)[: 3 * inputs].reshape(3, inputs)
+        w = torch.stack([torch.full((inputs,), value, dtype=torch.int8) for value in (127, -127, 1)])
+        if not torch.equal(product_of_bytes(x, w), product_of_doubles(x, w)):
+            return False
+    return True
 
 
 def words_of(sums: torch.Tensor) -> torch.Tensor:

@@ -2,10 +2,11 @@
 
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scx_torch.link.errors import LinkError, full
+from scx_torch.link.errors import full
 from scx_torch.link.frame import Kind
 from scx_torch.link.requests import Request
 from scx_torch.worker.connection import Result
@@ -90,10 +91,14 @@ class Batcher:
         start = time.monotonic()
         try:
             results = self._compute([pending.job for pending in batch])
-        except (MemoryError, RuntimeError) as error:
-            # PyTorch reports a lack of memory as a RuntimeError.
-            error_of_all: LinkError = full(f"{error}".splitlines()[0][:200])
-            results = [error_of_all] * len(batch)
+        except Exception as error:
+            # PyTorch reports a lack of memory as a RuntimeError. Anything else is a fault of this program, which must not
+            # end the other sessions.
+            if not isinstance(error, MemoryError) and "memory" not in str(error):
+                traceback.print_exc()
+                error = RuntimeError("a fault of this worker, which its log has")
+            reason = str(error).splitlines()[0][:200] if str(error) else "no memory"
+            results = [full(reason)] * len(batch)
         seconds = time.monotonic() - start
         with self._condition:
             self._batch_time = max(seconds, 0.9 * self._batch_time)

@@ -107,7 +107,7 @@ class Products:
             return batch.answers(None)
         try:
             result = state.model.run(first, end, state.transfer.put(batch.arrays), segments)
-        except (MemoryError, torch.OutOfMemoryError) as error:
+        except (MemoryError, RuntimeError) as error:
             # Back to where the requests began, so that they can be sent again once there is memory.
             for segment in segments:
                 for cache in segment.layers[first:end]:

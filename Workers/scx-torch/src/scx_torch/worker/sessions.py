@@ -59,7 +59,7 @@ class Sessions:
                 queries = values[place.first : middle].reshape(part.queries, width)
                 keys = values[middle : middle + 2 * part.keys * self._key_width].reshape(part.keys, -1)
                 answers.append(state.model.attend_encoded(layer, queries, keys, place.cache).reshape(-1))
-        except (MemoryError, torch.OutOfMemoryError) as error:
+        except (MemoryError, RuntimeError) as error:
             for place in places:
                 place.cache.truncate(place.part.position)
             raise full(f"{error}"[:200]) from None
