@@ -291,10 +291,10 @@ def test_no_memory_is_said_and_nothing_is_lost() -> None:
         assert client.ask(Kind.middle, middle(0, 5, (1, 0, 3)), floats(3)).head.kind == Kind.middle
         model, feed_forward = server._state.model, server._state.model.feed_forward
 
-        def fails(block: int, hidden: object) -> None:
+        def fails(block: int, hidden: object) -> object:
             if block == 2:
                 raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
-            feed_forward(block, hidden)  # type: ignore[arg-type]
+            return feed_forward(block, hidden)  # type: ignore[arg-type]
 
         expected = client.ask(Kind.middle, middle(0, 5, (1, 3, 2)), floats(2)).tensor
         model.feed_forward = fails  # type: ignore[assignment, method-assign]

@@ -15,21 +15,26 @@ def capacity(tokens: int) -> int:
 class LayerCache:
     """Keys and values `[tokens, heads, size]`, in float32 or bfloat16."""
 
-    def __init__(self, heads: int, size: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, heads: int, size: int, dtype: torch.dtype, device: torch.device, counted: int | None = None
+    ) -> None:
         self._shape = (heads, size)
+        # Heads that count for its size: in a team, those of the process that has the most, so that all agree on limits.
+        self._counted = heads if counted is None else counted
         self._memory = torch.empty(2, 0, heads, size, dtype=dtype, device=device)
         self.count = 0
 
     @property
     def nbytes(self) -> int:
         """Bytes of its memory."""
-        return self._memory.nbytes
+        return self._bytes(self._memory.shape[1])
 
     def bytes_for(self, tokens: int) -> int:
         """Bytes of its memory once it holds so many tokens."""
-        heads, size = self._shape
-        wanted = max(capacity(tokens), self._memory.shape[1])
-        return 2 * wanted * heads * size * self._memory.element_size()
+        return self._bytes(max(capacity(tokens), self._memory.shape[1]))
+
+    def _bytes(self, tokens: int) -> int:
+        return 2 * tokens * self._counted * self._shape[1] * self._memory.element_size()
 
     def reserve(self, tokens: int) -> None:
         """Makes room for so many tokens in all."""

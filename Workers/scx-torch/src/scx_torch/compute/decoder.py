@@ -126,7 +126,8 @@ class Decoder:
     def make_cache(self) -> LayerCache:
         """An empty cache for the keys and values of one layer."""
         held = self.kv_heads[1] - self.kv_heads[0]
-        return LayerCache(held, self.config.head_size, self.cache_type, self.device)
+        most = -(-self.config.kv_heads // self.team.size) if self.config.kv_heads >= self.team.size else held
+        return LayerCache(held, self.config.head_size, self.cache_type, self.device, most)
 
     def product(self, site: Site, block: int, x: torch.Tensor) -> torch.Tensor:
         """Multiplies rows by a site's weights and adds its bias."""
@@ -149,10 +150,10 @@ class Decoder:
             parts = [(heads[:, :queries], own.query_norm), (heads[:, queries:], own.key_norm)]
             normed = []
             for part, weight in parts:
+                # All heads of a row together, or each by itself; a row may have no queries.
                 shape = part.shape
-                if config.query_key_norm == "rows":
-                    part = part.reshape(shape[0], 1, -1)
-                normed.append(rms(part, weight, config.epsilon).reshape(shape) if part.numel() else part)
+                wide = part.flatten(1)[:, None] if config.query_key_norm == "rows" else part
+                normed.append(rms(wide, weight, config.epsilon).reshape(shape) if part.numel() else part)
             heads = torch.cat(normed, dim=1)
         rotation = config.rotation(block)
         if rotation == "none":

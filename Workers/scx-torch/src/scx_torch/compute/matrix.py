@@ -9,6 +9,8 @@ from torch.nn import functional
 from scx_torch.compute import rounding
 
 FORMATS: Final = ("f32", "bf16", "int8", "int4")
+# Whether products of bfloat16 can be had in float32 (PyTorch 2.8).
+_HAS_FLOAT_SUMS: Final = hasattr(torch.ops.aten.mm, "dtype")
 # Inputs of a row that share a scale when it is rounded for integer weights.
 _ROW_GROUPS: Final = {"int8": 128, "int4": 32}
 # Bytes of float32 weights that are made at a time for a product.
@@ -77,7 +79,7 @@ class Matrix:
         if self.format == "bf16":
             # As `scx-worker` does where the processor multiplies bfloat16: products are exact, sums in float32.
             rounded = x.to(torch.bfloat16)
-            if x.is_cuda:
+            if x.is_cuda and _HAS_FLOAT_SUMS:
                 return torch.mm(rounded, self.values.T, out_dtype=torch.float32)
             x = rounded.to(torch.float32)
         if self.format in _ROW_GROUPS:

@@ -108,6 +108,8 @@ class Products:
         try:
             result = state.model.run(first, end, state.transfer.put(batch.arrays), segments)
         except (MemoryError, RuntimeError) as error:
+            if state.model.team.size > 1:
+                raise  # The processes of a team are no longer at the same place.
             # Back to where the requests began, so that they can be sent again once there is memory.
             for segment in segments:
                 for cache in segment.layers[first:end]:

@@ -1,6 +1,8 @@
 """Serves connections, each with its own protocol and slots, and all with one model."""
 
+import os
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -71,7 +73,14 @@ class Server:
         return self._answer(jobs)
 
     def _answer(self, jobs: list[Job]) -> list[Result]:
-        return self._state.answer(jobs)
+        try:
+            return self._state.answer(jobs)
+        except Exception:
+            # The others wait for this process in the middle of a product, and cannot go on without it.
+            if self._team.size > 1:
+                traceback.print_exc()
+                os._exit(1)
+            raise
 
     def _release(self, connection: int) -> Callable[[], None]:
         def release() -> None:

@@ -60,6 +60,8 @@ class Sessions:
                 keys = values[middle : middle + 2 * part.keys * self._key_width].reshape(part.keys, -1)
                 answers.append(state.model.attend_encoded(layer, queries, keys, place.cache).reshape(-1))
         except (MemoryError, RuntimeError) as error:
+            if state.model.team.size > 1:
+                raise  # The processes of a team are no longer at the same place.
             for place in places:
                 place.cache.truncate(place.part.position)
             raise full(f"{error}"[:200]) from None

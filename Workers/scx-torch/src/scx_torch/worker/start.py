@@ -49,7 +49,7 @@ def _start(options: Arguments) -> None:
             model = Decoder(checkpoint, options.weights, device, team, options.shard, _progress(options, team))
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise StartError(f"{options.model}: no memory for its weights in {options.weights}: {error}") from None
-    state = WorkerState(model, options.max_sessions, _slot_bytes(options, device))
+    state = WorkerState(model, options.max_sessions, team.share(_slot_bytes(options, device)))
     limits = Limits(tensor_bytes=options.max_tensor << 20, idle=float(options.idle_timeout))
     server = Server(state, checkpoint.digest(), limits, recorder)
     if team.rank != 0:
