@@ -46,6 +46,25 @@ def test_the_largest_sums(product, word: int) -> None:  # type: ignore[no-untype
     assert (product(x, w).numpy().view(np.uint32) == exact.astype(np.uint32)[None]).all()
 
 
+def test_a_product_that_is_not_exact_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def saturates(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        return ring.product_of_doubles(x, w).clamp(-(2**30), 2**30)
+
+    def raises(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("no compiler\nhere")
+
+    assert ring.is_exact(ring.product_of_bytes, "cpu") and ring.is_exact(ring.product_of_doubles, "cpu")
+    for product, reason in [(saturates, "not exact"), (raises, "no compiler")]:
+        monkeypatch.setattr(ring, "product_of_bytes", product)
+        monkeypatch.setattr(ring, "_has_byte_products", lambda: True)
+        ring.product_for.cache_clear()
+        assert ring.product_for("cpu", False) is ring.product_of_doubles
+        assert reason in capsys.readouterr().err
+    ring.product_for.cache_clear()
+
+
 def test_limbs_are_the_words() -> None:
     x = words(torch.Generator().manual_seed(1), 9, 50)
     limbs = ring.byte_limbs(x)

@@ -5,17 +5,23 @@ computes little with uint32; the bits are the same.
 """
 
 import functools
-from typing import Final
+import sys
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import torch
 
 from scx_torch.compute import triton_ring
+
+Product: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 # Up to these inputs the int32 sums of products of two signed bytes are exact: K · 128 · 127 < 2³¹.
 INT8_LIMIT: Final = 131_072
 # `torch._int_mm` takes more than 16 rows on a GPU, and multiples of 8.
 INT_MM_ROWS: Final = 17
 _INT_MM_MULTIPLE: Final = 8
+# 128 in each byte of a word.
+_SIGNS: Final = 0x80808080 - (1 << 32)
 # Rows of words that are multiplied at once, so that limbs and sums take little memory.
 _ROW_BLOCK: Final = 4_096
 
@@ -24,28 +30,47 @@ def ring_product(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Multiplies words `[rows, inputs]` int32 by weights `[outputs, inputs]` int8."""
     if x.shape[0] > _ROW_BLOCK:
         return torch.cat([ring_product(part, w) for part in torch.split(x, _ROW_BLOCK)])
-    if not x.is_cuda:
-        return product_of_bytes(x, w) if multiplies_bytes() else product_of_doubles(x, w)
-    if x.shape[0] < INT_MM_ROWS and triton_ring.is_available():
-        return triton_ring.product(x, w)
-    return product_of_bytes(x, w)
+    return product_for(x.device.type, x.shape[0] < INT_MM_ROWS)(x, w)
 
 
 @functools.cache
-def multiplies_bytes() -> bool:
-    """Whether this processor has products of signed bytes that are exact (VNNI), as PyTorch uses them.
+def product_for(kind: str, is_few: bool) -> Product:
+    """The product for a kind of device and for few or many rows: the first of the fast ones that is exact there."""
+    candidates: list[Product] = []
+    if kind == "cuda":
+        candidates = [triton_ring.product] if is_few and triton_ring.is_available() else []
+    if kind == "cuda" or _has_byte_products():
+        candidates.append(product_of_bytes)
+    for candidate in candidates:
+        if is_exact(candidate, kind):
+            return candidate
+    return product_of_doubles
 
-    Without such instructions a library may add pairs of products in 16 bits, which saturate. So a product at the edges is
-    compared with that in float64 too.
+
+def _has_byte_products() -> bool:
+    """Whether this processor has products of signed bytes (VNNI).
+
+    Without such instructions a library may add pairs of products in 16 bits, which saturate.
     """
     supports = getattr(torch.cpu, "_is_vnni_supported", None) or getattr(torch.cpu, "_is_avx512_vnni_supported", None)
-    if supports is None or not supports():
-        return False
-    words = torch.tensor([-(2**31), 2**31 - 1, 0x7F7F7F7F, -0x7F7F7F80, 0x00808080, -1, 0], dtype=torch.int32)
+    return supports is not None and bool(supports())
+
+
+def is_exact(product: Product, kind: str) -> bool:
+    """Whether a product gives the integers of float64 at the edges of words and weights, on a kind of device."""
+    edges = [-(2**31), 2**31 - 1, 0x7F7F7F7F, -0x7F7F7F80, 0x00808080, -1, 0]
     for inputs in (8, 70, 1_024):
-        x = words.repeat(inputs)[: 3 * inputs].reshape(3, inputs)
+        x = torch.tensor(edges, dtype=torch.int32).repeat(inputs)[: 3 * inputs].reshape(3, inputs)
         w = torch.stack([torch.full((inputs,), value, dtype=torch.int8) for value in (127, -127, 1)])
-        if not torch.equal(product_of_bytes(x, w), product_of_doubles(x, w)):
+        try:
+            found = product(x.to(kind), w.to(kind)).cpu()
+        except Exception as error:
+            # A kernel that cannot be compiled or run here: there is another way.
+            name, reason = getattr(product, "__module__", ""), str(error).splitlines()[:1]
+            sys.stderr.write(f"scx-torch-worker: {name} is not used here: {type(error).__name__} {reason}\n")
+            return False
+        if not torch.equal(found, product_of_doubles(x, w)):
+            sys.stderr.write(f"scx-torch-worker: {product.__module__} is not used here: its products are not exact\n")
             return False
     return True
 
@@ -84,16 +109,19 @@ def byte_limbs(x: torch.Tensor) -> torch.Tensor:
     A word is Σ limb_k · 2^(8k) mod 2³². A byte of 128 or more is 256 less, and carries into the next; the carry of the
     highest falls out.
     """
-    # Adding 128 to each byte with its carries, and taking 128 from each without, makes the bytes signed.
-    carried = x.to(torch.int64) + 0x80808080
-    limbs = [((carried >> (8 * k)) & 0xFF).sub(128).to(torch.int8) for k in range(4)]
-    return torch.stack(limbs)
+    # Adding 128 to each byte with its carries, and changing each byte's highest bit, makes the bytes signed. int32 sums
+    # wrap, on every device.
+    signed = (x.contiguous() + _SIGNS) ^ _SIGNS
+    return signed.view(torch.int8).reshape(*x.shape, 4).permute(2, 0, 1).contiguous()
 
 
 def combine_limbs(sums: torch.Tensor) -> torch.Tensor:
     """Adds the sums of the limbs `[4, rows, outputs]` int32 with their weights, modulo 2³²."""
-    # int32 shifts and sums wrap, on every device.
-    return sums[0] + (sums[1] << 8) + (sums[2] << 16) + (sums[3] << 24)
+    # The sums are this function's to change, since they are as large as four results.
+    total = sums[3]
+    for limb in (sums[2], sums[1], sums[0]):
+        total = total.bitwise_left_shift_(8).add_(limb)
+    return total
 
 
 def product_of_bytes(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,8 @@
 """Ring products of few rows on a GPU: one kernel that splits words into bytes itself and reads the weights once.
 
 A program takes a block of outputs and all rows. For each block of inputs it loads the int8 weights once, splits the words
-into four signed bytes, stacks the bytes of up to 16 rows as 64 rows of an int8 product, whose int32 sums wrap as the ring
-does, and adds them with their weights at the end.
+into four signed bytes and multiplies each of the four. The int32 sums wrap as the ring does, and are added with the bytes'
+weights at the end.
 """
 
 from typing import TYPE_CHECKING, Any

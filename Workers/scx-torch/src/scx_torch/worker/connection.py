@@ -2,10 +2,11 @@
 
 import queue
 import threading
+import traceback
 from collections.abc import Callable
 from typing import TypeAlias
 
-from scx_torch.link.errors import Code, LinkError
+from scx_torch.link.errors import Code, LinkError, disconnected, full
 from scx_torch.link.frame import Head, Message
 from scx_torch.link.protocol import WorkerProtocol, failure
 from scx_torch.link.requests import Request
@@ -45,6 +46,8 @@ class Connection:
                 self._receive()
         except LinkError as error:
             self._fail(error)
+        except MemoryError:
+            self._fail(full("no memory for the message"))
         self._answers.put(None)
         sender.join()
         assert self._end is not None
@@ -80,7 +83,11 @@ class Connection:
                     self._stream.send(message)
                 with self._lock:
                     self._unsent -= 1
-            except LinkError as error:
+            except Exception as error:
+                if not isinstance(error, LinkError):
+                    # The result could not be brought from the device.
+                    traceback.print_exc()
+                    error = disconnected("a fault of this worker")
                 self._fail(error)
                 # The reader waits on the stream and must see that it has ended.
                 self._stream.bytes.close()
