@@ -51,7 +51,7 @@ class Client:
 
     def receive(self) -> Message:
         """The next answer."""
-        return self.stream.receive(after(20), lambda: None, lambda head: None)
+        return self.stream.receive(after(120), lambda: None, lambda head: None)
 
     def ask(self, kind: Kind, fields: bytes = b"", tensor: Array | None = None) -> Message:
         """Sends a request and waits for its answer."""
@@ -108,7 +108,7 @@ def upgrade(connection: SocketStream, descriptors: list[int], preamble: bytes) -
     socket.send_fds(connection.socket, [preamble], descriptors)
     answer = bytearray(1)
     try:
-        connection.read_into(memoryview(answer), after(5))
+        connection.read_into(memoryview(answer), after(60))
     except Exception:
         return b""
     return bytes(answer)
