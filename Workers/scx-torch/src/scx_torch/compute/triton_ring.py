@@ -1,11 +1,11 @@
 """Ring products of few rows on a GPU: one kernel that splits words into bytes itself and reads the weights once.
 
 A program takes a block of outputs and all rows. For each block of inputs it loads the int8 weights once, splits the words
-into four signed bytes and multiplies each of the four. The int32 sums wrap as the ring does, and are added with the bytes'
-weights at the end.
+into four signed bytes and multiplies each of the four. The int32 sums are exact, since the inputs are divided where they could
+exceed 31 bits: products of bytes on a GPU saturate. They are added with the bytes' weights at the end, and that wraps.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -19,7 +19,12 @@ else:
     except ImportError:
         triton = None
 
-MOST_ROWS = 16
+MOST_ROWS: Final = 16
+# Outputs of a program, and inputs that it loads at a time.
+BLOCK_OUTPUTS: Final = 32
+BLOCK_INPUTS: Final = 256
+# Up to these inputs the sums are exact: K · 128 · 127 < 2³¹.
+INPUT_LIMIT: Final = 131_072
 
 
 def is_available() -> bool:
@@ -60,7 +65,6 @@ if triton is not None:
             limb1 = (((words >> 8) & 0xFF) - 128).to(tl.int8)
             limb2 = (((words >> 16) & 0xFF) - 128).to(tl.int8)
             limb3 = (((words >> 24) & 0xFF) - 128).to(tl.int8)
-            # The sums wrap modulo 2³², and so do their combinations: no number of inputs is too large.
             sum0 = tl.dot(limb0, weights, acc=sum0, out_dtype=tl.int32)
             sum1 = tl.dot(limb1, weights, acc=sum1, out_dtype=tl.int32)
             sum2 = tl.dot(limb2, weights, acc=sum2, out_dtype=tl.int32)
@@ -74,13 +78,19 @@ if triton is not None:
 
 def product(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Multiplies up to 16 rows of words `[rows, inputs]` int32 by weights `[outputs, inputs]` int8 on a GPU."""
+    total = _part(x[:, :INPUT_LIMIT], w[:, :INPUT_LIMIT])
+    for first in range(INPUT_LIMIT, x.shape[1], INPUT_LIMIT):
+        part = slice(first, first + INPUT_LIMIT)
+        total += _part(x[:, part], w[:, part])
+    return total
+
+
+def _part(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     rows, inputs = x.shape
     outputs = w.shape[0]
-    x = x.contiguous()
     y = torch.empty(rows, outputs, dtype=torch.int32, device=x.device)
-    block_outputs, block_inputs = 64, 128
-    _ring_kernel[(-(-outputs // block_outputs),)](
+    _ring_kernel[(-(-outputs // BLOCK_OUTPUTS),)](
         x, w, y, rows, outputs, inputs, x.stride(0), w.stride(0),
-        BLOCK_O=block_outputs, BLOCK_I=block_inputs, ROWS=MOST_ROWS,
+        BLOCK_O=BLOCK_OUTPUTS, BLOCK_I=BLOCK_INPUTS, ROWS=MOST_ROWS,
     )  # fmt: skip
     return y
