@@ -17,7 +17,8 @@ from scx_torch.compute.decoder import Decoder
 from scx_torch.link.errors import LinkError
 from scx_torch.link.tls import Identity
 from scx_torch.model.checkpoint import Checkpoint
-from scx_torch.worker.listener import Address, Listener
+from scx_torch.worker.address import Address
+from scx_torch.worker.listener import Listener
 from scx_torch.worker.recorder import Recorder
 from scx_torch.worker.server import Limits, Server
 from scx_torch.worker.state import WorkerState

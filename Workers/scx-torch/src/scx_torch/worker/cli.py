@@ -6,7 +6,7 @@ import sys
 import threading
 
 from scx_torch import __version__
-from scx_torch.worker.listener import Address
+from scx_torch.worker.address import Address
 
 
 class Arguments(argparse.Namespace):
@@ -100,6 +100,9 @@ def main() -> None:
     options = parse()
     if options.end_with_input:
         threading.Thread(target=_end_with_input, args=(options.listen,), daemon=True).start()
+    # Threads that wait for each other sleep. By default they spin, which on a machine that computes other things as well
+    # makes small products many times slower. The libraries read this when they are loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # PyTorch takes seconds to load, and a wrong flag should be told at once.
     from scx_torch.worker.start import StartError, start
 

@@ -9,13 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from scx_torch.link import shared_memory
 from scx_torch.link.errors import LinkError, disconnected
 from scx_torch.link.stream import ByteStream, SocketStream
 from scx_torch.link.tls import Identity
 from scx_torch.printable import printable
+from scx_torch.worker.address import Address
 from scx_torch.worker.server import Server
 
 _HANDSHAKES = 256
@@ -26,35 +26,6 @@ def log(text: str) -> None:
     """Writes a line to standard error."""
     sys.stderr.write(f"scx-torch-worker: {printable(text, 1_000)}\n")
     sys.stderr.flush()
-
-
-@dataclass(frozen=True)
-class Address:
-    """`unix:PATH`, or `tcp://HOST:PORT`."""
-
-    path: str | None = None
-    host: str = ""
-    port: int = 0
-
-    @staticmethod
-    def parse(text: str) -> "Address":
-        """Raises a ValueError for anything else."""
-        if text.startswith("unix:") and len(text) > 5:
-            return Address(path=text[5:])
-        host, colon, port = text.removeprefix("tcp://").rpartition(":")
-        if not text.startswith("tcp://") or not colon or not port.isascii() or not port.isdigit():
-            raise ValueError
-        if host.startswith("[") and host.endswith("]"):
-            host = host[1:-1]
-        if not host or not 0 <= int(port) <= 65_535:
-            raise ValueError
-        return Address(host=host, port=int(port))
-
-    def __str__(self) -> str:
-        if self.path is not None:
-            return f"unix:{self.path}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"tcp://{host}:{self.port}"
 
 
 class Listener:

@@ -12,44 +12,47 @@ from scx_torch.link.frame import Array
 class Transfer:
     """Copies to and from a device.
 
-    On a GPU both go through pinned memory on a stream of their own. An answer is brought back while the next batch
-    computes: `fetch` starts the copy and gives a function that waits for it.
+    On a GPU each way goes through pinned memory on a stream of its own. Kernels are only queued, so the rows of a batch
+    travel while the one before computes, and its answer is brought back meanwhile: `fetch` starts the copy and gives a
+    function that waits for it.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._stream: Any = None
+        self._up: Any = None
+        self._down: Any = None
         if device.type == "cuda":
-            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            self._up = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            self._down = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def put(self, arrays: list[Array]) -> torch.Tensor:
         """Rows of several arrays `[rows, channels]`, one below the other; words become int32 with the same bits."""
         views: list[Any] = [array.view(np.int32) if array.dtype == np.uint32 else array for array in arrays]
-        if self._stream is None:
+        if self._up is None:
             return torch.from_numpy(np.concatenate(views) if len(views) > 1 else views[0])
         rows = sum(view.shape[0] for view in views)
         kind = torch.int32 if views[0].dtype == np.int32 else torch.float32
         pinned = torch.empty(rows, views[0].shape[1], dtype=kind, pin_memory=True)
         np.concatenate(views, out=pinned.numpy())
-        with torch.cuda.stream(self._stream):
+        with torch.cuda.stream(self._up):
             moved = pinned.to(self.device, non_blocking=True)
-        torch.cuda.current_stream(self.device).wait_stream(self._stream)
+        torch.cuda.current_stream(self.device).wait_stream(self._up)
         moved.record_stream(torch.cuda.current_stream(self.device))
         return moved
 
     def fetch(self, tensor: torch.Tensor) -> Callable[[], Array]:
         """Begins to bring a result `[rows, channels]` back; the function waits for it and gives the array."""
-        if self._stream is None:
+        if self._down is None:
             return lambda: _array(tensor)
         ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
         ready.record(torch.cuda.current_stream(self.device))
         pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-        with torch.cuda.stream(self._stream):
-            self._stream.wait_event(ready)
+        with torch.cuda.stream(self._down):
+            self._down.wait_event(ready)
             pinned.copy_(tensor, non_blocking=True)
-            tensor.record_stream(self._stream)
+            tensor.record_stream(self._down)
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            done.record(self._stream)
+            done.record(self._down)
 
         def wait() -> Array:
             done.synchronize()
