@@ -1,5 +1,8 @@
 """The same requests to both workers: the same integers, and float32 that differs in its last bits alone."""
 
+import json
+import pathlib
+import shutil
 import struct
 
 import numpy as np
@@ -20,9 +23,21 @@ def words(generator: np.random.Generator, rows: int, channels: int) -> np.ndarra
     return generator.integers(0, 2**32, (rows, channels), np.uint32)
 
 
+def test_integers_of_experts_whose_tokens_attend_to_later_ones(tmp_path: pathlib.Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(FIXTURES / "parity/qwen2-moe", model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"is_causal": False, "use_sliding_window": False}))
+    compare_integers(model)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_integers(name: str) -> None:
-    model, generator = FIXTURES / name, np.random.default_rng(1)
+    compare_integers(FIXTURES / name)
+
+
+def compare_integers(model: pathlib.Path) -> None:
+    generator = np.random.default_rng(1)
     checkpoint = Checkpoint(str(model))
     config, digest = checkpoint.config, checkpoint.digest()
     with (

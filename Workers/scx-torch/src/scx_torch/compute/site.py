@@ -40,26 +40,29 @@ class LinearSite:
         """Multiplies rows `[rows, groups · inputs]` and adds the bias."""
         if self.groups > 1:
             rows = x.reshape(x.shape[0], self.groups, self.inputs)
-            own = [matrix.multiply(rows[:, self.first_group + i]) for i, matrix in enumerate(self.matrices)]
+            own = [
+                self._added(matrix.multiply(rows[:, self.first_group + i])) for i, matrix in enumerate(self.matrices)
+            ]
             return self._together(own, x)
-        wide = self.team.gather(self.matrices[0].multiply(x), self.columns)
-        if self.planes == 1:
-            return wide if self.bias is None else wide + self.bias
+        return self._added(self.team.gather(self.matrices[0].multiply(x), self.columns), self.bias)
+
+    def _added(self, wide: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """The products of a group with the bias; those of both planes of a site of two are added."""
         first = wide[:, : self.outputs]
-        return (first if self.bias is None else first + self.bias) + wide[:, self.outputs :]
+        if bias is not None:
+            first = first + bias
+        return first if self.planes == 1 else first + wide[:, self.outputs :]
 
     def _together(self, own: list[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         """Results of this process's groups with those of the others', group by group."""
-        joined = torch.stack(own, dim=-1) if own else x.new_empty(x.shape[0], self.columns, 0)
+        joined = torch.stack(own, dim=-1) if own else x.new_empty(x.shape[0], self.outputs, 0)
         gathered = self.team.gather(joined, self.groups)
-        return gathered.transpose(1, 2).reshape(x.shape[0], self.groups * self.columns)
+        return gathered.transpose(1, 2).reshape(x.shape[0], self.groups * self.outputs)
 
     def multiply_group(self, x: torch.Tensor, group: int) -> torch.Tensor:
         """Multiplies rows by one group that this process holds, and adds its bias."""
-        y = self.matrices[group - self.first_group].multiply(x)
-        if self.bias is None:
-            return y
-        return y + self.bias[group * self.columns : (group + 1) * self.columns]
+        bias = None if self.bias is None else self.bias[group * self.outputs : (group + 1) * self.outputs]
+        return self._added(self.matrices[group - self.first_group].multiply(x), bias)
 
     def holds(self, group: int) -> bool:
         """Whether this process holds a group."""

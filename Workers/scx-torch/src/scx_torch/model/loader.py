@@ -35,7 +35,7 @@ class Loader:
         config = self.config
         outputs, inputs = config.shape(site, block)
         groups = config.groups(site)
-        planes = config.planes if self.format == "int8" and groups == 1 else 1
+        planes = config.planes if self.format == "int8" else 1
         first, end = part(planes * outputs, *self.shard)
         if first == end:
             name = site_places(config, site, block, 0)[0].name
