@@ -64,7 +64,8 @@ struct PadsCommand: ParsableCommand {
                 return true
             }
             line.finish()
-            try print(PadStoreStatus(directory: store.path).text)
+            let hasHead = checkpoint.configuration.hasHead
+            try print(PadStoreStatus(directory: store.path, hasHead: hasHead).text)
         }
 
         private func number(_ value: Double) -> String {
@@ -95,11 +96,13 @@ struct PadsCommand: ParsableCommand {
         func run() throws {
             var flags = PadFlags()
             (flags.given, flags.bank, flags.siteData, flags.padMemory) = ([], bank, nil, 1024)
-            let digest: String? =
+            let checkpoint: Checkpoint? =
                 if bank != nil && model == nil { nil } else {
-                    try Checkpoint(directory: model ?? BundledModel.directory()).digest()
+                    try Checkpoint(directory: model ?? BundledModel.directory())
                 }
-            let status = try PadStoreStatus(directory: flags.directory(digest ?? ""))
+            let digest = checkpoint?.digest()
+            let status = try PadStoreStatus(
+                directory: flags.directory(digest ?? ""), hasHead: checkpoint?.configuration.hasHead ?? true)
             if let digest, digest != status.digest {
                 throw ValidationError(
                     "'\(status.path)' holds pads of another model (digest \(status.digest), this one has \(digest))."

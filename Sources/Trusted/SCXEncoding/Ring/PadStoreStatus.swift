@@ -20,7 +20,7 @@ package struct PadStoreStatus: Equatable, Sendable {
     /// The sites of a model of so many blocks, in the order of a forward pass.
     ///
     /// The bank does not say which blocks have experts or latent attention; those have, that ever had pads for it.
-    private static func sites(_ blocks: Int, known: Set<DecoderSite>) -> [DecoderSite] {
+    private static func sites(_ blocks: Int, known: Set<DecoderSite>, hasHead: Bool) -> [DecoderSite] {
         (0..<blocks).flatMap { block in
             let experts: [DecoderSite] = [.expertGateUp(block: block), .expertDown(block: block)]
             let dense: [DecoderSite] = [.gateUp(block: block), .down(block: block)]
@@ -31,13 +31,16 @@ package struct PadStoreStatus: Equatable, Sendable {
             return [.queryKeyValue(block: block)] + latent + [.output(block: block)]
                 + (hasExperts ? experts : [])
                 + (hasExperts && known.isDisjoint(with: dense) ? [] : dense)
-        } + (known.isEmpty || known.contains(.head) ? [.head] : [])
+        } + (hasHead ? [.head] : [])
     }
 
     /// Reads the contents of a directory.
     ///
+    /// - Parameters:
+    ///   - path: The directory.
+    ///   - hasHead: Whether the model has an output head, which the bank does not say.
     /// - Throws: ``VaultError`` when there is no bank, or its ledger cannot be read.
-    package init(directory path: String) throws(VaultError) {
+    package init(directory path: String, hasHead: Bool = true) throws(VaultError) {
         guard let names = VaultDirectory.names(in: path),
             let (header, ledger) = try PadLedger.look("\(path)/\(PadStore.ledgerName)")
         else { throw VaultError(path, "there is no bank of pads here; 'scx pads fill --count N' makes one") }
@@ -60,9 +63,8 @@ package struct PadStoreStatus: Equatable, Sendable {
         }
         self.path = path
         digest = String(decoding: header.digest, as: UTF8.self)
-        self.rows = Self.sites(header.blocks, known: Set(rows.keys).union(ledger.last.keys)).map {
-            rows[$0] ?? 0
-        }
+        let known = Set(rows.keys).union(ledger.last.keys)
+        self.rows = Self.sites(header.blocks, known: known, hasHead: hasHead).map { rows[$0] ?? 0 }
         self.batches = batches
         self.bytes = bytes
         burntBatches = ledger.count

@@ -94,7 +94,9 @@ extension GGUFConfiguration {
         // As the models were published: without rounding of the channels between which the factor grows.
         if family == .gptOss { scaling.append(.init("truncate", .bool(false))) }
         guard isLatent, let factor = try number("rope.scaling.yarn_log_multiplier") else { return }
-        // The converter has multiplied it by 0.1. It leaves out `mscale`, which is the same in all published models.
-        for name in ["mscale", "mscale_all_dim"] { scaling.append(.init(name, .double(factor * 10))) }
+        // The converter has multiplied it by 0.1, in float32. It leaves out `mscale`, which is the same in all published
+        // models.
+        let magnitude = Double(Float(factor) * 10)
+        for name in ["mscale", "mscale_all_dim"] { scaling.append(.init(name, .double(magnitude))) }
     }
 }
