@@ -31,12 +31,56 @@ struct PolicyTests {
             (#"{"tdx": {"requireTCB": false, "tcbStatuses": ["UpToDate"]}}"#, "'tdx.requireTCB'"),
             (#"{"tdx": {"allowedAttributes": "00"}}"#, "'tdx.allowedAttributes'"),
             (#"{"reportData": "", "snp": {}}"#, "'reportData'"), (#"["snp"]"#, "another type"),
-            (#"{"snp": {}"#, "not JSON"), ("", "not JSON"),
+            (#"{"snp": {}"#, "not JSON"), ("", "not JSON"), (#"{"snp": {}} {}"#, "not JSON"),
+            (#"{"snp": {"allowDebug": false, "allowDebug": true}}"#, "'snp.allowDebug' stands there twice"),
+            (#"{"snp": {}, "snp": {"vmpl": [0]}}"#, "'snp' stands there twice"),
+            (
+                #"{"snp": {"minimumTCB": {"Milan": {"tee": 0, "tee": 9}}}}"#,
+                "'snp.minimumTCB.Milan.tee' stands there twice"
+            ),
+            (#"{"snp": {"allowDebug": false, "allow\u0044ebug": true}}"#, "escapes"),
+            (#"{"snp": {"measurements": null}}"#, "'snp.measurements' is null"),
+            (#"{"snp": null, "tdx": {}}"#, "'snp' is null"),
+            (#"{"reportData": null, "snp": {}}"#, "'reportData' is null"),
+            (#"{"snp": {"vmpl": [null]}}"#, "'snp.vmpl' is null"),
+            (#"{"tdx": {"rtmrs": null}}"#, "'tdx.rtmrs' is null"),
+            (#"{"tdx": {"rtmrs": [[null], null, null, null]}}"#, "'tdx.rtmrs' is null"),
+            (#"{"snp": {"vmpl": [[[[[[[[[0]]]]]]]]]}}"#, "too deep"),
+            (
+                #"{"snp": {"minimumTCB": {"Turin": {"bootLoader": 1, "tee": 0, "snp": 1, "microcode": 1}}}}"#,
+                "'fmc'"
+            ),
+            (
+                #"{"snp": {"minimumTCB": {"Milan": {"fmc": 1, "bootLoader": 1, "tee": 0, "snp": 1, "microcode": 1}}}}"#,
+                "'fmc'"
+            ),
+            (#"{"tdx": {"mrServiceTDs": ["00"]}}"#, "'tdx.mrServiceTDs'"),
+            (#"{"snp": {"revocation": "\u001b[2J"}}"#, "'snp.revocation' has a value that is unknown"),
+            (#"{"tdx": {"tcbStatuses": ["Good\ndecision      accepted"]}}"#, "'tdx.tcbStatuses"),
         ])
     func refused(json: String, part: String) throws {
         let error = try #require(throws: PolicyError.self) { try policy(json) }
         #expect(error.description.contains(part), "\(error)")
-        #expect(!error.description.contains("\n"))
+        #expect(error.description.unicodeScalars.allSatisfy { (0x20..<0x7f).contains($0.value) })
+        #expect(!error.description.contains("accepted"), "what was read is not shown")
+    }
+
+    @Test("A policy in another encoding than UTF-8, in which keys could not be compared, is refused")
+    func encoding() throws {
+        let wide = try #require(#"{"snp": {}}"#.data(using: .utf16LittleEndian))
+        #expect(throws: PolicyError.self) { try Policy(Array(wide)) }
+        #expect(throws: PolicyError.self) { try Policy([0xef, 0xbb, 0xbf] + Array(#"{"snp": {}}"#.utf8)) }
+    }
+
+    @Test("Words of a document that nobody verified do not reach a terminal")
+    func quoted() throws {
+        var made = MadeQuote()
+        made.info.platformStatus = #"x\n\u001b[2Jdecision      accepted"#
+        let error = try #require(throws: Failures.self) { _ = try Collateral(made.files()) }
+        #expect(error.all.map(\.check) == [.collateralForm])
+        let line = error.description
+        #expect(line.unicodeScalars.allSatisfy { (0x20..<0x7f).contains($0.value) }, "\(line)")
+        #expect(line.contains("tcbStatus") && !line.contains("accepted"), "\(line)")
     }
 
     @Test("Report data is filled with zeros, and its size is limited")
@@ -68,6 +112,10 @@ struct PolicyTests {
         made.changes = [:]
         let good = AppraisalReport(try made.appraise(), policy: .standard, at: at)
         #expect(good.accepted)
+        #expect(good.text.contains("no revocation list of 'ARK-Test' was there"))
+        made.list = MadeList(issuer: "ARK-Test")
+        let listed = AppraisalReport(try made.appraise(), policy: .standard, at: at)
+        #expect(!listed.text.contains("no revocation list"))
         #expect(good.text.hasSuffix("\ndecision      accepted as of 2026-02-03T12:00:00Z"))
         made.changes = [0: [9]]
         let unread = AppraisalReport(try made.appraise(), policy: .standard, at: at)

@@ -78,8 +78,9 @@ struct RealEvidenceTests {
         let appraisal = appraise(quote, with: files, at: try time("2023-07-01"))
         #expect(appraisal.checks == [.tcbLevelMissing])
         guard case .tdx(let verified) = appraisal.verified else { throw Missing(what: "the quote") }
-        #expect(verified.evaluation?.platform == nil)
-        #expect(verified.evaluation?.hasModule == false)
+        #expect(verified.evaluation?.launch.platform == nil)
+        #expect(verified.evaluation?.launch.hasModule == false)
+        #expect(verified.evaluation?.current == nil)
         #expect(verified.evaluation?.enclave == .upToDate)
         #expect(try UnverifiedQuote(quote).trailingCount == 39)
 
@@ -94,8 +95,12 @@ struct RealEvidenceTests {
             quote, with: try Fixture.collateral(Fixture.collateral2026), at: try time("2026-02-03"))
         #expect(appraisal.failures == [])
         guard case .tdx(let verified) = appraisal.accepted?.evidence else { throw Missing(what: "the quote") }
-        #expect(verified.evaluation?.platform == .upToDate)
-        #expect(verified.evaluation?.module == .upToDate)
+        #expect(verified.evaluation?.launch.platform == .upToDate)
+        #expect(verified.evaluation?.launch.module == .upToDate)
+        // The module was updated under its guests: version 11 at their start, now 13.
+        #expect(verified.contents.teeTCB[0] == 11 && verified.contents.currentTEETCB?[0] == 13)
+        #expect(verified.evaluation?.current?.platform == .upToDate)
+        #expect(verified.evaluation?.current?.module == .upToDate)
         #expect(verified.evaluation?.enclave == .upToDate)
         #expect(verified.contents.mrServiceTD != nil)
         #expect(verified.measurement == Array(quote[0xbe..<0xee]))

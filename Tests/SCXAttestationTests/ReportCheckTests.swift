@@ -139,6 +139,10 @@ struct ReportCheckTests {
             "the chip is another", .chip,
             policy: "{\"snp\": {\"chipIDs\": [\"\(zeros48 + zeros48.prefix(32))\"]}}"),
         Change(
+            "the key is bound to no chip, whatever the report says", .chip,
+            policy: "{\"snp\": {\"chipIDs\": [\"\(String(repeating: "c5", count: 64))\"]}}"
+        ) { $0.isVLEK = true },
+        Change(
             "the family is another", .identity,
             policy: "{\"snp\": {\"familyIDs\": [\"\(zeros48.prefix(32))\"]}}"),
         Change(
@@ -208,6 +212,41 @@ struct ReportCheckTests {
         #expect(try MadeReport().appraise(full).failures == [])
     }
 
+    @Test("A chip that the report hides is named by its certificate")
+    func hiddenChip() throws {
+        var made = try MadeReport()
+        made.changes = [0x1a0: [UInt8](repeating: 0, count: 64)]
+        func chips(_ digits: String) throws -> Policy {
+            try policy("{\"snp\": {\"chipIDs\": [\"\(digits)\"]}}")
+        }
+        #expect(try made.appraise(chips(String(repeating: "c5", count: 64))).failures == [])
+        #expect(try made.appraise(chips(String(repeating: "00", count: 64))).checks == [.chip])
+    }
+
+    @Test("Turin's levels are compared with its own")
+    func turin() throws {
+        let made = try MadeReport(product: .turin)
+        func minimum(fmc: Int) throws -> Policy {
+            try policy(
+                """
+                {"snp": {"minimumTCB": {"Turin": {"fmc": \(fmc), "bootLoader": 9, "tee": 0, "snp": 23, "microcode": 72}}}}
+                """)
+        }
+        #expect(try made.appraise(minimum(fmc: 1)).failures == [])
+        #expect(try Set(made.appraise(minimum(fmc: 2)).checks) == [.tcbTooOld])
+    }
+
+    @Test("Of two certificates of one key the one that holds is taken")
+    func renewed() throws {
+        var made = try MadeReport()
+        let valid = try made.certificates()
+        made.leaf.to = "20260101000000Z"
+        let all = [try made.certificates()[0]] + valid
+        let files = try Collateral(all.map { .init(name: "file", bytes: $0) })
+        let at = try time("2026-02-03T12:00:00Z")
+        #expect(appraise(try made.report(), with: files, roots: made.roots, at: at).failures == [])
+    }
+
     @Test("All failures of one report are named at once")
     func several() throws {
         var made = try MadeReport()
@@ -257,22 +296,30 @@ struct ReportCheckTests {
     @Test("The host's table of certificates behind a report is read")
     func table() throws {
         let made = try MadeReport()
-        let certificates = try made.certificates()
+        // An entry of another kind, with a revocation list, say, is for others.
+        let certificates = try made.certificates() + [[1, 2, 3]]
+        let kinds = [
+            "63da758de6644564adc5f4b93be8accd", "4ab7b379bbac4fe4a02f05aef327c782",
+            "a406b4c003a8524997433fb6014cd0ae",
+            "92f81bc358114d3d97ffd19f88dc67ea",
+        ]
         var entries: [UInt8] = []
         var contents: [UInt8] = []
         let start = 24 * (certificates.count + 1)
-        for certificate in certificates {
+        for (kind, certificate) in zip(kinds, certificates) {
             func little(_ value: Int) -> [UInt8] {
                 (0..<4).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
             }
             entries +=
-                [UInt8](repeating: 0x63, count: 16) + little(start + contents.count)
-                + little(certificate.count)
+                (Hex.bytes(kind) ?? []) + little(start + contents.count) + little(certificate.count)
             contents += certificate
         }
         let bytes = try made.report() + entries + [UInt8](repeating: 0, count: 24) + contents
         let at = try time("2026-02-03T12:00:00Z")
+        var overlapping = bytes
+        overlapping[1184 + 24 + 16..<1184 + 24 + 20] = bytes[1184 + 16..<1184 + 20]
         let none = try Collateral()
+        #expect(appraise(overlapping, with: none, roots: made.roots, at: at).checks == [.evidenceForm])
         #expect(appraise(bytes, with: none, roots: made.roots, at: at).failures == [])
         #expect(
             appraise(Array(bytes.dropLast()), with: none, roots: made.roots, at: at).checks == [.evidenceForm]
@@ -288,6 +335,19 @@ struct ReportCheckTests {
         let wrong = try made.intermediate.encoded(
             by: .rsa(made.keys.root), algorithm: MadeSigner.pss(salt: 20))
         #expect(failedChecks { _ = try Certificate(wrong) } == [.certificateForm])
+        // A root that says 48 and is signed with 48, and the same signed with 20 (`Fixtures/README.md`).
+        func checks(_ name: String) throws -> [Check] {
+            let root = try Certificate(try Fixture.bytes("made/\(name).der"))
+            let at = try time("2027-01-01")
+            return failedChecks {
+                _ = try EndorsementKey(
+                    root, with: Collateral(),
+                    roots: TrustRoots(amd: [.milan: root.publicKeyDigest], intel: []), at: at)
+            }
+        }
+        // Both are no chain, which is another matter.
+        #expect(try checks("salt-48") == [.rootUnknown])
+        #expect(try checks("salt-20") == [.certificateSignature, .rootUnknown])
     }
 
     @Test("A list for a part of the certificates, or by another, is refused")
@@ -297,6 +357,15 @@ struct ReportCheckTests {
             0xa0, MadeDER.sequence(MadeDER.fileExtension([2, 5, 29, 28], critical: true, [0x30, 0])))
         let partial = try MadeList(issuer: "ARK-Test", extensions: critical).encoded(by: .rsa(made.keys.root))
         #expect(failedChecks { _ = try RevocationList(partial) } == [.revocationListForm])
+        for (number, isRefused) in [(27 as UInt, true), (28, true), (20, false)] {
+            let extensions = MadeDER.node(
+                0xa0, MadeDER.sequence(MadeDER.fileExtension([2, 5, 29, number], [0x02, 1, 1])))
+            let list = try MadeList(issuer: "ARK-Test", extensions: extensions).encoded(
+                by: .rsa(made.keys.root))
+            #expect(
+                failedChecks { _ = try RevocationList(list) } == (isRefused ? [.revocationListForm] : []),
+                "\(number)")
+        }
         made.list = nil
         let foreign = try MadeList(issuer: "ARK-Test").encoded(by: .rsa(made.keys.intermediate))
         let files = try Collateral(

@@ -60,7 +60,10 @@ package struct Appraisal: Sendable {
         _ report: UnverifiedReport, _ files: Collateral, _ policy: Policy, _ roots: TrustRoots, _ at: Instant
     ) throws(Failures) -> VerifiedReport {
         let leaves = files.certificates.filter { EndorsementExtensions($0) != nil }
-        guard let leaf = leaves.first(where: { report.isSigned(by: $0) }) ?? leaves.first else {
+        // AMD may have certified one key several times.
+        let signers = leaves.filter { report.isSigned(by: $0) }
+        let valid = signers.first { $0.notBefore <= at && at <= $0.notAfter }
+        guard let leaf = valid ?? signers.first ?? leaves.first else {
             throw Failures(
                 .certificateMissing, "no certificate of a key that signs reports (VCEK or VLEK) is there")
         }

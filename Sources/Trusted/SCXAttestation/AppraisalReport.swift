@@ -29,16 +29,33 @@ package struct AppraisalReport: Sendable {
             fields = Self.fields(report)
             if policy.snp?.measurements == nil { notes.append("the policy names no launch measurement") }
             if policy.snp?.minimumTCB == nil { notes.append("the policy names no minimum TCB version") }
+            notes += Self.notes(unlisted: report.key.unlisted)
         case .tdx(let quote):
             fields = Self.fields(quote)
             if policy.tdx?.measurements == nil { notes.append("the policy names no launch measurement") }
-            if quote.evaluation == nil { notes.append("no collateral of Intel's was there to compare with") }
+            if policy.tdx?.rtmrs.allSatisfy({ $0 == nil }) ?? true {
+                notes.append(
+                    "the policy names no runtime registers, so that kernel and file systems may be any: MRTD is of the firmware alone"
+                )
+            }
+            if quote.evaluation == nil {
+                notes.append(
+                    "no collateral of Intel's was there: platform, TDX module and quoting enclave may be of any age, with known flaws"
+                )
+            }
+            notes += Self.notes(unlisted: quote.key.unlisted)
         case nil: fields = []
         }
         if policy.reportData == nil && appraisal.verified != nil {
             notes.append("the report data was not compared, so that the evidence may be of any age")
         }
         self.notes = notes
+    }
+
+    private static func notes(unlisted: [String]) -> [String] {
+        unlisted.map {
+            "no revocation list of '\($0)' was there, so that what it issued may have been revoked"
+        }
     }
 
     private static func fields(_ report: VerifiedReport) -> [(String, String)] {
@@ -69,11 +86,21 @@ package struct AppraisalReport: Sendable {
             ("report data", Hex.text(contents.reportData)), ("MRCONFIGID", Hex.text(contents.mrConfigID)),
             ("MROWNER", Hex.text(contents.mrOwner)), ("TDX module", Hex.text(contents.mrSeam)),
             ("attributes", "0x" + String(contents.attributes, radix: 16)),
-            ("debug", contents.isDebug ? "on" : "off"), ("FMSPC", Hex.text(quote.key.platform.fmspc)),
+            ("XFAM", "0x" + String(contents.xfam, radix: 16)),
+            ("debug", contents.isDebug ? "on" : "off"), ("TCB SVN", Hex.text(contents.teeTCB)),
+            ("FMSPC", Hex.text(quote.key.platform.fmspc)),
         ]
+        if let current = contents.currentTEETCB { fields.append(("current SVN", Hex.text(current))) }
+        if let service = contents.mrServiceTD { fields.append(("MRSERVICETD", Hex.text(service))) }
         if let evaluation = quote.evaluation {
-            fields.append(("TCB platform", status(evaluation.platform)))
-            if evaluation.hasModule { fields.append(("TCB module", status(evaluation.module))) }
+            fields.append(("TCB platform", status(evaluation.launch.platform)))
+            if evaluation.launch.hasModule {
+                fields.append(("TCB module", status(evaluation.launch.module)))
+            }
+            if let current = evaluation.current {
+                fields.append(("now platform", status(current.platform)))
+                if current.hasModule { fields.append(("now module", status(current.module))) }
+            }
             fields.append(("TCB enclave", status(evaluation.enclave)))
             fields.append(("evaluation", "\(evaluation.evaluationNumber)"))
         }

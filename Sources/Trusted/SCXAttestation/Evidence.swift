@@ -33,11 +33,12 @@ package enum VerifiedEvidence: Sendable {
     case snp(VerifiedReport)
     case tdx(VerifiedQuote)
 
-    /// SHA-256 of what is signed, by which a repetition is known; a signature could be written in two ways.
+    /// SHA-256 by which a repetition is known: of what is signed, because a signature can be written in two ways, and for TDX
+    /// of the trust domain's report alone, because the host can have one report put into quotes of several versions.
     package var digest: [UInt8] {
         switch self {
         case .snp(let report): Array(SHA256.hash(data: report.contents.signed))
-        case .tdx(let quote): Array(SHA256.hash(data: quote.signed))
+        case .tdx(let quote): Array(SHA256.hash(data: quote.contents.common))
         }
     }
 

@@ -64,7 +64,7 @@
                     policy.reportData = padded
                 }
                 let bytes = try read(evidence, limit: UnverifiedEvidence.limit)
-                let memory = try seen.map { try SeenFile($0) }
+                let memory = try seen.map(seenFile)
                 var known = memory?.evidence ?? SeenEvidence()
                 let files: Collateral
                 do { files = try Collateral(try collateralFiles()) } catch let error as Failures {
@@ -72,7 +72,11 @@
                     return
                 }
                 let appraisal = Appraisal(bytes, with: files, policy: policy, at: time, seen: &known)
-                if let accepted = appraisal.accepted { try memory?.append(accepted.evidence.digest) }
+                if let accepted = appraisal.accepted {
+                    do { try memory?.append(accepted.evidence.digest) } catch {
+                        throw ValidationError("\(error)")
+                    }
+                }
                 try report(AppraisalReport(appraisal, policy: policy, at: time))
             }
 
@@ -86,6 +90,12 @@
                     throw ValidationError("'--at \(text)' is not a time such as 2026-02-03T12:00:00Z.")
                 }
                 return time
+            }
+
+            private func seenFile(_ path: String) throws -> SeenFile {
+                do { return try SeenFile(path) } catch {
+                    throw ValidationError("\(error)")
+                }
             }
 
             private func readPolicy(_ path: String) throws -> Policy {
@@ -234,51 +244,13 @@
         }
     }
 
-    /// The file of `--seen`, which one check at a time holds from reading to writing.
-    private struct SeenFile {
-        let evidence: SeenEvidence
-        private let path: String
-        private let file: FileHandle
-
-        init(_ path: String) throws {
-            self.path = path
-            if !FileManager.default.fileExists(atPath: path) {
-                _ = FileManager.default.createFile(atPath: path, contents: nil)
-            }
-            guard let file = FileHandle(forUpdatingAtPath: path), flock(file.fileDescriptor, LOCK_EX) == 0
-            else {
-                throw ValidationError("\(path): cannot be opened and locked.")
-            }
-            self.file = file
-            let text = String(decoding: try file.readToEnd() ?? Data(), as: UTF8.self)
-            guard let evidence = SeenEvidence(text: text) else {
-                throw ValidationError("\(path): a line is not a digest of 64 digits, or stands there twice.")
-            }
-            self.evidence = evidence
-        }
-
-        func append(_ digest: [UInt8]) throws {
-            do {
-                try file.seekToEnd()
-                try file.write(contentsOf: Data("\(Hex.text(digest))\n".utf8))
-                try file.synchronize()
-            } catch {
-                throw ValidationError("\(path): cannot be written, so that the evidence is not accepted.")
-            }
-        }
-    }
-
-    /// Reads a file that must not be larger than a limit.
+    /// Reads a file, of which one byte more than a limit at the most: what takes the bytes refuses so many by its own number.
     private func read(_ path: String, limit: Int) throws -> [UInt8] {
         guard let file = FileHandle(forReadingAtPath: path) else {
             throw ValidationError("\(path): cannot be opened.")
         }
         defer { try? file.close() }
-        do {
-            let data = try file.read(upToCount: limit + 1) ?? Data()
-            guard data.count <= limit else { throw ValidationError("\(path): has more than \(limit) bytes.") }
-            return Array(data)
-        } catch let error as ValidationError { throw error } catch {
+        do { return Array(try file.read(upToCount: limit + 1) ?? Data()) } catch {
             throw ValidationError("\(path): cannot be read.")
         }
     }

@@ -28,6 +28,8 @@ struct MadeQuote {
     var enclaveChanges: [Int: [UInt8]] = [:]
     var info = Info()
     var identity = Identity()
+    /// More files, beside the collateral.
+    var more: [Collateral.File] = []
     /// Who signs the enclave's report and the documents.
     var enclaveSigner: P256.Signing.PrivateKey?
     var documentSigner: P256.Signing.PrivateKey?
@@ -36,7 +38,9 @@ struct MadeQuote {
     struct Info {
         var from = "2026-01-01T00:00:00Z"
         var to = "2026-03-01T00:00:00Z"
+        var id = "TDX"
         var fmspc = "0123456789ab"
+        var pceID = "0000"
         var moduleSigner = String(repeating: "0", count: 96)
         var moduleID = "TDX_01"
         var moduleStatus = "UpToDate"
@@ -51,7 +55,7 @@ struct MadeQuote {
                 "mrsigner":"\(moduleSigner)","attributes":"0000000000000000","attributesMask":"FFFFFFFFFFFFFFFF"
                 """
             return """
-                {"id":"TDX","version":3,"issueDate":"\(from)","nextUpdate":"\(to)","fmspc":"\(fmspc)","pceId":"0000",\
+                {"id":"\(id)","version":3,"issueDate":"\(from)","nextUpdate":"\(to)","fmspc":"\(fmspc)","pceId":"\(pceID)",\
                 "tcbType":0,"tcbEvaluationDataNumber":\(evaluation),"tdxModule":{\(module)},"tdxModuleIdentities":[\
                 {"id":"\(moduleID)",\(module),"tcbLevels":[{"tcb":{"isvsvn":4},"tcbDate":"2025-01-01T00:00:00Z",\
                 "tcbStatus":"\(moduleStatus)"},{"tcb":{"isvsvn":2},"tcbStatus":"OutOfDate"}]}],\
@@ -66,13 +70,15 @@ struct MadeQuote {
     struct Identity {
         var from = "2026-01-01T00:00:00Z"
         var to = "2026-03-01T00:00:00Z"
-        var signer = String(repeating: "5e", count: 32)
+        var id = "TD_QE"
+        /// Intel's own, which is pinned.
+        var signer = "dc9e2a7c6f948f17474e34a7fc43ed030f7c1563f1babddf6340c82e0e54a8c5"
         var product = 2
         var status = "UpToDate"
 
         var json: String {
             """
-            {"id":"TD_QE","version":2,"issueDate":"\(from)","nextUpdate":"\(to)","tcbEvaluationDataNumber":19,\
+            {"id":"\(id)","version":2,"issueDate":"\(from)","nextUpdate":"\(to)","tcbEvaluationDataNumber":19,\
             "miscselect":"00000000","miscselectMask":"FFFFFFFF","attributes":"11000000000000000000000000000000",\
             "attributesMask":"FBFFFFFFFFFFFFFF0000000000000000","mrsigner":"\(signer)","isvprodid":\(product),\
             "tcbLevels":[{"tcb":{"isvsvn":4},"tcbStatus":"\(status)"}]}
@@ -119,7 +125,8 @@ struct MadeQuote {
             amd: [:], intel: Array(SHA256.hash(data: Array(keys.root.publicKey.derRepresentation))))
     }
 
-    private func signed(_ name: String, _ json: String) throws -> [UInt8] {
+    /// A document as Intel's service gives it.
+    func signed(_ name: String, _ json: String) throws -> [UInt8] {
         let key = documentSigner ?? keys.signer
         let signature = try key.signature(for: SHA256.hash(data: Array(json.utf8))).rawRepresentation
         return Array("{\"\(name)\":\(json),\"signature\":\"\(Hex.text(signature))\"}\n".utf8)
@@ -137,7 +144,7 @@ struct MadeQuote {
         if let leafList {
             files.append(.init(name: "list", bytes: try leafList.encoded(by: .p256(keys.intermediate))))
         }
-        return files
+        return files + more
     }
 
     private func pem() throws -> [UInt8] {
@@ -168,6 +175,7 @@ struct MadeQuote {
         set(0x88, [UInt8](repeating: 0x3e, count: 48))
         for number in 0..<4 { set(0x148 + 48 * number, [UInt8](repeating: 0xe0 + UInt8(number), count: 48)) }
         set(0x208, [UInt8](repeating: 0xda, count: 64))
+        if version == 5 { set(0x248, [4, 1, 3]) }
         for (offset, value) in changes { set(offset, value) }
         return body
     }
@@ -187,8 +195,8 @@ struct MadeQuote {
         func set(_ offset: Int, _ value: [UInt8]) {
             enclave.replaceSubrange(offset..<offset + value.count, with: value)
         }
-        set(0x30, [0x11])
-        set(0x80, [UInt8](repeating: 0x5e, count: 32))
+        set(0x30, [0x15])
+        set(0x80, Hex.bytes(Identity().signer) ?? [])
         set(0x100, [2, 0, 6, 0])
         set(0x140, Array(SHA256.hash(data: key + authentication)))
         for (offset, value) in enclaveChanges { set(offset, value) }

@@ -64,9 +64,18 @@ struct CertificateStore {
     }
 
     /// The list that holds for an issuer at this time: the newest that is not of the future, else the oldest.
+    ///
+    /// One that the issuer did not sign is taken only where no other is there.
     private func list(of issuer: Certificate) -> RevocationList? {
-        let ofIssuer = lists.filter { $0.issuer == issuer.subject }.sorted { $0.thisUpdate > $1.thisUpdate }
-        return ofIssuer.first { $0.thisUpdate <= at } ?? ofIssuer.last
+        let ofIssuer = lists.filter { $0.issuer == issuer.subject }
+        let signed = ofIssuer.filter { Self.signed($0, by: issuer) }
+        let sorted = (signed.isEmpty ? ofIssuer : signed).sorted { $0.thisUpdate > $1.thisUpdate }
+        return sorted.first { $0.thisUpdate <= at } ?? sorted.last
+    }
+
+    /// The names of those issuers in a chain of which no revocation list is there.
+    func unlisted(_ chain: some Sequence<Certificate>) -> [String] {
+        chain.filter { list(of: $0) == nil }.map(\.name)
     }
 
     private func checkRevocation(
@@ -79,9 +88,8 @@ struct CertificateStore {
                 "no revocation list of '\(name)' is there, which issued '\(certificate.name)'")
             return
         }
-        let isSigned = PublicKey(issuer.publicKey)?.signed(list.signed, list.signature, by: list.algorithm)
         failures.require(
-            isSigned == true && issuer.allows(.revocationLists), .revocationListSignature,
+            Self.signed(list, by: issuer) && issuer.allows(.revocationLists), .revocationListSignature,
             "the revocation list of '\(name)' is not signed by it")
         failures.require(
             list.thisUpdate <= at, .revocationListNotYetValid,
@@ -110,6 +118,10 @@ struct CertificateStore {
             && issuer.allows(.certificates) && !issuer.hasUnknownCriticalExtension
         failures.require(
             mayIssue, .certificateUse, "the certificate '\(issuer.name)' may not issue the one below it")
+    }
+
+    private static func signed(_ list: RevocationList, by issuer: Certificate) -> Bool {
+        PublicKey(issuer.publicKey)?.signed(list.signed, list.signature, by: list.algorithm) ?? false
     }
 
     private static func signed(_ certificate: Certificate, by issuer: Certificate) -> Bool {

@@ -86,15 +86,19 @@ package struct RevocationList: Hashable, Sendable {
         for extensions in inner { try checkCritical(extensions) }
     }
 
-    /// Refuses what a reader must understand and is not understood here, such as lists for a part of the certificates.
+    /// Refuses what a reader must understand and is not understood here, and lists for a part of the certificates (a delta, or
+    /// one with an issuing distribution point) whether they are marked so or not.
     private static func checkCritical(_ node: ASN1Node) throws {
         try DER.sequence(node, identifier: .sequence) { extensions in
             while let node = extensions.next() {
                 try DER.sequence(node, identifier: .sequence) { parts in
-                    _ = try ASN1ObjectIdentifier(derEncoded: &parts)
+                    let identifier = Array(try ASN1ObjectIdentifier(derEncoded: &parts).oidComponents)
                     let isCritical = try DER.decodeDefault(&parts, defaultValue: false)
                     _ = try ASN1OctetString(derEncoded: &parts)
                     guard !isCritical else { throw FormError("it has an unknown critical extension") }
+                    guard identifier != [2, 5, 29, 27], identifier != [2, 5, 29, 28] else {
+                        throw FormError("it is for a part of its issuer's certificates")
+                    }
                 }
             }
         }

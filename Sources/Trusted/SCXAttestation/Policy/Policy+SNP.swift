@@ -50,9 +50,16 @@ extension Policy {
         failures.require(
             snp.hostData?.contains(contents.hostData) ?? true, .hostData,
             "the policy does not name the host data \(Hex.text(contents.hostData))")
-        failures.require(
-            snp.chipIDs?.contains(contents.chipID) ?? true, .chip,
-            "the policy does not name the chip \(Hex.text(contents.chipID.prefix(8)))…")
+        if let chips = snp.chipIDs {
+            // The certificate's word counts: a report may hide its chip, and one signed by a VLEK binds it to nothing.
+            if let chip = report.key.paddedChip {
+                failures.require(
+                    chips.contains(chip), .chip,
+                    "the policy does not name the chip \(Hex.text(chip.prefix(8)))…")
+            } else {
+                failures.add(.chip, "the policy names chips, and a VLEK is not bound to one")
+            }
+        }
         failures.require(
             snp.signingKeys.contains(report.key.kind), .keyKind,
             "the report is signed by a \(report.key.kind.rawValue)")
@@ -120,6 +127,11 @@ extension Policy.SNP: Decodable {
         let values = try decoder.strictContainer(Keys.self)
         measurements = try values.list(.measurements, of: 48)
         minimumTCB = try values.decodeIfPresent([Product: TCBVersion].self, forKey: .minimumTCB)
+        for (product, version) in minimumTCB ?? [:]
+        where (product == .turin) != (version.fmc != nil) {
+            throw values.error(
+                .minimumTCB, "has 'fmc' for another product than Turin, or Turin without 'fmc'")
+        }
         allowDebug = try values.decodeIfPresent(Bool.self, forKey: .allowDebug) ?? allowDebug
         allowThreads = try values.decodeIfPresent(Bool.self, forKey: .allowSMT) ?? allowThreads
         allowMigrationAgent =

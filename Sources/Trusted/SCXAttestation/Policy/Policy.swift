@@ -2,7 +2,8 @@ import Foundation
 
 /// What evidence must say, beyond being signed, for a machine to be trusted.
 ///
-/// Read from JSON. Keys that are not known here are refused, so that a misspelled condition cannot be left out by mistake.
+/// Read from JSON. Keys that are not known here are refused, and those that stand twice or have no value, so that no
+/// condition can be left out by mistake.
 /// A policy that has a part for one kind of evidence alone refuses the other.
 package struct Policy: Sendable {
     /// What the guest put into the report, of 64 bytes: a nonce, or a digest of a nonce and a key.
@@ -27,6 +28,7 @@ package struct Policy: Sendable {
     /// - Throws: ``PolicyError`` that names the key.
     package init(_ json: [UInt8]) throws(PolicyError) {
         guard json.count <= Self.limit else { throw PolicyError("it has more than \(Self.limit) bytes") }
+        try PolicySyntax.check(json)
         do { self = try JSONDecoder().decode(Policy.self, from: Data(json)) } catch {
             throw PolicyError(line(of: error))
         }
@@ -55,16 +57,14 @@ extension Policy: Decodable {
         reportData = nil
         if let given = try values.bytes(.reportData) {
             guard let padded = Self.padded(given) else {
-                throw DecodingError.dataCorruptedError(
-                    forKey: .reportData, in: values, debugDescription: "has not 1 to 64 bytes")
+                throw values.error(.reportData, "has not 1 to 64 bytes")
             }
             reportData = padded
         }
         snp = try values.decodeIfPresent(SNP.self, forKey: .snp)
         tdx = try values.decodeIfPresent(TDX.self, forKey: .tdx)
         guard snp != nil || tdx != nil else {
-            throw DecodingError.dataCorrupted(
-                .init(codingPath: [], debugDescription: "it has neither a part 'snp' nor a part 'tdx'"))
+            throw DecodingError.form("it has neither a part 'snp' nor a part 'tdx'", at: [])
         }
     }
 }
@@ -88,10 +88,8 @@ extension Decoder {
         let known = Set(Keys.allCases.map(\.stringValue))
         let any = try container(keyedBy: AnyKey.self)
         if let unknown = any.allKeys.first(where: { !known.contains($0.stringValue) }) {
-            throw DecodingError.dataCorruptedError(
-                forKey: unknown, in: any,
-                debugDescription:
-                    "is not a key of a policy here; there are \(known.sorted().joined(separator: ", "))")
+            throw any.error(
+                unknown, "is not a key of a policy here; there are \(known.sorted().joined(separator: ", "))")
         }
         return try container(keyedBy: keys)
     }
@@ -107,8 +105,7 @@ extension KeyedDecodingContainer {
     func list(_ key: Key, of count: Int) throws -> [[UInt8]]? {
         guard let list = try decodeIfPresent([HexField].self, forKey: key)?.map(\.bytes) else { return nil }
         guard !list.isEmpty, list.allSatisfy({ $0.count == count }) else {
-            throw DecodingError.dataCorruptedError(
-                forKey: key, in: self, debugDescription: "is not a list of values of \(count) bytes")
+            throw error(key, "is not a list of values of \(count) bytes")
         }
         return list
     }

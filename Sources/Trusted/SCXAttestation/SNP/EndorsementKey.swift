@@ -45,9 +45,13 @@ package struct EndorsementKey: Sendable {
     /// The TCB version for which AMD derived the key.
     package let tcb: TCBVersion
     let chip: [UInt8]?
+    /// The chip's identity with zeros up to the 64 bytes of a report; nil for a VLEK.
+    var paddedChip: [UInt8]? { chip.map { $0 + [UInt8](repeating: 0, count: 64 - $0.count) } }
     let key: PublicKey
     /// The leaf, the intermediate (ASK or ASVK) and the root (ARK).
     package let chain: [Certificate]
+    /// The root's name where no revocation list of it was there; AMD issues none of the intermediate's.
+    package let unlisted: [String]
 
     /// Verifies the chain above a certificate.
     ///
@@ -78,6 +82,7 @@ package struct EndorsementKey: Sendable {
             throw Failures(
                 .certificateUse, "the certificate '\(leaf.name)' is not for a key that signs reports")
         }
+        unlisted = store.unlisted([root])
         self.product = product
         kind = extensions.kind
         self.tcb = tcb

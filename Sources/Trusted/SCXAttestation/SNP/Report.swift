@@ -58,10 +58,9 @@ package struct UnverifiedReport: Sendable {
                 "the report is of \(product?.rawValue ?? "an unknown product"), the root of \(key.product.rawValue)"
             )
         }
-        if let chip = key.chip, !contents.chipID.isZero {
-            let padded = chip + [UInt8](repeating: 0, count: 64 - chip.count)
+        if let chip = key.paddedChip, !contents.chipID.isZero {
             failures.require(
-                contents.chipID == padded, .reportChipDiffers,
+                contents.chipID == chip, .reportChipDiffers,
                 "the report and the certificate name different chips")
         }
         let versions = [contents.currentTCB, contents.reportedTCB, contents.committedTCB, contents.launchTCB]

@@ -69,6 +69,8 @@ package struct PlatformKey: Sendable {
     let platform: PlatformExtensions
     /// The leaf, the intermediate and the root.
     package let chain: [Certificate]
+    /// The names of issuers in the chain of which no revocation list was there.
+    package let unlisted: [String]
 
     /// Verifies the chain above a PCK certificate.
     ///
@@ -94,6 +96,7 @@ package struct PlatformKey: Sendable {
         else {
             throw Failures(.certificateUse, "the certificate '\(leaf.name)' is not for a platform's key")
         }
+        unlisted = store.unlisted(chain.dropFirst())
         self.platform = platform
         self.key = key
     }

@@ -106,8 +106,9 @@ package struct UnverifiedQuote: Sendable {
         return part
     }
 
-    /// Verifies that the platform's key signed the quoting enclave's report, that this names the attestation key, and that
-    /// that key signed the quote; then, where there is any collateral of Intel's, what Intel says of the platform.
+    /// Verifies that the platform's key signed the quoting enclave's report, that the enclave is Intel's, that its report names
+    /// the attestation key, and that that key signed the quote; then, where there is any collateral of Intel's, what Intel says
+    /// of the platform.
     ///
     /// - Parameters:
     ///   - key: The platform's key, verified.
@@ -136,13 +137,19 @@ package struct UnverifiedQuote: Sendable {
         failures.require(
             attestationKey.map { Self.signed(signed, signature, by: .p256($0)) } ?? false, .quoteSignature,
             "the quote is not signed by the attestation key")
+        failures.require(
+            enclave.isIntelsQuotingEnclave, .enclaveIdentity,
+            "the report of the quoting enclave is not of Intel's")
+        failures.require(
+            contents.isIntelsModule, .moduleIdentity,
+            "the TDX module is not Intel's (MRSIGNERSEAM and SEAMATTRIBUTES are not zero)")
         try failures.end()
         var evaluation: TCBEvaluation?
         if files.hasDocuments {
             let verifier = CollateralVerifier(files: files, roots: roots, at: at, revocation: revocation)
             evaluation = try verifier.evaluation(of: contents, enclave, key.platform)
         }
-        return VerifiedQuote(contents: contents, key: key, evaluation: evaluation, signed: signed)
+        return VerifiedQuote(contents: contents, key: key, evaluation: evaluation)
     }
 
     private static func signed(_ bytes: [UInt8], _ signature: [UInt8], by key: PublicKey) -> Bool {
@@ -161,14 +168,12 @@ package struct VerifiedQuote: Sendable {
     package let key: PlatformKey
     /// What Intel says of the platform's security versions; nil where no collateral was there.
     package let evaluation: TCBEvaluation?
-    let signed: [UInt8]
 
     /// Only ``UnverifiedQuote`` makes one.
-    fileprivate init(contents: QuoteContents, key: PlatformKey, evaluation: TCBEvaluation?, signed: [UInt8]) {
+    fileprivate init(contents: QuoteContents, key: PlatformKey, evaluation: TCBEvaluation?) {
         self.contents = contents
         self.key = key
         self.evaluation = evaluation
-        self.signed = signed
     }
 
     /// The launch measurement (MRTD), of 48 bytes.

@@ -8,6 +8,8 @@ package struct QuoteContents: Equatable, Sendable {
     package let mrSeam: [UInt8]
     package let mrSignerSeam: [UInt8]
     package let seamAttributes: [UInt8]
+    /// The 584 bytes that bodies of all versions have, from TEE_TCB_SVN to REPORTDATA.
+    let common: [UInt8]
     /// Attributes of the trust domain, of 64 bits.
     package let attributes: UInt64
     package let xfam: UInt64
@@ -21,11 +23,12 @@ package struct QuoteContents: Equatable, Sendable {
     package let reportData: [UInt8]
     /// From TDX 1.5: the versions after an update of the module that preserved its guests.
     package let currentTEETCB: [UInt8]?
-    /// From TDX 1.5: the measurement of a service domain bound to this one.
+    /// From TDX 1.5: the hash of service domains bound to this one, zeros for none.
     package let mrServiceTD: [UInt8]?
 
     init(_ reader: inout ByteReader, version: UInt16, isTDX15: Bool) throws(FormError) {
         self.version = version
+        let start = reader.position
         teeTCB = try reader.take(16, "TEE_TCB_SVN")
         mrSeam = try reader.take(48, "MRSEAM")
         mrSignerSeam = try reader.take(48, "MRSIGNERSEAM")
@@ -40,12 +43,22 @@ package struct QuoteContents: Equatable, Sendable {
         for _ in 0..<4 { registers.append(try reader.take(48, "an RTMR")) }
         rtmrs = registers
         reportData = try reader.take(64, "REPORTDATA")
+        common = reader.read(since: start)
         currentTEETCB = isTDX15 ? try reader.take(16, "TEE_TCB_SVN_2") : nil
         mrServiceTD = isTDX15 ? try reader.take(48, "MRSERVICETD") : nil
     }
 
     /// Whether the host may read and change the domain's memory and registers (TDATTRIBUTES.DEBUG).
     package var isDebug: Bool { attributes & 1 != 0 }
+
+    /// The bit TDATTRIBUTES.MIGRATABLE.
+    static let migratable: UInt64 = 1 << 29
+
+    /// Whether a service domain may read the domain out of this machine and move it to another.
+    package var isMigratable: Bool { attributes & Self.migratable != 0 }
+
+    /// Whether the TDX module is Intel's, as all of Intel's TCB infos say it: signer and attributes are zeros.
+    var isIntelsModule: Bool { mrSignerSeam.isZero && seamAttributes.isZero }
 }
 
 /// The report of the quoting enclave, of 384 bytes, which names the key that signs quotes.
@@ -71,4 +84,21 @@ struct EnclaveReport: Equatable, Sendable {
         _ = try reader.take(60, "a reserved field")
         reportData = try reader.take(64, "REPORTDATA")
     }
+
+    /// Whether this is Intel's quoting enclave for TDX, not in debug mode.
+    ///
+    /// The platform's key signs the reports of every enclave that may use it, whoever wrote the enclave, so that a quote means
+    /// nothing before this is known, with or without collateral. The values are those of Intel's identity `TD_QE`, from
+    /// `https://api.trustedservices.intel.com/tdx/certification/v4/qe/identity`.
+    var isIntelsQuotingEnclave: Bool {
+        let mask = [0xfb] + [UInt8](repeating: 0xff, count: 7) + [UInt8](repeating: 0, count: 8)
+        return mrSigner == Self.intel && productID == 2 && miscSelect.isZero
+            && zip(attributes, mask).map { $0 & $1 } == [0x11] + [UInt8](repeating: 0, count: 15)
+    }
+
+    /// The hash of the key with which Intel signs the quoting enclave.
+    private static let intel: [UInt8] = [
+        0xdc, 0x9e, 0x2a, 0x7c, 0x6f, 0x94, 0x8f, 0x17, 0x47, 0x4e, 0x34, 0xa7, 0xfc, 0x43, 0xed, 0x03,
+        0x0f, 0x7c, 0x15, 0x63, 0xf1, 0xba, 0xbd, 0xdf, 0x63, 0x40, 0xc8, 0x2e, 0x0e, 0x54, 0xa8, 0xc5,
+    ]
 }

@@ -128,7 +128,18 @@ struct SignedDocument<Content: Decodable & Sendable>: Sendable {
     }
 }
 
-/// What a decoder found wrong, in one line that names the field.
+extension DecodingError {
+    /// An error in words of this module; ``line(of:)`` shows no others, because decoders quote what they read.
+    static func form(_ reason: String, at path: [any CodingKey]) -> DecodingError {
+        .dataCorrupted(.init(codingPath: path, debugDescription: reason, underlyingError: FormError(reason)))
+    }
+}
+
+extension KeyedDecodingContainer {
+    func error(_ key: Key, _ reason: String) -> DecodingError { .form(reason, at: codingPath + [key]) }
+}
+
+/// What a decoder found wrong, in one line that names the field and holds nothing else of what was read.
 func line(of error: any Error) -> String {
     func path(_ context: DecodingError.Context) -> String {
         let keys = context.codingPath.map { key in
@@ -145,10 +156,12 @@ func line(of error: any Error) -> String {
         return "\(place.isEmpty ? "" : "in \(place)")'\(key.stringValue)' is missing"
     case .typeMismatch(_, let context), .valueNotFound(_, let context):
         return "\(path(context))is of another type"
-    case .dataCorrupted(let context)
-    where context.codingPath.isEmpty && !context.debugDescription.hasPrefix("it "):
-        return "it is not JSON, or a number in it is out of range"
-    case .dataCorrupted(let context): return "\(path(context))\(context.debugDescription)"
+    case .dataCorrupted(let context):
+        if let form = context.underlyingError as? FormError { return path(context) + form.reason }
+        let place = path(context)
+        return place.isEmpty
+            ? "it is not JSON, or a number in it is out of range"
+            : "\(place)has a value that is unknown or out of range"
     @unknown default: return "it is not JSON"
     }
 }

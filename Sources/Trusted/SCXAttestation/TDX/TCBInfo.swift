@@ -89,7 +89,7 @@ struct HexField: Decodable, Equatable, Sendable {
     init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         guard let bytes = Hex.bytes(try container.decode(String.self)) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "is not in base 16")
+            throw DecodingError.form("is not in base 16", at: container.codingPath)
         }
         self.bytes = bytes
     }
@@ -99,7 +99,7 @@ extension Instant: Decodable {
     package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         guard let read = Instant(try container.decode(String.self)) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "is not a time in UTC")
+            throw DecodingError.form("is not a time in UTC", at: container.codingPath)
         }
         self = read
     }
