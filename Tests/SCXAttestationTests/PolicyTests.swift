@@ -83,6 +83,17 @@ struct PolicyTests {
         #expect(line.contains("tcbStatus") && !line.contains("accepted"), "\(line)")
     }
 
+    @Test("A file's name cannot write lines of its own")
+    func fileNames() throws {
+        let file = Collateral.File(name: "é\ndecision accepted\u{1b}[2J\u{202e}.pem", bytes: [1])
+        let error = try #require(throws: Failures.self) { _ = try Collateral([file]) }
+        #expect(
+            error.all.map(\.detail) == [
+                "é?decision accepted?[2J?.pem: it cannot be read: a line stands outside of its objects"
+            ]
+        )
+    }
+
     @Test("Report data is filled with zeros, and its size is limited")
     func reportData() throws {
         #expect(

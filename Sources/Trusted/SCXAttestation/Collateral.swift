@@ -18,10 +18,16 @@ package struct Collateral: Sendable {
         let bytes: [UInt8]
 
         /// - Parameters:
-        ///   - name: What messages call it.
+        ///   - name: What messages call it; who carries files may have named them, so that what moves a cursor is taken out.
         ///   - bytes: What it holds.
         package init(name: String, bytes: [UInt8]) {
-            self.name = name
+            let shown = name.unicodeScalars.map { scalar -> Unicode.Scalar in
+                switch scalar.properties.generalCategory {
+                case .control, .format, .lineSeparator, .paragraphSeparator: "?"
+                default: scalar
+                }
+            }
+            self.name = String(String.UnicodeScalarView(shown))
             self.bytes = bytes
         }
     }
