@@ -133,11 +133,12 @@ def tensors(weights, config):
         array = stored(name, value.float().numpy(), config)
         new = name if name.startswith("blk.") else gguf_name(name, config["model_type"])
         if "_exps." in new and ".experts." in name and name.split(".experts.")[1][0].isdigit():
-            stacks.setdefault(new, (value.dtype, []))[1].append(array)
+            expert = int(name.split(".experts.")[1].split(".")[0])
+            stacks.setdefault(new, (value.dtype, {}))[1][expert] = array
         else:
             yield new, array, value.dtype
     for new, (dtype, arrays) in stacks.items():
-        yield new, np.stack(arrays), dtype
+        yield new, np.stack([arrays[expert] for expert in sorted(arrays)]), dtype
 
 
 def llama3_factors(config):
