@@ -214,7 +214,11 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "SCXAttestationTests",
-            dependencies: ["SCXAttestation", crypto, cryptoExtras, swiftASN1],
+            dependencies: [
+                "SCXAttestation", crypto, cryptoExtras,
+                "scx-command",  // whose process the tests start; nothing imports it
+            ],
+            exclude: ["Fixtures"],
             swiftSettings: settings),
         .testTarget(
             name: "SCXAttacksTests",
