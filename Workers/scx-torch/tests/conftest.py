@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pathlib
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -26,6 +25,9 @@ from scx_torch.worker.state import WorkerState
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 FIXTURES = REPOSITORY / "Tests/Fixtures"
 WARD = REPOSITORY / "Models/ward-3m"
+# Seconds after which something that should come in a moment is taken to have failed, so that a fault ends a test instead of
+# making it wait for ever. No right run comes near it.
+PATIENCE = 300.0
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
@@ -58,7 +60,8 @@ def torch_worker(
             with contextlib.suppress(LinkError):
                 listener.run(server)
 
-        threads = [threading.Thread(target=accept, daemon=True), threading.Thread(target=server.compute)]
+        # A test that fails while it holds the computing thread must not keep the whole run from ending.
+        threads = [threading.Thread(target=target, daemon=True) for target in (accept, server.compute)]
         for thread in threads:
             thread.start()
         try:
@@ -66,7 +69,7 @@ def torch_worker(
         finally:
             listener.close()
             server.stop()
-            threads[1].join()
+            threads[1].join(60)
             if recorder is not None:
                 recorder.close()
 
@@ -97,15 +100,20 @@ def swift_worker(
             process.communicate()
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    """Waits until a program is ready; fails when it ends before."""
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
+    """Waits for something that happens in a moment; fails when it does not, or when the program ends before."""
+    deadline = time.monotonic() + PATIENCE
     while not condition():
-        if process.poll() is not None:
+        if process is not None and process.poll() is not None:
             error = process.stderr.read().decode() if process.stderr else ""
             pytest.fail(f"{process.args} ended: {error}")
-        time.sleep(0.02)
+        if time.monotonic() > deadline:
+            pytest.fail(f"nothing came in {PATIENCE} seconds")
+        time.sleep(0.005)
 
 
-def has(program: str) -> bool:
-    """Whether a program is installed."""
-    return shutil.which(program) is not None
+def run(command: list[str], environment: dict[str, str] | None = None) -> str:
+    """Runs a program to its end; gives what it wrote, and fails with its errors when it fails."""
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=2 * PATIENCE)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -8,16 +8,15 @@ import shutil
 import socket
 import ssl
 import struct
-import subprocess
 import sys
 
 import pytest
 from client import Client, failure, hello
-from conftest import FIXTURES, REPOSITORY, WARD, torch_worker
+from conftest import FIXTURES, PATIENCE, REPOSITORY, WARD, torch_worker
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from test_pools import SOURCE, start, stop
+from test_pools import start, stop
 
 from scx_torch.link.frame import Kind
 from scx_torch.link.stream import SocketStream
@@ -157,30 +156,17 @@ def test_flags(flags: list[str], reason: str, capsys: pytest.CaptureFixture[str]
 def test_the_program_names_what_is_wrong(tmp_path: pathlib.Path) -> None:
     def error(model: pathlib.Path, address: str, *flags: str) -> str:
         process = start(address, *flags, model=model)
-        process.wait()
-        return stop(process)
+        try:
+            process.wait(PATIENCE)
+        finally:
+            said = stop(process)
+        return said
 
     (tmp_path / "w").write_text("no socket")
     assert "has no config.json" in error(tmp_path, f"unix:{tmp_path}/v")
     assert "there is a file that is no socket" in error(WARD, f"unix:{tmp_path}/w")
     if not __import__("torch").cuda.is_available():
         assert "'--device cuda' needs a GPU" in error(WARD, f"unix:{tmp_path}/v", "--device", "cuda")
-
-
-def test_the_program_ends_with_its_input(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "folder/w"
-    path.parent.mkdir()
-    command = [sys.executable, "-m", "scx_torch.worker.cli", "--model", str(WARD), "--listen", f"unix:{path}"]
-    process = subprocess.Popen(
-        [*command, "--end-with-input"], stdin=subprocess.PIPE, env={"PYTHONPATH": str(SOURCE), "PATH": "/usr/bin"}
-    )
-    from conftest import wait_for
-
-    wait_for(path.exists, process)
-    assert process.stdin is not None
-    process.stdin.close()
-    assert process.wait() == 0
-    assert not path.exists() and not path.parent.exists()
 
 
 def copy_model(tmp_path: pathlib.Path, **changes: object) -> pathlib.Path:

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import threading
 
 from scx_torch import __version__
 from scx_torch.worker.address import Address
@@ -26,7 +25,6 @@ class Arguments(argparse.Namespace):
     max_memory: float | None
     max_tensor: int
     idle_timeout: int
-    end_with_input: bool
 
 
 def _address(text: str) -> Address:
@@ -73,7 +71,6 @@ def parser() -> argparse.ArgumentParser:
         help="MiB of the largest tensor of a request, which a client can make this worker allocate. (default: 256)")  # fmt: skip
     add("--idle-timeout", type=int, default=600,
         help="Seconds after which a connection that asks nothing is closed. (default: 600)")  # fmt: skip
-    add("--end-with-input", action="store_true", help=argparse.SUPPRESS)
     add("--version", action="version", version=__version__)
     return result
 
@@ -98,8 +95,6 @@ def parse(arguments: list[str] | None = None) -> Arguments:
 def main() -> None:
     """Runs the worker; errors are one line on standard error."""
     options = parse()
-    if options.end_with_input:
-        threading.Thread(target=_end_with_input, args=(options.listen,), daemon=True).start()
     # Threads that wait for each other sleep. By default they spin, which on a machine that computes other things as well
     # makes small products many times slower. The libraries read this when they are loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -112,19 +107,6 @@ def main() -> None:
         sys.exit(f"scx-torch-worker: error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _end_with_input(address: Address) -> None:
-    """Ends this process when standard input ends, and removes the socket, and its directory if that is empty."""
-    while os.read(sys.stdin.fileno(), 65_536):
-        pass
-    if address.path is not None:
-        try:
-            os.unlink(address.path)
-            os.rmdir(os.path.dirname(address.path) or ".")
-        except OSError:
-            pass
-    os._exit(0)
 
 
 if __name__ == "__main__":

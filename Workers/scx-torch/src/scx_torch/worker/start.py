@@ -57,8 +57,7 @@ def _start(options: Arguments) -> None:
         return
     # Listen only now, so that a client that can connect can be served at once.
     listener = Listener(options.listen, identity)
-    if not options.end_with_input:
-        log(f"serving {options.model} in {options.weights} on {device.type} at {options.listen}")
+    log(f"serving {options.model} in {options.weights} on {device.type} at {options.listen}")
 
     def accept() -> None:
         try:
@@ -95,7 +94,7 @@ def _slot_bytes(options: Arguments, device: torch.device) -> int:
 
 def _progress(options: Arguments, team: Team) -> Progress:
     """Shows how much is loaded, on a terminal."""
-    shows = sys.stderr.isatty() and team.rank == 0 and not options.end_with_input
+    shows = sys.stderr.isatty() and team.rank == 0
 
     def show(fraction: float) -> None:
         if shows:
