@@ -2,11 +2,10 @@
 
 import json
 import pathlib
-import subprocess
 
 import pytest
 import torch
-from conftest import FIXTURES, swift, torch_worker
+from conftest import FIXTURES, run, swift, torch_worker
 from safetensors.torch import load_file
 
 from scx_torch.compute.decoder import CacheSegment, Decoder
@@ -68,9 +67,7 @@ def vectors(model: pathlib.Path, profile: str, *workers: str, weights: str = "in
     command = [swift("scx"), "embed", "--model", str(model), "--profile", profile, *flags, *texts]
     if profile == "plain":
         command += ["--weights", weights]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in run(command).splitlines()]
 
 
 @pytest.mark.parametrize("name", SENTENCES)

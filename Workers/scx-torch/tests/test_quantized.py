@@ -28,7 +28,8 @@ def fnv(data: bytes) -> str:
     return f"{value:016x}"
 
 
-@pytest.mark.parametrize("name", NAMES)
+# The numbers of gpt-oss are those of `test_mxfp4`.
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "gpt-oss"])
 def test_numbers(name: str) -> None:
     checkpoint = Checkpoint(str(FOLDER / name))
     hashes = json.loads((FOLDER / name / "values.json").read_text())
@@ -45,7 +46,7 @@ def test_numbers(name: str) -> None:
                     # In two parts, of which the second begins in the middle of a word.
                     values = torch.cat([rows(0, count // 2 + 1), rows(count // 2 + 1, count - count // 2 - 1)])
                     found[place.name] = fnv(values.numpy().astype("<f4").tobytes())
-    assert found and (not hashes or found == hashes)
+    assert found and found == hashes
 
 
 def test_mxfp4() -> None:

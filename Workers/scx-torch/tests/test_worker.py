@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 from client import NO_SLOT, Client, RingClient, connect, failure, hello, memory, upgrade
-from conftest import FIXTURES, WARD, torch_worker
+from conftest import FIXTURES, PATIENCE, WARD, torch_worker, wait_for
 
 from scx_torch.link.errors import Code
 from scx_torch.link.frame import Elements, Head, Kind
@@ -84,14 +84,17 @@ def test_faults_end_a_connection_and_no_other() -> None:
                 answer = client.receive()
                 assert failure(answer)[0] == Code.MALFORMED_FRAME and answer.head.number == 2, fault
                 assert client.is_closed()
-        assert other.statistics()["connections"] >= 1
+        # The one that did nothing wrong is still served, and of the others nothing is left.
+        wait_for(lambda: other.statistics()["connections"] == 1)
 
 
 def test_requests_before_hello_get_no_memory() -> None:
     with torch_worker(WARD) as (address, _), Client(address) as client:
-        client.number = 0
-        client.send(Kind.linearRing, RING, ring(1))
-        assert failure(client.receive())[0] == Code.MALFORMED_FRAME
+        # The head alone: a worker that allocated the tensor first would wait for its bytes.
+        head = Head(Kind.linearRing, False, 1, Elements.uint32, 1 << 10, 1 << 10, len(RING), len(RING))
+        client.bytes.write(memoryview(head.pack()), time.monotonic() + 60)
+        answer = client.receive()
+        assert failure(answer) == (Code.MALFORMED_FRAME, "'linearRing' may not come now")
 
 
 def test_a_window_of_requests_and_one_more() -> None:
@@ -108,17 +111,19 @@ def test_a_window_of_requests_and_one_more() -> None:
         compute = server._state.answer
 
         def slow(jobs):  # type: ignore[no-untyped-def]
-            held.wait()
+            held.wait(PATIENCE)
             return compute(jobs)
 
         server._state.answer = slow  # type: ignore[method-assign]
         with Client(address, DIGEST) as client:
-            for _ in range(3):
-                client.send(Kind.linearRing, RING, ring(1))
-            answer = client.receive()
-            assert failure(answer) == (Code.MALFORMED_FRAME, "request 4 while 2 are being computed")
-            assert client.is_closed()
-            held.set()
+            try:
+                for _ in range(3):
+                    client.send(Kind.linearRing, RING, ring(1))
+                answer = client.receive()
+                assert failure(answer) == (Code.MALFORMED_FRAME, "request 4 while 2 are being computed")
+                assert client.is_closed()
+            finally:
+                held.set()
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (4, 17)])
@@ -181,8 +186,7 @@ def test_slots_end_with_their_connection() -> None:
         with Client(address, DIGEST) as client:
             client.ask(Kind.middle, middle(0, 5, (1, 0, 4)), floats(4))
             assert stays.statistics()["slots"] == 1
-        while stays.statistics()["slots"]:
-            time.sleep(0.01)
+        wait_for(lambda: stays.statistics()["slots"] == 0)
         assert stays.statistics()["bytes"] == 0
 
 
@@ -197,19 +201,20 @@ def test_requests_of_several_sessions_are_one_product() -> None:
 
         def answer(jobs: list[Job]) -> list[Result]:
             entered.set()
-            held.wait()
+            held.wait(PATIENCE)
             return compute(jobs)
 
         server._state.answer = answer  # type: ignore[method-assign]
         blocker = Client(address, DIGEST)
         blocker.send(Kind.release, struct.pack("<I", 9))
-        entered.wait()
+        assert entered.wait(PATIENCE)
         before = server._batcher.batches
         for i, client in enumerate(clients):
             client.send(Kind.middle, middle(0, 5, (1, 0, 4)), floats(4 + i)[:4])
-        while len(server._batcher._waiting) < 3:
-            time.sleep(0.001)
-        held.set()
+        try:
+            wait_for(lambda: len(server._batcher._waiting) == 3)
+        finally:
+            held.set()
         blocker.receive()
         found = [client.receive() for client in clients]
         assert server._batcher.batches == before + 2
@@ -229,13 +234,13 @@ def test_too_many_connections() -> None:
 
 
 def test_silence() -> None:
-    with torch_worker(WARD, limits=Limits(idle=0.2, patience=0.2)) as (address, _):
-        with Client(address, DIGEST) as client:
-            assert failure(client.receive())[0] == Code.TIMED_OUT
-        with Client(address) as slow:
-            # A head that stops in its middle.
-            slow.bytes.write(memoryview(b"SCX1\0\0"), time.monotonic() + 60)
-            assert failure(slow.receive())[0] == Code.TIMED_OUT
+    # Nothing here depends on how fast the machine is: each client waits for an end that must come.
+    with torch_worker(WARD, limits=Limits(idle=0.2)) as (address, _), Client(address, DIGEST) as client:
+        assert failure(client.receive())[0] == Code.TIMED_OUT
+    with torch_worker(WARD, limits=Limits(patience=0.2)) as (address, _), Client(address) as slow:
+        # A head that stops in its middle.
+        slow.bytes.write(memoryview(b"SCX1\0\0"), time.monotonic() + 60)
+        assert failure(slow.receive())[0] == Code.TIMED_OUT
 
 
 def test_shared_memory() -> None:
@@ -313,7 +318,7 @@ def test_no_memory_is_said_and_nothing_is_lost() -> None:
         assert code == Code.WORKER_FULL and "can't allocate memory" in reason
         model.feed_forward = feed_forward  # type: ignore[method-assign]
         found = client.ask(Kind.middle, middle(0, 5, (1, 3, 2)), floats(2)).tensor
-        assert found is not None and expected is not None and (found == expected).all()
+        assert found is not None and expected is not None and np.abs(found - expected).max() < 1e-4
 
 
 def test_a_fault_of_the_worker_ends_no_connection(capsys: pytest.CaptureFixture[str]) -> None:
