@@ -54,6 +54,22 @@ def test_logits_and_greedy_tokens(name: str) -> None:
     assert answer == expected["greedy"].tolist()[:24]
 
 
+@pytest.mark.parametrize("name", ["qwen2-window", "llama-gqa2"])
+@torch.inference_mode()
+def test_attention_over_some_rows_at_a_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = Checkpoint(str(FIXTURES / "parity" / name))
+    model, embed = Decoder(checkpoint, "f32", torch.device("cpu")), Embedding(checkpoint)
+    blocks, tokens = checkpoint.config.block_count, [token % 50 for token in range(3, 53)]
+    results = []
+    for scores in (1 << 24, 1_500):
+        monkeypatch.setattr("scx_torch.compute.attention._SCORES", scores)
+        layers = [model.make_cache() for _ in range(blocks)]
+        for first, end in [(0, 20), (20, 50)]:
+            rows = model.run(0, blocks, embed(tokens[first:end], first), [CacheSegment(layers, first, end - first)])
+        results.append(rows)
+    assert (results[0] - results[1]).abs().max() / results[0].abs().max() < 1e-5
+
+
 @torch.inference_mode()
 def test_several_sessions_in_one_pass() -> None:
     """Two sessions of different lengths, and one prompt in chunks."""

@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from scx_torch.compute import ring, rounding
 from scx_torch.compute.matrix import FORMATS, Matrix
 from scx_torch.compute.pads import expand
+from scx_torch.compute.parallel import Team
+from scx_torch.compute.site import LinearSite
 
 SHAPES = [(1, 7, 5), (3, 64, 33), (16, 192, 512), (17, 8, 8), (40, 100, 30), (2, 132_500, 3)]
 PRODUCTS = ["product_of_doubles", "product_of_bytes", "ring_product"]
@@ -90,9 +92,6 @@ def test_limbs_are_the_words() -> None:
 
 
 def test_groups_and_chosen_groups() -> None:
-    from scx_torch.compute.parallel import Team
-    from scx_torch.compute.site import LinearSite
-
     generator = torch.Generator().manual_seed(2)
     w = torch.randint(-127, 128, (4, 6, 10), generator=generator).to(torch.int8)
     matrices = [Matrix("int8", part, torch.ones(6, 1), 10) for part in w]
@@ -187,6 +186,15 @@ def test_exact_sums_do_not_depend_on_order() -> None:
     assert torch.equal(x @ w.double().T, x[:, order] @ w[:, order].double().T)
     noise = torch.randint(-(2**20), 2**20, (4, 300), generator=generator).double() * 2.0**-10
     assert torch.equal((x + noise) @ w.double().T - noise @ w.double().T, x @ w.double().T)
+
+
+def test_exact_products_of_some_outputs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(8)
+    w = torch.randn(50, 60, generator=generator)
+    x = torch.randint(-(2**23), 2**23, (4, 60), generator=generator).float()
+    monkeypatch.setattr("scx_torch.compute.site._EXACT_OUTPUTS", 16)
+    site = LinearSite([Matrix.round(w, "f32")], 0, 1, 50, 50, 60, 1, None, Team())
+    assert torch.equal(site.exact(x), x.double() @ rounding.rounded_for_exact_sums(w).double().T)
 
 
 def test_integers_of_stored_weights_have_their_range() -> None:

@@ -83,11 +83,11 @@ def _visible(
         return None
     positions = torch.arange(count - tokens + first, count - tokens + end, device=device)[:, None]
     others = torch.arange(count, device=device)[None, :]
-    distance = positions - others
-    visible = distance >= 0 if scoring.causal else torch.ones_like(distance, dtype=torch.bool)
-    if window is not None:
-        visible &= distance.abs() < window
-    return visible
+    # The positions are compared as they are: a matrix of their distances would be eight times as large.
+    if window is None:
+        return others <= positions
+    after_window = others > positions - window
+    return after_window & (others <= positions if scoring.causal else others < positions + window)
 
 
 def _fused(
@@ -102,6 +102,12 @@ def _fused(
     if scoring.causal and tokens == count and not window_matters:
         out = functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scoring.scale)
     else:
-        visible = _visible(0, tokens, tokens, count, scoring, queries.device)
-        out = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=scoring.scale)
+        step = max(1, _SCORES // (heads * count))
+        parts = []
+        for first in range(0, tokens, step):
+            end = min(first + step, tokens)
+            visible = _visible(first, end, tokens, count, scoring, queries.device)
+            own = q[:, :, first:end]
+            parts.append(functional.scaled_dot_product_attention(own, k, v, attn_mask=visible, scale=scoring.scale))
+        out = torch.cat(parts, dim=2)
     return out[0].transpose(0, 1).reshape(tokens, heads * size)

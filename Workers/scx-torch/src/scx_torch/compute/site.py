@@ -8,6 +8,9 @@ from scx_torch.compute import ring, rounding
 from scx_torch.compute.matrix import Matrix
 from scx_torch.compute.parallel import Team
 
+# Outputs of an exact product that are made at a time, since a copy of all weights in float64 would take much memory.
+_EXACT_OUTPUTS = 4_096
+
 
 @dataclass
 class LinearSite:
@@ -85,8 +88,13 @@ class LinearSite:
     def exact(self, x: torch.Tensor) -> torch.Tensor:
         """Multiplies rows in float64 by weights that are rounded so that sums are exact; without the bias."""
         if self._exact is None:
-            self._exact = rounding.rounded_for_exact_sums(self.matrices[0].dequantized())
+            matrix = self.matrices[0]
+            self._exact = torch.cat(
+                [
+                    rounding.rounded_for_exact_sums(matrix.dequantized(first, first + _EXACT_OUTPUTS))
+                    for first in range(0, matrix.outputs, _EXACT_OUTPUTS)
+                ]
+            )
         weights, double = self._exact, x.to(torch.float64)
-        # Some outputs at a time, since a copy of the weights in float64 would take much memory.
-        parts = [double @ part.to(torch.float64).T for part in torch.split(weights, 4_096)]
+        parts = [double @ part.to(torch.float64).T for part in torch.split(weights, _EXACT_OUTPUTS)]
         return self.team.gather(torch.cat(parts, dim=1), self.columns)
