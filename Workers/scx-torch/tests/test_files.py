@@ -4,6 +4,7 @@ import datetime
 import importlib.util
 import json
 import pathlib
+import select
 import shutil
 import socket
 import ssl
@@ -82,6 +83,25 @@ def test_tls_lets_in_whom_it_trusts(tmp_path: pathlib.Path) -> None:
             assert client.statistics()["connections"] == 1
 
 
+def test_of_too_many_handshakes_the_oldest_ends(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, friend = certificate(tmp_path, "w"), certificate(tmp_path, "f")
+    monkeypatch.setattr("scx_torch.worker.listener._HANDSHAKES", 1)
+    # None ends because it takes too long.
+    monkeypatch.setattr("scx_torch.link.tls.HANDSHAKE_SECONDS", 10 * PATIENCE)
+    with torch_worker(WARD, identity=identity(worker, friend)) as (address, _):
+        host, port = address.removeprefix("tcp://").split(":")
+        silent = [socket.create_connection((host, int(port))) for _ in range(2)]
+        ended, _, _ = select.select(silent, [], [], PATIENCE)
+        assert len(ended) == 1
+        # The other one ends when another comes.
+        with Client(address, DIGEST, tls_client(address, friend)) as client:
+            assert client.statistics()["connections"] == 1
+        (other,) = set(silent) - set(ended)
+        assert select.select([other], [], [], PATIENCE)[0]
+        for connection in silent:
+            connection.close()
+
+
 def test_key_files(tmp_path: pathlib.Path) -> None:
     a, b = certificate(tmp_path, "a"), certificate(tmp_path, "b")
     identity(a, b)
@@ -144,6 +164,7 @@ def test_recordings_are_transcripts(tmp_path: pathlib.Path) -> None:
         (["--listen", "unix:w", "--weights", "bf16", "--shard", "1/2"], "'--shard' needs '--weights int8'"),
         (["--listen", "unix:w", "--shard", "3/2"], "no part such as 1/2"),
         (["--listen", "unix:w", "--max-tensor", "0"], "--max-tensor"),
+        (["--listen", "unix:w", "--max-memory", "0"], "--max-memory"),
         (["--listen", "unix:w", "--device", "tpu"], "--device"),
     ],
 )
@@ -167,6 +188,21 @@ def test_the_program_names_what_is_wrong(tmp_path: pathlib.Path) -> None:
     assert "there is a file that is no socket" in error(WARD, f"unix:{tmp_path}/w")
     if not __import__("torch").cuda.is_available():
         assert "'--device cuda' needs a GPU" in error(WARD, f"unix:{tmp_path}/v", "--device", "cuda")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't allocate memory: you tried\nbacktrace")])
+def test_a_model_that_finds_no_memory(
+    error: Exception, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scx_torch.worker import start as module
+
+    def fails(*_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(module, "Decoder", fails)
+    monkeypatch.setattr(sys, "setswitchinterval", lambda _: None)
+    with pytest.raises(module.StartError, match=r"no memory for its weights in int8: [^\n]*$"):
+        module.start(parse(["--model", str(WARD), "--listen", f"unix:{tmp_path}/w", "--threads", "1"]))
 
 
 def copy_model(tmp_path: pathlib.Path, **changes: object) -> pathlib.Path:

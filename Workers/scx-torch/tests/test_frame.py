@@ -148,6 +148,8 @@ def request(kind: Kind, fields: bytes, elements: Elements = Elements.none, rows:
         (request(Kind.padProducts, struct.pack("<HH32sII", 0, 1, bytes(32), 0, 0)), "pads of 0"),
         (request(Kind.middle, struct.pack("<HHI", 3, 3, 0), Elements.float32, 1, 1), "blocks 3 to 3"),
         (request(Kind.middle, struct.pack("<HHI", 0, 3, 1 << 31), Elements.float32, 1, 1), "end early"),
+        (request(Kind.middle, struct.pack("<HHIIIIB", 0, 3, 1, 1, 0, 1, 2), Elements.float32, 1, 1), "direction"),
+        (request(Kind.middle, struct.pack("<HHIIIIH", 0, 3, 1, 1, 0, 1, 0), Elements.float32, 1, 1), "1 bytes after"),
         (request(Kind.attention, struct.pack("<HI", 0, 0), Elements.float32, 1, 1), "0 parts"),
         (request(Kind.attention, struct.pack("<HI", 0, 16_385), Elements.float32, 1, 1), "16385 parts"),
         (

@@ -45,13 +45,21 @@ class Team:
             dist.all_reduce(own)
         return own
 
-    def share(self, value: Any) -> Any:
-        """Gives the first process's value to all of them."""
+    def share(self, data: bytes | bytearray) -> bytes:
+        """Gives the first process's bytes to all of them.
+
+        They travel as tensors: objects of Python would be made by whatever the network brings.
+        """
         if self.size == 1:
-            return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0, group=self._commands)
-        return box[0]
+            return bytes(data)
+        count = torch.tensor([len(data)], dtype=torch.int64)
+        dist.broadcast(count, src=0, group=self._commands)
+        if self.rank == 0:
+            sent = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        else:
+            sent = torch.empty(int(count.item()), dtype=torch.uint8)
+        dist.broadcast(sent, src=0, group=self._commands)
+        return sent.numpy().tobytes()
 
     @staticmethod
     def join(device: str) -> "Team":
@@ -59,6 +67,10 @@ class Team:
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
             return Team()
+        if os.environ.get("LOCAL_WORLD_SIZE") == str(size):
+            # All processes are on this machine, so nobody else need reach them.
+            for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+                os.environ.setdefault(variable, "lo")
         dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_PATIENCE)
         team = Team(dist.get_rank(), size)
         # Commands travel between CPUs, so that a waiting process does not occupy its GPU.

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TypeAlias
 
@@ -42,6 +42,8 @@ class Segment:
     slot: int
     position: int
     rows: int
+    # Whether each row attends to all of them, as the tokens of a picture do.
+    mutual: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,8 @@ class Request:
     kind: Kind
     operation: Operation
     tensor: Array | None
+    # The message that it was read from.
+    message: Message
 
     def floats(self) -> npt.NDArray[np.float32]:
         """The rows of a request that has float32 ones; `read_request` has checked that."""
@@ -172,17 +176,22 @@ def read_request(message: Message, largest_tensor: int) -> Request:
 
     Raises a malformed frame, also for a tensor in groups with more than `largest_tensor` bytes in float32.
     """
+    kind, operation, tensor = message.head.kind, read_operation(message), message.tensor
+    if isinstance(operation, Attention):
+        tensor = _attention_values(message, operation, largest_tensor)
+    elif message.head.elements != _ELEMENTS.get(kind, Elements.float32):
+        raise malformed(f"'{kind.name}' with a payload of another kind")
+    return Request(kind, operation, tensor, message)
+
+
+def read_operation(message: Message) -> Operation:
+    """Reads a request's fields, whatever its tensor is; raises a malformed frame."""
     kind, fields = message.head.kind, FieldReader(message.fields)
     if kind not in _READERS:
         raise malformed(f"'{kind.name}' is no request that can be served here")
     operation = _READERS[kind](fields)
     fields.finish()
-    tensor = message.tensor
-    if isinstance(operation, Attention):
-        tensor = _attention_values(message, operation, largest_tensor)
-    elif message.head.elements != _ELEMENTS.get(kind, Elements.float32):
-        raise malformed(f"'{kind.name}' with a payload of another kind")
-    return Request(kind, operation, tensor)
+    return operation
 
 
 _ELEMENTS = {
@@ -225,7 +234,8 @@ def _segments(fields: FieldReader) -> tuple[Segment, ...]:
     count = fields.u32()
     if 12 * count > fields.left:
         raise malformed("its fields end early")
-    return tuple(Segment(*fields.take("III")) for _ in range(count))
+    numbers = [fields.take("III") for _ in range(count)]
+    return tuple(Segment(slot, position, rows) for slot, position, rows in numbers)
 
 
 def _linear(fields: FieldReader) -> Operation:
@@ -257,7 +267,14 @@ def _middle(fields: FieldReader) -> Operation:
     first, end = fields.take("HH")
     if first >= end:
         raise malformed(f"blocks {first} to {end}")
-    return Middle(first, end, _segments(fields))
+    segments = _segments(fields)
+    if fields.left:
+        # These fields were added within version 3; programs that do not know them end before them.
+        mutual = fields.take(f"{len(segments)}B")
+        if any(value > 1 for value in mutual):
+            raise malformed(f"a direction of attention {max(mutual)}")
+        segments = tuple(replace(segment, mutual=value == 1) for segment, value in zip(segments, mutual, strict=True))
+    return Middle(first, end, segments)
 
 
 def _linear_ring(fields: FieldReader) -> Operation:

@@ -4,10 +4,9 @@ import os
 import socket
 import ssl
 import stat
-import time
 
 from scx_torch.link.errors import disconnected, incompatible, timed_out
-from scx_torch.link.stream import SocketStream, after
+from scx_torch.link.stream import SocketStream
 
 HANDSHAKE_SECONDS = 10.0
 _FILE_LIMIT = 1 << 20
@@ -47,14 +46,18 @@ class Identity:
         self._context = context
         self._file = trusted
 
-    def shake(self, connection: socket.socket, name: str) -> SocketStream:
-        """Runs the handshake of an accepted connection, and checks the client's certificate."""
-        deadline = after(HANDSHAKE_SECONDS)
-        connection.settimeout(HANDSHAKE_SECONDS)
+    def wrap(self, connection: socket.socket, name: str) -> ssl.SSLSocket:
+        """The socket of an accepted connection for TLS, which takes the place of the plain one."""
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            secure = self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-            secure.settimeout(max(0.001, deadline - time.monotonic()))
+            return self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        except (ssl.SSLError, OSError) as error:
+            raise disconnected(f"{name}: the TLS handshake failed: {error}") from None
+
+    def shake(self, secure: ssl.SSLSocket, name: str) -> SocketStream:
+        """Runs the handshake of a socket from `wrap`, and checks the client's certificate."""
+        try:
+            secure.settimeout(HANDSHAKE_SECONDS)
             secure.do_handshake()
         except TimeoutError:
             raise timed_out(f"{name}: no TLS handshake in {HANDSHAKE_SECONDS:.0f} seconds") from None
@@ -85,6 +88,10 @@ def _check(path: str, is_secret: bool) -> None:
         raise LinkErrorOfFile(path, f"everybody may read this private key; run: chmod 600 {path}")
     if status.st_size > _FILE_LIMIT:
         raise LinkErrorOfFile(path, "is too large for keys and certificates")
+    try:
+        open(path, "rb").close()
+    except OSError as error:
+        raise LinkErrorOfFile(path, f"cannot read it: {error.strerror}") from None
 
 
 def _certificates(text: str) -> set[bytes | None]:

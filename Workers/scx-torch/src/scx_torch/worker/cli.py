@@ -87,7 +87,8 @@ def parse(arguments: list[str] | None = None) -> Arguments:
         known.error(f"'--threads {options.threads}' is not a number of threads (1 to 1024).")
     if not 1 <= options.max_tensor <= 2_048:
         known.error(f"'--max-tensor {options.max_tensor}' is not a number of MiB from 1 to 2048.")
-    if options.max_sessions <= 0 or options.idle_timeout <= 0 or not (options.max_memory or 1) > 0:
+    has_memory = options.max_memory is None or options.max_memory > 0
+    if options.max_sessions <= 0 or options.idle_timeout <= 0 or not has_memory:
         known.error("'--max-sessions', '--max-memory' and '--idle-timeout' take positive numbers.")
     return options
 

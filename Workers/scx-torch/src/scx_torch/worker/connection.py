@@ -48,8 +48,12 @@ class Connection:
             self._fail(error)
         except MemoryError:
             self._fail(full("no memory for the message"))
-        self._answers.put(None)
-        sender.join()
+        except Exception:
+            traceback.print_exc()
+            self._fail(disconnected("a fault of this worker"))
+        finally:
+            self._answers.put(None)
+            sender.join()
         assert self._end is not None
         return None if self._end.code == Code.DISCONNECTED else self._end
 

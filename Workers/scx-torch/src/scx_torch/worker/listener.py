@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import socket
+import ssl
 import stat
 import sys
 import threading
@@ -34,7 +35,7 @@ class Listener:
     def __init__(self, address: Address, identity: Identity | None) -> None:
         self._address = address
         self._identity = identity
-        self._shaking: list[socket.socket] = []
+        self._shaking: list[ssl.SSLSocket] = []
         self._lock = threading.Lock()
         try:
             if address.path is not None:
@@ -59,7 +60,12 @@ class Listener:
                 raise disconnected(f"{self._address}: cannot accept: {error.strerror}") from None
             prepare = self._preparation(connection, peer)
             thread = threading.Thread(target=_serve, args=(server, connection, prepare), daemon=True)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                log(f"a connection is refused: {error}")
+                connection.close()
+                time.sleep(0.1)  # Until other connections end, and with them their threads.
 
     def close(self) -> None:
         """Stops listening; `run` then raises."""
@@ -78,26 +84,35 @@ class Listener:
         identity, name = self._identity, f"client at {host}:{port}"
 
         def shake() -> ByteStream:
-            self._begin_handshake(connection)
+            secure = identity.wrap(connection, name)
             try:
-                return identity.shake(connection, name)
-            finally:
-                with self._lock:
-                    if connection in self._shaking:
-                        self._shaking.remove(connection)
+                self._begin_handshake(secure)
+                try:
+                    return identity.shake(secure, name)
+                finally:
+                    self._end_handshake(secure)
+            except Exception:
+                secure.close()
+                raise
 
         return shake
 
-    def _begin_handshake(self, connection: socket.socket) -> None:
+    def _begin_handshake(self, secure: ssl.SSLSocket) -> None:
         """Counts a handshake; when there are too many, the oldest is ended."""
         with self._lock:
-            self._shaking.append(connection)
-            oldest = self._shaking.pop(0) if len(self._shaking) > _HANDSHAKES else None
-        if oldest is not None:
+            self._shaking.append(secure)
+            if len(self._shaking) <= _HANDSHAKES:
+                return
             try:
-                oldest.shutdown(socket.SHUT_RDWR)
+                # The method of SSLSocket would take the TLS state away from the thread that uses it.
+                socket.socket.shutdown(self._shaking.pop(0), socket.SHUT_RDWR)
             except OSError:
                 pass
+
+    def _end_handshake(self, secure: ssl.SSLSocket) -> None:
+        with self._lock:
+            if secure in self._shaking:
+                self._shaking.remove(secure)
 
 
 def _serve(server: Server, connection: socket.socket, prepare: Callable[[], ByteStream]) -> None:

@@ -27,7 +27,7 @@ from scx_torch.link.requests import (
     Stats,
     TailScores,
     Unlock,
-    read_request,
+    read_operation,
 )  # fmt: skip
 from scx_torch.link.stream import bytes_of
 
@@ -143,7 +143,7 @@ def _members(message: Message) -> dict[str, Any]:
             if head.kind == Kind.stats:
                 return dict(zip(STATISTICS, FieldReader(message.fields).take("6Q"), strict=True))
             return {}
-        operation = read_request(message, 1 << 62).operation
+        operation = read_operation(message)
         return _DESCRIPTIONS[type(operation)](operation)
     except LinkError:
         return {"fields": message.fields.hex()}
@@ -165,7 +165,7 @@ def _attention(operation: Attention) -> dict[str, Any]:
 
 
 def _segments(operation: Middle | TailScores) -> list[list[int]]:
-    return [[segment.slot, segment.position, segment.rows] for segment in operation.segments]
+    return [[each.slot, each.position, each.rows] + [1] * each.mutual for each in operation.segments]
 
 
 _DESCRIPTIONS: dict[type[Operation], Callable[[Any], dict[str, Any]]] = {

@@ -14,6 +14,7 @@ from scx_torch.link.protocol import USUAL_LARGEST_TENSOR, Hello, WorkerProtocol,
 from scx_torch.link.requests import Request, Stats
 from scx_torch.link.stream import ByteStream, MessageStream, after
 from scx_torch.worker.batcher import Batcher, Job
+from scx_torch.worker.commands import Command, pack, parse
 from scx_torch.worker.connection import Connection, Result
 from scx_torch.worker.recorder import Recorder
 from scx_torch.worker.state import WorkerState, statistics
@@ -53,7 +54,7 @@ class Server:
         """Computes all requests on the calling thread until `stop` is called."""
         with torch.inference_mode():
             self._batcher.run()
-        self._team.share(None)
+        self._share(None)
 
     def stop(self) -> None:
         """Makes `compute` return, and `follow` in the team's other processes."""
@@ -62,15 +63,20 @@ class Server:
     def follow(self) -> None:
         """Computes what the team's first process was asked, until that one ends."""
         with torch.inference_mode():
-            while (command := self._team.share(None)) is not None:
+            while (command := parse(self._team.share(b""), self._limits.tensor_bytes)) is not None:
                 if isinstance(command, int):
                     self._state.memory.remove_connection(command)
                 else:
                     self._answer(command)
 
     def _compute(self, jobs: list[Job]) -> list[Result]:
-        self._team.share(jobs)
+        self._share(jobs)
         return self._answer(jobs)
+
+    def _share(self, command: Command) -> None:
+        """Tells the team's other processes what to do."""
+        if self._team.size > 1:
+            self._team.share(pack(command))
 
     def _answer(self, jobs: list[Job]) -> list[Result]:
         try:
@@ -84,7 +90,7 @@ class Server:
 
     def _release(self, connection: int) -> Callable[[], None]:
         def release() -> None:
-            self._team.share(connection)
+            self._share(connection)
             self._state.memory.remove_connection(connection)
 
         return release

@@ -47,9 +47,13 @@ def _start(options: Arguments) -> None:
     try:
         with torch.inference_mode():
             model = Decoder(checkpoint, options.weights, device, team, options.shard, _progress(options, team))
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise StartError(f"{options.model}: no memory for its weights in {options.weights}: {error}") from None
-    state = WorkerState(model, options.max_sessions, team.share(_slot_bytes(options, device)))
+    except (MemoryError, RuntimeError) as error:
+        # On a CPU PyTorch reports a lack of memory as a RuntimeError.
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "memory" not in str(error):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else "none is left"
+        raise StartError(f"{options.model}: no memory for its weights in {options.weights}: {reason}") from None
+    state = WorkerState(model, options.max_sessions, _shared(team, _slot_bytes(options, device)))
     limits = Limits(tensor_bytes=options.max_tensor << 20, idle=float(options.idle_timeout))
     server = Server(state, checkpoint.digest(), limits, recorder)
     if team.rank != 0:
@@ -82,6 +86,11 @@ def _device(options: Arguments) -> torch.device:
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     torch.cuda.set_device(device)
     return device
+
+
+def _shared(team: Team, number: int) -> int:
+    """The first process's number, so that all processes of a team refuse the same requests."""
+    return int.from_bytes(team.share(number.to_bytes(8, "little")), "little")
 
 
 def _slot_bytes(options: Arguments, device: torch.device) -> int:

@@ -114,7 +114,9 @@ class WorkerState:
         if self.model.shard != (0, 1) and not isinstance(operation, (LinearRing, PadProducts, Stats, Release)):
             raise invalid("this worker holds a part of each site and multiplies integers alone")
         match operation:
-            case Middle(first, end, _):
+            case Middle(first, end, segments):
+                if any(segment.mutual for segment in segments):
+                    raise invalid("rows that attend to later ones, which this worker does not serve")
                 if end > config.block_count:
                     raise invalid(f"blocks {first}..<{end}, the model has {config.block_count}")
                 return "middle", first, end
