@@ -105,6 +105,11 @@ def test_float32(name: str) -> None:
             part += struct.pack("<IIIIBII", 0xFFFFFFFF, 0, 2, 2, 0, 0, 2 * (query + key))
             values = generator.standard_normal((1, 5 * query + 7 * key)).astype(np.float32)
             compare(Kind.attention, struct.pack("<HI", config.block_count - 1, 2) + part, values)
+        if config.is_causal:
+            # Queries alone, over what was kept.
+            part = struct.pack("<IIIIBII", 7, 10, 2, 0, 0, 0, 2 * query)
+            values = generator.standard_normal((1, 2 * query)).astype(np.float32)
+            compare(Kind.attention, struct.pack("<HI", config.block_count - 1, 1) + part, values)
         if config.latent is None and config.is_causal:
             compare(Kind.linear, struct.pack("<HHIB", 0, Site.queryKeyValue, 9, 1), rows, exact=True)
             order = np.array([[3, 0, 10, 5]], np.uint32)

@@ -299,33 +299,3 @@ def test_a_shard_answers_its_columns_alone() -> None:
                 refused = failure(client.ask(Kind.feedForward, struct.pack("<H", 0), floats(1, site.inputs)))
                 assert refused[0] == Code.INVALID_REQUEST
     assert (np.concatenate(answers[1:], axis=2) == answers[0]).all()
-
-
-def test_no_memory_is_said_and_nothing_is_lost() -> None:
-    """A pass that finds no memory leaves the session where it was."""
-    with torch_worker(WARD, "f32") as (address, server), Client(address, DIGEST) as client:
-        assert client.ask(Kind.middle, middle(0, 5, (1, 0, 3)), floats(3)).head.kind == Kind.middle
-        model, feed_forward = server._state.model, server._state.model.feed_forward
-
-        def fails(block: int, hidden: object) -> object:
-            if block == 2:
-                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
-            return feed_forward(block, hidden)  # type: ignore[arg-type]
-
-        expected = client.ask(Kind.middle, middle(0, 5, (1, 3, 2)), floats(2)).tensor
-        model.feed_forward = fails  # type: ignore[assignment, method-assign]
-        code, reason = failure(client.ask(Kind.middle, middle(0, 5, (1, 3, 2)), floats(2)))
-        assert code == Code.WORKER_FULL and "can't allocate memory" in reason
-        model.feed_forward = feed_forward  # type: ignore[method-assign]
-        found = client.ask(Kind.middle, middle(0, 5, (1, 3, 2)), floats(2)).tensor
-        assert found is not None and expected is not None and np.abs(found - expected).max() < 1e-4
-
-
-def test_a_fault_of_the_worker_ends_no_connection(capsys: pytest.CaptureFixture[str]) -> None:
-    with torch_worker(WARD) as (address, server), Client(address, DIGEST) as client:
-        answer = server._state.answer
-        server._state.answer = lambda jobs: [1 // 0]  # type: ignore[method-assign]
-        assert "a fault of this worker" in failure(client.ask(Kind.linearRing, RING, ring(1)))[1]
-        server._state.answer = answer  # type: ignore[method-assign]
-        assert client.ask(Kind.linearRing, RING, ring(1)).head.kind == Kind.linearRing
-    assert "ZeroDivisionError" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
@@ -46,42 +47,45 @@ class Products:
         state, config = self._state, self._state.model.config
         weights = state.model.sites[0 if site == Site.head else layer, site]
         kept = 2 * config.kv_heads * config.head_size
-        slots: list[tuple[Slot, Key] | None] = []
+        keys: list[Key | None] = []
+        reserved = _Reserved()
 
         def admit(job: Job, rows: int) -> None:
             state.check_answer(rows, (2 if exact else 1) * weights.outputs)
             operation = job.request.operation
             assert isinstance(operation, Linear)
-            slots.append(None if operation.slot is None else self._room(job, operation, rows * kept))
+            key = None if operation.slot is None else (job.connection, operation.slot)
+            if key is not None:
+                self._room(key, layer, 4 * rows * kept, reserved)
+            keys.append(key)
 
         batch = RowBatch.of(jobs, weights.inputs, admit)
         if not batch.members:
             return batch.answers(None)
         x = state.transfer.put(batch.arrays)
         result = weights.exact(x) if exact else weights.multiply(x)
-        for member, place in zip(batch.members, slots, strict=True):
-            if place is None:
+        rows_kept: list[tuple[Key, torch.Tensor]] = []
+        for member, key in zip(batch.members, keys, strict=True):
+            if key is None:
                 continue
             own = result[member.first : member.end, weights.outputs - kept :].to(torch.float32)
             if exact and weights.bias is not None:
                 own = own + weights.bias[weights.outputs - kept :]
-            slot, key = place
-            slot.unordered[layer] = own.contiguous().clone()
+            rows_kept.append((key, own.contiguous().clone()))
+        # Only now, when nothing can fail any more, do slots change.
+        for key, own in rows_kept:
+            slot = state.memory.get(key) or Slot.of(state.model)
+            slot.unordered[layer] = own
             state.memory.keep(slot, key)
         return batch.answers(_once(state.transfer.fetch(result)))
 
-    def _room(self, job: Job, operation: Linear, numbers: int) -> tuple[Slot, Key]:
-        """Reserves memory for rows that are kept, so that the next request of the batch sees it counted."""
-        state = self._state
-        assert operation.slot is not None
-        key = (job.connection, operation.slot)
-        held = state.memory.get(key)
-        slot = held or Slot.of(state.model)
-        before = slot.unordered.get(operation.layer)
-        state.memory.check(4 * numbers - (0 if before is None else before.nbytes), 1 if held is None else 0)
-        slot.unordered[operation.layer] = torch.empty(numbers, device=state.model.device)
-        state.memory.keep(slot, key)
-        return slot, key
+    def _room(self, key: Key, layer: int, nbytes: int, reserved: "_Reserved") -> None:
+        """Checks that there is room for rows that are kept, and counts them for the next request of the batch."""
+        held = self._state.memory.get(key)
+        before = held.unordered.get(layer) if held else None
+        adding = reserved.nbytes + nbytes - (0 if before is None else before.nbytes)
+        self._state.memory.check(adding, reserved.slots + (held is None))
+        reserved.nbytes, reserved.slots = adding, reserved.slots + (held is None)
 
     def feed_forward(self, jobs: list[Job], layer: int) -> "Answers":
         """`feedForward`: norm, gate, up, activation and down."""
@@ -128,6 +132,7 @@ class Products:
             key = (connection, segment.slot)
             held = state.memory.get(key)
             fresh += held is None
+            state.memory.check(0, fresh)
             slot = held or Slot.of(state.model)
             count = min(cache.count for cache in slot.layers[blocks])
             last = config.longest - segment.rows
@@ -137,10 +142,20 @@ class Products:
             adding += sum(cache.bytes_for(total) - cache.nbytes for cache in slot.layers[blocks])
             places.append((slot, key, segment))
         state.memory.check(adding, fresh)
-        for slot, key, segment in places:
-            for cache in slot.layers[blocks]:
-                cache.truncate(segment.position)
-                cache.reserve(segment.position + segment.rows)
+        try:
+            for slot, _, segment in places:
+                for cache in slot.layers[blocks]:
+                    cache.truncate(segment.position)
+                    cache.reserve(segment.position + segment.rows)
+        except (MemoryError, RuntimeError) as error:
+            if state.model.team.size > 1:
+                raise  # The other processes have found memory and go on.
+            # The slots that there were are cut where this request begins, so that it can be sent again.
+            for slot, key, _ in places:
+                if state.memory.get(key) is slot:
+                    state.memory.keep(slot, key)
+            raise full(f"{error}"[:200]) from None
+        for slot, key, _ in places:
             state.memory.keep(slot, key)
         return [CacheSegment(slot.layers, segment.position, segment.rows) for slot, _, segment in places]
 
@@ -162,12 +177,15 @@ class Products:
         if not batch.members:
             return batch.answers(None)
         hidden = state.transfer.put(batch.arrays)
+        found: list[list[torch.Tensor | None]] = [[] for _ in batch.members]
+        for first in range(0, batch.rows, _LOGIT_ROWS):
+            logits = state.model.logits(hidden[first : first + _LOGIT_ROWS])
+            for member, count, parts in zip(batch.members, counts, found, strict=True):
+                own = logits[max(0, member.first - first) : max(0, member.end - first)]
+                if own.shape[0] > 0:
+                    parts.append(self._largest(own, count))
         answers = batch.answers(None)
-        for member, count in zip(batch.members, counts, strict=True):
-            parts = [
-                self._largest(state.model.logits(part), count)
-                for part in torch.split(hidden[member.first : member.end], _LOGIT_ROWS)
-            ]
+        for member, count, parts in zip(batch.members, counts, found, strict=True):
             if any(part is None for part in parts):
                 answers[member.index] = invalid("hidden states whose logits are not numbers")
                 continue
@@ -210,6 +228,14 @@ def _check_rows(segments: tuple[Segment, ...], rows: int) -> None:
         raise invalid(f"segments of {rows - left} rows for {rows} rows")
     if len({segment.slot for segment in segments}) != len(segments):
         raise invalid("two segments of one slot")
+
+
+@dataclass
+class _Reserved:
+    """What the requests of a batch that were admitted will add to the slots."""
+
+    nbytes: int = 0
+    slots: int = 0
 
 
 class _Once:

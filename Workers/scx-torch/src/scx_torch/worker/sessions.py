@@ -57,7 +57,7 @@ class Sessions:
                 part = place.part
                 middle = place.first + part.queries * width
                 queries = values[place.first : middle].reshape(part.queries, width)
-                keys = values[middle : middle + 2 * part.keys * self._key_width].reshape(part.keys, -1)
+                keys = values[middle : middle + 2 * part.keys * self._key_width].reshape(part.keys, 2 * self._key_width)
                 answers.append(state.model.attend_encoded(layer, queries, keys, place.cache).reshape(-1))
         except (MemoryError, RuntimeError) as error:
             if state.model.team.size > 1:
@@ -84,6 +84,8 @@ class Sessions:
         for part in operation.parts:
             key = (job.connection, part.slot or 0)
             held = state.memory.get(key) if part.slot is not None else None
+            fresh += part.slot is not None and held is None
+            state.memory.check(0, fresh)
             slot = held or (Slot.of(state.model) if part.slot is not None else None)
             cache = (slot.encoded.get(operation.layer) if slot else None) or state.model.make_cache()
             total = part.position + part.keys
@@ -97,7 +99,6 @@ class Sessions:
             queries += part.queries
             if slot is not None:
                 adding += cache.bytes_for(total) - cache.nbytes
-                fresh += held is None
         tensor = job.request.floats()
         if tensor.shape != (1, numbers):
             raise invalid(f"{tensor.size} numbers, where {len(operation.parts)} parts of attention have {numbers}")
