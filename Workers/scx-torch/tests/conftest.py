@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import socket
 import subprocess
 import tempfile
 import threading
@@ -93,7 +94,7 @@ def swift_worker(
         command = [program, "--model", str(model), "--listen", f"unix:{folder}/w", "--weights", weights]
         process = subprocess.Popen([*command, "--threads", "1", *flags], stderr=subprocess.PIPE)
         try:
-            wait_for(pathlib.Path(folder, "w").exists, process)
+            wait_for_socket(pathlib.Path(folder, "w"), process)
             yield f"unix:{folder}/w", process
         finally:
             process.kill()
@@ -110,6 +111,16 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes] | N
         if time.monotonic() > deadline:
             pytest.fail(f"nothing came in {PATIENCE} seconds")
         time.sleep(0.005)
+
+
+def wait_for_socket(path: pathlib.Path, process: subprocess.Popen[bytes]) -> None:
+    """Waits until a program listens; its path is there a moment before that."""
+
+    def listens() -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(path)) == 0
+
+    wait_for(listens, process)
 
 
 def run(command: list[str], environment: dict[str, str] | None = None) -> str:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-from conftest import FIXTURES, PATIENCE, WARD, run, swift, swift_worker, torch_worker, wait_for
+from conftest import FIXTURES, PATIENCE, WARD, run, swift, swift_worker, torch_worker, wait_for, wait_for_socket
 from test_end_to_end import QUESTION, compare, generate, prompt
 
 from scx_torch.link.tls import Identity
@@ -24,8 +24,7 @@ def start(address: str, *flags: str, processes: int = 1, model: pathlib.Path = W
         # A free port is chosen by torchrun itself.
         command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command += ["-m", "scx_torch.worker.cli", "--model", str(model), "--listen", address, "--threads", "1", *flags]
-    # The name of this machine may have an address that cannot be reached.
-    environment = os.environ | {"PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    environment = os.environ | {"PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
 
 
@@ -58,7 +57,7 @@ def test_the_other_worker_goes_on_when_this_one_is_killed(path: pathlib.Path) ->
     process = start(f"unix:{path}", "--weights", "int8", "--record", str(path.parent / "record"))
     lines = path.parent / "record/transcript.jsonl"
     try:
-        wait_for(path.exists, process)
+        wait_for_socket(path, process)
         with swift_worker(WARD) as (other, _):
             scx = subprocess.Popen(
                 [
@@ -131,7 +130,7 @@ def test_two_processes(name: str, path: pathlib.Path) -> None:
     model = FIXTURES / "parity" / name
     process = start(f"unix:{path}", "--weights", "int8", processes=2, model=model)
     try:
-        wait_for(path.exists, process)
+        wait_for_socket(path, process)
         expected = generate(model, "fixed-point", [], *prompt(name))
         assert generate(model, "sealed", f"unix:{path}", *prompt(name)) == expected
         with torch_worker(model) as (alone, _):
