@@ -3,6 +3,7 @@
 import datetime
 import importlib.util
 import json
+import os
 import pathlib
 import select
 import shutil
@@ -105,6 +106,11 @@ def test_of_too_many_handshakes_the_oldest_ends(tmp_path: pathlib.Path, monkeypa
 def test_key_files(tmp_path: pathlib.Path) -> None:
     a, b = certificate(tmp_path, "a"), certificate(tmp_path, "b")
     identity(a, b)
+    if os.geteuid() != 0:
+        # Nothing is unreadable for root.
+        (a / "key.pem").chmod(0)
+        with pytest.raises(LinkErrorOfFile, match=r"key\.pem: cannot read it: Permission denied"):
+            identity(a, b)
     (a / "key.pem").chmod(0o604)
     with pytest.raises(LinkErrorOfFile, match="everybody may read this private key; run: chmod 600"):
         identity(a, b)

@@ -45,7 +45,7 @@ class Team:
             dist.all_reduce(own)
         return own
 
-    def share(self, data: bytes | bytearray) -> bytes:
+    def share(self, data: bytearray) -> bytes:
         """Gives the first process's bytes to all of them.
 
         They travel as tensors: objects of Python would be made by whatever the network brings.
@@ -54,12 +54,10 @@ class Team:
             return bytes(data)
         count = torch.tensor([len(data)], dtype=torch.int64)
         dist.broadcast(count, src=0, group=self._commands)
-        if self.rank == 0:
-            sent = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        else:
-            sent = torch.empty(int(count.item()), dtype=torch.uint8)
-        dist.broadcast(sent, src=0, group=self._commands)
-        return sent.numpy().tobytes()
+        if self.rank != 0:
+            data = bytearray(int(count.item()))
+        dist.broadcast(torch.frombuffer(data, dtype=torch.uint8), src=0, group=self._commands)
+        return bytes(data)
 
     @staticmethod
     def join(device: str) -> "Team":

@@ -63,7 +63,7 @@ class Server:
     def follow(self) -> None:
         """Computes what the team's first process was asked, until that one ends."""
         with torch.inference_mode():
-            while (command := parse(self._team.share(b""), self._limits.tensor_bytes)) is not None:
+            while (command := parse(self._team.share(bytearray()), self._limits.tensor_bytes)) is not None:
                 if isinstance(command, int):
                     self._state.memory.remove_connection(command)
                 else:

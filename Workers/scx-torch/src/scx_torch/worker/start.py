@@ -90,7 +90,7 @@ def _device(options: Arguments) -> torch.device:
 
 def _shared(team: Team, number: int) -> int:
     """The first process's number, so that all processes of a team refuse the same requests."""
-    return int.from_bytes(team.share(number.to_bytes(8, "little")), "little")
+    return int.from_bytes(team.share(bytearray(number.to_bytes(8, "little"))), "little")
 
 
 def _slot_bytes(options: Arguments, device: torch.device) -> int:
