@@ -208,10 +208,15 @@ struct Bench {
             * Double(tokens) * Double(tokens + 1)
     }
 
-    /// How many bytes one token must read: all weights, and the KV cache.
+    /// How many bytes one token must read: all weights but those of the experts that it does not take, and the KV cache.
     private func decodeBytes(context: Int) -> Double {
         let configuration = decoder.configuration
+        let weights = configuration.sites.reduce(0) {
+            $0 + configuration.inputs(of: $1) * configuration.outputs(of: $1) / configuration.groups(of: $1)
+        }
+        let head = configuration.vocabularySize * configuration.hiddenSize
+        let read = Double(configuration.weightsPerToken + head) / Double(weights)
         let perToken = 2 * configuration.blockCount * configuration.keyValueHeadCount * configuration.headSize
-        return Double(decoder.byteCount + context * perToken * (format == .f32 ? 4 : 2))
+        return read * Double(decoder.byteCount) + Double(context * perToken * (format == .f32 ? 4 : 2))
     }
 }
