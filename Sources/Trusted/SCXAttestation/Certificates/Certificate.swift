@@ -35,18 +35,8 @@ package struct Certificate: Hashable, Sendable {
     /// - Throws: ``Check/certificateForm`` for anything else, and for algorithms that neither AMD nor Intel uses.
     package init(_ encoded: [UInt8]) throws(Failures) {
         do {
-            guard encoded.count <= Self.limit else { throw FormError("it has more than \(Self.limit) bytes") }
-            self = try DER.sequence(DER.parse(encoded), identifier: .sequence) { parts in
-                guard let content = parts.next(), let outer = parts.next() else {
-                    throw FormError("parts are missing")
-                }
-                let signature = try ASN1BitString(derEncoded: &parts)
-                guard signature.paddingBits == 0 else { throw FormError("the signature is not whole bytes") }
-                return try DER.sequence(content, identifier: .sequence) { fields in
-                    try Self(
-                        fields: &fields, outer: outer, encoded: encoded, signed: Array(content.encodedBytes),
-                        signature: Array(signature.bytes))
-                }
+            self = try SignedFields.read(encoded, limit: Self.limit) { fields, envelope in
+                try Self(fields: &fields, envelope, encoded: encoded)
             }
         } catch {
             let reason = (error as? FormError)?.reason ?? "it is not a certificate in DER"
@@ -55,8 +45,7 @@ package struct Certificate: Hashable, Sendable {
     }
 
     private init(
-        fields: inout ASN1NodeCollection.Iterator, outer: ASN1Node, encoded: [UInt8], signed: [UInt8],
-        signature: [UInt8]
+        fields: inout ASN1NodeCollection.Iterator, _ envelope: SignedFields, encoded: [UInt8]
     ) throws {
         let version = try DER.explicitlyTagged(&fields, tagNumber: 0, tagClass: .contextSpecific) {
             try Int(derEncoded: $0)
@@ -66,10 +55,7 @@ package struct Certificate: Hashable, Sendable {
         guard let algorithm = fields.next(), let issuer = fields.next(), let validity = fields.next(),
             let subject = fields.next(), let publicKey = fields.next()
         else { throw FormError("fields are missing") }
-        guard algorithm.encodedBytes == outer.encodedBytes else {
-            throw FormError("it names two signature algorithms")
-        }
-        self.algorithm = try SignatureAlgorithm(algorithm)
+        self.algorithm = try envelope.algorithm(algorithm)
         self.issuer = Array(issuer.encodedBytes)
         self.subject = Array(subject.encodedBytes)
         self.publicKey = Array(publicKey.encodedBytes)
@@ -83,8 +69,8 @@ package struct Certificate: Hashable, Sendable {
             throw FormError("it has an extension twice")
         }
         self.encoded = encoded
-        self.signed = signed
-        self.signature = signature
+        signed = envelope.content
+        signature = envelope.signature
     }
 
     private static func extensions(_ node: ASN1Node) throws -> [Extension] {

@@ -20,18 +20,8 @@ package struct RevocationList: Hashable, Sendable {
     ///   alone.
     package init(_ encoded: [UInt8]) throws(Failures) {
         do {
-            guard encoded.count <= Self.limit else { throw FormError("it has more than \(Self.limit) bytes") }
-            self = try DER.sequence(DER.parse(encoded), identifier: .sequence) { parts in
-                guard let content = parts.next(), let outer = parts.next() else {
-                    throw FormError("parts are missing")
-                }
-                let signature = try ASN1BitString(derEncoded: &parts)
-                guard signature.paddingBits == 0 else { throw FormError("the signature is not whole bytes") }
-                return try DER.sequence(content, identifier: .sequence) { fields in
-                    try Self(
-                        fields: &fields, outer: outer, signed: Array(content.encodedBytes),
-                        signature: Array(signature.bytes))
-                }
+            self = try SignedFields.read(encoded, limit: Self.limit) { fields, envelope in
+                try Self(fields: &fields, envelope)
             }
         } catch {
             let reason = (error as? FormError)?.reason ?? "it is not a list in DER"
@@ -39,17 +29,12 @@ package struct RevocationList: Hashable, Sendable {
         }
     }
 
-    private init(
-        fields: inout ASN1NodeCollection.Iterator, outer: ASN1Node, signed: [UInt8], signature: [UInt8]
-    ) throws {
+    private init(fields: inout ASN1NodeCollection.Iterator, _ envelope: SignedFields) throws {
         guard try Int(derEncoded: &fields) == 1 else { throw FormError("its version is not 2") }
         guard let algorithm = fields.next(), let issuer = fields.next() else {
             throw FormError("fields are missing")
         }
-        guard algorithm.encodedBytes == outer.encodedBytes else {
-            throw FormError("it names two signature algorithms")
-        }
-        self.algorithm = try SignatureAlgorithm(algorithm)
+        self.algorithm = try envelope.algorithm(algorithm)
         self.issuer = Array(issuer.encodedBytes)
         thisUpdate = try Instant(derEncoded: fields.next())
         nextUpdate = try Instant(derEncoded: fields.next())
@@ -61,8 +46,8 @@ package struct RevocationList: Hashable, Sendable {
             revoked = []
         }
         if let node = rest { try Self.checkExtensions(node) }
-        self.signed = signed
-        self.signature = signature
+        signed = envelope.content
+        signature = envelope.signature
     }
 
     private static func serialNumbers(_ node: ASN1Node) throws -> Set<[UInt8]> {
