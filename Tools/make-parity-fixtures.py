@@ -481,8 +481,9 @@ def make(folder, name, settings, dtype, prompt_length, shards, others):
     raise SystemExit(f"{name}: no seed gave a fair test")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(description=__doc__, cases=cases, make=make):
+    """Makes the cases that the command line asks for; `make` gives the bytes of one."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--only", help="make only the cases of this name, with * for any part")
     arguments = parser.parse_args()

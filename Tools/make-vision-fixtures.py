@@ -10,8 +10,7 @@ output folder says what that file holds. transformers reads the very files that 
 attention.
 """
 
-import argparse
-import fnmatch
+import importlib.util
 import json
 import pathlib
 import shutil
@@ -20,6 +19,10 @@ import tempfile
 import torch
 import transformers
 from safetensors.torch import save_file
+
+spec = importlib.util.spec_from_file_location("parity", pathlib.Path(__file__).parent / "make-parity-fixtures.py")
+parity = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(parity)
 
 VOCABULARY = 96
 IMAGE_TOKEN = 90
@@ -359,23 +362,5 @@ def make(folder, name, settings, names, others):
     raise SystemExit(f"{name}: no seed gave a fair test")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--only", help="make only the cases of this name, with * for any part")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    total = 0
-    for name, *rest in cases():
-        if arguments.only and not fnmatch.fnmatch(name, arguments.only):
-            continue
-        shutil.rmtree(arguments.out / name, ignore_errors=True)
-        with torch.no_grad():
-            total += make(arguments.out, name, *rest)
-    print(f"{total} bytes in all")
-
-
 if __name__ == "__main__":
-    main()
+    parity.main(__doc__, cases, make)
