@@ -66,12 +66,12 @@ extension OpenModel {
 extension PictureReader {
     /// What the model's encoder takes of a picture file.
     ///
-    /// - Throws: ``TextFileError`` or `ValidationError`, both with the file's name.
+    /// - Throws: ``FileError`` with the file's name.
     func pixels(of file: String) throws -> ImagePixels {
         let bytes = try readBytes(file, limit: PictureLimits().bytes)
         var room = PictureLimits().pixels
         do throws(ImageError) { return try pixels(ofFile: bytes, room: &room) } catch {
-            throw ValidationError("'\(file)': \(error).")
+            throw FileError(description: "'\(file)': \(error)")
         }
     }
 }
