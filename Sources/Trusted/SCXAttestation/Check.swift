@@ -4,7 +4,7 @@
 /// another check.
 package enum Check: String, CaseIterable, Sendable {
     // 1xx: forms.
-    case evidenceForm, certificateForm, revocationListForm, collateralForm
+    case evidenceForm, certificateForm, revocationListForm, collateralForm, documentForm, documentMissing
     // 2xx: certificates.
     case certificateMissing, rootUnknown, certificateSignature, certificateNotYetValid, certificateExpired
     case certificateRevoked, certificateUse, revocationListMissing, revocationListSignature
@@ -18,6 +18,7 @@ package enum Check: String, CaseIterable, Sendable {
     case reportData, replayed, measurement, debug, tcbTooOld, simultaneousThreads, migrationAgent
     case privilegeLevel, hostData, identity, identityKey, chip, runtimeMeasurement, tcbLevelMissing, tcbStatus
     case attributes, configuration, evaluationNumber, keyKind, platform, evidenceKind
+    case channelKey, statement
 
     /// The stable number.
     package var number: Int {
@@ -26,6 +27,8 @@ package enum Check: String, CaseIterable, Sendable {
         case .certificateForm: 102
         case .revocationListForm: 103
         case .collateralForm: 104
+        case .documentForm: 105
+        case .documentMissing: 106
         case .certificateMissing: 201
         case .rootUnknown: 202
         case .certificateSignature: 203
@@ -74,6 +77,8 @@ package enum Check: String, CaseIterable, Sendable {
         case .keyKind: 519
         case .platform: 520
         case .evidenceKind: 521
+        case .channelKey: 522
+        case .statement: 523
         }
     }
 }

@@ -36,7 +36,11 @@ struct FailureList {
     }
 
     mutating func add(_ failures: Failures) {
-        for failure in failures.all { add(failure.check, failure.detail) }
+        add(failures.all)
+    }
+
+    mutating func add(_ failures: [Failure]) {
+        for failure in failures { add(failure.check, failure.detail) }
     }
 
     mutating func require(_ condition: Bool, _ check: Check, _ detail: @autoclosure () -> String) {

@@ -10,6 +10,8 @@ package struct Policy: Sendable {
     package var reportData: [UInt8]?
     package var snp: SNP?
     package var tdx: TDX?
+    /// What an attested server must say of itself; used where a server is verified, not where evidence stands alone.
+    package var runs: Runs?
 
     /// The largest file that is read, in bytes.
     package static let limit = 1024 * 1024
@@ -50,7 +52,7 @@ package struct PolicyError: Error, Equatable, Sendable, CustomStringConvertible 
 }
 
 extension Policy: Decodable {
-    private enum Keys: String, CodingKey, CaseIterable { case reportData, snp, tdx }
+    private enum Keys: String, CodingKey, CaseIterable { case reportData, snp, tdx, runs }
 
     package init(from decoder: any Decoder) throws {
         let values = try decoder.strictContainer(Keys.self)
@@ -63,6 +65,7 @@ extension Policy: Decodable {
         }
         snp = try values.decodeIfPresent(SNP.self, forKey: .snp)
         tdx = try values.decodeIfPresent(TDX.self, forKey: .tdx)
+        runs = try values.decodeIfPresent(Runs.self, forKey: .runs)
         guard snp != nil || tdx != nil else {
             throw DecodingError.form("it has neither a part 'snp' nor a part 'tdx'", at: [])
         }
