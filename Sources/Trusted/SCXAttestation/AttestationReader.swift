@@ -3,6 +3,7 @@
 /// Fuzzing calls them. What a reader accepts, it must read again as the same.
 package enum AttestationReader: String, CaseIterable, Sendable {
     case evidence, certificate, revocationList, pem, collateral, policy, firmware, seen
+    case document, statement, certifiedDocument, secretsRequest
 
     /// Reads the bytes, and uses what was read as verification does.
     ///
@@ -34,6 +35,16 @@ package enum AttestationReader: String, CaseIterable, Sendable {
                 firmware: firmware, firmwareDigest: [UInt8](repeating: 0, count: 48), kernel: nil,
                 processors: 2,
                 processor: ProcessorKind(signature: 0x800f12), features: 1)
+        case .document:
+            let document = try AttestationDocument(bytes)
+            let again = try AttestationDocument(document.json)
+            precondition(again == document, "a document was changed")
+        case .statement:
+            let statement = try ServerStatement(bytes)
+            let again = try ServerStatement(statement.json)
+            precondition(again == statement, "a statement was changed")
+        case .secretsRequest: _ = try SecretsRequest(bytes).json
+        case .certifiedDocument: _ = try AttestationDocument(inCertificate: bytes).statement
         case .seen:
             guard let seen = SeenEvidence(text: String(decoding: bytes, as: UTF8.self)) else { return }
             precondition(SeenEvidence(text: seen.text) == seen, "digests were changed")

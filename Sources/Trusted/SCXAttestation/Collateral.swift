@@ -50,6 +50,12 @@ package struct Collateral: Sendable {
         try failures.end()
     }
 
+    /// Whether a file of a directory is taken, by the ending of its name.
+    package static func isName(_ name: String) -> Bool {
+        ["pem", "der", "crt", "cer", "crl", "json"].contains(
+            name.split(separator: ".", omittingEmptySubsequences: false).last?.lowercased() ?? "")
+    }
+
     private mutating func add(_ file: File) throws(Failures) {
         guard file.bytes.count <= Self.fileLimit else {
             throw Failures(.collateralForm, "it has more than \(Self.fileLimit) bytes")

@@ -47,6 +47,9 @@ package struct Instant: Hashable, Comparable, Sendable, CustomStringConvertible 
 
     private init(seconds: Int64) { self.seconds = seconds }
 
+    /// The moment some seconds later.
+    package func advanced(by seconds: Int64) -> Instant { Instant(seconds: self.seconds + seconds) }
+
     package static func < (a: Instant, b: Instant) -> Bool { a.seconds < b.seconds }
 
     package var description: String {

@@ -26,7 +26,8 @@ import X509
 package struct KeyPair: Sendable {
     /// The certificate, which others are given to trust.
     package let certificate: String
-    let key: String
+    /// The private key; package code hands it to TLS, and to nobody else.
+    package let key: String
 
     /// Makes a new key.
     ///
@@ -41,9 +42,33 @@ package struct KeyPair: Sendable {
         try self.init(name: name, hosts: hosts, from: now - 3600, to: now + Double(days) * 86_400)
     }
 
+    /// An extension that a certificate gets for its key, such as evidence that binds the key.
+    package struct Extension: Sendable {
+        let identifier: [UInt]
+        let value: [UInt8]
+
+        /// - Parameters:
+        ///   - identifier: The components of the object identifier.
+        ///   - value: DER.
+        package init(identifier: [UInt], value: [UInt8]) {
+            self.identifier = identifier
+            self.value = value
+        }
+    }
+
     /// Makes a new key with a certificate of any dates.
-    package init(name: String, hosts: [String] = [], from start: Date, to end: Date) throws(CertificateError)
-    {
+    ///
+    /// - Parameters:
+    ///   - name: As above.
+    ///   - hosts: As above.
+    ///   - start: From when on it is valid.
+    ///   - end: Until when it is valid.
+    ///   - binding: Makes a further extension for the public key (SubjectPublicKeyInfo, DER).
+    /// - Throws: ``CertificateError``, also for what `binding` throws.
+    package init(
+        name: String, hosts: [String] = [], from start: Date, to end: Date,
+        binding: ((_ publicKey: [UInt8]) throws -> Extension)? = nil
+    ) throws(CertificateError) {
         guard (1...64).contains(name.unicodeScalars.count), name.unicodeScalars.allSatisfy(\.isVisible) else {
             throw CertificateError("'\(name.prefix(64))'", "a name is 1 to 64 visible characters")
         }
@@ -60,11 +85,16 @@ package struct KeyPair: Sendable {
                     "key " + own.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined())
                 CommonName(name)
             }
+            var extensions = try Self.extensions(names)
+            if let own = try binding?(Array(key.publicKey.derRepresentation)) {
+                let identifier = try ASN1ObjectIdentifier(elements: own.identifier)
+                try extensions.append(.init(oid: identifier, critical: false, value: own.value[...]))
+            }
             let certificate = try Certificate(
                 version: .v3, serialNumber: Certificate.SerialNumber(),
                 publicKey: Certificate.PublicKey(key.publicKey), notValidBefore: start, notValidAfter: end,
                 issuer: subject, subject: subject, signatureAlgorithm: .ecdsaWithSHA256,
-                extensions: Self.extensions(names), issuerPrivateKey: Certificate.PrivateKey(key))
+                extensions: extensions, issuerPrivateKey: Certificate.PrivateKey(key))
             self.certificate = try certificate.serializeAsPEM().pemString + "\n"
             self.key = key.pemRepresentation + "\n"
         } catch {

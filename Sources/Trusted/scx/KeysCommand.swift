@@ -6,13 +6,13 @@
     struct KeysCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "keys",
-            abstract: "Make and exchange the certificates of a worker on another machine.",
+            abstract: "Make and exchange certificates of workers, and give secrets to attested servers.",
             discussion: """
                 On each of the two machines run 'scx keys new --out DIR', carry each cert.pem (never key.pem) to the \
                 other machine, compare the fingerprints, and run 'scx keys trust CERT --in DIR' there. Then each side \
                 takes exactly the other's certificate, whatever host name or authority it claims.
                 """,
-            subcommands: [New.self, Show.self, Trust.self])
+            subcommands: [New.self, Show.self, Trust.self, Release.self])
 
         struct New: ParsableCommand {
             static let configuration = CommandConfiguration(

@@ -18,13 +18,15 @@
             "api-keys",
             "https-cert", "https-key", "max-running", "max-waiting", "max-per-key", "max-kept", "idle",
             "seal-after",
-            "session-dir", "session-key", "drain", "log-level", "trace",
+            "session-dir", "session-key", "drain", "log-level", "trace", "attest-reports",
+            "attest-collateral",
+            "revision", "secrets-from", "secrets-key",
         ]
         /// Names of the options that may be given several times: lists in the file, values with commas between them in
         /// the environment.
         static let lists = ["served-model-name", "allow-origin"]
         /// Names of the options that take no value.
-        static let flags = ["insecure", "no-page", "log-json"]
+        static let flags = ["insecure", "no-page", "log-json", "attest"]
 
         /// The name of an option in the file; the name in the environment follows from it, with `SCX_` before.
         static func key(of option: String) -> String {

@@ -3,6 +3,7 @@
     import Foundation
     import Logging
     import SCX
+    import SCXAttestation
     import SCXEngine
     import SCXImages
     import SCXGateway
@@ -36,7 +37,22 @@
         }
 
         func run() async throws {
-            let server = try serve.server()
+            var command = self
+            // What it says of itself is the same to who gives secrets and to who asks for evidence.
+            let statement = serve.attest.isUsed ? try statement() : nil
+            var secrets: SecretFiles?
+            if let statement { secrets = try await serve.attest.secrets(for: statement) }
+            if let secrets { command.take(secrets) }
+            try await command.answer(statement)
+            // The files last as long as the server.
+            withExtendedLifetime(secrets) {}
+        }
+
+        /// Opens the model and answers until the process is told to end.
+        ///
+        /// - Parameter statement: What an attested server says of itself.
+        private func answer(_ statement: ServerStatement?) async throws {
+            var server = try serve.server()
             let spans = try serve.spans()
             if let spans { InstrumentationSystem.bootstrap(spans) }
             // What the worker saw is shown only to programs on this machine.
@@ -99,6 +115,15 @@
                 answers: ModelAnswers(served, observer: observer, views: views), responses: ResponseStore(),
                 metrics: observer.metrics, facts: facts)
             if !serve.noPage { routes.addPage(views: views) }
+            var proof: AttestFlags.Proof?
+            if let statement, serve.attest.attest {
+                let made = try serve.attest.proof(
+                    of: statement,
+                    hosts: Array(Set([server.host, "localhost", ProcessInfo.processInfo.hostName])).sorted())
+                proof = made
+                server.tls = made.tls
+                routes.addAttestation { nonce throws(APIError) in try await made.document(nonce) }
+            }
             let gateway = GatewayServer(options: server, routes: routes, observer: observer)
             observer.logger.notice(
                 "starting", metadata: ["model": "\(model.name)", "insecure": "\(serve.insecure)"])
@@ -110,7 +135,7 @@
                         "peers": "\(sealed.peers.joined(separator: ", "))",
                     ])
             }
-            try await gateway.run { port in greet(port, served) }
+            try await gateway.run { [proof] port in greet(port, served, proof) }
             for profile in profiles { await profile.loop.drain() }
             spans?.forceFlush()
             observer.logger.notice("ended")
@@ -124,15 +149,17 @@
                     .string(
                         options.workers.isEmpty
                             ? "own process" : options.workers.map(\.name).joined(separator: ", "))),
-                .init("insecure", .bool(serve.insecure)), .init("https", .bool(serve.httpsCert != nil)),
-                .init("api_keys", .bool(serve.apiKeys != nil)),
+                .init("insecure", .bool(serve.insecure)),
+                .init("https", .bool(serve.httpsCert != nil || serve.attest.attest)),
+                .init("api_keys", .bool(serve.apiKeys != nil)), .init("attested", .bool(serve.attest.attest)),
             ]
         }
 
         /// Prints the server's address and what else a user needs to begin.
-        private func greet(_ port: Int, _ model: ServedModel) {
+        private func greet(_ port: Int, _ model: ServedModel, _ proof: AttestFlags.Proof?) {
             let host = serve.host.contains(":") ? "[\(serve.host)]" : serve.host
-            let url = "\(serve.httpsCert == nil ? "http" : "https")://\(host):\(port)"
+            let hasTLS = serve.httpsCert != nil || proof != nil
+            let url = "\(hasTLS ? "https" : "http")://\(host):\(port)"
             let key = serve.apiKeys == nil ? "" : " -H 'Authorization: Bearer KEY'"
             var lines = [
                 "scx serves \(model.name) at \(url)\(serve.noPage ? "" : " (a page for people is there, too)")",
@@ -149,6 +176,13 @@
             for sealed in model.profiles.compactMap(\.sealed) { lines.append("  owners   \(sealed.owners)") }
             lines.append("")
             lines += ProfileFacts.table(model.profiles.map(\.facts)).map { "  " + $0 }
+            if let proof {
+                lines += [
+                    "  evidence \(url)\(AttestationDocument.path)",
+                    "  model    SHA-256 \(proof.statement.modelDigest)",
+                    "  Clients reach it through: scx proxy --upstream \(url) --policy FILE",
+                ]
+            }
             if serve.insecure {
                 lines.append("  INSECURE: other machines may connect without TLS or API keys")
             }

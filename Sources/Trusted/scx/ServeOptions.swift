@@ -94,6 +94,8 @@
         @Flag(help: "No page at '/', and no view of what the worker saw.")
         var noPage = false
 
+        @OptionGroup var attest: AttestFlags
+
         struct LogLevel: ExpressibleByArgument {
             let level: Logger.Level
 
@@ -121,6 +123,11 @@
             try check((1...86_400).contains(idle), "idle", idle, "1 to 86400")
             try check((1...86_400).contains(sealAfter), "seal-after", sealAfter, "1 to 86400")
             try check((0...3_600).contains(drain), "drain", drain, "0 to 3600")
+            guard httpsCert == nil || !attest.attest else {
+                throw ValidationError(
+                    "'--attest' makes a key of its own, which is in no file: leave '--https-cert' and '--https-key' out."
+                )
+            }
             guard (httpsCert == nil) == (httpsKey == nil) else {
                 throw ValidationError("'--https-cert' and '--https-key' go together.")
             }
@@ -147,13 +154,16 @@
             options.host = host
             options.port = port
             if let apiKeys { options.keys = try APIKeys(file: apiKeys) }
-            if let httpsCert, let httpsKey { options.tls = (httpsCert, httpsKey) }
+            if let httpsCert, let httpsKey { options.tls = .files(certificate: httpsCert, key: httpsKey) }
             options.isInsecure = insecure
             options.limits.drainTime = .seconds(drain)
             options.limits.hosts += [host.lowercased(), ProcessInfo.processInfo.hostName.lowercased()]
             options.limits.origins = allowOrigin
             options.endsWithSignals = true
-            if let problem = options.problem { throw ValidationError("\(problem).") }
+            // The key is made when the model is there.
+            var checked = options
+            if attest.attest { checked.tls = .own(certificate: "", key: "") }
+            if let problem = checked.problem { throw ValidationError("\(problem).") }
             return options
         }
 

@@ -146,7 +146,7 @@ struct ConnectionTests {
         let keys = KeyDirectory(directory.path)
         try keys.save(KeyPair(name: "localhost", hosts: ["localhost"], from: .now, to: .now + 86_400))
         let server = try await TestServer { options in
-            options.tls = (keys.certificate, keys.key)
+            options.tls = .files(certificate: keys.certificate, key: keys.key)
             options.limits.headerTime = .milliseconds(50)
         }
         let port = server.port

@@ -245,7 +245,7 @@ struct ServerTests {
         #expect(options.problem == nil)
         options.host = "0.0.0.0"
         #expect(options.problem?.contains("--https-cert") == true)
-        options.tls = ("cert.pem", "key.pem")
+        options.tls = .files(certificate: "cert.pem", key: "key.pem")
         #expect(options.problem?.contains("--api-keys") == true)
         options.isInsecure = true
         #expect(options.problem == nil)

@@ -6,8 +6,8 @@ import SwiftASN1
 /// swift-certificates knows no RSASSA-PSS, with which AMD signs, so that the structure is read here (RFC 5280, section
 /// 4.1). Serial numbers may be zero, as AMD's are. What is compared is compared as encoded: names, keys and algorithms.
 package struct Certificate: Hashable, Sendable {
-    /// The largest certificate that is read, in bytes.
-    static let limit = 16 * 1024
+    /// The largest certificate that is read, in bytes; those of attested servers carry evidence.
+    static let limit = 48 * 1024
 
     /// The whole certificate in DER.
     package let encoded: [UInt8]

@@ -38,11 +38,20 @@ package struct AttestationDocument: Equatable, Sendable {
         evidence: [UInt8], collateral: [[UInt8]], statement: [UInt8], nonce: [UInt8], key: [UInt8],
         eventLog: [UInt8]? = nil
     ) {
+        self.init(
+            evidence: evidence, collateral: collateral, statement: statement, nonce: nonce,
+            keyDigest: SHA256.hash(data: key).bytes, eventLog: eventLog)
+    }
+
+    init(
+        evidence: [UInt8], collateral: [[UInt8]], statement: [UInt8], nonce: [UInt8], keyDigest: [UInt8],
+        eventLog: [UInt8]? = nil
+    ) {
         self.evidence = evidence
         self.collateral = collateral
         self.statement = statement
         self.nonce = nonce
-        keyDigest = SHA256.hash(data: key).bytes
+        self.keyDigest = keyDigest
         self.eventLog = eventLog
     }
 

@@ -9,12 +9,17 @@ package struct APIRequest: Sendable {
     package var key: String
     /// The profile that the client asked for by `x-scx-profile`.
     package var profile: String?
+    /// What stands behind `?` in the request's target, as it was sent; empty without one.
+    package var query: String
 
-    package init(name: String? = nil, body: JSON, key: String = "", profile: String? = nil) {
+    package init(
+        name: String? = nil, body: JSON, key: String = "", profile: String? = nil, query: String = ""
+    ) {
         self.name = name
         self.body = JSONFields(body, path: "")
         self.key = key
         self.profile = profile
+        self.query = query
     }
 }
 

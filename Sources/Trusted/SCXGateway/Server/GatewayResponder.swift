@@ -79,7 +79,8 @@ struct GatewayResponder: HTTPResponder {
                 let call = APIRequest(
                     name: name, body: try await body(of: request, route, context, key: keyName, lease),
                     key: keyName,
-                    profile: request.headers[.scxProfile])
+                    profile: request.headers[.scxProfile],
+                    query: request.head.path.map { String($0.drop { $0 != "?" }.dropFirst()) } ?? "")
                 response = try await reply(to: call, route, context)
             }
         } catch {

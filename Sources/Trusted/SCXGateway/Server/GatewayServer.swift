@@ -1,4 +1,5 @@
 import CSCXSystem
+import Crypto
 import Foundation
 import Hummingbird
 import HummingbirdCore
@@ -21,8 +22,8 @@ package struct GatewayServer: Sendable {
         /// The port to listen on; 0 for any free one.
         package var port = 8080
         package var keys = APIKeys.none
-        /// Certificate chain and private key, PEM files; nil for plain HTTP.
-        package var tls: (certificate: String, key: String)?
+        /// Certificate chain and private key; nil for plain HTTP.
+        package var tls: TLSKey?
         /// Whether other machines are served even without TLS or keys.
         package var isInsecure = false
         package var limits = ServerLimits()
@@ -40,10 +41,29 @@ package struct GatewayServer: Sendable {
             guard !isLoopback, !isInsecure else { return nil }
             if tls == nil {
                 return
-                    "'--host \(host)' serves other machines: give '--https-cert' and '--https-key', or '--insecure'"
+                    "'--host \(host)' serves other machines: give '--https-cert' and '--https-key', '--attest', or '--insecure'"
             }
             return keys.isEmpty
                 ? "'--host \(host)' serves other machines: give '--api-keys', or '--insecure'" : nil
+        }
+    }
+
+    /// Where the server's certificate chain and private key come from.
+    package enum TLSKey: Sendable {
+        /// Names of PEM files.
+        case files(certificate: String, key: String)
+        /// PEM, of a key that was made in this process and is in no file.
+        case own(certificate: String, key: String)
+
+        /// SHA-256 of the public key (SubjectPublicKeyInfo, DER) of the certificate.
+        ///
+        /// - Throws: ``ServerError`` where there is no usable pair.
+        package func publicKeyDigest() throws(ServerError) -> [UInt8] {
+            let (certificates, _) = try GatewayServer.pair(self)
+            guard let key = try? certificates.first?.extractPublicKey().toSPKIBytes() else {
+                throw ServerError("the certificate for HTTPS has no key that can be used")
+            }
+            return Array(SHA256.hash(data: key))
         }
     }
 
@@ -127,16 +147,9 @@ package struct GatewayServer: Sendable {
                     patience: patience)
             }
         }
-        if let mode = try? FileManager.default.attributesOfItem(atPath: tls.key)[.posixPermissions] as? Int {
-            guard mode & 0o007 == 0 else {
-                throw ServerError("'--https-key \(tls.key)': everybody may read it; 'chmod 600' it")
-            }
-        }
         do {
-            let chain = try NIOSSLCertificate.fromPEMFile(tls.certificate).map {
-                NIOSSLCertificateSource.certificate($0)
-            }
-            let key = try NIOSSLPrivateKey(file: tls.key, format: .pem)
+            let (certificates, key) = try Self.pair(tls)
+            let chain = certificates.map { NIOSSLCertificateSource.certificate($0) }
             var configuration = TLSConfiguration.makeServerConfiguration(
                 certificateChain: chain, privateKey: .privateKey(key))
             configuration.minimumTLSVersion = .tlsv12
@@ -148,8 +161,38 @@ package struct GatewayServer: Sendable {
                         WatchedConnection(base: http, limits: limits), tlsConfiguration: configuration),
                     register: register, patience: patience)
             }
+        } catch let error as ServerError {
+            throw error
         } catch {
-            throw ServerError("'--https-cert \(tls.certificate)', '--https-key \(tls.key)': no usable pair")
+            throw ServerError("the certificate and the private key for HTTPS are no usable pair")
+        }
+    }
+
+    fileprivate static func pair(
+        _ tls: TLSKey
+    ) throws(ServerError) -> ([NIOSSLCertificate], NIOSSLPrivateKey) {
+        switch tls {
+        case .own(let certificate, let key):
+            do {
+                return (
+                    try NIOSSLCertificate.fromPEMBytes(Array(certificate.utf8)),
+                    try NIOSSLPrivateKey(bytes: Array(key.utf8), format: .pem)
+                )
+            } catch { throw ServerError("the server's own certificate cannot be used: \(error)") }
+        case .files(let certificate, let key):
+            if let mode = try? FileManager.default.attributesOfItem(atPath: key)[.posixPermissions] as? Int {
+                guard mode & 0o007 == 0 else {
+                    throw ServerError("'--https-key \(key)': everybody may read it; 'chmod 600' it")
+                }
+            }
+            do {
+                return (
+                    try NIOSSLCertificate.fromPEMFile(certificate),
+                    try NIOSSLPrivateKey(file: key, format: .pem)
+                )
+            } catch {
+                throw ServerError("'--https-cert \(certificate)', '--https-key \(key)': no usable pair")
+            }
         }
     }
 }
