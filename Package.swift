@@ -193,7 +193,9 @@ let package = Package(
             name: "scx-lab",
             dependencies: [
                 "SCXAttacks", "SCXText", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
-                "SCXOptions", "SCXWorker", "CSCXCoverage", "CSCXSystem", "SCXArguments", argumentParser,
+                "SCXOptions", "SCXWorker", "CSCXCoverage", "CSCXSystem", "SCXArguments",
+                networkTarget("SCXLinkTLS"),
+                argumentParser,
             ],
             path: "Sources/Lab/scx-lab", swiftSettings: settings),
 

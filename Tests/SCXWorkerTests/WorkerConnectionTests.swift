@@ -292,4 +292,34 @@ struct WorkerConnectionTests {
             return
         }
     }
+
+    /// A client takes a failure with another number for the answer to a request that waits for none.
+    @Test(
+        "a failure has the number of the message at fault, also when that has no head or was not read whole")
+    func numberOfFailures() throws {
+        let fixture = try WorkerFixture(format: .int8)
+        var limits = WorkerServer.Limits()
+        limits.patience = .milliseconds(200)
+        let pads = RingRequestTests.pads(.down, rows: 1).message(number: 2)
+        var head = pads.head
+        head.payloadBytes = pads.fields.count
+        let whole = head.bytes + pads.fields
+        var rest = fixture.ring(0, .gateUp, rows: 1, seed: 1).message(number: 2).head
+        (rest.payloadBytes, rest.fieldBytes) = (4, 4)
+        let wrongRest = rest.bytes + [0, 0, 3, 0] + pads.head.bytes
+        for (bytes, code) in [
+            (Array("no head of a frame, and as long as one".utf8), 4), (whole.dropLast(1) + [255], 4),
+            (wrongRest, 4), (Array(whole.prefix(5)), 6), (Array(whole.prefix(40)), 6),
+        ] as [([UInt8], UInt16)] {
+            let client = try WorkerClient(fixture.server(limits, format: .int8))
+            try unsafe bytes.span.bytes.withUnsafeBytes {
+                try unsafe client.stream.bytes.write($0, before: .never)
+            }
+            let failure = try client.stream.receive(before: Deadline(after: .seconds(3_600))) { _ in }
+            #expect(failure.head.kind == .failure && failure.head.number == 2)
+            #expect(failure.fields.prefix(2) == [UInt8(code), 0])
+            client.close()
+            _ = try client.end()
+        }
+    }
 }

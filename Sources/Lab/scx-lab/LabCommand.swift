@@ -28,6 +28,7 @@ struct LabCommand: ParsableCommand {
             LoadCommand.self,
             EndureCommand.self,
             FuzzCommand.self,
+            ConformanceCommand.self,
             RunWithParentCommand.self,
         ])
 

@@ -26,6 +26,8 @@ final class WorkerConnection: @unchecked Sendable {
         /// How many threads read or wait to read.
         var readers = 1
         var threads = 1
+        /// How many messages were read whole; their numbers are 1 and so on.
+        var received: UInt64 = 0
         /// Why the connection has ended; set once.
         var end: LinkError??
     }
@@ -77,7 +79,6 @@ final class WorkerConnection: @unchecked Sendable {
     /// After that this thread still holds the reading lock, until ``finishReading()``. The protocol must process the
     /// whole message, and a fault must end the connection, before another thread reads: otherwise that thread would
     /// process the next message out of order, or take the middle of a malformed message for a head.
-    /// take the next message out of turn otherwise, or the middle of a malformed one for a head.
     private func next() -> WorkerProtocol.Action? {
         reading.lock()
         defer { reading.unlock() }
@@ -88,7 +89,11 @@ final class WorkerConnection: @unchecked Sendable {
                 try state.withLock { state throws(LinkError) in try state.link.begin(head) }
             }
             record(message, .received)
-            return try state.withLock { state throws(LinkError) in try state.link.receive(message) }
+            return try state.withLock { state throws(LinkError) in
+                let action = try state.link.receive(message)
+                state.received += 1
+                return action
+            }
         } catch {
             end(error)
             return nil
@@ -138,7 +143,13 @@ final class WorkerConnection: @unchecked Sendable {
         guard isFirst else { return }
         if case .disconnected = error {
         } else {
-            let failure = state.withLock { $0.link.failure(error) }
+            let failure = state.withLock { state in
+                var failure = state.link.failure(error)
+                // The message at fault may have had no head that could be read, or not have been read to its end: so its
+                // number is counted here, and the client takes the failure for the answer for which it waits.
+                failure.head.number = state.received + 1
+                return failure
+            }
             sending.lock()
             try? stream.send(failure)
             sending.unlock()

@@ -9,7 +9,7 @@ import Synchronization
     import Darwin
 #endif
 
-/// A program in the same folder that is started, killed and started again.
+/// A program that is started, killed and started again.
 ///
 /// What it prints goes to a file. Its standard input is a pipe whose other end this process holds, so that a worker
 /// ends together with this process. Foundation's `Process` is not used, because it notices an end by a descriptor
@@ -38,7 +38,7 @@ final class LabProcess: Sendable {
     ///
     /// - Parameters:
     ///   - name: Its name in reports, and that of its log.
-    ///   - program: Its file name in this program's folder.
+    ///   - program: Its absolute path, or its file name in this program's folder.
     ///   - arguments: Its arguments.
     ///   - environment: Variables that are added to this process's.
     ///   - folder: Where its log is written.
@@ -47,7 +47,7 @@ final class LabProcess: Sendable {
         logs folder: String
     ) {
         self.name = name
-        self.program = "\(executableFolder())/\(program)"
+        self.program = program.hasPrefix("/") ? program : "\(executableFolder())/\(program)"
         self.arguments = arguments
         self.environment = environment
         log = "\(folder)/\(name).log"

@@ -3,7 +3,7 @@
 import struct
 from dataclasses import dataclass, field
 
-from scx_torch.link.errors import Code, LinkError, incompatible, malformed
+from scx_torch.link.errors import LinkError, incompatible, malformed
 from scx_torch.link.fields import FieldReader, text_bytes
 from scx_torch.link.frame import Head, Kind, Message, message
 from scx_torch.link.requests import Request, read_request
@@ -107,9 +107,9 @@ class WorkerProtocol:
     def failure(self, error: LinkError) -> Message:
         """The message that tells the peer why the connection ends.
 
-        Bytes that are no head have no number; the failure then has the one that was next.
+        A message that was not read whole may have no head; the failure then has the number that was next.
         """
-        is_next = error.code == Code.MALFORMED_FRAME and self._state != "closed"
+        is_next = self._state != "closed"
         return failure(error, self._number + is_next)
 
 
