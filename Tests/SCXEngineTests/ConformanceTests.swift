@@ -77,7 +77,7 @@ struct ConformanceTests {
                 "--model", model, "--threads", "1", "--start",
                 "'\(WorkerProcessTests.worker)' --model '\(model)' --listen unix:{} --threads 1 --max-tensor 1 --max-sessions 20",
             ], fails: false)
-        #expect(report.failed.isEmpty && report.passed.count > 120, "\(report.text)")
+        #expect(report.failed.isEmpty && report.passed.count > 110, "\(report.text)")
         // No experts, a ring, no pictures, no part, more bytes of many parts than the worker takes.
         #expect(report.skipped == [403, 407, 510, 609, 708, 807], "\(report.text)")
     }

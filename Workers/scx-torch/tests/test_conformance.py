@@ -34,7 +34,7 @@ def test_everything_and_a_restart() -> None:
     model = str(FIXTURES / "parity/llama-gqa2")
     worker = [sys.executable, "-m", "scx_torch.worker.cli", "--model", model, "--threads", "1", "--max-tensor", "1"]
     start = f"{shlex.join(worker)} --listen unix:{{}}"
-    assert failures("--model", model, "--start", start, "--patience", str(PATIENCE)) == []
+    assert failures("--model", model, "--start", start, "--patience", str(int(PATIENCE))) == []
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,15 @@ def test_silence() -> None:
     with torch_worker(WARD, limits=Limits(patience=0.2)) as (address, _), Client(address) as slow:
         # A head that stops in its middle.
         slow.bytes.write(memoryview(b"SCX1\0\0"), time.monotonic() + 60)
-        assert failure(slow.receive())[0] == Code.TIMED_OUT
+        answer = slow.receive()
+        assert failure(answer)[0] == Code.TIMED_OUT and answer.head.number == 1
+    whole = Head(Kind.linearRing, False, 2, Elements.uint32, 1, HIDDEN, len(RING), len(RING)).pack() + RING
+    for count in (1, 32, len(whole)):
+        # The failure has the number of the message that stopped, whether or not its head had come.
+        with torch_worker(WARD, limits=Limits(patience=0.2)) as (address, _), Client(address, DIGEST) as slow:
+            slow.bytes.write(memoryview(whole[:count]), time.monotonic() + 60)
+            answer = slow.receive()
+            assert failure(answer)[0] == Code.TIMED_OUT and answer.head.number == 2
 
 
 def test_shared_memory() -> None:

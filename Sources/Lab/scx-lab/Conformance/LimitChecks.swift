@@ -161,32 +161,16 @@ extension ConformanceCheck {
 }
 
 extension ConformanceSubject {
-    /// Sends many requests at once, each of which takes the worker long.
+    /// Sends many requests at once, which are small and take the worker long.
     ///
     /// A worker may have begun to answer some of them before it reads the last, so there are more of them than one too many.
+    /// They are small, so that a worker that reads no more does not keep this side from reading.
     fileprivate func exceedWindow() throws -> String {
         let count = hello.window + 16
-        var bytes: [UInt8] = []
         let client = try open()
         defer { client.close() }
-        var largest = 0
-        for i in 0..<count {
-            let request: WireRequest
-            if hello.isRing {
-                // Little to send, much to compute: a few MiB of pads and their products.
-                let width = max(model.inputs(of: smallSite), model.ringOutputs(of: smallSite))
-                let rows = max(1, min(1 << 16, (4 << 20) / 4 / width))
-                request = .padProducts(
-                    smallSite, seed: [UInt8](repeating: UInt8(i), count: 32), first: 0, count: rows)
-                largest = 4 * rows * model.ringOutputs(of: smallSite)
-            } else {
-                let rows = max(1, min(1 << 18, largestTensor) / 4 / model.inputs(of: smallSite))
-                request = good(rows: rows, seed: UInt64(i))
-                largest = 4 * rows * model.outputs(of: smallSite)
-            }
-            bytes += request.frames(number: client.nextNumber()).flatMap { $0 }
-        }
-        client.tryToWrite(bytes)
+        let (request, largest) = try slowRequest(of: count)
+        client.tryToWrite((0..<count).flatMap { _ in request.frames(number: client.nextNumber())[0] })
         var answers = 0
         while true {
             let message: Message
@@ -196,10 +180,10 @@ extension ConformanceSubject {
             }
             guard message.head.kind == .failure else {
                 answers += 1
-                try demand(
-                    answers < count,
-                    "all of \(count) requests at once are answered, the window is \(hello.window)")
-                continue
+                guard answers == count else { continue }
+                let all = "all of \(count) requests at once are answered, the window is \(hello.window)"
+                guard hello.isRing else { throw ConformanceSkip("\(all); it may be that fast") }
+                throw ConformanceFailure(all)
             }
             let failure = try WireClient.failure(message)
             try demand(failure.code == 4, "failure \(failure.code) (\(failure.reason)) instead of 4")
@@ -211,6 +195,24 @@ extension ConformanceSubject {
         }
         try proveServing()
         return "\(count) at once, window \(hello.window), \(answers) answered before"
+    }
+
+    /// A request of a few hundred bytes or KiB that takes a worker long, and the bytes of its answer.
+    private func slowRequest(of count: Int) throws -> (request: WireRequest, answer: Int) {
+        var numbers = SampleNumbers(seed: 806)
+        let hidden = model.hiddenSize
+        let rows = max(1, (128 << 10) / 4 / hidden / count)
+        if hello.isRing {
+            // Little to send, much to compute: a few MiB of pads and their products.
+            let outputs = model.ringOutputs(of: smallSite)
+            let rows = max(1, min(1 << 16, (4 << 20) / 4 / max(model.inputs(of: smallSite), outputs)))
+            let seed = [UInt8](repeating: 7, count: 32)
+            return (.padProducts(smallSite, seed: seed, first: 0, count: rows), 4 * rows * outputs)
+        }
+        try needsBlocks()
+        return model.hasHead && model.vocabularySize > 1
+            ? (.headTopK(1, numbers.floats(rows * hidden), rows: rows), 8 * rows)
+            : (.feedForward(0, numbers.floats(rows * hidden), rows: rows), 4 * rows * hidden)
     }
 
     /// Makes connections until the worker refuses one, or there are enough.
