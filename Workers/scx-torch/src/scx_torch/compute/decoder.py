@@ -60,13 +60,17 @@ class Decoder:
         team: Team | None = None,
         shard: tuple[int, int] = (0, 1),
         progress: Callable[[float], None] = lambda _: None,
+        loader: Loader | None = None,
     ) -> None:
+        """Loads a model's weights, by default in this process's memory in the format `form`."""
         self.config = config = checkpoint.config
         self.format = form
         self.device = device
         self.team = team = team or Team()
         self.shard = shard
-        loader = Loader(checkpoint, form, device, team, shard)
+        loader = loader or Loader(checkpoint, form, device, team, shard)
+        # Whether all sites multiply integers: then their weights are int8 with one scale for each output.
+        self.is_ring = loader.is_ring
         self.sites: dict[tuple[int, Site], LinearSite] = {}
         names = config.sites()
         for i, (block, site) in enumerate(names):
@@ -117,11 +121,6 @@ class Decoder:
             self.kv_heads = (0, config.kv_heads)
         index = torch.arange(*self.query_heads, device=self.device) // group
         self.kv_index = index - self.kv_heads[0]
-
-    @property
-    def is_ring(self) -> bool:
-        """Whether all weights are int8 with one scale for each output."""
-        return self.format == "int8"
 
     def make_cache(self) -> LayerCache:
         """An empty cache for the keys and values of one layer."""

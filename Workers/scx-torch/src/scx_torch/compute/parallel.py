@@ -23,6 +23,9 @@ class Team:
 
     rank: int = 0
     size: int = 1
+    # Groups of torch.distributed: for tensors (None is all processes), and one between CPUs for commands.
+    group: Any = None
+    commands: Any = None
 
     def part(self, total: int) -> tuple[int, int]:
         """This process's part of some columns, heads or experts."""
@@ -36,13 +39,13 @@ class Team:
         widest = max(widths)
         sent = torch.nn.functional.pad(own, (0, widest - own.shape[-1])).contiguous()
         received = [torch.empty_like(sent) for _ in range(self.size)]
-        dist.all_gather(received, sent)
+        dist.all_gather(received, sent, group=self.group)
         return torch.cat([t[..., :width] for t, width in zip(received, widths, strict=True)], dim=-1)
 
     def sum(self, own: torch.Tensor) -> torch.Tensor:
         """Adds the tensors of all processes, in place."""
         if self.size > 1:
-            dist.all_reduce(own)
+            dist.all_reduce(own, group=self.group)
         return own
 
     def share(self, data: bytearray) -> bytes:
@@ -53,10 +56,10 @@ class Team:
         if self.size == 1:
             return bytes(data)
         count = torch.tensor([len(data)], dtype=torch.int64)
-        dist.broadcast(count, src=0, group=self._commands)
+        dist.broadcast(count, src=0, group=self.commands)
         if self.rank != 0:
             data = bytearray(int(count.item()))
-        dist.broadcast(torch.frombuffer(data, dtype=torch.uint8), src=0, group=self._commands)
+        dist.broadcast(torch.frombuffer(data, dtype=torch.uint8), src=0, group=self.commands)
         return bytes(data)
 
     @staticmethod
@@ -70,9 +73,5 @@ class Team:
             for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
                 os.environ.setdefault(variable, "lo")
         dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_PATIENCE)
-        team = Team(dist.get_rank(), size)
         # Commands travel between CPUs, so that a waiting process does not occupy its GPU.
-        team._commands = dist.new_group(backend="gloo", timeout=_PATIENCE)
-        return team
-
-    _commands: Any = None
+        return Team(dist.get_rank(), size, commands=dist.new_group(backend="gloo", timeout=_PATIENCE))

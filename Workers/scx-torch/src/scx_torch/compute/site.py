@@ -88,7 +88,7 @@ class LinearSite:
     def exact(self, x: torch.Tensor) -> torch.Tensor:
         """Multiplies rows in float64 by weights that are rounded so that sums are exact; without the bias."""
         if self._exact is None:
-            matrix = self.matrices[0]
+            matrix = self.matrix_for_exact()
             self._exact = torch.cat(
                 [
                     rounding.rounded_for_exact_sums(matrix.dequantized(first, first + _EXACT_OUTPUTS))
@@ -98,3 +98,7 @@ class LinearSite:
         weights, double = self._exact, x.to(torch.float64)
         parts = [double @ part.to(torch.float64).T for part in torch.split(weights, _EXACT_OUTPUTS)]
         return self.team.gather(torch.cat(parts, dim=1), self.columns)
+
+    def matrix_for_exact(self) -> Matrix:
+        """The weights by whose values exact products multiply, this process's columns."""
+        return self.matrices[0]

@@ -29,6 +29,7 @@ class Loader:
         self.device = device
         self.team = team
         self.shard = shard
+        self.is_ring = form == "int8"
 
     def site(self, site: Site, block: int) -> LinearSite:
         """The part of a site that this process holds."""

@@ -40,8 +40,11 @@ class Batcher:
     time of a batch.
     """
 
-    def __init__(self, compute: Callable[[list[Job]], list[Result]]) -> None:
+    def __init__(self, compute: Callable[[list[Job]], list[Result]], wake: Callable[[], None] | None = None) -> None:
+        """`wake` is called when something came after `run_for` said that nothing waits."""
         self._compute = compute
+        self._wake = wake
+        self._is_idle = True
         self._condition = threading.Condition()
         self._waiting: list[_Pending] = []
         self._last_asked: dict[int, float] = {}
@@ -56,7 +59,7 @@ class Batcher:
         with self._condition:
             self._last_asked[connection] = time.monotonic()
             self._waiting.append(_Pending(Job(connection, request), done))
-            self._condition.notify()
+            self._came()
 
     def remove(self, connection: int, release: Callable[[], None]) -> None:
         """Forgets a connection that has ended; `release` is called on the computing thread."""
@@ -64,7 +67,7 @@ class Batcher:
             self._last_asked.pop(connection, None)
             self._waiting = [pending for pending in self._waiting if pending.job.connection != connection]
             self._removed.append(release)
-            self._condition.notify()
+            self._came()
 
     def stop(self) -> None:
         """Makes `run` return after the batch that it computes."""
@@ -74,18 +77,45 @@ class Batcher:
 
     def run(self) -> None:
         """Computes batch after batch until `stop` is called."""
-        while True:
-            with self._condition:
-                while not self._waiting and not self._removed and not self._stopped:
-                    self._condition.wait()
-                if self._stopped:
-                    return
-                removed, self._removed = self._removed, []
-                batch = self._take() if self._waiting else []
-            for release in removed:
-                release()
-            if batch:
-                self._answer(batch)
+        while self._turn(None):
+            pass
+
+    def run_for(self, seconds: float, patience: float) -> bool:
+        """Computes batch after batch for about so many seconds, or until nothing has come for `patience` seconds.
+
+        Returns whether something waits. For a program that computes other things on the same thread: it is woken when
+        something comes later.
+        """
+        end = time.monotonic() + seconds
+        while (now := time.monotonic()) < end and self._turn(min(end, now + patience)):
+            pass
+        with self._condition:
+            self._is_idle = not (self._waiting or self._removed)
+            return not self._is_idle
+
+    def _came(self) -> None:
+        self._condition.notify()
+        if self._is_idle and self._wake is not None:
+            self._is_idle = False
+            self._wake()
+
+    def _turn(self, limit: float | None) -> bool:
+        """Computes the next batch; false when nothing came until `limit`, or `stop` was called."""
+        with self._condition:
+            while not self._waiting and not self._removed and not self._stopped:
+                left = None if limit is None else limit - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                self._condition.wait(left)
+            if self._stopped:
+                return False
+            removed, self._removed = self._removed, []
+            batch = self._take() if self._waiting else []
+        for release in removed:
+            release()
+        if batch:
+            self._answer(batch)
+        return True
 
     def _answer(self, batch: list[_Pending]) -> None:
         start = time.monotonic()

@@ -38,7 +38,15 @@ class Limits:
 class Server:
     """A fault of one connection ends that connection with an error that tells the peer why; others go on."""
 
-    def __init__(self, state: WorkerState, digest: str, limits: Limits, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self,
+        state: WorkerState,
+        digest: str,
+        limits: Limits,
+        recorder: Recorder | None = None,
+        wake: Callable[[], None] | None = None,
+    ) -> None:
+        """`wake` is called when a request came after `compute_for` said that none waits."""
         model = state.model
         self._state = state
         self._limits = limits
@@ -48,7 +56,7 @@ class Server:
         self._next = 1
         self._open = 0
         self._team = state.model.team
-        self._batcher = Batcher(self._compute)
+        self._batcher = Batcher(self._compute, wake)
 
     def compute(self) -> None:
         """Computes all requests on the calling thread until `stop` is called."""
@@ -56,12 +64,22 @@ class Server:
             self._batcher.run()
         self._share(None)
 
+    def compute_for(self, seconds: float, patience: float) -> bool:
+        """Computes on the calling thread for about so many seconds, or until nothing has come for `patience` seconds.
+
+        Meanwhile the team's other processes `follow`. Returns whether requests wait.
+        """
+        with torch.inference_mode():
+            more = self._batcher.run_for(seconds, patience)
+        self._share(None)
+        return more
+
     def stop(self) -> None:
         """Makes `compute` return, and `follow` in the team's other processes."""
         self._batcher.stop()
 
     def follow(self) -> None:
-        """Computes what the team's first process was asked, until that one ends."""
+        """Computes what the team's first process was asked, until that one's `compute` or `compute_for` returns."""
         with torch.inference_mode():
             while (command := parse(self._team.share(bytearray()), self._limits.tensor_bytes)) is not None:
                 if isinstance(command, int):
