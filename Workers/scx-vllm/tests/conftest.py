@@ -1,10 +1,12 @@
-"""What the tests share. None of them needs vLLM: with vLLM, Tools/check-vllm checks the whole."""
+"""What the tests share. Only `test_vllm` needs vLLM; Tools/check-vllm runs it."""
 
 import os
 import pathlib
 
 import torch
 
-FIXTURES = pathlib.Path(__file__).resolve().parents[3] / "Tests/Fixtures"
+REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+FIXTURES = REPOSITORY / "Tests/Fixtures"
+WARD = REPOSITORY / "Models/ward-3m"
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))

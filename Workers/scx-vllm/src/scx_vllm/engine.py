@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import torch
+from vllm import envs
 from vllm.config import set_current_vllm_config
 from vllm.distributed import get_pp_group, get_world_group
 
@@ -98,6 +99,11 @@ class _SiteProduct:
 
 def _check_engine(vllm_config: Any) -> None:
     parallel = vllm_config.parallel_config
+    if parallel.distributed_executor_backend == "ray" and not envs.VLLM_USE_RAY_V2_EXECUTOR_BACKEND:
+        # Its steps do not come by the queue of `collective_rpc`.
+        raise UnsupportedEngine(
+            "'VLLM_USE_RAY_V2_EXECUTOR_BACKEND' must be 1: the older executor for Ray is not supported"
+        )
     if parallel.data_parallel_size > 1:
         raise UnsupportedEngine("'--data-parallel-size' must be 1: the link needs one engine")
     for name in ("decode_context_parallel_size", "prefill_context_parallel_size"):
