@@ -9,6 +9,7 @@ import torch
 from conftest import WARD
 from safetensors.torch import save_file
 
+_GROUP = 32
 _ROPE = {"rope_theta": 10_000.0, "rope_type": "default"}
 
 
@@ -22,12 +23,54 @@ def make(folder: pathlib.Path, **fields: Any) -> pathlib.Path:
         "eos_token_id": 1, "dtype": "float32",
     }  # fmt: skip
     config |= fields
+    quantization = config.get("quantization_config")
     folder.mkdir(parents=True)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(WARD / name, folder / name)
     (folder / "config.json").write_text(json.dumps(config))
-    save_file(_tensors(config), folder / "model.safetensors", {"format": "pt"})
+    tensors = _tensors(config)
+    if quantization is not None:
+        tensors = _quantized(tensors, bits=quantization["config_groups"]["group_0"]["weights"]["num_bits"])
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     return folder
+
+
+def quantization(bits: int) -> dict[str, Any]:
+    """The configuration of compressed-tensors: 8 bits with a scale for each output, or 4 for each 32 inputs of one.
+
+    With 8 bits vLLM rounds rows to as many.
+    """
+    weights = {"num_bits": bits, "type": "int", "symmetric": True, "dynamic": False}
+    weights |= {"strategy": "channel"} if bits == 8 else {"strategy": "group", "group_size": _GROUP}
+    rows = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
+    group = {"targets": ["Linear"], "weights": weights, "input_activations": rows if bits == 8 else None}
+    return {
+        "quant_method": "compressed-tensors", "format": "int-quantized" if bits == 8 else "pack-quantized",
+        "quantization_status": "compressed", "config_groups": {"group_0": group}, "ignore": ["lm_head"],
+    }  # fmt: skip
+
+
+def _quantized(tensors: dict[str, torch.Tensor], bits: int) -> dict[str, torch.Tensor]:
+    """The tensors with the matrices of blocks rounded to so many bits."""
+    result: dict[str, torch.Tensor] = {}
+    largest = 2 ** (bits - 1) - 1
+    for name, tensor in tensors.items():
+        if "_proj.weight" not in name:
+            result[name] = tensor.to(torch.bfloat16)
+            continue
+        groups = tensor.reshape(tensor.shape[0], -1, tensor.shape[1] if bits == 8 else _GROUP)
+        scales = (groups.abs().amax(dim=-1, keepdim=True) / largest).to(torch.bfloat16).to(torch.float32)
+        codes = torch.round(groups / scales).clamp(-largest - 1, largest).reshape(tensor.shape)
+        result[f"{name}_scale"] = scales[..., 0].to(torch.bfloat16)
+        if bits == 8:
+            result[name] = codes.to(torch.int8)
+            continue
+        # Eight codes in a word, from the lowest bits on, each 8 more than its number.
+        nibbles = (codes.to(torch.int64) + 8).reshape(tensor.shape[0], -1, 8)
+        words = (nibbles << (4 * torch.arange(8))).sum(dim=-1)
+        result[name.replace(".weight", ".weight_packed")] = (words - ((words >> 31) << 32)).to(torch.int32)
+        result[name.replace(".weight", ".weight_shape")] = torch.tensor(tensor.shape)
+    return result
 
 
 def _tensors(config: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -78,10 +78,11 @@ def _free_port() -> int:
 
 
 def command(model: pathlib.Path, port: int, link: list[str], *flags: str) -> list[str]:
-    """`scx-vllm` in this environment."""
+    """`scx-vllm` in this environment; nothing is compiled unless a flag says so."""
+    compiling = [] if any(flag.startswith("-cc") for flag in flags) else ["--enforce-eager"]
     return [
         sys.executable, "-m", "scx_vllm.command", *link, "--", str(model), "--host", "127.0.0.1", "--port", str(port),
-        "--served-model-name", "m", "--max-model-len", "256", "--max-num-seqs", "4", "--enforce-eager", *flags,
+        "--served-model-name", "m", "--max-model-len", "256", "--max-num-seqs", "4", *compiling, *flags,
     ]  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def environment() -> dict[str, str]:
     """Small, without binding of threads to cores, and without asking anything of the network."""
     own = {
         "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1",
+        "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_DISABLE_COMPILE_CACHE": "1",
     }  # fmt: skip
     return {**os.environ, **own}
 
