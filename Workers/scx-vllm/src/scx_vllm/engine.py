@@ -11,17 +11,14 @@ from vllm.distributed import get_pp_group, get_world_group
 from scx_torch.compute.parallel import Team
 from scx_torch.link.requests import Site
 from scx_torch.model.checkpoint import Checkpoint
-from scx_vllm.extension import model_directory
+from scx_vllm.directory import model_directory
+from scx_vllm.errors import Unsupported
 from scx_vllm.products import ModuleProduct, find
 from scx_vllm.settings import Settings
 from scx_vllm.sites import EngineLoader
 
 # What `hello` says of the engine's type of weights.
 _FORMS: Final = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
-
-
-class UnsupportedEngine(Exception):
-    """Why an engine with this configuration cannot serve the link, in one line."""
 
 
 class Engine:
@@ -33,12 +30,12 @@ class Engine:
         self.device = device
         model_config = vllm_config.model_config
         _check_engine(vllm_config)
-        self.checkpoint = Checkpoint(model_directory(settings, model_config.model, model_config.revision))
+        self.checkpoint = Checkpoint(model_directory(settings.model, model_config.model, model_config.revision))
         self.digest = self.checkpoint.digest()
         _check_model(self.checkpoint)
         self._type: torch.dtype = model_config.dtype
         if self._type not in _FORMS:
-            raise UnsupportedEngine(f"vLLM computes in {self._type}; float32, bfloat16 and float16 are known here")
+            raise Unsupported(f"vLLM computes in {self._type}; float32, bfloat16 and float16 are known here")
         self.form = _FORMS[self._type]
         # A product of more rows at a time might need memory that the engine has not set aside.
         self._rows: int = vllm_config.scheduler_config.max_num_batched_tokens
@@ -101,26 +98,24 @@ def _check_engine(vllm_config: Any) -> None:
     parallel = vllm_config.parallel_config
     if parallel.distributed_executor_backend == "ray" and not envs.VLLM_USE_RAY_V2_EXECUTOR_BACKEND:
         # Its steps do not come by the queue of `collective_rpc`.
-        raise UnsupportedEngine(
-            "'VLLM_USE_RAY_V2_EXECUTOR_BACKEND' must be 1: the older executor for Ray is not supported"
-        )
+        raise Unsupported("'VLLM_USE_RAY_V2_EXECUTOR_BACKEND' must be 1: the older executor for Ray is not supported")
     if parallel.data_parallel_size > 1:
-        raise UnsupportedEngine("'--data-parallel-size' must be 1: the link needs one engine")
+        raise Unsupported("'--data-parallel-size' must be 1: the link needs one engine")
     for name in ("decode_context_parallel_size", "prefill_context_parallel_size"):
         if getattr(parallel, name, 1) > 1:
-            raise UnsupportedEngine(f"'--{name.replace('_', '-')}' must be 1")
+            raise Unsupported(f"'--{name.replace('_', '-')}' must be 1")
     if vllm_config.lora_config is not None:
-        raise UnsupportedEngine("'--enable-lora' is not supported: the modules would add an adapter's products")
+        raise Unsupported("'--enable-lora' is not supported: the modules would add an adapter's products")
 
 
 def _check_model(checkpoint: Checkpoint) -> None:
     config = checkpoint.config
     where = checkpoint.directory
     if not config.is_causal:
-        raise UnsupportedEngine(f"{where}: encoders are not supported inside vLLM; use scx-torch-worker")
+        raise Unsupported(f"{where}: encoders are not supported inside vLLM; use scx-torch-worker")
     if config.experts is not None:
-        raise UnsupportedEngine(f"{where}: models with experts are not supported inside vLLM; use scx-torch-worker")
+        raise Unsupported(f"{where}: models with experts are not supported inside vLLM; use scx-torch-worker")
     if config.latent is not None:
-        raise UnsupportedEngine(f"{where}: latent attention is not supported inside vLLM; use scx-torch-worker")
+        raise Unsupported(f"{where}: latent attention is not supported inside vLLM; use scx-torch-worker")
     if not config.has(Site.head, 0):
-        raise UnsupportedEngine(f"{where}: has no head")
+        raise Unsupported(f"{where}: has no head")

@@ -1,6 +1,5 @@
 """The methods that vLLM adds to its worker class, called in all worker processes together by `collective_rpc`."""
 
-import os
 import socket
 import sys
 import threading
@@ -16,12 +15,14 @@ from scx_torch.model.errors import ModelError
 from scx_torch.worker.listener import Listener, log
 from scx_torch.worker.server import Limits, Server
 from scx_torch.worker.state import WorkerState
+from scx_vllm.engine import Engine
+from scx_vllm.errors import Unsupported
 from scx_vllm.settings import Settings
 
 Answer = dict[str, Any]
 # Python lets another thread run after so many seconds; its usual 5 ms would delay answers by as much.
 _SWITCH_SECONDS: Final = 0.0002
-_EXPECTED: Final = (ModelError, LinkErrorOfFile, LinkError)
+_EXPECTED: Final = (Unsupported, ModelError, LinkErrorOfFile, LinkError)
 
 
 class Extension:
@@ -38,36 +39,31 @@ class Extension:
 
     def scx_prepare(self, values: dict[str, Any]) -> Answer:
         """Finds the engine's modules; answers for each site whether this process holds a part of it."""
-        from scx_vllm.engine import Engine, UnsupportedEngine
-        from scx_vllm.products import UnsupportedModule
-
         try:
             settings = Settings(**values)
             engine = Engine(self.vllm_config, self.get_model(), self.device, settings)
             self._scx = _Parts(settings, engine)
             return {"held": engine.held(), "stage": engine.stage}
-        except (*_EXPECTED, UnsupportedEngine, UnsupportedModule) as error:
+        except _EXPECTED as error:
             return {"error": f"{error}"}
 
     def scx_load(self, stages: list[int]) -> Answer:
         """Reads what the link needs besides; `stages` says for each site which stage of the pipeline holds it."""
-        from scx_vllm.engine import Engine
-
         parts: _Parts = self._scx
-        engine: Engine = parts.engine
+        engine = parts.engine
         try:
             with torch.inference_mode():
                 loader = engine.loader(stages)
-                parts.decoder = Decoder(
-                    engine.checkpoint, engine.form, engine.device, engine.team, loader=loader
-                )  # fmt: skip
+                loader.choose_ring_products()
+                parts.decoder = Decoder(engine.checkpoint, engine.form, engine.device, engine.team, loader=loader)
         except _EXPECTED as error:
             return {"error": f"{error}"}
         if loader.differing:
             block, site = loader.differing[0]
+            where = engine.checkpoint.directory
             return {
-                "error": f"site '{site.name}' of layer {block} (and {len(loader.differing) - 1} others): vLLM's product is not "
-                f"that of the weights in {engine.checkpoint.directory}: is it the same model?"
+                "error": f"site '{site.name}' of layer {block}, and {len(loader.differing)} sites in all: vLLM's product is not "
+                f"that of the weights in {where}: is it the same model?"
             }
         return {}
 
@@ -126,7 +122,7 @@ class _Parts:
     decoder: Decoder
     server: Server
 
-    def __init__(self, settings: Settings, engine: Any) -> None:
+    def __init__(self, settings: Settings, engine: Engine) -> None:
         self.settings = settings
         self.engine = engine
 
@@ -146,20 +142,3 @@ def _wake(control: str) -> Callable[[], None]:
             log(f"the API server is gone: {error}")
 
     return wake
-
-
-def model_directory(settings: Settings, model: str, revision: str | None) -> str:
-    """Where the checkpoint is: as the settings say, or where vLLM has it from."""
-    if settings.model is not None:
-        return settings.model
-    if os.path.isdir(model):
-        return model
-    from huggingface_hub import snapshot_download
-
-    try:
-        return str(snapshot_download(model, revision=revision, local_files_only=True))
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(
-            f"{model}: its files are not found on this machine ({reason}); name them with '--model'"
-        ) from None

@@ -19,15 +19,12 @@ from scx_torch.link.requests import Site
 from scx_torch.model.config import Config
 from scx_torch.model.tensors import site_places
 from scx_vllm.columns import ColumnPart, in_order
+from scx_vllm.errors import Unsupported
 
 # `[rows, inputs]` in the engine's type to `[rows, outputs]`: this process's part of the outputs, or the whole.
 Product: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 _LINEAR: Final = (ColumnParallelLinear, RowParallelLinear, ReplicatedLinear)
-
-
-class UnsupportedModule(Exception):
-    """Why a module of the engine cannot be used, in one line."""
 
 
 @dataclass
@@ -86,7 +83,7 @@ def _parts(module: Any) -> list[ColumnPart]:
 def find(model: torch.nn.Module, config: Config, site: Site, block: int) -> ModuleProduct | None:
     """The module of a site; None where this process has not the stage of the pipeline that holds it.
 
-    Raises UnsupportedModule.
+    Raises Unsupported.
     """
     outputs, inputs = config.shape(site, block)
     module = _head(model, config) if site == Site.head else _of_block(model, config, site, block)
@@ -96,20 +93,18 @@ def find(model: torch.nn.Module, config: Config, site: Site, block: int) -> Modu
     if isinstance(module, VocabParallelEmbedding):
         held, wanted = (module.org_vocab_size, module.embedding_dim), (outputs, inputs)
         if held != wanted:
-            raise UnsupportedModule(
+            raise Unsupported(
                 f"{name}: vLLM's has {held[0]} x {held[1]} weights, the checkpoint's {outputs} x {inputs}"
             )
         return ModuleProduct(module, outputs, inputs)
     if not isinstance(module, _LINEAR):
-        raise UnsupportedModule(
-            f"{name}: vLLM's is a {type(module).__name__}, which is no linear module that is known here"
-        )
+        raise Unsupported(f"{name}: vLLM's is a {type(module).__name__}, which is no linear module that is known here")
     if module.input_size != inputs or _outputs(module) != outputs:
-        raise UnsupportedModule(
+        raise Unsupported(
             f"{name}: vLLM's has {_outputs(module)} x {module.input_size} weights, the checkpoint's {outputs} x {inputs}"
         )
     if isinstance(module, RowParallelLinear) and not module.reduce_results and module.tp_size > 1:
-        raise UnsupportedModule(f"{name}: vLLM does not add the results of its processes there")
+        raise Unsupported(f"{name}: vLLM does not add the results of its processes there")
     return ModuleProduct(module, outputs, inputs)
 
 
@@ -142,7 +137,7 @@ def _of_block(model: torch.nn.Module, config: Config, site: Site, block: int) ->
             return found
     if _by_suffix(model, folder) is not None:
         known = "' or '".join(names)
-        raise UnsupportedModule(f"site '{site.name}' of layer {block}: vLLM's '{folder}' has no '{known}'")
+        raise Unsupported(f"site '{site.name}' of layer {block}: vLLM's '{folder}' has no '{known}'")
     return None
 
 
@@ -150,5 +145,5 @@ def _by_suffix(model: torch.nn.Module, path: str) -> Any | None:
     """The module with this name; names may begin with those of modules that hold the whole model."""
     found = [module for name, module in model.named_modules() if name == path or name.endswith("." + path)]
     if len(found) > 1:
-        raise UnsupportedModule(f"vLLM's model has {len(found)} modules '{path}'")
+        raise Unsupported(f"vLLM's model has {len(found)} modules '{path}'")
     return found[0] if found else None

@@ -6,6 +6,7 @@ from typing import Final
 
 import torch
 
+from scx_torch.compute import ring
 from scx_torch.compute.matrix import Matrix
 from scx_torch.compute.parallel import Team
 from scx_torch.compute.site import LinearSite
@@ -19,6 +20,7 @@ Multiply = Callable[[torch.Tensor], torch.Tensor]
 # A product of the engine is compared with the integers of the checkpoint in so many rows, and columns at a time.
 _ROWS: Final = 8
 _COLUMNS: Final = 16
+_OUTPUTS: Final = 2_048
 # Weights of 4 bits differ by about a tenth from what they stand for; other weights, or the same in another order, by 1.4.
 _TOLERANCE: Final = 0.5
 
@@ -76,6 +78,12 @@ class EngineLoader(Loader):
             own["matrices"] = []
         return EngineSite(**own, engine=product, read=lambda: self._of_checkpoint("f32").site(site, block).matrices[0])
 
+    def choose_ring_products(self) -> None:
+        """Tries the ways to multiply integers on this device, which takes seconds, before anybody waits for it."""
+        if self.is_ring:
+            for is_few in (True, False):
+                ring.product_for(self.device.type, is_few)
+
     def _of_checkpoint(self, form: str) -> Loader:
         return Loader(self.checkpoint, form, self.device, self.team, self.shard)
 
@@ -92,7 +100,9 @@ def _is_product_of(product: Multiply, held: LinearSite, site: Site, block: int) 
     found = product(x)
     if held.bias is not None:
         found = found - held.bias
-    expected = x @ weights.dequantized().T
+    # Few weights at a time, since a copy of all of a head in float32 would need gigabytes.
+    steps = range(0, end - first, _OUTPUTS)
+    expected = torch.cat([x @ weights.dequantized(row, row + _OUTPUTS).T for row in steps], dim=1)
     difference = _blocks(found[:, first:end] - expected)
     # A block of columns without weights has nothing but the rounding of a result of any size.
     magnitude = _blocks(expected).clamp(min=1e-3 * float(expected.norm()) + 1e-12)
