@@ -51,6 +51,7 @@
         /// Opens the model and answers until the process is told to end.
         ///
         /// - Parameter statement: What an attested server says of itself.
+        /// - Throws: What keeps the model or the server from starting.
         private func answer(_ statement: ServerStatement?) async throws {
             var server = try serve.server()
             let spans = try serve.spans()
@@ -160,15 +161,12 @@
             let host = serve.host.contains(":") ? "[\(serve.host)]" : serve.host
             let hasTLS = serve.httpsCert != nil || proof != nil
             let url = "\(hasTLS ? "https" : "http")://\(host):\(port)"
-            let key = serve.apiKeys == nil ? "" : " -H 'Authorization: Bearer KEY'"
             var lines = [
                 "scx serves \(model.name) at \(url)\(serve.noPage ? "" : " (a page for people is there, too)")",
                 "",
-                "  curl \(url)/v1/chat/completions\(key) -H 'Content-Type: application/json' \\",
-                "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"What are the symptoms of asthma?\"}]}'",
-                "",
-                "  python3 -c 'from openai import OpenAI; c = OpenAI(base_url=\"\(url)/v1\", api_key=\"\(serve.apiKeys == nil ? "none" : "KEY")\"); "
-                    + "print(c.chat.completions.create(model=\"\(model.name)\", messages=[{\"role\": \"user\", \"content\": \"Hello\"}]).choices[0].message.content)'",
+            ]
+            lines += proof == nil ? examples(url, model) : ["  scx proxy --upstream \(url) --policy FILE"]
+            lines += [
                 "",
                 "  model    \(model.name), \(options.weights.rawValue), context \(model.configuration.maximumLength)",
                 "  worker   \(options.workers.isEmpty ? "a process of its own on this machine" : options.workers.map(\.name).joined(separator: ", "))",
@@ -179,14 +177,25 @@
             if let proof {
                 lines += [
                     "  evidence \(url)\(AttestationDocument.path)",
-                    "  model    SHA-256 \(proof.statement.modelDigest)",
-                    "  Clients reach it through: scx proxy --upstream \(url) --policy FILE",
+                    "  files    of the model have SHA-256 \(proof.statement.modelDigest)",
                 ]
             }
             if serve.insecure {
                 lines.append("  INSECURE: other machines may connect without TLS or API keys")
             }
             standardOutput(lines.joined(separator: "\n") + "\n")
+        }
+
+        /// How clients ask.
+        private func examples(_ url: String, _ model: ServedModel) -> [String] {
+            let key = serve.apiKeys == nil ? "" : " -H 'Authorization: Bearer KEY'"
+            return [
+                "  curl \(url)/v1/chat/completions\(key) -H 'Content-Type: application/json' \\",
+                "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"What are the symptoms of asthma?\"}]}'",
+                "",
+                "  python3 -c 'from openai import OpenAI; c = OpenAI(base_url=\"\(url)/v1\", api_key=\"\(serve.apiKeys == nil ? "none" : "KEY")\"); "
+                    + "print(c.chat.completions.create(model=\"\(model.name)\", messages=[{\"role\": \"user\", \"content\": \"Hello\"}]).choices[0].message.content)'",
+            ]
         }
     }
 #endif
