@@ -196,6 +196,7 @@ let package = Package(
                 "SCXOptions", "SCXWorker", "CSCXCoverage", "CSCXSystem", "SCXArguments",
                 networkTarget("SCXLinkTLS"),
                 argumentParser,
+                networkTarget("SCXAttestation"), networkTarget("SCXCertificates"),
             ],
             path: "Sources/Lab/scx-lab", swiftSettings: settings),
 

@@ -39,6 +39,9 @@ package enum FuzzReader: String, CaseIterable {
     case memory
     case yaml
     case http
+    #if Network
+        case evidence
+    #endif
     /// A reader for tests that crashes on purpose, so that they can see how a finding is reported.
     case planted
 
@@ -63,6 +66,9 @@ package enum FuzzReader: String, CaseIterable {
         case .memory: "rings in shared memory"
         case .yaml: "configuration files of scx serve"
         case .http: "requests to scx serve, by route"
+        #if Network
+            case .evidence: "evidence, certificates, policies and documents of attestation"
+        #endif
         case .planted: "texts with a trap, for tests"
         }
     }
@@ -91,6 +97,9 @@ package enum FuzzReader: String, CaseIterable {
         case .memory: try MemoryTarget(folder)
         case .yaml: YAMLTarget(folder)
         case .http: try HTTPTarget(folder)
+        #if Network
+            case .evidence: try EvidenceTarget(checkout)
+        #endif
         case .planted: PlantedTarget()
         }
     }
