@@ -184,6 +184,23 @@ extension ConformanceCheck {
             ] { try client.askInVain(request, "'\(request.kind)'") }
             return "8 kinds"
         },
+        ConformanceCheck(
+            709, .refusals, "exact products of weights that are two matrices of integers: failure 1"
+        ) {
+            subject in
+            try subject.needsWhole()
+            guard subject.hello.weights == WeightFormat.int8.rawValue,
+                let site = subject.sites.first(where: {
+                    subject.model.groups(of: $0) == 1 && !subject.model.owner(of: $0).isCausal
+                })
+            else { throw ConformanceSkip("its weights are one matrix at each site") }
+            let session = try subject.session()
+            var numbers = SampleNumbers(seed: 709)
+            let values = numbers.floats(subject.model.inputs(of: site))
+            try session.client.askInVain(.linear(site, exact: 1, values, rows: 1), "exact 1")
+            try session.compare(.linear(site, values, rows: 1))
+            return "failure 1"
+        },
     ]
 
     /// A check of requests that are refused on a connection which goes on as if they had not been sent.

@@ -171,7 +171,9 @@ extension ConformanceCheck {
 
 extension ConformanceSubject {
     /// Whether sessions can be kept in slots and go on.
-    var canKeep: Bool { hello.shard == .whole && model.blockCount > 0 && model.isCausal }
+    var canKeep: Bool {
+        hello.shard == .whole && model.blockCount > 0 && model.isCausal && model.maximumLength >= 16
+    }
 
     /// The first rows of a session, through the first block.
     func begin(slot: UInt32, rows: Int) -> WireRequest {
