@@ -56,6 +56,7 @@ let package = Package(
         .executable(name: "scx", targets: ["scx-command"]),
         .executable(name: "scx-worker", targets: ["scx-worker"]),
         .executable(name: "scx-lab", targets: ["scx-lab"]),
+        .executable(name: "scx-init", targets: ["scx-init"]),
     ],
     traits: [
         .default(enabledTraits: ["Network"]),
@@ -169,6 +170,11 @@ let package = Package(
                 tracing,
             ],
             path: "Sources/Trusted/scx", swiftSettings: settings),
+        // The first process of an image for virtual machines, which starts `scx serve` and nothing else.
+        .target(name: "CSCXBoot", path: "Sources/Trusted/CSCXBoot"),
+        .executableTarget(
+            name: "scx-init", dependencies: ["CSCXBoot"], path: "Sources/Trusted/scx-init",
+            swiftSettings: settings),
 
         // Untrusted: `packageAccess: false` hides every `package` declaration from it.
         .target(
@@ -223,6 +229,7 @@ let package = Package(
             ],
             exclude: ["Fixtures"],
             swiftSettings: settings),
+        .testTarget(name: "SCXInitTests", dependencies: ["scx-init"], swiftSettings: settings),
         .testTarget(
             name: "SCXAttacksTests",
             dependencies: [
