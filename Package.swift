@@ -141,6 +141,15 @@ let package = Package(
             ],
             path: "Sources/Trusted/SCXGateway", resources: [.embedInCode("Page/Files")],
             swiftSettings: settings),
+        // The user's end of attestation: connections that are verified before anything is sent, and an endpoint over them.
+        .target(
+            name: "SCXProxy",
+            dependencies: [
+                "SCXAttestation", "SCXGateway", "SCXInference", crypto, hummingbird, hummingbirdCore,
+                httpTypes,
+                logging, nioCore, nioHTTP1, nioPosix, nioSSL, nioTLS,
+            ],
+            path: "Sources/Trusted/SCXProxy", swiftSettings: settings),
         // Erases what is freed, in every program that contains it.
         .target(name: "CSCXErase", path: "Sources/Trusted/CSCXErase"),
         // The library for programs of others, whose `package` part opens models for `scx` too. Its folder has another name
@@ -164,7 +173,7 @@ let package = Package(
                 "SCXLink", "SCXOptions",
                 "scx-worker",  // built and linked beside it, because it starts one; nothing imports it
                 networkTarget("SCXGateway"), networkTarget("SCXLinkTLS"), networkTarget("SCXCertificates"),
-                networkTarget("SCXAttestation"),
+                networkTarget("SCXAttestation"), networkTarget("SCXProxy"),
                 "CSCXErase", "CSCXSystem", "SCXArguments", argumentParser, configuration, logging,
                 systemPackage,
                 tracing,
@@ -224,7 +233,9 @@ let package = Package(
         .testTarget(
             name: "SCXAttestationTests",
             dependencies: [
-                "SCXAttestation", crypto, cryptoExtras,
+                "SCXAttestation", "SCXProxy", "SCXGateway", "SCXInference", crypto, cryptoExtras,
+                hummingbirdCore,
+                httpTypes, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
                 "scx-command",  // whose process the tests start; nothing imports it
             ],
             exclude: ["Fixtures"],

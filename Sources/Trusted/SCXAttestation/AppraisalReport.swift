@@ -19,7 +19,41 @@ package struct AppraisalReport: Sendable {
         notes = []
     }
 
+    /// A decision over evidence that stands alone.
     package init(_ appraisal: Appraisal, policy: Policy, at: Instant) {
+        self.init(appraisal, policy: policy, at: at, isFresh: policy.reportData != nil)
+    }
+
+    /// A decision over a server.
+    ///
+    /// - Parameters:
+    ///   - server: The decision.
+    ///   - policy: What it was made by.
+    ///   - at: The time at which everything had to be valid.
+    ///   - keyDigest: SHA-256 of the key of the connection; nil where it is not known.
+    package init(_ server: ServerAppraisal, policy: Policy, at: Instant, keyDigest: [UInt8]? = nil) {
+        accepted = server.server != nil
+        failures = server.failures
+        self.at = at
+        let evidence = server.appraisal.map { AppraisalReport($0, policy: policy, at: at, isFresh: true) }
+        var fields = evidence?.fields ?? []
+        if let keyDigest { fields.append(("TLS key", Hex.text(keyDigest))) }
+        // Other statements are of nobody in particular.
+        if let statement = server.statement, server.isStatementBound { fields += Self.fields(statement) }
+        self.fields = fields
+        notes = (evidence?.notes ?? []) + PolicySummary(policy).openStatements
+    }
+
+    private static func fields(_ statement: ServerStatement) -> [(String, String)] {
+        func list(_ values: [String]) -> String { values.isEmpty ? "none" : values.joined(separator: ", ") }
+        return [
+            ("software", statement.software), ("revision", statement.revision), ("model", statement.model),
+            ("model digest", statement.modelDigest), ("profiles", list(statement.profiles)),
+            ("workers", list(statement.workers)), ("peers", list(statement.peers)),
+        ]
+    }
+
+    private init(_ appraisal: Appraisal, policy: Policy, at: Instant, isFresh: Bool) {
         accepted = appraisal.accepted != nil
         failures = appraisal.failures
         self.at = at
@@ -46,7 +80,7 @@ package struct AppraisalReport: Sendable {
             notes += Self.notes(unlisted: quote.key.unlisted)
         case nil: fields = []
         }
-        if policy.reportData == nil && appraisal.verified != nil {
+        if !isFresh && appraisal.verified != nil {
             notes.append("the report data was not compared, so that the evidence may be of any age")
         }
         self.notes = notes

@@ -15,7 +15,7 @@ package struct Collateral: Sendable {
     /// A file, or a part of a server's document.
     package struct File: Sendable {
         let name: String
-        let bytes: [UInt8]
+        package let bytes: [UInt8]
 
         /// - Parameters:
         ///   - name: What messages call it; who carries files may have named them, so that what moves a cursor is taken out.

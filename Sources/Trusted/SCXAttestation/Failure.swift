@@ -16,7 +16,8 @@ package struct Failure: Hashable, Sendable, CustomStringConvertible {
 package struct Failures: Error, Equatable, Sendable, CustomStringConvertible {
     package let all: [Failure]
 
-    init(_ check: Check, _ detail: String) { all = [Failure(check, detail)] }
+    /// One check that did not hold.
+    package init(_ check: Check, _ detail: String) { all = [Failure(check, detail)] }
 
     init(_ all: [Failure]) {
         precondition(!all.isEmpty, "Failures: none")

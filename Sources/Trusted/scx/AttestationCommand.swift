@@ -24,16 +24,7 @@
             @Option(help: "The report, alone or with its table of certificates, or the quote.")
             var evidence: String
 
-            @Option(
-                parsing: .upToNextOption,
-                help: "Certificates and revocation lists, in PEM or DER. A quote holds its own certificates.")
-            var certs: [String] = []
-
-            @Option(
-                help:
-                    "Directory with more: .pem, .der, .crt, .cer, .crl, and Intel's TCB infos and identities as .json."
-            )
-            var collateral: String?
+            @OptionGroup var files: EvidenceFiles
 
             @Option(
                 help: "Check as of this time, such as 2026-02-03 or 2026-02-03T12:00:00Z (now if left out).")
@@ -55,23 +46,23 @@
             var json = false
 
             func run() throws {
-                let time = try at.map(moment) ?? .now
-                var policy = try self.policy.map(readPolicy) ?? .standard
+                let time = try at.map(EvidenceFiles.moment) ?? .now
+                var policy = try self.policy.map(EvidenceFiles.policy) ?? .standard
                 if let reportData {
                     guard let bytes = Hex.bytes(reportData), let padded = Policy.padded(bytes) else {
                         throw ValidationError("'--report-data' is not 1 to 64 bytes in base 16.")
                     }
                     policy.reportData = padded
                 }
-                let bytes = try read(evidence, limit: UnverifiedEvidence.limit)
+                let bytes = try EvidenceFiles.read(evidence, limit: UnverifiedEvidence.limit)
                 let memory = try seen.map(seenFile)
                 var known = memory?.evidence ?? SeenEvidence()
-                let files: Collateral
-                do { files = try Collateral(try collateralFiles()) } catch let error as Failures {
+                let collateral: Collateral
+                do { collateral = try Collateral(try files.files()) } catch let error as Failures {
                     try report(AppraisalReport(failures: error.all, at: time))
                     return
                 }
-                let appraisal = Appraisal(bytes, with: files, policy: policy, at: time, seen: &known)
+                let appraisal = Appraisal(bytes, with: collateral, policy: policy, at: time, seen: &known)
                 if let accepted = appraisal.accepted {
                     do { try memory?.append(accepted.evidence.digest) } catch {
                         throw ValidationError("\(error)")
@@ -85,40 +76,9 @@
                 if !report.accepted { throw ExitCode(1) }
             }
 
-            private func moment(_ text: String) throws -> Instant {
-                guard let time = Instant(text) else {
-                    throw ValidationError("'--at \(text)' is not a time such as 2026-02-03T12:00:00Z.")
-                }
-                return time
-            }
-
             private func seenFile(_ path: String) throws -> SeenFile {
                 do { return try SeenFile(path) } catch {
                     throw ValidationError("\(error)")
-                }
-            }
-
-            private func readPolicy(_ path: String) throws -> Policy {
-                do { return try Policy(try read(path, limit: Policy.limit)) } catch let error as PolicyError {
-                    throw ValidationError("\(path): \(error)")
-                }
-            }
-
-            private func collateralFiles() throws -> [Collateral.File] {
-                var paths = certs
-                if let collateral {
-                    let names: [String]
-                    do { names = try FileManager.default.contentsOfDirectory(atPath: collateral) } catch {
-                        throw ValidationError("\(collateral): cannot be read as a directory.")
-                    }
-                    paths += names.filter(Collateral.isName).sorted().map { "\(collateral)/\($0)" }
-                }
-                guard paths.count <= Collateral.countLimit else {
-                    throw ValidationError(
-                        "there are more than \(Collateral.countLimit) files with certificates.")
-                }
-                return try paths.map { path in
-                    Collateral.File(name: path, bytes: try read(path, limit: Collateral.fileLimit))
                 }
             }
         }
@@ -160,7 +120,7 @@
             var guestFeatures = "1"
 
             func run() throws {
-                let file = try read(firmware, limit: Firmware.limit)
+                let file = try EvidenceFiles.read(firmware, limit: Firmware.limit)
                 do {
                     let image = try Firmware(file)
                     if firmwareOnly {
@@ -239,17 +199,6 @@
                 }
                 return hash.finish()
             }
-        }
-    }
-
-    /// Reads a file, of which one byte more than a limit at the most: what takes the bytes refuses so many by its own number.
-    private func read(_ path: String, limit: Int) throws -> [UInt8] {
-        guard let file = FileHandle(forReadingAtPath: path) else {
-            throw ValidationError("\(path): cannot be opened.")
-        }
-        defer { try? file.close() }
-        do { return Array(try file.read(upToCount: limit + 1) ?? Data()) } catch {
-            throw ValidationError("\(path): cannot be read.")
         }
     }
 #endif

@@ -24,9 +24,7 @@
                 do { names = try FileManager.default.contentsOfDirectory(atPath: collateral) } catch {
                     throw ValidationError("\(collateral): cannot be read as a directory.")
                 }
-                let kinds = ["pem", "der", "crt", "cer", "crl", "json"]
-                paths += names.filter { kinds.contains(URL(filePath: $0).pathExtension.lowercased()) }
-                    .sorted().map { "\(collateral)/\($0)" }
+                paths += names.filter(Collateral.isName).sorted().map { "\(collateral)/\($0)" }
             }
             guard paths.count <= Collateral.countLimit else {
                 throw ValidationError("there are more than \(Collateral.countLimit) files with certificates.")

@@ -17,7 +17,8 @@ struct SCXCommand: AsyncParsableCommand {
             ServeCommand.self, GenerateCommand.self, ChatCommand.self, TokenizeCommand.self,
             ModelsCommand.self, EmbedCommand.self, RerankCommand.self, ClassifyCommand.self,
             LogitsCommand.self,
-            PerplexityCommand.self, KeysCommand.self, AttestationCommand.self, PadsCommand.self,
+            PerplexityCommand.self, KeysCommand.self, AttestationCommand.self, PolicyCommand.self,
+            VerifyCommand.self, ProxyCommand.self, PadsCommand.self,
         ])
 
     static func main() async {

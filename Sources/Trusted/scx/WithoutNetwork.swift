@@ -48,4 +48,43 @@
 
         func run() throws { throw WithoutNetwork.error("'scx attestation'") }
     }
+
+    /// Takes the place of `scx verify` in a build without network, and says that it is missing.
+    struct VerifyCommand: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "verify",
+            abstract: "Verify an attested server, and say what was checked. (left out of this build)")
+
+        @Argument(parsing: .allUnrecognized, help: .hidden)
+        var rest: [String] = []
+
+        func run() throws { throw WithoutNetwork.error("'scx verify'") }
+    }
+
+    /// Takes the place of `scx proxy` in a build without network, and says that it is missing.
+    struct ProxyCommand: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "proxy",
+            abstract:
+                "Be an OpenAI endpoint that sends only to a server that is verified. (left out of this build)"
+        )
+
+        @Argument(parsing: .allUnrecognized, help: .hidden)
+        var rest: [String] = []
+
+        func run() throws { throw WithoutNetwork.error("'scx proxy'") }
+    }
+
+    /// Takes the place of `scx policy` in a build without network, and says that it is missing.
+    struct PolicyCommand: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "policy",
+            abstract:
+                "Write and explain policies: what a server's evidence must say. (left out of this build)")
+
+        @Argument(parsing: .allUnrecognized, help: .hidden)
+        var rest: [String] = []
+
+        func run() throws { throw WithoutNetwork.error("'scx policy'") }
+    }
 #endif

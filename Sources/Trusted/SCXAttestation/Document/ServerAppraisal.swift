@@ -82,6 +82,11 @@ package struct ServerAppraisal: Sendable {
         }
     }
 
+    /// Whether evidence whose signatures hold binds the statement, for the key and the question.
+    package var isStatementBound: Bool {
+        appraisal?.verified != nil && !failures.contains { [.reportData, .channelKey].contains($0.check) }
+    }
+
     /// A decision over a server that gave no document.
     package init(failures: Failures) {
         self.failures = failures.all

@@ -1,12 +1,12 @@
-import NIOCore
+package import NIOCore
 import Synchronization
 
 /// Tells when the client of a connection is gone, so that nobody computes for it.
 ///
 /// A client that has only closed its sending half counts as gone: that is how a client that gave up looks, too.
-final class ConnectionWatch: ChannelInboundHandler, RemovableChannelHandler, Sendable {
-    typealias InboundIn = Any
-    typealias InboundOut = Any
+package final class ConnectionWatch: ChannelInboundHandler, RemovableChannelHandler, Sendable {
+    package typealias InboundIn = Any
+    package typealias InboundOut = Any
 
     private struct State {
         var isGone = false
@@ -15,12 +15,12 @@ final class ConnectionWatch: ChannelInboundHandler, RemovableChannelHandler, Sen
 
     private let state = Mutex(State())
 
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if let event = event as? ChannelEvent, event == .inputClosed { tell() }
         context.fireUserInboundEventTriggered(event)
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
+    package func channelInactive(context: ChannelHandlerContext) {
         tell()
         context.fireChannelInactive()
     }
@@ -54,7 +54,7 @@ final class ConnectionWatch: ChannelInboundHandler, RemovableChannelHandler, Sen
     }
 
     /// Has something done when the client goes, at once if it has gone.
-    private func onGone(_ action: @escaping @Sendable () -> Void) {
+    package func onGone(_ action: @escaping @Sendable () -> Void) {
         let isGone = state.withLock { state in
             state.onGone = action
             return state.isGone
@@ -63,7 +63,9 @@ final class ConnectionWatch: ChannelInboundHandler, RemovableChannelHandler, Sen
     }
 
     /// Runs work that is cancelled when the client goes.
-    func run<Result: Sendable>(_ work: @escaping @Sendable () async throws -> Result) async throws -> Result {
+    package func run<Result: Sendable>(_ work: @escaping @Sendable () async throws -> Result) async throws
+        -> Result
+    {
         let task = Task { try await work() }
         onGone { task.cancel() }
         defer { state.withLock { $0.onGone = nil } }

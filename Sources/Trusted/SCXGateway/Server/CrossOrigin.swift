@@ -1,6 +1,6 @@
 import HTTPTypes
 import Hummingbird
-import HummingbirdCore
+package import HummingbirdCore
 
 /// Lets pages of other origins, which the operator has named, ask this server: CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>.
 struct CrossOrigin: Sendable {
@@ -47,6 +47,28 @@ struct CrossOrigin: Sendable {
 }
 
 extension ServerLimits {
+    /// Keeps pages of other sites, open in the user's browser, from asking a server that wants no key.
+    ///
+    /// Their requests have an origin, or a host name of theirs.
+    package func refuseForeignPages(_ request: Request) throws(APIError) {
+        let host = request.head.authority ?? ""
+        // A page whose name its owner lets point to this machine is of the same origin as this server, for a browser.
+        guard host.isEmpty || isOwnHost(host) else {
+            throw APIError(
+                status: 403,
+                "This server is asked under a name that is not its own; without API keys use its address or 'localhost'.",
+                type: "permission_error", code: "foreign_host")
+        }
+        guard let origin = request.headers[.origin] else { return }
+        let isOwn = origin == "http://\(host)" || origin == "https://\(host)"
+        guard isOwn || CrossOrigin(origins: origins).origin(of: request) != nil, isOwnHost(host) else {
+            throw APIError(
+                status: 403,
+                "Pages of other sites may not ask this server without an API key; '--allow-origin' lets one.",
+                type: "permission_error", code: "foreign_origin")
+        }
+    }
+
     /// Whether a text is an origin as browsers write it, or `*`.
     ///
     /// - Parameter text: From the operator.

@@ -1,20 +1,28 @@
 import HTTPTypes
-import Hummingbird
+package import Hummingbird
 import HummingbirdCore
 import Logging
-import NIOCore
+package import NIOCore
 import SCXInference
 import Tracing
 
 /// What Hummingbird gives with a request: here, the connection.
-struct GatewayContext: RequestContext {
-    var coreContext: CoreRequestContextStorage
-    let channel: any Channel
+package struct GatewayContext: RequestContext {
+    package var coreContext: CoreRequestContextStorage
+    package let channel: any Channel
 
-    init(source: ApplicationRequestContextSource) {
+    package init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
         channel = source.channel
     }
+
+    /// The watch over the connection's client.
+    package func watch() async throws -> ConnectionWatch {
+        try await channel.pipeline.handler(type: ConnectionWatch.self).get()
+    }
+
+    /// Lets a client send the body that it holds back until it is told to (`Expect: 100-continue`).
+    package func wantBody() { channel.triggerUserOutboundEvent(BodyStep.wanted, promise: nil) }
 }
 
 /// Turns HTTP requests into those of the routes, and replies into responses.
@@ -122,23 +130,7 @@ struct GatewayResponder: HTTPResponder {
     ///
     /// Their requests have an origin, or a host name of theirs.
     private func refuseForeignPages(_ request: Request) throws(APIError) {
-        guard keys.isEmpty else { return }
-        let host = request.head.authority ?? ""
-        // A page whose name its owner lets point to this machine is of the same origin as this server, for a browser.
-        guard host.isEmpty || limits.isOwnHost(host) else {
-            throw APIError(
-                status: 403,
-                "This server is asked under a name that is not its own; without API keys use its address or 'localhost'.",
-                type: "permission_error", code: "foreign_host")
-        }
-        guard let origin = request.headers[.origin] else { return }
-        let isOwn = origin == "http://\(host)" || origin == "https://\(host)"
-        guard isOwn || crossOrigin.origin(of: request) != nil, limits.isOwnHost(host) else {
-            throw APIError(
-                status: 403,
-                "Pages of other sites may not ask this server without an API key; '--allow-origin' lets one.",
-                type: "permission_error", code: "foreign_origin")
-        }
+        if keys.isEmpty { try limits.refuseForeignPages(request) }
     }
 
     // MARK: Bodies
@@ -180,7 +172,7 @@ struct GatewayResponder: HTTPResponder {
     ) async throws(APIError) -> JSON {
         guard route.method == .post else { return .object([]) }
         if request.headers[.expect] != nil {
-            context.channel.triggerUserOutboundEvent(BodyStep.wanted, promise: nil)
+            context.wantBody()
         }
         let buffer: ByteBuffer
         do {
@@ -242,7 +234,7 @@ struct GatewayResponder: HTTPResponder {
         let reply: APIReply
         let watch: ConnectionWatch
         do {
-            watch = try await context.channel.pipeline.handler(type: ConnectionWatch.self).get()
+            watch = try await context.watch()
             reply = try await watch.run { try await route.handler(call) }
         } catch { throw APIError(error) }
         switch reply {

@@ -1,10 +1,10 @@
 import CSCXSystem
 import Crypto
 import Foundation
-import Hummingbird
+package import Hummingbird
 import HummingbirdCore
 import HummingbirdTLS
-import Logging
+package import Logging
 import NIOCore
 import NIOSSL
 import SCXInference
@@ -79,14 +79,41 @@ package struct GatewayServer: Sendable {
         (self.options, self.routes, self.observer) = (options, routes, observer)
     }
 
-    /// Descriptors for files, workers and connections that are about to close.
-    private static let spareDescriptors = 256
-
     /// Serves until SIGTERM or SIGINT, then lets running answers end; a second signal ends the process.
     ///
     /// - Parameter onRunning: Called with the port once it listens.
     /// - Throws: ``ServerError`` when it cannot listen or a certificate cannot be used.
     package func run(onRunning: @escaping @Sendable (Int) -> Void) async throws {
+        let responder = GatewayResponder(
+            table: routes, keys: options.keys, limits: options.limits, observer: observer)
+        try await HTTPListener(options: options, logger: observer.logger).run(responder, onRunning: onRunning)
+    }
+}
+
+/// The part of a server that does not depend on what it answers: it listens, and keeps clients within limits.
+package struct HTTPListener: Sendable {
+    private let options: GatewayServer.Options
+    private let logger: Logger
+
+    /// - Parameters:
+    ///   - options: Where it listens and whom it serves; API keys are the responder's business.
+    ///   - logger: Hears what is wrong with connections.
+    package init(options: GatewayServer.Options, logger: Logger) {
+        (self.options, self.logger) = (options, logger)
+    }
+
+    /// Descriptors for files, workers and connections that are about to close.
+    private static let spareDescriptors = 256
+
+    /// Serves until SIGTERM or SIGINT, then lets running answers end; a second signal ends the process.
+    ///
+    /// - Parameters:
+    ///   - responder: Answers the requests.
+    ///   - onRunning: Called with the port once it listens.
+    /// - Throws: ``ServerError`` when it cannot listen or a certificate cannot be used.
+    package func run<Responder: HTTPResponder>(
+        _ responder: Responder, onRunning: @escaping @Sendable (Int) -> Void
+    ) async throws where Responder.Context == GatewayContext {
         if let problem = options.problem { throw ServerError(problem) }
         let limits = options.limits
         let descriptors = Int(cscx_allow_descriptors(Int32(limits.connections + Self.spareDescriptors)))
@@ -98,8 +125,7 @@ package struct GatewayServer: Sendable {
             idleTimeout: .nanoseconds(limits.clientTime.nanoseconds),
             httpDecoderConfiguration: .init(maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 64 << 10))
         let application = Application(
-            responder: GatewayResponder(
-                table: routes, keys: options.keys, limits: limits, observer: observer),
+            responder: responder,
             server: try server(channel, connections: connections),
             configuration: ApplicationConfiguration(
                 address: .hostname(options.host, port: options.port), serverName: "scx",
@@ -128,7 +154,7 @@ package struct GatewayServer: Sendable {
 
     /// What Hummingbird has to say only when something is wrong.
     private var quiet: Logger {
-        var logger = observer.logger
+        var logger = logger
         logger.logLevel = max(.warning, logger.logLevel)
         return logger
     }

@@ -1,8 +1,8 @@
-import NIOCore
+package import NIOCore
 import Synchronization
 
 /// Closes the connection of a client that has stopped to read its answer.
-final class StreamProgress: Sendable {
+package final class StreamProgress: Sendable {
     /// When the write on its way began.
     private let writingSince = Mutex<ContinuousClock.Instant?>(nil)
     private let watcher = Mutex<Task<Void, Never>?>(nil)
@@ -12,7 +12,7 @@ final class StreamProgress: Sendable {
     /// - Parameters:
     ///   - channel: The client's connection.
     ///   - patience: How long one write may wait for the client.
-    init(channel: any Channel, patience: Duration) {
+    package init(channel: any Channel, patience: Duration) {
         let task = Task { [weak self] in
             while !Task.isCancelled {
                 try? await Task.sleep(for: patience / 4)
@@ -26,9 +26,9 @@ final class StreamProgress: Sendable {
         watcher.withLock { $0 = task }
     }
 
-    func begin() { writingSince.withLock { $0 = .now } }
+    package func begin() { writingSince.withLock { $0 = .now } }
 
-    func end() { writingSince.withLock { $0 = nil } }
+    package func end() { writingSince.withLock { $0 = nil } }
 
-    func stop() { watcher.withLock { $0?.cancel() } }
+    package func stop() { watcher.withLock { $0?.cancel() } }
 }

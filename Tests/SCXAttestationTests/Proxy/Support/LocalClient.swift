@@ -1,0 +1,85 @@
+import NIOCore
+import NIOPosix
+import SCXInference
+
+/// A connection to a server on this machine, byte by byte.
+final class LocalClient {
+    struct Ended: Error { let text: String }
+
+    private var iterator: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
+    private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
+    /// All that came.
+    private(set) var text = ""
+
+    fileprivate init(
+        _ iterator: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator,
+        _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
+    ) {
+        (self.iterator, self.outbound) = (iterator, outbound)
+    }
+
+    func send(_ text: String) async throws { try await outbound.write(ByteBuffer(string: text)) }
+
+    /// Reads until something has come.
+    func read(until mark: String) async throws {
+        while !text.contains(mark) {
+            guard let part = try await iterator.next() else { throw Ended(text: text) }
+            text += String(buffer: part)
+        }
+    }
+
+    /// Reads until the connection ends, in whatever way.
+    func readToEnd() async {
+        while let part = try? await iterator.next() { text += String(buffer: part) }
+    }
+}
+
+/// Connects to a port of this machine; the connection ends with the function.
+func withClient<Result>(port: Int, _ body: (LocalClient) async throws -> Result) async throws -> Result {
+    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        .connect(host: "127.0.0.1", port: port) { channel in
+            channel.eventLoop.makeCompletedFuture {
+                try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
+            }
+        }
+    return try await channel.executeThenClose { inbound, outbound in
+        try await body(LocalClient(inbound.makeAsyncIterator(), outbound))
+    }
+}
+
+/// What a server answered.
+struct LocalReply {
+    let status: Int
+    let head: String
+    let body: String
+
+    var json: JSON { (try? JSON(parsing: Array(body.utf8).span)) ?? .null }
+    var errorCode: String? { json["error"]?["code"]?.string }
+    /// The numbers of checks that failed, as an error of the proxy or its health lists them.
+    var numbers: Set<Int> {
+        let failures = json["error"]?["failures"]?.array ?? json["failures"]?.array ?? []
+        return Set(failures.compactMap { $0["number"]?.int })
+    }
+}
+
+/// Sends a request, and reads the answer until the connection ends.
+///
+/// Headers are lines with their ends, such as a Host header where it is not to be `localhost`.
+func fetch(
+    port: Int, _ path: String, method: String = "GET", headers: String = "Host: localhost\r\n",
+    body: String? = nil
+) async throws -> LocalReply {
+    try await withClient(port: port) { client in
+        let length = body.map { "Content-Length: \($0.utf8.count)\r\n" } ?? ""
+        try await client.send(
+            "\(method) \(path) HTTP/1.1\r\n\(headers)\(length)Connection: close\r\n\r\n\(body ?? "")")
+        await client.readToEnd()
+        let text = client.text
+        guard let end = text.firstRange(of: "\r\n\r\n"),
+            let status = text.split(separator: " ").dropFirst().first.flatMap({ Int($0) })
+        else { throw LocalClient.Ended(text: text) }
+        return LocalReply(
+            status: status, head: String(text[..<end.lowerBound]).lowercased(),
+            body: String(text[end.upperBound...]))
+    }
+}
