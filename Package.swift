@@ -233,7 +233,8 @@ let package = Package(
         .testTarget(
             name: "SCXAttestationTests",
             dependencies: [
-                "SCXAttestation", "SCXProxy", "SCXGateway", "SCXInference", crypto, cryptoExtras,
+                "SCXAttestation", "SCXProxy", "SCXGateway", "SCXCertificates", "SCXInference", crypto,
+                cryptoExtras,
                 hummingbirdCore,
                 httpTypes, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
                 "scx-command",  // whose process the tests start; nothing imports it

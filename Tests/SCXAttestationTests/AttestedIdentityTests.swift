@@ -5,13 +5,13 @@ import Testing
 
 /// A server's end: evidence from the kernel's files, for a key and a question.
 struct AttestedIdentityTests {
-    private func kernel(_ server: MadeServer, fault: FakeKernel.Fault = []) throws -> FakeKernel {
+    private func kernel(_ server: MadeIdentity, fault: FakeKernel.Fault = []) throws -> FakeKernel {
         try FakeKernel(fault: fault) { [source = server.source] data in try source.evidence(of: data) }
     }
 
     @Test("Documents from the kernel's files are accepted, each for its question")
     func documents() async throws {
-        let server = try MadeServer()
+        let server = try MadeIdentity()
         let kernel = try kernel(server)
         defer { kernel.end() }
         let identity = AttestedIdentity(
@@ -32,7 +32,7 @@ struct AttestedIdentityTests {
 
     @Test("Several questions at once are answered, each with its own evidence")
     func together() async throws {
-        let server = try MadeServer()
+        let server = try MadeIdentity()
         let kernel = try kernel(server)
         defer { kernel.end() }
         let identity = AttestedIdentity(
@@ -58,7 +58,7 @@ struct AttestedIdentityTests {
             (.longReport, "outblob: has more than"),
         ])
     func faults(fault: FakeKernel.Fault, words: String) throws {
-        let server = try MadeServer()
+        let server = try MadeIdentity()
         let kernel = try kernel(server, fault: fault)
         defer { kernel.end() }
         let source = try TSMReports(directory: kernel.directory.path)

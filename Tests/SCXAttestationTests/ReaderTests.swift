@@ -27,16 +27,16 @@ struct ReaderTests {
             ]
         case .firmware: return [try Fixture.bytes("sev/ovmf-amdsev-suffix.bin")]
         case .seen: return [Array((String(repeating: "ab", count: 32) + "\n").utf8)]
-        case .document: return [try MadeServer().document().json]
-        case .statement: return [MadeServer.statement.json]
+        case .document: return [try MadeIdentity().document().json]
+        case .statement: return [MadeIdentity.statement.json]
         case .secretsRequest:
-            let server = try MadeServer()
+            let server = try MadeIdentity()
             return [
                 try SecretsReceiver(nonce: ReportData.noNonce).request(
-                    statement: MadeServer.statement, source: server.source
+                    statement: MadeIdentity.statement, source: server.source
                 ).json
             ]
-        case .certifiedDocument: return [try MadeServer().certificate()]
+        case .certifiedDocument: return [try MadeIdentity().certificate()]
         }
     }
 

@@ -9,7 +9,7 @@ struct SecretsTests {
     ]
     private var now: Instant { get throws { try time("2026-02-03T12:00:00Z") } }
 
-    private func releaser(_ server: MadeServer, policy json: String = #"{"snp": {}}"#) throws
+    private func releaser(_ server: MadeIdentity, policy json: String = #"{"snp": {}}"#) throws
         -> SecretsReleaser
     {
         SecretsReleaser(
@@ -24,7 +24,7 @@ struct SecretsTests {
 
     @Test("A guest that satisfies the policy reads the secrets")
     func released() throws {
-        let server = try MadeServer()
+        let server = try MadeIdentity()
         let releaser = try releaser(
             server, policy: #"{"snp": {}, "runs": {"profiles": ["sealed"], "revisions": ["abc123"]}}"#)
         let receiver = SecretsReceiver(nonce: releaser.question(at: try now))
@@ -40,7 +40,7 @@ struct SecretsTests {
 
     @Test("A question is answered once, in its time, and only if it was asked")
     func once() throws {
-        let server = try MadeServer()
+        let server = try MadeIdentity()
         let releaser = try releaser(server)
         let receiver = SecretsReceiver(nonce: releaser.question(at: try now))
         let request = try receiver.request(statement: server.statement, source: server.source)
@@ -59,7 +59,7 @@ struct SecretsTests {
 
     @Test("The oldest questions give way, so that no number of them fills the memory")
     func bounded() throws {
-        let server = try MadeServer()
+        let server = try MadeIdentity()
         let releaser = try releaser(server)
         let first = SecretsReceiver(nonce: releaser.question(at: try now))
         for _ in 0..<SecretsReleaser.mostQuestions { _ = releaser.question(at: try now) }
@@ -69,7 +69,7 @@ struct SecretsTests {
 
     @Test("Nothing is given against evidence that the policy refuses, or that is for another key")
     func refused() throws {
-        let server = try MadeServer()
+        let server = try MadeIdentity()
         let strict = try releaser(server, policy: #"{"snp": {}, "runs": {"profiles": ["plain"]}}"#)
         let receiver = SecretsReceiver(nonce: strict.question(at: try now))
         let request = try receiver.request(statement: server.statement, source: server.source)
@@ -98,7 +98,7 @@ struct SecretsTests {
 
     @Test("Evidence for a TLS server gets no secrets")
     func otherPurpose() throws {
-        let server = try MadeServer()
+        let server = try MadeIdentity()
         let releaser = try releaser(server)
         let document = try server.document(nonce: releaser.question(at: try now))
         let request = try SecretsRequest(
@@ -109,7 +109,7 @@ struct SecretsTests {
 
     @Test("An answer for another process or another question is not opened")
     func answers() throws {
-        let server = try MadeServer()
+        let server = try MadeIdentity()
         let releaser = try releaser(server)
         let receiver = SecretsReceiver(nonce: releaser.question(at: try now))
         let request = try receiver.request(statement: server.statement, source: server.source)

@@ -12,7 +12,7 @@ struct ServerAppraisalTests {
         """
 
     private func appraise(
-        _ document: AttestationDocument, of server: MadeServer, purpose: ReportData.Purpose = .channel,
+        _ document: AttestationDocument, of server: MadeIdentity, purpose: ReportData.Purpose = .channel,
         key: [UInt8]? = nil, nonce: [UInt8] = nonce, policy json: String = demands
     ) throws -> ServerAppraisal {
         ServerAppraisal(
@@ -22,20 +22,20 @@ struct ServerAppraisalTests {
 
     @Test("A document is accepted for its key, nonce and statement, also after a way through JSON")
     func accepted() throws {
-        let server = try MadeServer()
+        let server = try MadeIdentity()
         let document = try server.document(nonce: Self.nonce)
         let read = try AttestationDocument(document.json)
         #expect(read == document)
         let appraisal = try appraise(read, of: server)
         #expect(appraisal.failures == [])
-        #expect(appraisal.server?.statement == MadeServer.statement)
+        #expect(appraisal.server?.statement == MadeIdentity.statement)
         let secrets = try server.document(nonce: Self.nonce, purpose: .secrets)
         #expect(try appraise(secrets, of: server, purpose: .secrets).server != nil)
     }
 
     @Test("A document of another key, for another nonce or purpose, or with another statement is refused")
     func bound() throws {
-        let server = try MadeServer()
+        let server = try MadeIdentity()
         let document = try server.document(nonce: Self.nonce)
         let other = Array(P256.Signing.PrivateKey().publicKey.derRepresentation)
         let relayed = try appraise(document, of: server, key: other)
@@ -48,7 +48,7 @@ struct ServerAppraisalTests {
             evidence: document.evidence, collateral: document.collateral, statement: document.statement,
             nonce: Self.nonce, key: other)
         #expect(try appraise(forged, of: server, key: other).failures.map(\.check) == [.reportData])
-        var statement = MadeServer.statement
+        var statement = MadeIdentity.statement
         statement.profiles = ["sealed", "plain"]
         let changed = AttestationDocument(
             evidence: document.evidence, collateral: document.collateral, statement: statement.json,
@@ -68,26 +68,26 @@ struct ServerAppraisalTests {
             (#"{}"#, 0),
         ])
     func runs(runs: String, count: Int) throws {
-        let server = try MadeServer()
+        let server = try MadeIdentity()
         let appraisal = try appraise(
             try server.document(nonce: Self.nonce), of: server, policy: #"{"snp": {}, "runs": \#(runs)}"#)
         #expect(appraisal.failures.map(\.check) == Array(repeating: .statement, count: count))
         #expect((appraisal.server == nil) == (count > 0))
-        #expect(appraisal.statement == MadeServer.statement)
+        #expect(appraisal.statement == MadeIdentity.statement)
     }
 
     @Test("Each fault of the evidence keeps its number in a document")
     func evidence() throws {
-        var server = try MadeServer()
+        var server = try MadeIdentity()
         server.report.changes[0x0a] = [0x0b]  // Debugging is allowed.
         #expect(
             try appraise(server.document(nonce: Self.nonce), of: server).failures.map(\.check) == [.debug])
-        server = try MadeServer()
+        server = try MadeIdentity()
         server.report.leaf.to = "20260101000000Z"
         #expect(
             try appraise(server.document(nonce: Self.nonce), of: server).failures.map(\.check)
                 == [.certificateExpired])
-        server = try MadeServer()
+        server = try MadeIdentity()
         let oldest =
             #"{"snp": {"minimumTCB": {"Milan": {"bootLoader": 9, "tee": 0, "snp": 24, "microcode": 72}}}}"#
         #expect(
@@ -99,10 +99,10 @@ struct ServerAppraisalTests {
 
     @Test("A certificate carries a document that is accepted without a nonce")
     func certificate() throws {
-        let server = try MadeServer()
+        let server = try MadeIdentity()
         let document = try AttestationDocument(inCertificate: try server.certificate())
         #expect(document.nonce == ReportData.noNonce)
-        #expect(document.statement == MadeServer.statement.json)
+        #expect(document.statement == MadeIdentity.statement.json)
         let full = AttestationDocument(
             evidence: document.evidence, collateral: try server.report.certificates(),
             statement: document.statement, nonce: document.nonce, key: server.publicKey)
@@ -124,12 +124,12 @@ struct ServerAppraisalTests {
 
     @Test("Statements are refused where they are long, hidden or without a profile")
     func statements() throws {
-        var statement = MadeServer.statement
+        var statement = MadeIdentity.statement
         statement.model = String(repeating: "m", count: 1025)
         #expect(failedChecks { _ = try ServerStatement(statement.json) } == [.documentForm])
         statement.model = "a\u{1b}[2J"
         #expect(failedChecks { _ = try ServerStatement(statement.json) } == [.documentForm])
-        statement = MadeServer.statement
+        statement = MadeIdentity.statement
         statement.profiles = []
         #expect(failedChecks { _ = try ServerStatement(statement.json) } == [.documentForm])
         let large = Array(#"{"model":""#.utf8) + [UInt8](repeating: 0x61, count: ServerStatement.limit)

@@ -3,14 +3,14 @@ import Foundation
 import SCXAttestation
 
 /// An attested server that a test made: a key, and evidence for it under a chain of the test's.
-struct MadeServer {
+struct MadeIdentity {
     static let statement = ServerStatement(
         software: "swift-scx 0.1.0", revision: "abc123", model: "ward-3m",
         modelDigest: String(repeating: "5d", count: 32), profiles: ["sealed"],
         workers: ["tcp://worker.example:7070"], peers: ["tcp://peer.example:7071"])
 
     var report: MadeReport
-    var statement = MadeServer.statement
+    var statement = MadeIdentity.statement
     let key = P256.Signing.PrivateKey()
     var publicKey: [UInt8] { Array(key.publicKey.derRepresentation) }
 
