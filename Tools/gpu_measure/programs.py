@@ -58,7 +58,7 @@ class Programs:
         finally:
             _end(process)
         if process.returncode != 0:
-            raise RuntimeError(f"{name} {arguments[0]}: {_last_line(errors) or _last_line(output)}")
+            raise RuntimeError(f"{name} {arguments[0]}: {last_line(errors.strip() or output)}")
         return output
 
     def start(self, label, command):
@@ -84,7 +84,7 @@ class Programs:
         """Waits until `ready()` holds; raises when the program ends before, or time is over."""
         while not ready():
             if process.poll() is not None:
-                raise RuntimeError(f"{what} ended: {_last_line(log.read_text(errors='replace'))}")
+                raise RuntimeError(f"{what} ended: {last_line(log.read_text(errors='replace'))}")
             time.sleep(min(0.05, self._budget.timeout()))
 
     def wait_for_worker(self, started, what):
@@ -147,7 +147,8 @@ def _end(process):
         process.wait()
 
 
-def _last_line(text):
+def last_line(text):
+    """The last line that a program wrote."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:300] if lines else "it said nothing"
 

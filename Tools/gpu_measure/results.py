@@ -30,10 +30,12 @@ def read(path):
     entries = []
     with open(path) as file:
         for line in file:
+            if not line.endswith("\n"):
+                break
             try:
                 entries.append(json.loads(line))
             except ValueError:
-                break
+                raise RuntimeError(f"{path}: line {len(entries) + 1} is no result") from None
     return entries
 
 

@@ -86,11 +86,10 @@ def _kernels(entries):
             ])  # fmt: skip
     if not rows:
         return ""
-    head = ["model", "rows", "way", "ring ms", "bf16 ms", "ring / bf16", "ring: share of the least time",
-            "bf16: share of the least time", "ring with launches ms"]  # fmt: skip
-    return "Products of all sites of a model, each sample of the ring products compared with exact sums:\n\n" + _table(
-        head, rows
-    )
+    head = ["model", "rows", "way", "ring ms", "bf16 ms", "ring / bf16", "ring: share of the peak",
+            "bf16: share of the peak", "ring with launches ms"]  # fmt: skip
+    caption = "Products of all sites of a model, the head up to 64 rows; a sample of each is compared with exact sums:"
+    return f"{caption}\n\n{_table(head, rows)}"
 
 
 def _best(entries, kind, key, **wanted):
@@ -127,7 +126,10 @@ def _served(entries):
             rows.append([model, f"`{profile}`", *cells, figure(token and token * 1e3), *map(figure, rates)])
     wrong = sum(entry.get("refused", 0) + entry.get("computed_here", 0) for entry in first + _of(entries, "sessions"))
     note = f"\n\n**{wrong:.0f} products were refused or computed on the trusted side.**" if wrong else ""
-    return "Served to one client on the same machine, by the server's own times:\n\n" + _table(head, rows) + note
+    caption = (
+        "Served on the same machine, by the server's own times; tokens/s are sessions over the mean time of a token:"
+    )
+    return f"{caption}\n\n{_table(head, rows)}{note}"
 
 
 def _pads(entries):
@@ -177,9 +179,10 @@ def _parts(entries):
                 entry["model"], f"`{entry['profile']}`", figure(entry["exchanges"] / count),
                 figure(entry["bytes_sent"] / count / 1e3), figure(entry["bytes_received"] / count / 1e3),
                 figure(entry["processor_s"] / count * 1e3),
+                figure(entry["stalled_s"] / count * 1e3),
             ])  # fmt: skip
     if rows:
-        head = ["model", "profile", "exchanges", "kB sent", "kB received", "processor ms of T"]
+        head = ["model", "profile", "exchanges", "kB sent", "kB received", "processor ms of T", "ms waited for pads"]
         text += ("\n\n" if text else "") + "For each token of an answer with its short prompt:\n\n" + _table(head, rows)
     for entry in _of(entries, "link"):
         text += "\n\nThe link alone (`scx-lab link-bench`):\n\n" + "\n".join(

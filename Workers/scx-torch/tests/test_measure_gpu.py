@@ -132,14 +132,14 @@ def test_a_table_has_the_best_of_each_and_nothing_for_what_is_missing() -> None:
         first("8B", "sealed", 128, 0.25), first("8B", "sealed", 128, 0.125), first("8B", "plain", 2_048, 1.5),
         first("1.1B", "sealed", 128, 2.0, stalled=1.0),
         {"kind": "sessions", "model": "8B", "profile": "sealed", "sessions": 1, "tokens": 10, "token_s": 0.02,
-         "exchanges": 1_290, "bytes_sent": 2e6, "bytes_received": 4e6, "processor_s": 0.05},
+         "exchanges": 1_290, "bytes_sent": 2e6, "bytes_received": 4e6, "processor_s": 0.05, "stalled_s": 0.01},
         {"kind": "sessions", "model": "8B", "profile": "sealed", "sessions": 16, "tokens": 10, "token_s": 0.032},
     ]  # fmt: skip
     text = table.tables(entries)
     assert cells(text, "| 8B | `plain`") == ["8B", "`plain`", "–", "1.5", "–", "–", "–"]  # noqa: RUF001
     assert cells(text, "| 8B | `sealed` | 0.125") == ["8B", "`sealed`", "0.125", "–", "20", "50", "500"]  # noqa: RUF001
     assert cells(text, "| 1.1B | `sealed`")[2] == "2 (1 of it for pads)"
-    assert cells(text, "| 8B | `sealed` | 129") == ["8B", "`sealed`", "129", "200", "400", "5"]
+    assert cells(text, "| 8B | `sealed` | 129") == ["8B", "`sealed`", "129", "200", "400", "5", "1"]
     assert "refused" not in text
     wrong = table.tables([first("8B", "sealed", 128, 1, refused=3)])
     assert "**3 products were refused or computed on the trusted side.**" in wrong
@@ -243,9 +243,9 @@ def test_a_small_model_is_measured_in_all_profiles(tmp_path: pathlib.Path) -> No
     entries = read(tmp_path / "results")
     steps = {entry["name"]: entry["status"] for entry in entries if entry["kind"] == "step"}
     names = ["prepare", "pads", "sealed", "plain", "scx", "parts", "long"]
-    assert steps == {"peaks": "done", "8B kernels": "done", "link": "done"} | {f"8B {name}": "done" for name in names}
+    assert steps == {"kernels": "done", "link": "done"} | {f"8B {name}": "done" for name in names}
     for profile in table.PROFILES:
         row = cells(text, f"| 8B | `{profile}`")
         assert len(row) == 9 and not any(cell.startswith(table.NONE) for cell in row)
-    assert "refused" not in text.split("Served to one client")[1].split("Pads from a peer")[0]
+    assert "refused" not in text.split("Served on the same machine")[1].split("Pads from a peer")[0]
     assert text.endswith(table.tables(entries))
