@@ -69,7 +69,6 @@
         }
 
         /// Takes from everybody what nothing here needs, and a host at the console or a fault in `scx` might use.
-        ///
         static func restrictKernel() throws(InitError) {
             guard isOwn else { return }
             _ = cscx_boot_take_keys()
