@@ -16,7 +16,7 @@
                 abstract: "Write a policy from values, or from evidence that is verified.",
                 discussion: """
                     '--from-evidence' takes over the measurements of a report or a quote, and its versions as the oldest that \
-                    are accepted, where it is verified with '--certs' and '--collateral' and no guest of a debug mode.
+                    are accepted, where it verifies with '--certs' and '--collateral' and is not in debug mode.
                     """)
 
             @Option(
