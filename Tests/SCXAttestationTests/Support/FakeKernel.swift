@@ -55,7 +55,7 @@ final class FakeKernel: Sendable {
         }
         let input = entry.appending(path: "inblob")
         guard let data = try? Data(contentsOf: input) else {
-            FileManager.default.createFile(atPath: input.path, contents: nil)
+            _ = FileManager.default.createFile(atPath: input.path, contents: nil)
             return
         }
         guard data.count == 64, !FileManager.default.fileExists(atPath: entry.appending(path: "outblob").path)
