@@ -1,50 +1,58 @@
 import NIOCore
 import NIOPosix
 import SCXInference
+import Synchronization
 
 /// A connection to a server on this machine, byte by byte.
-final class LocalClient {
+final class LocalClient: Sendable {
     struct Ended: Error { let text: String }
 
-    private var iterator: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
-    private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
-    /// All that came.
-    private(set) var text = ""
+    private let channel: any Channel
+    private let received: Received
 
-    fileprivate init(
-        _ iterator: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator,
-        _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
-    ) {
-        (self.iterator, self.outbound) = (iterator, outbound)
+    fileprivate init(_ channel: any Channel, _ received: Received) {
+        (self.channel, self.received) = (channel, received)
     }
 
-    func send(_ text: String) async throws { try await outbound.write(ByteBuffer(string: text)) }
+    /// All that came.
+    var text: String { String(decoding: received.bytes.withLock { $0 }, as: UTF8.self) }
+
+    func send(_ text: String) async throws { try await channel.writeAndFlush(ByteBuffer(string: text)) }
 
     /// Reads until something has come.
     func read(until mark: String) async throws {
         while !text.contains(mark) {
-            guard let part = try await iterator.next() else { throw Ended(text: text) }
-            text += String(buffer: part)
+            guard channel.isActive else { throw Ended(text: text) }
+            try await Task.sleep(for: .milliseconds(5))
         }
     }
 
     /// Reads until the connection ends, in whatever way.
-    func readToEnd() async {
-        while let part = try? await iterator.next() { text += String(buffer: part) }
+    func readToEnd() async { try? await channel.closeFuture.get() }
+}
+
+/// Collects what comes.
+private final class Received: ChannelInboundHandler, Sendable {
+    typealias InboundIn = ByteBuffer
+
+    let bytes = Mutex<[UInt8]>([])
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let part = unwrapInboundIn(data)
+        bytes.withLock { $0 += part.readableBytesView }
     }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }
 
 /// Connects to a port of this machine; the connection ends with the function.
 func withClient<Result>(port: Int, _ body: (LocalClient) async throws -> Result) async throws -> Result {
+    let received = Received()
     let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-        .connect(host: "127.0.0.1", port: port) { channel in
-            channel.eventLoop.makeCompletedFuture {
-                try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
-            }
-        }
-    return try await channel.executeThenClose { inbound, outbound in
-        try await body(LocalClient(inbound.makeAsyncIterator(), outbound))
-    }
+        .channelInitializer { channel in channel.pipeline.addHandler(received) }
+        .connect(host: "127.0.0.1", port: port).get()
+    defer { channel.close(promise: nil) }
+    return try await body(LocalClient(channel, received))
 }
 
 /// What a server answered.

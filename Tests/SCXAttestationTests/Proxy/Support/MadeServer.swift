@@ -179,11 +179,16 @@ private final class RequestHandler: ChannelInboundHandler {
         let request = MadeServer.Request(
             method: head.method.rawValue, uri: head.uri, headers: head.headers,
             body: String(buffer: body))
-        let (channel, answer) = (context.channel, answer)
+        Self.start(answer, request, context.channel)
+    }
+
+    private static func start(
+        _ answer: @escaping @Sendable (MadeServer.Request) async throws -> MadeServer.Reply,
+        _ request: MadeServer.Request, _ channel: any Channel
+    ) {
         Task {
-            do { try await Self.write(try await answer(request), to: channel) } catch {
-                channel.close(promise: nil)
-            }
+            guard let reply = try? await answer(request) else { return channel.close(promise: nil) }
+            do { try await RequestHandler.write(reply, to: channel) } catch { channel.close(promise: nil) }
         }
     }
 
@@ -215,11 +220,9 @@ private final class RequestHandler: ChannelInboundHandler {
             try await channel.writeAndFlush(HTTPServerResponsePart.end(nil))
         case .bytes(let bytes):
             // Behind the encoder of HTTP.
-            let tls = try await channel.pipeline.context(handlerType: Recorder.self).map {
-                NIOLoopBound($0, eventLoop: channel.eventLoop)
-            }.get()
-            try await channel.eventLoop.flatSubmit {
-                tls.value.writeAndFlush(NIOAny(ByteBuffer(bytes: bytes)))
+            try await channel.eventLoop.submit {
+                let context = try channel.pipeline.syncOperations.context(handlerType: Recorder.self)
+                context.writeAndFlush(NIOAny(ByteBuffer(bytes: bytes)), promise: nil)
             }.get()
         }
     }
