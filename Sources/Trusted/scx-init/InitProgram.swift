@@ -22,6 +22,8 @@
                 exit(64)
             }
             cscx_boot_block_signals()
+            // A session of its own, so that no signal for a group of processes comes in or goes out.
+            _ = setsid()
             do { say(try run()) } catch { say("\(error)") }
             let result = cscx_boot_power_off()
             say("\(InitError("the machine cannot be switched off", code: result))")
@@ -45,7 +47,7 @@
             return try serve()
         }
 
-        /// Starts the server, and waits until it has ended; children that others leave behind are buried meanwhile.
+        /// Starts the server, and waits until it has ended; children whose parents have ended are reaped meanwhile.
         private static func serve() throws(InitError) -> String {
             for (directory, mode) in [("/var/lib/scx", 0o700), ("/run/scx", 0o700)] as [(String, mode_t)] {
                 guard unsafe mkdir(directory, mode) == 0 || errno == EEXIST,
