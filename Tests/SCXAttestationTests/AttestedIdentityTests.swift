@@ -75,19 +75,27 @@ struct AttestedIdentityTests {
         #expect(throws: EvidenceError.self) { try TSMReports(directory: "/nowhere/tsm") }
     }
 
-    @Test("The digest of a model is what sha256sum says of its files")
+    @Test("The digest of a model is what sha256sum says of its files, those of its folders among them")
     func modelDigest() throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "model-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: folder) }
-        try FileManager.default.createDirectory(
-            at: folder.appending(path: "1_Pooling"), withIntermediateDirectories: true)
-        for (name, text) in [("config.json", "{}"), ("B.bin", "b"), ("a.bin", ""), (".hidden", "x")] {
-            try Data(text.utf8).write(to: folder.appending(path: name))
+        for part in ["1_Pooling", ".cache"] {
+            try FileManager.default.createDirectory(
+                at: folder.appending(path: part), withIntermediateDirectories: true)
         }
+        let texts = [
+            ("config.json", "{}"), ("B.bin", "b"), ("a.bin", ""), (".hidden", "x"), (".cache/y", "y"),
+            ("1_Pooling/config.json", "p"),
+        ]
+        for (name, text) in texts { try Data(text.utf8).write(to: folder.appending(path: name)) }
         func digest(_ text: String) -> String { Hex.text(SHA256.hash(data: Data(text.utf8))) }
-        let lines = "\(digest("b"))  B.bin\n\(digest(""))  a.bin\n\(digest("{}"))  config.json\n"
+        let lines =
+            "\(digest("p"))  1_Pooling/config.json\n\(digest("b"))  B.bin\n\(digest(""))  a.bin\n\(digest("{}"))  config.json\n"
         #expect(try ModelDigest.digest(of: folder.path) == digest(lines))
         #expect(try ModelDigest.digest(of: folder.appending(path: "B.bin").path) == digest("b"))
         #expect(throws: EvidenceError.self) { try ModelDigest.digest(of: folder.path + "/none") }
+        // A name that would write a line of its own.
+        try Data().write(to: folder.appending(path: "a\n\(digest("b"))  b"))
+        #expect(throws: EvidenceError.self) { try ModelDigest.digest(of: folder.path) }
     }
 }

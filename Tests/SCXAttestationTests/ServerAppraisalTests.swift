@@ -8,7 +8,7 @@ struct ServerAppraisalTests {
     private static let nonce = [UInt8](repeating: 0x77, count: 32)
     private static let demands = """
         {"snp": {}, "runs": {"profiles": ["sealed"], "models": ["\(String(repeating: "5d", count: 32))"],
-         "workers": ["tcp://worker.example:7070", "tcp://peer.example:7071"], "revisions": ["abc123"]}}
+         "workers": ["tcp://worker.example:7070"], "peers": ["tcp://peer.example:7071"], "revisions": ["abc123"]}}
         """
 
     private func appraise(
@@ -63,7 +63,9 @@ struct ServerAppraisalTests {
         "What the policy does not name may not run",
         arguments: [
             (#"{"profiles": ["plain"]}"#, 1), (#"{"workers": []}"#, 2),
-            (#"{"workers": ["tcp://worker.example:7070"]}"#, 1), (#"{"models": ["00"]}"#, 1),
+            (#"{"workers": ["tcp://worker.example:7070"]}"#, 1),
+            (#"{"workers": ["tcp://peer.example:7071"], "peers": ["tcp://worker.example:7070"]}"#, 2),
+            (#"{"peers": []}"#, 1), (#"{"models": ["00"]}"#, 1),
             (#"{"revisions": ["abc"]}"#, 1), (#"{"profiles": ["plain"], "revisions": ["abc"]}"#, 2),
             (#"{}"#, 0),
         ])

@@ -20,5 +20,8 @@ void cscx_forbid_dumps(void) {
         close(filter);
     }
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    // Nor do the programs that it starts get what it may do itself (scx-init lets it make directories in configfs): a worker
+    // with that could have evidence signed for any key.
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 #endif
 }

@@ -114,6 +114,9 @@ package struct KeyPair: Sendable {
         }
     }
 
+    /// Whether a text can be a host name or an address in a certificate.
+    package static func isHost(_ text: String) -> Bool { (try? generalName(text)) != nil }
+
     private static func isHostName(_ name: String) -> Bool {
         name.unicodeScalars.allSatisfy { scalar in
             switch scalar {

@@ -88,7 +88,8 @@
             let collateral = try collateral()
             var identity: AttestedIdentity?
             let pair = try KeyPair(
-                name: "scx, attested", hosts: hosts, from: .now - 3600, to: .now + 365 * 86_400
+                name: "scx, attested", hosts: hosts.filter(KeyPair.isHost), from: .now - 3600,
+                to: .now + 365 * 86_400
             ) { key in
                 let proven = AttestedIdentity(
                     key: key, statement: statement, source: source, collateral: collateral,

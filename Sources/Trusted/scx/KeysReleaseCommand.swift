@@ -38,6 +38,9 @@
             @Option(help: "The private key to it, PEM.")
             var httpsKey: String
 
+            @Flag(help: "Give secrets also where the policy names no measurement, so to any software.")
+            var anyMeasurement = false
+
             func validate() throws {
                 guard (0...65_535).contains(port) else {
                     throw ValidationError("'--port \(port)' is out of range: 0 to 65535.")
@@ -47,8 +50,15 @@
 
             func run() async throws {
                 let secrets = try secrets()
-                let releaser = SecretsReleaser(
-                    secrets, policy: try EvidenceFiles.policy(policy), files: try evidence.files())
+                let demands = try EvidenceFiles.policy(policy)
+                let summary = PolicySummary(demands)
+                guard anyMeasurement || !summary.allowsAnySoftware else {
+                    throw ValidationError(
+                        "\(policy): names no measurement for a kind of evidence, so that any software would get the secrets; name measurements, or give '--any-measurement'."
+                    )
+                }
+                for line in summary.open { standardError("note: \(line)") }
+                let releaser = SecretsReleaser(secrets, policy: demands, files: try evidence.files())
                 var options = GatewayServer.Options()
                 (options.host, options.port) = (host, port)
                 let key = GatewayServer.TLSKey.files(certificate: httpsCert, key: httpsKey)

@@ -44,8 +44,14 @@
             var profile: [String] = []
 
             @Option(
-                help: "The address of a worker or peer that the server may use. May be given several times.")
+                help: "The address of a worker that the server may use. May be given several times.")
             var worker: [String] = []
+
+            @Option(
+                help:
+                    "The address of a peer that may prepare pads for the server. May be given several times. (none, where workers are named)"
+            )
+            var peer: [String] = []
 
             @Flag(help: "The server may use no worker but a process of its own.")
             var noWorkers = false
@@ -87,7 +93,7 @@
                 }
                 draft.allow(measurements: measurement.compactMap { Hex.bytes($0) })
                 draft.require(
-                    profiles: profile, workers: noWorkers ? [] : worker.isEmpty ? nil : worker,
+                    profiles: profile, workers: noWorkers ? [] : worker.isEmpty ? nil : worker, peers: peer,
                     models: modelDigest.map { $0.lowercased() }, revisions: revision)
                 let json: String
                 do { json = try draft.json() } catch { throw ValidationError("\(error)") }

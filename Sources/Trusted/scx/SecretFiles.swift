@@ -39,7 +39,10 @@
                 guard
                     FileManager.default.createFile(
                         atPath: path, contents: Data(value), attributes: [.posixPermissions: 0o600])
-                else { throw SecretsError("\(path): cannot be written") }
+                else {
+                    try? FileManager.default.removeItem(atPath: folder)
+                    throw SecretsError("\(path): cannot be written")
+                }
                 paths[name] = path
             }
             self.paths = paths

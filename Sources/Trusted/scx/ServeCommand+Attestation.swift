@@ -31,7 +31,15 @@
         }
 
         /// Uses secrets in the place of the flags' files.
-        mutating func take(_ secrets: SecretFiles) {
+        ///
+        /// - Throws: `ValidationError` where conversations would be stored under a key that was made on the disk beside them.
+        mutating func take(_ secrets: SecretFiles) throws {
+            guard serve.sessionDir == nil || serve.sessionKey != nil || secrets.paths["session-key"] != nil
+            else {
+                throw ValidationError(
+                    "'--session-dir' with '--secrets-from' needs the secret 'session-key', which the releaser did not give."
+                )
+            }
             serve.apiKeys = secrets.paths["api-keys"] ?? serve.apiKeys
             serve.sessionKey = secrets.paths["session-key"] ?? serve.sessionKey
             options.tls.tlsCert = secrets.paths["tls-cert"] ?? options.tls.tlsCert

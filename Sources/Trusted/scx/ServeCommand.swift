@@ -42,7 +42,7 @@
             let statement = serve.attest.isUsed ? try statement() : nil
             var secrets: SecretFiles?
             if let statement { secrets = try await serve.attest.secrets(for: statement) }
-            if let secrets { command.take(secrets) }
+            if let secrets { try command.take(secrets) }
             try await command.answer(statement)
             // The files last as long as the server.
             withExtendedLifetime(secrets) {}

@@ -5,18 +5,25 @@ extension Policy {
     package struct Runs: Sendable {
         /// Every profile that the server answers in must stand here.
         package var profiles: [String]?
-        /// Every worker, and every peer that prepares pads, must stand here.
+        /// Every worker must stand here.
         package var workers: [String]?
+        /// Every peer that prepares pads must stand here.
+        ///
+        /// Worker and peer together read everything, so that one must not take the other's place. Where workers are named and
+        /// peers are not, there may be none.
+        package var peers: [String]?
         /// SHA-256 of the model's files, in base 16.
         package var models: [String]?
         package var revisions: [String]?
 
         package init(
-            profiles: [String]? = nil, workers: [String]? = nil, models: [String]? = nil,
+            profiles: [String]? = nil, workers: [String]? = nil, peers: [String]? = nil,
+            models: [String]? = nil,
             revisions: [String]? = nil
         ) {
             self.profiles = profiles
             self.workers = workers
+            self.peers = peers
             self.models = models
             self.revisions = revisions
         }
@@ -24,12 +31,13 @@ extension Policy {
 }
 
 extension Policy.Runs: Decodable {
-    private enum Keys: String, CodingKey, CaseIterable { case profiles, workers, models, revisions }
+    private enum Keys: String, CodingKey, CaseIterable { case profiles, workers, peers, models, revisions }
 
     package init(from decoder: any Decoder) throws {
         let values = try decoder.strictContainer(Keys.self)
         profiles = try values.decodeIfPresent([String].self, forKey: .profiles)
         workers = try values.decodeIfPresent([String].self, forKey: .workers)
+        peers = try values.decodeIfPresent([String].self, forKey: .peers)
         models = try values.decodeIfPresent([String].self, forKey: .models)
         revisions = try values.decodeIfPresent([String].self, forKey: .revisions)
         // An empty list of workers says that there may be none.
@@ -51,7 +59,7 @@ extension Policy.Runs {
         }
         require(statement.profiles, in: profiles, "profile")
         require(statement.workers, in: workers, "worker")
-        require(statement.peers, in: workers, "peer")
+        require(statement.peers, in: peers ?? workers.map { _ in [] }, "peer")
         require([statement.modelDigest], in: models, "model")
         require([statement.revision], in: revisions, "revision")
     }

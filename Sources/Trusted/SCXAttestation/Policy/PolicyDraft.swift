@@ -29,7 +29,7 @@ package struct PolicyDraft: Sendable {
     }
 
     private struct Runs: Encodable {
-        var profiles, workers, models, revisions: [String]?
+        var profiles, workers, peers, models, revisions: [String]?
     }
 
     /// A policy for evidence of one kind or of both, without conditions of its own.
@@ -75,12 +75,16 @@ package struct PolicyDraft: Sendable {
 
     /// What a server must say of itself; an empty list is no condition, except that `workers` may be nobody.
     package mutating func require(
-        profiles: [String] = [], workers: [String]? = nil, models: [String] = [], revisions: [String] = []
+        profiles: [String] = [], workers: [String]? = nil, peers: [String] = [], models: [String] = [],
+        revisions: [String] = []
     ) {
         func list(_ values: [String]) -> [String]? { values.isEmpty ? nil : values }
         let runs = Runs(
-            profiles: list(profiles), workers: workers, models: list(models), revisions: list(revisions))
-        let isEmpty = [runs.profiles, runs.workers, runs.models, runs.revisions].allSatisfy { $0 == nil }
+            profiles: list(profiles), workers: workers, peers: list(peers), models: list(models),
+            revisions: list(revisions))
+        let isEmpty = [runs.profiles, runs.workers, runs.peers, runs.models, runs.revisions].allSatisfy {
+            $0 == nil
+        }
         form.runs = isEmpty ? nil : runs
     }
 

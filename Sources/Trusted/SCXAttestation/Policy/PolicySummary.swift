@@ -36,7 +36,16 @@ package struct PolicySummary: Sendable {
             ("profile", runs.profiles), ("worker", runs.workers), ("model", runs.models),
             ("revision", runs.revisions),
         ]
+        let anyPeer = runs.workers == nil && runs.peers == nil
         return parts.filter { $0.1 == nil }.map { "the policy names no \($0.0): any is accepted" }
+            + (anyPeer ? ["the policy names no peer: any is accepted"] : [])
+    }
+
+    /// Whether any software may run in the guest: a part names no launch measurement, or for TDX no runtime registers.
+    package var allowsAnySoftware: Bool {
+        let snp = policy.snp.map { $0.measurements == nil } ?? false
+        let tdx = policy.tdx.map { $0.measurements == nil || $0.rtmrs.allSatisfy { $0 == nil } } ?? false
+        return snp || tdx
     }
 
     // MARK: Parts
@@ -73,8 +82,11 @@ package struct PolicySummary: Sendable {
             (values ?? []).map { "\(name) '\($0)' is allowed" }
         }
         let workers =
-            runs.workers == [] ? ["the server uses no worker and no peer"] : allowed("worker", runs.workers)
-        return allowed("profile", runs.profiles) + workers + allowed("model", runs.models)
+            runs.workers == [] ? ["the server uses no worker"] : allowed("worker", runs.workers)
+        let peers =
+            runs.peers.map { $0.isEmpty ? ["the server uses no peer"] : allowed("peer", $0) }
+            ?? (runs.workers == nil ? [] : ["the server uses no peer"])
+        return allowed("profile", runs.profiles) + workers + peers + allowed("model", runs.models)
             + allowed("revision", runs.revisions)
     }
 

@@ -8,13 +8,15 @@ package final class SecretsReleaser: Sendable {
     private let policy: Policy
     private let files: [Collateral.File]
     private let roots: TrustRoots
-    /// Questions that nobody answered yet, and when each was asked, in the order of asking.
-    private let questions = Mutex<[(nonce: [UInt8], at: Instant)]>([])
+    /// Authenticates questions, so that none has to be remembered before it is answered.
+    private let key = SymmetricKey(size: .bits256)
+    /// The questions that were answered with secrets within the time in which they could be answered again.
+    private let answered = Mutex<[[UInt8]: Instant]>([:])
 
     /// How long a question can be answered, in seconds: a guest's processor signs at once.
     package static let patience: Int64 = 120
-    /// The most questions that are open at a time; a further one takes the place of the oldest.
-    package static let mostQuestions = 1024
+    /// The most answers within that time.
+    package static let mostAnswers = 65_536
 
     /// - Parameters:
     ///   - secrets: What is given.
@@ -33,15 +35,37 @@ package final class SecretsReleaser: Sendable {
     /// A new question, which can be answered once.
     ///
     /// - Parameter time: The time.
-    /// - Returns: 32 bytes.
+    /// - Returns: 32 bytes: the time in seconds, 8 bytes at random, and 16 that authenticate both.
     package func question(at time: Instant) -> [UInt8] {
-        let nonce = ReportData.freshNonce()
-        questions.withLock { questions in
-            questions.removeAll { $0.at.advanced(by: Self.patience) < time }
-            if questions.count >= Self.mostQuestions { questions.removeFirst() }
-            questions.append((nonce, time))
+        let seconds = (0..<8).map { UInt8(truncatingIfNeeded: time.seconds >> (56 - 8 * $0)) }
+        let body = seconds + ReportData.freshNonce().prefix(8)
+        return body + tag(of: body)
+    }
+
+    private func tag(of body: [UInt8]) -> [UInt8] {
+        Array(HMAC<SHA256>.authenticationCode(for: body, using: key).prefix(16))
+    }
+
+    /// Whether a nonce is a question of this releaser's that can still be answered.
+    private func isOpen(_ nonce: [UInt8], at time: Instant) -> Bool {
+        let body = Array(nonce.prefix(16))
+        // Compared in full, whatever the first difference is.
+        let difference = zip(tag(of: body), nonce.suffix(16)).reduce(0) { $0 | ($1.0 ^ $1.1) }
+        guard difference == 0 else { return false }
+        let asked = body.prefix(8).reduce(Int64(0)) { $0 << 8 | Int64($1) }
+        return (asked...asked + Self.patience).contains(time.seconds)
+    }
+
+    /// Remembers that a question was answered.
+    ///
+    /// - Returns: False where it was answered before, or too many were.
+    private func use(_ nonce: [UInt8], at time: Instant) -> Bool {
+        answered.withLock { answered in
+            answered = answered.filter { $0.value.advanced(by: Self.patience) >= time }
+            guard answered.count < Self.mostAnswers, answered[nonce] == nil else { return false }
+            answered[nonce] = time
+            return true
         }
-        return nonce
     }
 
     /// What became of a request.
@@ -58,21 +82,16 @@ package final class SecretsReleaser: Sendable {
     ///   - time: The time at which everything must be valid.
     /// - Returns: The decision, with the answer where everything holds.
     package func decide(_ request: SecretsRequest, at time: Instant) -> Decision {
-        // A question is used up by its first answer, whatever comes of it.
-        let isOpen = questions.withLock { questions in
-            guard let index = questions.firstIndex(where: { $0.nonce == request.document.nonce }) else {
-                return false
-            }
-            return questions.remove(at: index).at.advanced(by: Self.patience) >= time
-        }
-        guard isOpen else {
+        func repeated() -> Decision {
             let failures = Failures(.replayed, "the evidence answers no open question; ask for a new one")
             return Decision(appraisal: ServerAppraisal(failures: failures), answer: nil)
         }
+        guard isOpen(request.document.nonce, at: time) else { return repeated() }
         let appraisal = ServerAppraisal(
             request.document, .secrets, key: request.key, nonce: request.document.nonce, files: files,
             policy: policy, roots: roots, at: time)
         guard let server = appraisal.server else { return Decision(appraisal: appraisal, answer: nil) }
+        guard use(request.document.nonce, at: time) else { return repeated() }
         do {
             return Decision(
                 appraisal: appraisal, answer: try seal(for: server, key: request.key, request.document.nonce))

@@ -63,13 +63,20 @@ package final class AttestedIdentity: Sendable {
         }
         guard hasRoom else { throw TooManyQuestions() }
         defer { waiting.withLock { $0 -= 1 } }
-        return try await withCheckedThrowingContinuation { continuation in
-            queue.async {
-                continuation.resume(
-                    with: Result { () throws(EvidenceError) in try self.document(nonce: nonce) }.mapError {
-                        $0 as any Error
-                    })
+        let isGone = Atomic(false)
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                queue.async {
+                    continuation.resume(
+                        with: Result {
+                            // Who went away costs no report.
+                            guard !isGone.load(ordering: .relaxed) else { throw CancellationError() }
+                            return try self.document(nonce: nonce)
+                        })
+                }
             }
+        } onCancel: {
+            isGone.store(true, ordering: .relaxed)
         }
     }
 

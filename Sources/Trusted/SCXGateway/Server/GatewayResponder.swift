@@ -77,7 +77,7 @@ struct GatewayResponder: HTTPResponder {
                     code: "method_not_allowed", allow: methods.map(\.rawValue))
             case .route(let route, let name):
                 routeName = route.path
-                try refuseForeignPages(request)
+                if !route.takesAnyHost { try refuseForeignPages(request) }
                 keyName = try authorize(request, route)
                 try refusePackedBody(request)
                 try refuseExpectations(request)
@@ -243,7 +243,7 @@ struct GatewayResponder: HTTPResponder {
         case .bytes(let bytes, let type, let headers):
             return Response(
                 status: .ok, headers: Self.fields(type, headers),
-                body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+                body: Self.body(bytes, on: context.channel, patience: limits.clientTime))
         case .events(let given, let headers):
             let events = watch.watched(given)
             var fields = Self.fields("text/event-stream; charset=utf-8", headers)
@@ -272,6 +272,24 @@ struct GatewayResponder: HTTPResponder {
                     }
                     try await writer.finish(nil)
                 })
+        }
+    }
+
+    /// A body that a client has to take part by part, so that one who stops to read holds nothing for ever.
+    private static func body(
+        _ bytes: [UInt8], on channel: any Channel, patience: Duration
+    ) -> ResponseBody {
+        let part = 64 << 10
+        guard bytes.count > part else { return ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)) }
+        return ResponseBody(contentLength: bytes.count) { writer in
+            let progress = StreamProgress(channel: channel, patience: patience)
+            defer { progress.stop() }
+            for start in stride(from: 0, to: bytes.count, by: part) {
+                progress.begin()
+                try await writer.write(ByteBuffer(bytes: bytes[start..<min(start + part, bytes.count)]))
+                progress.end()
+            }
+            try await writer.finish(nil)
         }
     }
 

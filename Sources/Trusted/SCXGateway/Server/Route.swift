@@ -10,6 +10,8 @@ struct Route: Sendable {
     let path: StaticString
     /// Whether anybody may ask, without an API key.
     var isOpen = false
+    /// Whether it answers under any host name, also where there are no API keys: what it says is for everybody.
+    var takesAnyHost = false
     let handler: Handler
 
     static func get(_ path: StaticString, open: Bool = false, _ handler: @escaping Handler) -> Route {

@@ -10,7 +10,8 @@ extension RouteTable {
         _ document: @escaping @Sendable (_ nonce: [UInt8]) async throws(APIError) -> [UInt8]
     ) {
         routes.append(
-            .get("/.well-known/scx-attestation", open: true) { request throws(APIError) in
+            Route(method: .get, path: "/.well-known/scx-attestation", isOpen: true, takesAnyHost: true) {
+                request throws(APIError) in
                 .bytes(
                     try await document(try Self.nonce(request.query)),
                     type: "application/vnd.swift-scx.attestation+json",

@@ -23,10 +23,10 @@ extension RouteTable {
         work = WorkPool()
         routes = [
             .get("/health", open: true) { _ in .json(["status": .string("ok")]) },
-            .get("/scx/secrets", open: true) { _ in
+            Route(method: .get, path: "/scx/secrets", isOpen: true, takesAnyHost: true) { _ in
                 .json(["nonce": .string(question())], headers: [APIHeader("cache-control", "no-store")])
             },
-            .post("/scx/secrets") { request throws(APIError) in
+            Route(method: .post, path: "/scx/secrets", takesAnyHost: true) { request throws(APIError) in
                 guard let key = try request.body.string("key") else {
                     throw request.body.error("key", "is missing")
                 }

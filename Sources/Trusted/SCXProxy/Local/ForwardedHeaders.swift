@@ -15,6 +15,7 @@ package enum ForwardedHeaders {
     private static let ofRequestsHere: Set<String> = ["host", "expect", "cookie", "origin", "referer"]
     private static let ofAnswersThere: Set<String> = [
         "set-cookie", "alt-svc", "strict-transport-security", "clear-site-data", "service-worker-allowed",
+        "refresh", "reporting-endpoints", "report-to", "nel",
     ]
 
     /// The headers of a request as the server gets them.

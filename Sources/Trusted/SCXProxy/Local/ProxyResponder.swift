@@ -46,7 +46,13 @@ struct ProxyResponder: HTTPResponder {
     }
 
     private func refuseForeignPages(_ request: Request) throws(APIError) {
-        do { try limits.refuseForeignPages(request) } catch {
+        do {
+            try limits.refuseForeignPages(request)
+            // A picture or a script of another site's page has no origin, but browsers say where it stands.
+            if let name = HTTPField.Name("sec-fetch-site"), request.headers[name] == "cross-site" {
+                throw APIError(status: 403, "", type: "permission_error", code: "foreign_origin")
+            }
+        } catch {
             throw APIError(
                 status: error.status,
                 "Pages of other sites may not ask this proxy, and it is asked by an address or 'localhost' alone.",

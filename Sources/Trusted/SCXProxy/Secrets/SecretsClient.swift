@@ -39,7 +39,6 @@ package struct SecretsClient: Sendable {
             throw UpstreamFault(
                 "the server at the other end has another key than the one that was given for it")
         }
-        struct Question: Decodable { let nonce: String }
         let asked = try await ask(link, .GET, nil)
         guard let question = try? JSONDecoder().decode(Question.self, from: Data(asked)),
             let nonce = Hex.bytes(question.nonce), nonce.count == ReportData.nonceSize
@@ -48,6 +47,8 @@ package struct SecretsClient: Sendable {
         let request = try receiver.request(statement: statement, source: source, collateral: collateral)
         return try receiver.open(try await ask(link, .POST, request.json))
     }
+
+    private struct Question: Decodable { let nonce: String }
 
     /// Sends a request and reads its answer.
     private func ask(

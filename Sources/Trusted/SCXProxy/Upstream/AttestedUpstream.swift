@@ -24,6 +24,8 @@ package actor AttestedUpstream {
     /// Of each connection, the round of the schedule in which it was verified.
     private var rounds: [ObjectIdentifier: Int] = [:]
     private var round = 0
+    /// How many verifications were begun, and how many when the last was refused.
+    private var (attempts, refusedAttempt) = (0, 0)
     private var permits: Permits
 
     /// - Parameters:
@@ -52,7 +54,7 @@ package actor AttestedUpstream {
     /// - Returns: What is known of it then.
     @discardableResult
     package func verify() async -> TrustState {
-        if let connection = try? await openAccepted() {
+        if let connection = try? await openAccepted(forRequest: false) {
             round += 1
             for old in idle { forget(old) }
             keep(connection)
@@ -73,7 +75,14 @@ package actor AttestedUpstream {
     }
 
     /// Opens a connection and verifies it; what comes of it is what is known of the server from then on.
-    private func openAccepted() async throws(RequestFault) -> AttestedConnection {
+    ///
+    /// - Parameter forRequest: Whether it is for a request; then it concerns that request alone where no connection is made, as on
+    ///   a server that has too many.
+    /// - Returns: The connection.
+    /// - Throws: ``RequestFault`` where it is not accepted.
+    private func openAccepted(forRequest: Bool) async throws(RequestFault) -> AttestedConnection {
+        attempts += 1
+        let number = attempts
         // A task of its own: a client that goes away must not make the server look as if it gave no evidence.
         let attempt = Task { [address, times, verifier] () -> Result<Verification, UpstreamFault> in
             do throws(UpstreamFault) {
@@ -82,6 +91,7 @@ package actor AttestedUpstream {
             } catch { return .failure(error) }
         }
         switch await attempt.value {
+        case .failure(let fault) where forRequest: throw .broken(fault)
         case .failure(let fault):
             refuse([], fault)
             throw .notAccepted(trust)
@@ -89,6 +99,11 @@ package actor AttestedUpstream {
             refuse(appraisal.failures, nil)
             throw .notAccepted(trust)
         case .success(.accepted(let connection)):
+            // What was refused meanwhile is newer.
+            guard number > refusedAttempt else {
+                connection.close()
+                throw .notAccepted(trust)
+            }
             accept(connection)
             return connection
         }
@@ -112,6 +127,7 @@ package actor AttestedUpstream {
     }
 
     private func refuse(_ failures: [Failure], _ fault: UpstreamFault?) {
+        refusedAttempt = attempts
         let now = verifier.now()
         var since = now
         var isNews = true
@@ -167,7 +183,7 @@ package actor AttestedUpstream {
             if connection.isOpen { return connection }
             forget(connection)
         }
-        let connection = try await openAccepted()
+        let connection = try await openAccepted(forRequest: true)
         keep(connection)
         return connection
     }

@@ -59,10 +59,14 @@ package struct UnverifiedConnection: ~Copyable, Sendable {
                 headers: [
                     "host": address.authority, "accept": AttestationDocument.mediaType, "user-agent": "scx",
                 ])
-            try await link.begin()
-            try await link.write(.head(question))
-            try await link.write(.end(nil))
-            guard case .head(let head) = try await link.next() else { throw UpstreamFault("no answer came") }
+            var head = try await ask(question)
+            // Many may ask for evidence at a time; the same question is asked again until the time is over.
+            while head.status == .serviceUnavailable, head.isKeepAlive {
+                _ = try await body()
+                try await link.end()
+                do { try await Task.sleep(for: .seconds(1)) } catch { throw UpstreamFault(error) }
+                head = try await ask(question)
+            }
             guard head.status.code == 200 else {
                 throw UpstreamFault(
                     (300..<400).contains(head.status.code)
@@ -76,6 +80,15 @@ package struct UnverifiedConnection: ~Copyable, Sendable {
             throw Failures(.documentMissing, "the server gives no document of attestation: \(error)")
         }
         return try AttestationDocument(bytes)
+    }
+
+    /// Sends a request without a body, and waits for the head of its answer.
+    private func ask(_ question: HTTPRequestHead) async throws(UpstreamFault) -> HTTPResponseHead {
+        try await link.begin()
+        try await link.write(.head(question))
+        try await link.write(.end(nil))
+        guard case .head(let head) = try await link.next() else { throw UpstreamFault("no answer came") }
+        return head
     }
 
     /// The answer's body, of which no more is read than shows that it is too large.

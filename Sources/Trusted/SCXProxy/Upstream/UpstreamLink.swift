@@ -31,13 +31,14 @@ final class UpstreamLink: Sendable {
     ) async throws(UpstreamFault) -> (link: UpstreamLink, key: [UInt8]) {
         do {
             let context = try context.get()
-            let shown = PresentedKey()
             let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
                 .channelOption(.tcpOption(.tcp_nodelay), value: 1)
                 .connectTimeout(times.connect)
-            let (link, secured) = try await bootstrap.connect(host: address.host, port: address.port) {
+            let (link, secured, shown) = try await bootstrap.connect(host: address.host, port: address.port) {
                 channel in
-                channel.eventLoop.makeCompletedFuture {
+                // One for each address of the host that is tried.
+                let shown = PresentedKey()
+                return channel.eventLoop.makeCompletedFuture {
                     let tls = try NIOSSLClientHandler(
                         context: context, serverHostname: address.serverName,
                         customVerificationCallback: shown.take)
@@ -50,7 +51,7 @@ final class UpstreamLink: Sendable {
                     let reader = AnswerReader(channel.eventLoop.makePromise())
                     try pipeline.addHandler(reader)
                     let bound = NIOLoopBound(reader, eventLoop: channel.eventLoop)
-                    return (UpstreamLink(channel, bound), reader.secured.futureResult)
+                    return (UpstreamLink(channel, bound), reader.secured.futureResult, shown)
                 }
             }
             link.expect(within: times.handshake, or: "TLS was not agreed on in time")
