@@ -46,7 +46,7 @@ struct ProxyResponder: HTTPResponder {
     }
 
     private func refuseForeignPages(_ request: Request) throws(APIError) {
-        do {
+        do throws(APIError) {
             try limits.refuseForeignPages(request)
             // A picture or a script of another site's page has no origin, but browsers say where it stands.
             if let name = HTTPField.Name("sec-fetch-site"), request.headers[name] == "cross-site" {
