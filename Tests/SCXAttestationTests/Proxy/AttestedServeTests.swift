@@ -1,5 +1,6 @@
 import Crypto
 import Foundation
+import HummingbirdCore
 import Logging
 import NIOCore
 import NIOHTTP1
