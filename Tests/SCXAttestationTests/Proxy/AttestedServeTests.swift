@@ -50,7 +50,7 @@ struct AttestedServeTests {
             let text = await withCheckedContinuation { continuation in
                 Thread.detachNewThread {
                     var text = ""
-                    while !text.contains("not_protected"), !text.contains("evidence https://") {
+                    while !text.contains("scx serves") {
                         let part = handle.availableData
                         guard !part.isEmpty else { break }
                         text += String(decoding: part, as: UTF8.self)

@@ -37,7 +37,7 @@ package struct TSMReports: EvidenceSource {
 
     private let directory: String
     /// How often a file is tried, and the pause between, in microseconds: hosts limit how many reports they answer.
-    private static let (tries, pause): (Int, UInt32) = (500, 10_000)
+    private static let (tries, pause): (Int, UInt32) = (3_000, 10_000)
 
     /// - Parameter directory: Holds a directory for each report.
     /// - Throws: ``EvidenceError`` where it is not there.
