@@ -237,7 +237,6 @@ let package = Package(
                 cryptoExtras,
                 hummingbirdCore,
                 httpTypes, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
-                "scx-command",  // whose process the tests start; nothing imports it
             ],
             exclude: ["Fixtures"],
             swiftSettings: settings),
