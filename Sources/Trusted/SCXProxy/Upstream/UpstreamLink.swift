@@ -233,9 +233,10 @@ private final class AnswerReader: ChannelInboundHandler {
     }
 
     func next() -> EventLoopFuture<HTTPClientResponsePart> {
-        guard let context else { return secured.futureResult.eventLoop.makeFailedFuture(ended) }
-        if let part = parts.popFirst() { return context.eventLoop.makeSucceededFuture(part) }
-        guard fault == nil, waiting == nil else { return context.eventLoop.makeFailedFuture(ended) }
+        let eventLoop = secured.futureResult.eventLoop
+        // What came before the connection ended is still to be read.
+        if let part = parts.popFirst() { return eventLoop.makeSucceededFuture(part) }
+        guard let context, fault == nil, waiting == nil else { return eventLoop.makeFailedFuture(ended) }
         let promise = context.eventLoop.makePromise(of: HTTPClientResponsePart.self)
         waiting = promise
         context.read()
