@@ -60,6 +60,24 @@ struct CancellationTests {
         await model.close()
     }
 
+    @Test("a cancelled task gets an error, though the answer's end was there before it read")
+    func cancelledBeforeReading() async throws {
+        let model = try await Model.open(options: Model.Options(profile: .plain, workers: [.inProcess]))
+        let answer = try await model.complete("What is asthma?", options: Self.long)
+        answer.cancel()
+        #expect(try await answer.ending().reason == .cancelled)
+        let reader = Task { () -> ModelError.Kind? in
+            while !Task.isCancelled { await Task.yield() }
+            do throws(ModelError) {
+                _ = try await answer.text()
+                return nil
+            } catch { return error.kind }
+        }
+        reader.cancel()
+        #expect(await reader.value == .cancelled)
+        await model.close()
+    }
+
     @Test("a loop that is left ends the answer; what was said stays, and the conversation goes on")
     func leftLoop() async throws {
         let model = try await Model.open(options: Model.Options(profile: .plain, workers: [.inProcess]))

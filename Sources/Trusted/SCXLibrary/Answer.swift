@@ -129,7 +129,10 @@ public struct Answer: AsyncSequence, Sendable {
             guard interest != nil else { throw ModelError(.busy, "an answer can be read once") }
             guard !hasEnded else { return nil }
             if let part = await parts.next(isolation: actor) {
-                if case .end = part { hasEnded = true }
+                guard case .end(let ending) = part else { return part }
+                hasEnded = true
+                // The end of an answer whose reader is cancelled may arrive before the stream is closed.
+                if ending.reason == .cancelled, Task.isCancelled { throw .cancelled }
                 return part
             }
             hasEnded = true
