@@ -133,7 +133,7 @@ let package = Package(
             name: "SCXGateway",
             dependencies: [
                 "SCXText", "SCXImages", "SCXProfiles", "SCXEngine", "SCXEncoding", "SCXInference", "SCXLink",
-                "SCXAttacks",
+                "SCXAttacks", "SCXAttestation",
                 crypto, hummingbird,
                 hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioHTTP1, nioSSL, nioTLS,
                 serviceLifecycle,

@@ -4,51 +4,19 @@ import Testing
 
 /// Runs `scx attestation` as a person does.
 struct CheckCommandTests {
-    /// The program lies beside the test bundle.
-    private static let program = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
-        .deletingLastPathComponent().appending(path: "scx")
     private static let fixtures = URL(filePath: #filePath).deletingLastPathComponent()
         .appending(path: "Fixtures")
 
-    private struct Result {
-        let status: Int32
-        let output: String
-        let error: String
-
-        /// The numbers of the checks that failed.
-        var numbers: [Int] {
-            output.split(separator: "\n").compactMap { line in
-                let words = line.split(separator: " ")
-                return words.count > 1 && words[0] == "failed" ? Int(words[1]) : nil
-            }
-        }
-    }
-
-    private func run(_ arguments: [String]) throws -> Result {
-        let process = Process()
-        process.executableURL = Self.program
-        process.arguments = ["attestation"] + arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(["ASAN_OPTIONS": "detect_leaks=0"])
-        { $1 }
-        let (output, error) = (Pipe(), Pipe())
-        process.standardOutput = output
-        process.standardError = error
-        try process.run()
-        // Both are a few kilobytes, which a pipe holds.
-        let text = output.fileHandleForReading.readDataToEndOfFile()
-        let errors = error.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        #expect(process.terminationReason == .exit, "it crashed")
-        return Result(
-            status: process.terminationStatus, output: String(decoding: text, as: UTF8.self),
-            error: String(decoding: errors, as: UTF8.self))
+    private func run(_ arguments: [String]) throws -> ScxProgram.Result {
+        try ScxProgram.run(["attestation"] + arguments)
     }
 
     private func path(_ name: String) -> String { Self.fixtures.appending(path: name).path }
 
     /// Checks the real quote of version 5 with the collateral of all years.
-    private func check(_ more: [String], evidence: String? = nil, at: String = "2026-02-03") throws -> Result
-    {
+    private func check(
+        _ more: [String], evidence: String? = nil, at: String = "2026-02-03"
+    ) throws -> ScxProgram.Result {
         try run(
             [
                 "check", "--evidence", evidence ?? path("tdx/quote-v5.dat"), "--collateral", path("tdx"),
@@ -83,7 +51,7 @@ struct CheckCommandTests {
 
     @Test("A decision as JSON has the same status")
     func json() throws {
-        func object(_ result: Result) throws -> [String: Any] {
+        func object(_ result: ScxProgram.Result) throws -> [String: Any] {
             let object = try JSONSerialization.jsonObject(with: Data(result.output.utf8))
             return try #require(object as? [String: Any])
         }
@@ -158,5 +126,15 @@ struct CheckCommandTests {
             result.output
                 == "19358ba9a7615534a9a1e2f0dfc29384dcd4dcb7062ff9c6013b26869a5fc6ecabe033c48dd6f6db5d6d76e7c5df632d\n"
         )
+    }
+}
+
+extension ScxProgram.Result {
+    /// The numbers of the checks that failed.
+    fileprivate var numbers: [Int] {
+        output.split(separator: "\n").compactMap { line in
+            let words = line.split(separator: " ")
+            return words.count > 1 && words[0] == "failed" ? Int(words[1]) : nil
+        }
     }
 }

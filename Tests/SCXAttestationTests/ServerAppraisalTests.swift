@@ -44,15 +44,11 @@ struct ServerAppraisalTests {
         #expect(replayed.failures.map(\.check).contains(.reportData))
         #expect(try appraise(document, of: server, purpose: .secrets).failures.map(\.check) == [.reportData])
         // Who relays may change what is not signed so that it fits.
-        let forged = AttestationDocument(
-            evidence: document.evidence, collateral: document.collateral, statement: document.statement,
-            nonce: Self.nonce, key: other)
+        let forged = document.saying(nonce: Self.nonce, key: other)
         #expect(try appraise(forged, of: server, key: other).failures.map(\.check) == [.reportData])
         var statement = MadeIdentity.statement
         statement.profiles = ["sealed", "plain"]
-        let changed = AttestationDocument(
-            evidence: document.evidence, collateral: document.collateral, statement: statement.json,
-            nonce: Self.nonce, key: server.publicKey)
+        let changed = document.saying(statement: statement.json, nonce: Self.nonce, key: server.publicKey)
         #expect(try appraise(changed, of: server).failures.map(\.check) == [.statement, .reportData])
         #expect(
             try appraise(changed, of: server, policy: #"{"snp": {}}"#).failures.map(\.check) == [.reportData])

@@ -1,3 +1,5 @@
+import Foundation
+
 /// What evidence is verified with: certificates, revocation lists, and what Intel publishes of its platforms.
 ///
 /// All of it comes from files or from the server that is verified; everything is signed, and nothing is fetched.
@@ -50,10 +52,14 @@ package struct Collateral: Sendable {
         try failures.end()
     }
 
-    /// Whether a file of a directory is taken, by the ending of its name.
-    package static func isName(_ name: String) -> Bool {
-        ["pem", "der", "crt", "cer", "crl", "json"].contains(
-            name.split(separator: ".", omittingEmptySubsequences: false).last?.lowercased() ?? "")
+    /// The files of a directory that are taken, by the endings of their names.
+    ///
+    /// - Returns: Their paths in order; nil where the directory cannot be read.
+    package static func paths(in directory: String) -> [String]? {
+        let endings = ["pem", "der", "crt", "cer", "crl", "json"]
+        return try? FileManager.default.contentsOfDirectory(atPath: directory)
+            .filter { endings.contains(URL(filePath: $0).pathExtension.lowercased()) }.sorted()
+            .map { "\(directory)/\($0)" }
     }
 
     private mutating func add(_ file: File) throws(Failures) {

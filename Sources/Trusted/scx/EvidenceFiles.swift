@@ -20,11 +20,10 @@
         func files() throws -> [Collateral.File] {
             var paths = certs
             if let collateral {
-                let names: [String]
-                do { names = try FileManager.default.contentsOfDirectory(atPath: collateral) } catch {
+                guard let found = Collateral.paths(in: collateral) else {
                     throw ValidationError("\(collateral): cannot be read as a directory.")
                 }
-                paths += names.filter(Collateral.isName).sorted().map { "\(collateral)/\($0)" }
+                paths += found
             }
             guard paths.count <= Collateral.countLimit else {
                 throw ValidationError("there are more than \(Collateral.countLimit) files with certificates.")

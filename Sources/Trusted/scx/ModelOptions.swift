@@ -55,16 +55,13 @@ struct ModelOptions: ParsableArguments {
     /// A worker as `--worker` names it; ``TLSFlags`` has what else is needed for one over TCP.
     enum WorkerPlace: Equatable, ExpressibleByArgument {
         case inprocess
-        case unix(path: String)
-        case tcp(HostAndPort)
+        case listening(LinkAddress)
 
         init?(argument: String) {
             if argument == "inprocess" {
                 self = .inprocess
-            } else if argument.hasPrefix("unix:"), argument.count > 5 {
-                self = .unix(path: String(argument.dropFirst(5)))
-            } else if let address = HostAndPort(argument) {
-                self = .tcp(address)
+            } else if let address = LinkAddress(argument) {
+                self = .listening(address)
             } else {
                 return nil
             }
@@ -101,8 +98,7 @@ extension ModelOptions.WorkerPlace {
     var name: String {
         switch self {
         case .inprocess: "in this process"
-        case .unix(let path): "unix:\(path)"
-        case .tcp(let address): "tcp://\(address.host):\(address.port)"
+        case .listening(let address): "\(address)"
         }
     }
 
@@ -114,12 +110,12 @@ extension ModelOptions.WorkerPlace {
     func place(_ tls: TLSFlags) throws -> WorkerPlace {
         switch self {
         case .inprocess: return .inProcess
-        case .unix(let path): return .unix(path: path)
-        case .tcp(let address):
+        case .listening(.unix(let path)): return .unix(path: path)
+        case .listening(.tcp(let host, let port)):
             #if Network
-                return .tcp(host: address.host, port: address.port, files: try tls.files())
+                return .tcp(host: host, port: port, files: try tls.files())
             #else
-                _ = address
+                _ = (host, port)
                 throw WithoutNetwork.error("a worker at '\(name)'")
             #endif
         }

@@ -3,6 +3,7 @@ import Foundation
 import SCX
 import SCXEncoding
 import SCXInference
+import SCXOptions
 
 /// The flags that say where pads come from and where they are kept.
 struct PadFlags: ParsableArguments {

@@ -19,7 +19,7 @@ enum Listener {
     ///   - address: Where to listen.
     ///   - identity: This worker's certificate and key, and whom it trusts; needed for TCP.
     /// - Throws: ``LinkError`` that names the address.
-    init(_ address: ListenAddress, _ identity: TLSIdentity?) throws(LinkError) {
+    init(_ address: LinkAddress, _ identity: TLSIdentity?) throws(LinkError) {
         switch address {
         case .unix(let path): self = .unix(try UnixListener(path: path))
         case .tcp(let host, let port):

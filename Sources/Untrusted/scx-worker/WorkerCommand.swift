@@ -1,8 +1,8 @@
-import ArgumentParser
+public import ArgumentParser
 import Foundation
 import SCXArguments
 import SCXInference
-import SCXLink
+public import SCXLink
 import SCXWorker
 
 #if Network
@@ -27,7 +27,7 @@ struct WorkerCommand: ParsableCommand {
     var model: String
 
     @Option(help: "Where to listen: unix:PATH, or tcp://HOST:PORT with TLS.")
-    var listen: ListenAddress
+    var listen: LinkAddress
 
     @Option(help: "This worker's certificate, PEM (scx keys new).")
     var tlsCert: String?
@@ -136,7 +136,7 @@ struct WorkerCommand: ParsableCommand {
     /// Ends this process when standard input ends, which happens when the process that holds its other end has ended.
     ///
     /// That process may have had no time to remove the socket, so it is removed here, and its directory if that is empty.
-    private static func endWithInput(_ address: ListenAddress) {
+    private static func endWithInput(_ address: LinkAddress) {
         Thread.detachNewThread {
             while !FileHandle.standardInput.availableData.isEmpty {}
             if case .unix(let path) = address {
@@ -168,25 +168,6 @@ struct ShardName: ExpressibleByArgument {
     }
 }
 
-/// An address to listen on.
-enum ListenAddress: ExpressibleByArgument, CustomStringConvertible {
-    case unix(path: String)
-    case tcp(host: String, port: Int)
-
-    init?(argument: String) {
-        if argument.hasPrefix("unix:"), argument.count > 5 {
-            self = .unix(path: String(argument.dropFirst(5)))
-        } else if let address = HostAndPort(argument) {
-            self = .tcp(host: address.host, port: address.port)
-        } else {
-            return nil
-        }
-    }
-
-    var description: String {
-        switch self {
-        case .unix(let path): "unix:\(path)"
-        case .tcp(let host, let port): "tcp://\(host):\(port)"
-        }
-    }
+extension LinkAddress: @retroactive ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
 }

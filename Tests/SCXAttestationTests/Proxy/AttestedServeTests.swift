@@ -13,8 +13,6 @@ import Testing
 /// The whole path without hardware: `scx serve --attest` as a process, with reports from a directory that answers as the
 /// kernel does, and a chain that the test made.
 struct AttestedServeTests {
-    private static let program = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
-        .deletingLastPathComponent().appending(path: "scx")
     private static let model = URL(filePath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Models/ward-3m").path
@@ -30,18 +28,13 @@ struct AttestedServeTests {
         init(_ identity: MadeIdentity, _ more: [String]) async throws {
             let kernel = try FakeKernel { [source = identity.source] data in try source.evidence(of: data) }
             self.kernel = kernel
-            let process = Process()
-            self.process = process
-            process.executableURL = AttestedServeTests.program
-            process.arguments =
+            let process = ScxProgram.process(
                 [
                     "serve", "--model", AttestedServeTests.model, "--port", "0", "--no-page",
                     "--attest-reports",
                     kernel.directory.path, "--revision", "r1",
-                ] + more
-            process.environment = ProcessInfo.processInfo.environment.merging([
-                "ASAN_OPTIONS": "detect_leaks=0"
-            ]) { $1 }
+                ] + more)
+            self.process = process
             let pipe = Pipe()
             process.standardOutput = pipe
             process.standardError = pipe
@@ -215,18 +208,10 @@ struct AttestedServeTests {
 
     @Test("A machine that is no confidential guest is told so in one line")
     func noGuest() async throws {
-        let process = Process()
-        process.executableURL = Self.program
-        process.arguments = [
+        let result = try await ScxProgram.runBeside([
             "serve", "--attest", "--attest-reports", "/nowhere", "--model", Self.model, "--port", "0",
-        ]
-        let pipe = Pipe()
-        process.standardError = pipe
-        process.standardOutput = Pipe()
-        try process.run()
-        let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 1)
-        #expect(text.contains("/nowhere: is not there; this machine is no confidential guest"))
+        ])
+        #expect(result.status == 1)
+        #expect(result.error.contains("/nowhere: is not there; this machine is no confidential guest"))
     }
 }

@@ -6,45 +6,12 @@ import Testing
 /// Runs `scx verify`, `scx proxy` and `scx policy` as a person does: they trust the vendors' roots alone, so that a made chain
 /// is refused by its number.
 struct ProxyCommandTests {
-    private static let program = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
-        .deletingLastPathComponent().appending(path: "scx")
     private static let fixtures = URL(filePath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent()
         .appending(path: "Fixtures")
 
-    private struct Result {
-        let status: Int32
-        let output: String
-        let error: String
-    }
-
-    /// Runs the program on a thread of its own, so that servers of this process can answer it.
-    private func run(_ arguments: [String]) async throws -> Result {
-        try await withCheckedThrowingContinuation { continuation in
-            Thread.detachNewThread {
-                continuation.resume(
-                    with: Swift.Result {
-                        let process = Process()
-                        process.executableURL = Self.program
-                        process.arguments = arguments
-                        process.environment = ProcessInfo.processInfo.environment.merging([
-                            "ASAN_OPTIONS": "detect_leaks=0"
-                        ]) { $1 }
-                        let (output, error) = (Pipe(), Pipe())
-                        process.standardOutput = output
-                        process.standardError = error
-                        try process.run()
-                        // Both are a few kilobytes, which a pipe holds.
-                        let text = output.fileHandleForReading.readDataToEndOfFile()
-                        let errors = error.fileHandleForReading.readDataToEndOfFile()
-                        process.waitUntilExit()
-                        #expect(process.terminationReason == .exit, "it crashed")
-                        return Result(
-                            status: process.terminationStatus, output: String(decoding: text, as: UTF8.self),
-                            error: String(decoding: errors, as: UTF8.self))
-                    })
-            }
-        }
+    private func run(_ arguments: [String]) async throws -> ScxProgram.Result {
+        try await ScxProgram.runBeside(arguments)
     }
 
     /// A file that a test writes and takes away.

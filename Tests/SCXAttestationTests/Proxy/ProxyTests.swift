@@ -147,6 +147,20 @@ struct ProxyTests {
         #expect(!server.wire.contains("SECRET"))
     }
 
+    @Test("An answer is whole, though its server closes the connection behind it")
+    func closedBehindAnswer() async throws {
+        let attestation = try MadeAttestation()
+        let text = String(repeating: "0123456789", count: 40_000)
+        let server = try await MadeServer(
+            attestation.answers { _ in .text(text, headers: [("connection", "close")]) })
+        let proxy = try await Proxy(server, attestation.verifier())
+        await proxy.upstream.verify()
+        for _ in 0..<8 {
+            let reply = try await askSecretly(proxy)
+            #expect(reply.status == 200 && reply.body == text)
+        }
+    }
+
     @Test("Another key is accepted with evidence of its own alone, and is the one that is shown then")
     func otherKey() async throws {
         let attestation = try MadeAttestation()

@@ -150,11 +150,7 @@ struct ServerVerificationTests {
             guard let nonce = request.nonce else { return .silence }
             let document = try attestation.document(key: real, nonce: nonce)
             return .answer(
-                AttestationDocument(
-                    evidence: document.evidence, collateral: document.collateral,
-                    statement: document.statement,
-                    nonce: nonce, key: key
-                ).json)
+                document.saying(nonce: nonce, key: key).json)
         }
         #expect(try await verify(server, verifier) == [501])
         try expectQuestionsAlone(server, 3)
@@ -173,11 +169,7 @@ struct ServerVerificationTests {
             guard let nonce = request.nonce else { return .silence }
             let document = try attestation.document(key: key, nonce: old)
             return .answer(
-                AttestationDocument(
-                    evidence: document.evidence, collateral: document.collateral,
-                    statement: document.statement,
-                    nonce: nonce, key: key
-                ).json)
+                document.saying(nonce: nonce, key: key).json)
         }
         #expect(try await verify(server, verifier) == [501])
     }
@@ -191,11 +183,7 @@ struct ServerVerificationTests {
             guard let nonce = request.nonce else { return .silence }
             let document = try attestation.document(key: key, nonce: nonce)
             return .answer(
-                AttestationDocument(
-                    evidence: document.evidence, collateral: document.collateral, statement: swapped,
-                    nonce: nonce,
-                    key: key
-                ).json)
+                document.saying(statement: swapped, nonce: nonce, key: key).json)
         }
         let verification = try await UnverifiedConnection(to: server.address, times: .unhurried)
             .verified(by: attestation.verifier())

@@ -20,12 +20,9 @@ struct MadeIdentity {
     func document(
         nonce: [UInt8] = ReportData.noNonce, purpose: ReportData.Purpose = .channel
     ) throws -> AttestationDocument {
-        var report = report
-        report.changes[0x50] = ReportData.bytes(
-            purpose, key: publicKey, nonce: nonce, statement: statement.json)
-        return AttestationDocument(
-            evidence: try report.report(), collateral: try report.certificates(), statement: statement.json,
-            nonce: nonce, key: publicKey)
+        var attestation = try MadeAttestation()
+        (attestation.report, attestation.statement, attestation.purpose) = (report, statement, purpose)
+        return try attestation.document(key: publicKey, nonce: nonce)
     }
 
     /// Makes evidence as this server's processor does.
@@ -50,5 +47,14 @@ struct MadeIdentity {
                     AttestationDocument.certificateExtension, try document().certificateExtensionValue)
             ])
         return try made.encoded(by: .p256(key))
+    }
+}
+
+extension AttestationDocument {
+    /// The same evidence in a document that says otherwise, as who relays it can make it.
+    func saying(statement: [UInt8]? = nil, nonce: [UInt8], key: [UInt8]) -> AttestationDocument {
+        AttestationDocument(
+            evidence: evidence, collateral: collateral, statement: statement ?? self.statement, nonce: nonce,
+            key: key)
     }
 }

@@ -34,14 +34,7 @@ struct ConformanceCommand: ParsableCommand {
     @Option(help: "Start the worker, and kill it for the checks of group restart.")
     var start: String?
 
-    @Option(help: "This side's certificate for a worker over TCP, PEM (scx keys new).")
-    var tlsCert: String?
-
-    @Option(help: "The private key to it, PEM, readable by its owner only.")
-    var tlsKey: String?
-
-    @Option(help: "The certificate of the worker, PEM (scx keys trust).")
-    var tlsCa: String?
+    @OptionGroup var tls: TLSFlags
 
     @Option(
         help: ArgumentHelp(
@@ -71,12 +64,10 @@ struct ConformanceCommand: ParsableCommand {
             throw ValidationError("'--start' without '{}' for the path of a socket needs '--worker', too.")
         }
         if let worker {
-            guard let address = TestedAddress(worker) else {
+            guard let address = LinkAddress(worker) else {
                 throw ValidationError("'--worker \(worker)' is neither unix:PATH nor tcp://HOST:PORT.")
             }
-            if case .tcp = address, tlsCert == nil || tlsKey == nil || tlsCa == nil {
-                throw ValidationError("a worker at 'tcp://…' needs '--tls-cert', '--tls-key' and '--tls-ca'.")
-            }
+            if case .tcp = address { _ = try tls.paths() }
         }
         guard (1...86_400).contains(patience) else {
             throw ValidationError("'--patience \(patience)' is not a number of seconds from 1 to 86400.")
@@ -141,11 +132,13 @@ struct ConformanceCommand: ParsableCommand {
     }
 
     private func place(socket: String) throws -> TestedPlace {
-        let address = worker.flatMap { TestedAddress($0) } ?? .unix(path: socket)
+        let address = worker.flatMap { LinkAddress($0) } ?? .unix(path: socket)
         #if Network
             var identity: TLSIdentity?
-            if case .tcp = address, let tlsCert, let tlsKey, let tlsCa {
-                identity = try TLSIdentity(certificate: tlsCert, key: tlsKey, trusted: tlsCa)
+            if case .tcp = address {
+                let paths = try tls.paths()
+                identity = try TLSIdentity(
+                    certificate: paths.certificate, key: paths.key, trusted: paths.trusted)
             }
             return TestedPlace(address: address, identity: identity)
         #else

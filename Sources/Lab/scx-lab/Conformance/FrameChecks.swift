@@ -97,16 +97,10 @@ extension ConformanceCheck {
     private static func badHeads(
         _ number: Int, _ name: String, _ changes: [Change]
     ) -> ConformanceCheck {
-        ConformanceCheck(number, .frames, "\(name): failure 4") { subject in
-            for change in changes {
-                try subject.refuses { number in
-                    var head = WireHead(.stats, number: number)
-                    change(&head)
-                    return head.bytes
-                }
-            }
-            try subject.proveServing()
-            return "and others are served"
+        refusals(number, name, changes) { number, change in
+            var head = WireHead(.stats, number: number)
+            change(&head)
+            return head.bytes
         }
     }
 
@@ -120,20 +114,14 @@ extension ConformanceCheck {
     private static func badRests(
         _ number: Int, _ name: String, _ changes: [Change]
     ) -> ConformanceCheck {
-        ConformanceCheck(number, .frames, "\(name): failure 4") { subject in
-            for change in changes {
-                try subject.refuses { number in
-                    // A ring request of which the first frame has two words; a worker refuses it only when it is whole.
-                    let request = WireRequest.linearRing(0, 1, [UInt32](repeating: 7, count: 16), rows: 1)
-                    let first = request.frames(number: number, parts: [8])[0]
-                    var head = request.head(number: number)
-                    (head.kind, head.fields, head.payload) = (MessageKind.more.rawValue, 0, 56)
-                    change(&head)
-                    return first + head.bytes + [UInt8](repeating: 7, count: 56)
-                }
-            }
-            try subject.proveServing()
-            return "and others are served"
+        refusals(number, name, changes) { number, change in
+            // A ring request of which the first frame has two words; a worker refuses it only when it is whole.
+            let request = WireRequest.linearRing(0, 1, [UInt32](repeating: 7, count: 16), rows: 1)
+            let first = request.frames(number: number, parts: [8])[0]
+            var head = request.head(number: number)
+            (head.kind, head.fields, head.payload) = (MessageKind.more.rawValue, 0, 56)
+            change(&head)
+            return first + head.bytes + [UInt8](repeating: 7, count: 56)
         }
     }
 
@@ -141,5 +129,17 @@ extension ConformanceCheck {
         _ number: Int, _ name: String, _ change: @escaping Change
     ) -> ConformanceCheck {
         badRests(number, name, [change])
+    }
+
+    /// A check that each of several changes makes bytes which end a connection with failure 4.
+    private static func refusals(
+        _ number: Int, _ name: String, _ changes: [Change],
+        _ bytes: @escaping @Sendable (_ number: UInt64, Change) -> [UInt8]
+    ) -> ConformanceCheck {
+        ConformanceCheck(number, .frames, "\(name): failure 4") { subject in
+            for change in changes { try subject.refuses { number in bytes(number, change) } }
+            try subject.proveServing()
+            return "and others are served"
+        }
     }
 }

@@ -4,33 +4,9 @@ import SCXLink
     import SCXLinkTLS
 #endif
 
-/// Where a worker listens that is to be tested.
-enum TestedAddress: Sendable, CustomStringConvertible {
-    case unix(path: String)
-    case tcp(host: String, port: Int)
-
-    /// Reads `unix:PATH` or `tcp://HOST:PORT`; nil for anything else.
-    init?(_ text: String) {
-        if text.hasPrefix("unix:"), text.count > 5 {
-            self = .unix(path: String(text.dropFirst(5)))
-        } else if let address = HostAndPort(text) {
-            self = .tcp(host: address.host, port: address.port)
-        } else {
-            return nil
-        }
-    }
-
-    var description: String {
-        switch self {
-        case .unix(let path): "unix:\(path)"
-        case .tcp(let host, let port): "tcp://\(host):\(port)"
-        }
-    }
-}
-
 /// Makes connections to a worker that is tested.
 struct TestedPlace: Sendable {
-    let address: TestedAddress
+    let address: LinkAddress
     #if Network
         let identity: TLSIdentity?
     #endif

@@ -20,3 +20,27 @@ public struct HostAndPort: Equatable, Sendable {
         self.port = port
     }
 }
+
+/// Where a worker listens, as both sides' flags name it.
+public enum LinkAddress: Equatable, Sendable, CustomStringConvertible {
+    case unix(path: String)
+    case tcp(host: String, port: Int)
+
+    /// Reads `unix:PATH` or `tcp://HOST:PORT`; nil for anything else.
+    public init?(_ text: String) {
+        if text.hasPrefix("unix:"), text.count > 5 {
+            self = .unix(path: String(text.dropFirst(5)))
+        } else if let address = HostAndPort(text) {
+            self = .tcp(host: address.host, port: address.port)
+        } else {
+            return nil
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .unix(let path): "unix:\(path)"
+        case .tcp(let host, let port): "tcp://\(host):\(port)"
+        }
+    }
+}

@@ -30,7 +30,7 @@ package struct AttestationDocument: Equatable, Sendable {
     /// The largest document that is read, in bytes.
     package static let limit = 4 * 1024 * 1024
     /// Where a server hands it out.
-    package static let path = "/.well-known/scx-attestation"
+    package static let path: StaticString = "/.well-known/scx-attestation"
     /// Its media type, as it stands in certificates, too.
     package static let mediaType = "application/vnd.swift-scx.attestation+json"
 

@@ -15,18 +15,6 @@ extension Policy {
         /// SHA-256 of the model's files, in base 16.
         package var models: [String]?
         package var revisions: [String]?
-
-        package init(
-            profiles: [String]? = nil, workers: [String]? = nil, peers: [String]? = nil,
-            models: [String]? = nil,
-            revisions: [String]? = nil
-        ) {
-            self.profiles = profiles
-            self.workers = workers
-            self.peers = peers
-            self.models = models
-            self.revisions = revisions
-        }
     }
 }
 

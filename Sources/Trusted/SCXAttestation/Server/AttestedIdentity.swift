@@ -91,13 +91,12 @@ extension AttestedIdentity {
     /// - Returns: What each file holds.
     /// - Throws: ``EvidenceError`` that names the file.
     package static func collateral(in directory: String) throws(EvidenceError) -> [[UInt8]] {
-        guard let names = try? FileManager.default.contentsOfDirectory(atPath: directory) else {
+        guard let paths = Collateral.paths(in: directory) else {
             throw EvidenceError("\(directory): cannot be read as a directory")
         }
         var files: [[UInt8]] = []
         var total = 0
-        for name in names.sorted() where Collateral.isName(name) {
-            let path = "\(directory)/\(name)"
+        for path in paths {
             guard let bytes = FileManager.default.contents(atPath: path) else {
                 throw EvidenceError("\(path): cannot be read")
             }

@@ -1,4 +1,5 @@
 import HTTPTypes
+import SCXAttestation
 
 extension RouteTable {
     /// Answers questions for evidence, at `/.well-known/scx-attestation?nonce=HEX`.
@@ -10,23 +11,21 @@ extension RouteTable {
         _ document: @escaping @Sendable (_ nonce: [UInt8]) async throws(APIError) -> [UInt8]
     ) {
         routes.append(
-            Route(method: .get, path: "/.well-known/scx-attestation", isOpen: true, takesAnyHost: true) {
+            Route(method: .get, path: AttestationDocument.path, isOpen: true, takesAnyHost: true) {
                 request throws(APIError) in
                 .bytes(
-                    try await document(try Self.nonce(request.query)),
-                    type: "application/vnd.swift-scx.attestation+json",
+                    try await document(try Self.nonce(request.query)), type: AttestationDocument.mediaType,
                     headers: [APIHeader("cache-control", "no-store")])
             })
     }
 
     private static func nonce(_ query: String) throws(APIError) -> [UInt8] {
         let digits = query.split(separator: "&").last { $0.hasPrefix("nonce=") }?.dropFirst(6) ?? ""
-        let values = digits.utf8.map { Character(Unicode.Scalar($0)).hexDigitValue }
-        guard values.count == 64, !values.contains(nil) else {
+        guard let nonce = Hex.bytes(String(digits)), nonce.count == ReportData.nonceSize else {
             throw .invalid(
-                "'nonce' must be 32 bytes in base 16, which the asker chose at random: /.well-known/scx-attestation?nonce=HEX.",
+                "'nonce' must be 32 bytes in base 16, which the asker chose at random: \(AttestationDocument.path)?nonce=HEX.",
                 param: "nonce")
         }
-        return stride(from: 0, to: 64, by: 2).map { UInt8((values[$0] ?? 0) << 4 | (values[$0 + 1] ?? 0)) }
+        return nonce
     }
 }

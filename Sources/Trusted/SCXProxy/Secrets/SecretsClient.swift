@@ -3,6 +3,7 @@ import Foundation
 import NIOCore
 import NIOHTTP1
 package import SCXAttestation
+import SCXInference
 
 /// Asks the owner of secrets for them, with evidence of this process.
 package struct SecretsClient: Sendable {
@@ -62,17 +63,10 @@ package struct SecretsClient: Sendable {
             headers.add(name: "content-length", value: "\(body.count)")
         }
         link.expect(within: times.document, or: "it did not answer in time")
-        try await link.begin()
-        try await link.write(
-            .head(HTTPRequestHead(version: .http1_1, method: method, uri: Self.path, headers: headers)))
-        if let body { try await link.write(.body(.byteBuffer(ByteBuffer(bytes: body)))) }
-        try await link.write(.end(nil))
-        guard case .head(let head) = try await link.next() else { throw UpstreamFault("no answer came") }
-        var bytes: [UInt8] = []
-        while case .body(let part) = try await link.next() {
-            bytes += part.readableBytesView
-            guard bytes.count <= Self.answerLimit else { throw UpstreamFault("its answer is too large") }
-        }
+        let head = try await link.ask(
+            HTTPRequestHead(version: .http1_1, method: method, uri: Self.path, headers: headers), body: body)
+        let bytes = try await link.body(limit: Self.answerLimit)
+        guard bytes.count <= Self.answerLimit else { throw UpstreamFault("its answer is too large") }
         link.endExpectation()
         try await link.end()
         guard head.status.code == 200 else { throw UpstreamFault(Self.fault(head.status.code, bytes)) }
@@ -88,12 +82,6 @@ package struct SecretsClient: Sendable {
         guard let form = try? JSONDecoder().decode(Form.self, from: Data(body)) else {
             return "it answers with status \(status)"
         }
-        let shown = form.error.message.unicodeScalars.prefix(2000).filter { scalar in
-            switch scalar.properties.generalCategory {
-            case .control, .format, .lineSeparator, .paragraphSeparator: false
-            default: true
-            }
-        }
-        return String(String.UnicodeScalarView(shown))
+        return form.error.message.printable(longest: 2000)
     }
 }

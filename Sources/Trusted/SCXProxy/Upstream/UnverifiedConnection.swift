@@ -59,13 +59,13 @@ package struct UnverifiedConnection: ~Copyable, Sendable {
                 headers: [
                     "host": address.authority, "accept": AttestationDocument.mediaType, "user-agent": "scx",
                 ])
-            var head = try await ask(question)
+            var head = try await link.ask(question)
             // Many may ask for evidence at a time; the same question is asked again until the time is over.
             while head.status == .serviceUnavailable, head.isKeepAlive {
-                _ = try await body()
+                _ = try await link.body(limit: AttestationDocument.limit)
                 try await link.end()
                 do { try await Task.sleep(for: .seconds(1)) } catch { throw UpstreamFault(error) }
-                head = try await ask(question)
+                head = try await link.ask(question)
             }
             guard head.status.code == 200 else {
                 throw UpstreamFault(
@@ -73,33 +73,14 @@ package struct UnverifiedConnection: ~Copyable, Sendable {
                         ? "the answer is a redirect (\(head.status.code)), which is not followed"
                         : "the answer has status \(head.status.code)")
             }
-            bytes = try await body()
+            // The reader of documents refuses one that is too large, by a number of its own.
+            bytes = try await link.body(limit: AttestationDocument.limit)
             link.endExpectation()
             if bytes.count <= AttestationDocument.limit { try await link.end() }
         } catch {
             throw Failures(.documentMissing, "the server gives no document of attestation: \(error)")
         }
         return try AttestationDocument(bytes)
-    }
-
-    /// Sends a request without a body, and waits for the head of its answer.
-    private func ask(_ question: HTTPRequestHead) async throws(UpstreamFault) -> HTTPResponseHead {
-        try await link.begin()
-        try await link.write(.head(question))
-        try await link.write(.end(nil))
-        guard case .head(let head) = try await link.next() else { throw UpstreamFault("no answer came") }
-        return head
-    }
-
-    /// The answer's body, of which no more is read than shows that it is too large.
-    private func body() async throws(UpstreamFault) -> [UInt8] {
-        var bytes: [UInt8] = []
-        while case .body(let part) = try await link.next() {
-            bytes += part.readableBytesView.prefix(AttestationDocument.limit + 1 - bytes.count)
-            // The reader of documents refuses so many, by a number of its own.
-            if bytes.count > AttestationDocument.limit { return bytes }
-        }
-        return bytes
     }
 }
 

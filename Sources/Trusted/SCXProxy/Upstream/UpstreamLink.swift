@@ -103,6 +103,29 @@ final class UpstreamLink: Sendable {
         do { try await channel.writeAndFlush(part) } catch { throw UpstreamFault(error) }
     }
 
+    /// Sends a whole request, and waits for the head of its answer.
+    func ask(_ request: HTTPRequestHead, body: [UInt8]? = nil) async throws(UpstreamFault) -> HTTPResponseHead
+    {
+        try await begin()
+        try await write(.head(request))
+        if let body { try await write(.body(.byteBuffer(ByteBuffer(bytes: body)))) }
+        try await write(.end(nil))
+        guard case .head(let head) = try await next() else { throw UpstreamFault("no answer came") }
+        return head
+    }
+
+    /// The answer's body, of which no more is read than shows that it is too large.
+    ///
+    /// - Returns: All of it, or `limit` bytes and one more; then the rest is not read.
+    func body(limit: Int) async throws(UpstreamFault) -> [UInt8] {
+        var bytes: [UInt8] = []
+        while case .body(let part) = try await next() {
+            bytes += part.readableBytesView.prefix(limit + 1 - bytes.count)
+            if bytes.count > limit { break }
+        }
+        return bytes
+    }
+
     /// The next part of the answer; ends the connection where its task is cancelled.
     func next() async throws(UpstreamFault) -> HTTPClientResponsePart {
         do {
