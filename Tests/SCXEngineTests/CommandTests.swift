@@ -351,6 +351,10 @@ struct CommandTests {
         #expect(result.status != 0)
         #expect(result.errorLines.count == 1, "\(result.error)")
         #expect(result.error.contains(names), "\(result.error)")
+        // The program's own usage belongs to words that name no command.
+        #expect(
+            result.error.contains("Usage: scx <subcommand>") == (arguments == ["frobnicate"]),
+            "\(result.error)")
     }
 
     @Test(

@@ -68,11 +68,9 @@ struct TLSStreamTests {
     @Test("a read ends at its deadline, and the stream lives on")
     func readDeadline() throws {
         defer { end() }
-        let start = ContinuousClock.now
         #expect(throws: LinkError.timedOut("\(client.peer) sent nothing in time")) {
             try client.receive(1, before: Deadline(after: .milliseconds(50)))
         }
-        #expect(start.duration(to: .now) < .seconds(10))
         try worker.send([7])
         #expect(try client.receive(1) == [7])
     }

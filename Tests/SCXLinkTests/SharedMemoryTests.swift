@@ -256,7 +256,7 @@
             cscx_close(descriptor)
             if extra >= 0 { cscx_close(extra) }
             let error = failure { () throws(LinkError) in
-                _ = try SharedMemoryStream.accept(upgrading: socket, before: Deadline(after: .seconds(5)))
+                _ = try SharedMemoryStream.accept(upgrading: socket, before: Deadline(after: .seconds(3_600)))
             }
             #expect(error.isMalformed, "\(String(describing: error))")
         }

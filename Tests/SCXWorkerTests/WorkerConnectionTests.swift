@@ -103,7 +103,7 @@ struct WorkerConnectionTests {
         let requests = (0..<6).map { fixture.ring(1, .down, rows: 1, seed: UInt64($0)) }
         // Six that come while a long one is computed are one product; a busy machine may be late, so there are several tries.
         var isOne = false
-        for _ in 0..<20 where !isOne {
+        for _ in 0..<200 where !isOne {
             let before = try blocker.statistics()
             try blocker.send(RingRequestTests.pads(.head, rows: PadSeed.rowLimit))
             // It has to be in the worker before the others are.
@@ -215,7 +215,7 @@ struct WorkerConnectionTests {
         #expect(failures == [LinkError.malformedFrame("request 4 while 2 are being computed")])
         let ring = fixture.ring(0, .down, rows: 1, seed: 1)
         #expect(try other.exchange(ring) == fixture.worker.answer(ring))
-        for _ in 0..<1_000 where try other.statistics().connections > 1 {
+        for _ in 0..<60_000 where try other.statistics().connections > 1 {
             Thread.sleep(forTimeInterval: 0.01)
         }
         #expect(try other.statistics().connections == 1)
@@ -260,7 +260,7 @@ struct WorkerConnectionTests {
         }
         #expect(fixture.worker.statistics.slots == 0)
         // The last threads are ending.
-        for _ in 0..<200 where try Self.threads() > before + 20 { Thread.sleep(forTimeInterval: 0.01) }
+        for _ in 0..<60_000 where try Self.threads() > before + 20 { Thread.sleep(forTimeInterval: 0.01) }
         #expect(try Self.threads() <= before + 20)
     }
 
@@ -278,19 +278,27 @@ struct WorkerConnectionTests {
         let fixture = try WorkerFixture(format: .int8)
         var limits = Self.limits(window: 16)
         limits.idle = .milliseconds(250)
-        let client = try WorkerClient(fixture.server(limits, format: .int8))
-        // They take turns, and all of them longer than the silence that is allowed.
-        let start = ContinuousClock.now
-        for _ in 0..<16 { try client.send(RingRequestTests.pads(.head, rows: PadSeed.rowLimit)) }
-        for (_, result) in try client.receive(16) {
-            #expect(try RingRequestTests.ring(result.get()).rows == PadSeed.rowLimit)
+        // A busy machine may hold this thread up for longer than the silence that is allowed, so there are several tries.
+        var isServed = false
+        for _ in 0..<20 where !isServed {
+            let client = try WorkerClient(fixture.server(limits, format: .int8))
+            let start = ContinuousClock.now
+            do {
+                // They take turns, and all of them longer than the silence that is allowed.
+                for _ in 0..<16 { try client.send(RingRequestTests.pads(.head, rows: PadSeed.rowLimit)) }
+                for (_, result) in try client.receive(16) {
+                    #expect(try RingRequestTests.ring(result.get()).rows == PadSeed.rowLimit)
+                }
+                isServed = true
+            } catch is LinkError {}
+            let duration = ContinuousClock.now - start
+            #expect(!isServed || duration > limits.idle * 2, "the requests are too short to test anything")
+            guard case .timedOut? = try client.end() else {
+                Issue.record("a silent client is still served")
+                return
+            }
         }
-        let duration = ContinuousClock.now - start
-        #expect(duration > limits.idle * 2, "the requests are too short to test anything")
-        guard case .timedOut? = try client.end() else {
-            Issue.record("a silent client is still served")
-            return
-        }
+        #expect(isServed)
     }
 
     /// A client takes a failure with another number for the answer to a request that waits for none.
@@ -299,7 +307,7 @@ struct WorkerConnectionTests {
     func numberOfFailures() throws {
         let fixture = try WorkerFixture(format: .int8)
         var limits = WorkerServer.Limits()
-        limits.patience = .milliseconds(200)
+        limits.patience = .seconds(1)
         let pads = RingRequestTests.pads(.down, rows: 1).message(number: 2)
         var head = pads.head
         head.payloadBytes = pads.fields.count

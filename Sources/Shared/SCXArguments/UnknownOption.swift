@@ -43,6 +43,10 @@ public struct UnknownOption: Error, CustomStringConvertible {
         } catch let error as UnknownOption {
             FileHandle.standardError.write(Data("Error: \(error)\n".utf8))
             root.exit(withError: ExitCode.validationFailure)
+        } catch let error as ValidationError {
+            // Thrown by a command that runs: beside it, the usage of the program itself would say nothing.
+            FileHandle.standardError.write(Data("Error: \(error.message)\n".utf8))
+            root.exit(withError: ExitCode.validationFailure)
         } catch { root.exit(withError: error) }
     }
 

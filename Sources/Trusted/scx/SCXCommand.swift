@@ -46,6 +46,10 @@ struct SCXCommand: AsyncParsableCommand {
         } catch let error as UnknownOption {
             standardError("Error: \(error)")
             exit(withError: ExitCode.validationFailure)
+        } catch let error as ValidationError {
+            // Thrown by a command that runs: beside it, the usage of `scx` itself would say nothing.
+            standardError("Error: \(error.message)")
+            exit(withError: ExitCode.validationFailure)
         } catch {
             let code = exitCode(for: error)
             guard !code.isSuccess else { exit(withError: error) }

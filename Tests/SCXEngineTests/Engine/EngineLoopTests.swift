@@ -106,7 +106,7 @@ struct EngineLoopTests {
 
     /// Waits until something holds, at most for minutes.
     private static func wait(_ condition: () -> Bool) async throws {
-        for _ in 0..<60_000 where !condition() { try await Task.sleep(for: .milliseconds(1)) }
+        for _ in 0..<600_000 where !condition() { try await Task.sleep(for: .milliseconds(1)) }
         try #require(condition())
     }
 

@@ -75,7 +75,7 @@ struct SealedSessionTests {
 
     /// Waits until so many sessions were sealed.
     static func sealed(_ loop: EngineLoop, _ count: Int) async throws {
-        for _ in 0..<2_000 where loop.load.vault.sealed < count {
+        for _ in 0..<100_000 where loop.load.vault.sealed < count {
             try await Task.sleep(for: .milliseconds(5))
         }
         #expect(loop.load.vault.sealed == count)
@@ -308,7 +308,7 @@ struct SealedSessionTests {
         let loop = try EngineLoop(limits: limits, vault: vault) { try model.scx(ScxOptions()) }
         _ = try await Self.ask(loop, model.prompt(9))
         try await Self.sealed(loop, 1)
-        for _ in 0..<1_000 where vault.byteCount > 0 { try await Task.sleep(for: .milliseconds(5)) }
+        for _ in 0..<100_000 where vault.byteCount > 0 { try await Task.sleep(for: .milliseconds(5)) }
         #expect(vault.byteCount == 0)
         #expect(try place.contents().isEmpty)
     }

@@ -30,7 +30,7 @@ struct HostilePeerTests {
         .timeLimit(.minutes(60)))
     func clients() throws {
         var limits = WorkerServer.Limits()
-        limits.patience = .milliseconds(100)
+        limits.patience = .seconds(1)
         let server = model.server(limits)
         let good = try model.engine(model.link(to: { server }))
         let expected = try answer(good, greedy([1, 2, 3], 8))
@@ -112,7 +112,7 @@ struct HostilePeerTests {
         hello.window = 4
         var link = WorkerProtocol(hello: hello, largestTensor: 1 << 20)
         defer { bytes.close() }
-        while let message = try? stream.receive(before: Deadline(after: .seconds(5)), begin: { _ in }) {
+        while let message = try? stream.receive(before: Deadline(after: .seconds(3_600)), begin: { _ in }) {
             guard let action = try? link.receive(message) else { return }
             guard case .serve(let request, let number) = action, case .rows(let rows) = request.payload else {
                 if case .send(var hello) = action {

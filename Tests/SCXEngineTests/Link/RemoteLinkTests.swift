@@ -242,7 +242,7 @@ struct RemoteLinkTests {
         let first = model.link(to: { server })
         try first.open()
         var patience = RemoteLink.Patience()
-        patience.connect = .milliseconds(100)
+        patience.connect = .seconds(1)
         let second = model.link(to: { server }, patience: patience)
         do throws(LinkError) {
             try second.open()

@@ -123,7 +123,7 @@ struct WorkerProcessTests {
         let socket = try #require(process?.socket)
         link = nil
         process = nil
-        for _ in 0..<100 where kill(number, 0) == 0 { Thread.sleep(forTimeInterval: 0.02) }
+        for _ in 0..<30_000 where kill(number, 0) == 0 { Thread.sleep(forTimeInterval: 0.02) }
         #expect(kill(number, 0) != 0)
         #expect(!FileManager.default.fileExists(atPath: socket))
     }

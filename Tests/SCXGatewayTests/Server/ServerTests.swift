@@ -184,11 +184,11 @@ struct ServerTests {
             let whole = body.text.replacingOccurrences(of: "\"stream\":true", with: "\"stream\":false")
             connection.request("POST", "/v1/chat/completions", body: Array(whole.utf8))
             // It goes once the answer has begun, and not before the request was taken.
-            for _ in 0..<6_000 where server.busy == 0 { Thread.sleep(forTimeInterval: 0.01) }
+            for _ in 0..<60_000 where server.busy == 0 { Thread.sleep(forTimeInterval: 0.01) }
         }
         #expect(await server.becomesIdle())
         let count = "scx_requests_cancelled_total{model_name=\"ward-3m\",profile=\"plain\"} 2"
-        for _ in 0..<6_000 where !server.metrics.text([]).contains(count) {
+        for _ in 0..<60_000 where !server.metrics.text([]).contains(count) {
             try await Task.sleep(for: .milliseconds(10))
         }
         let isCounted = server.metrics.text([]).contains(count)
@@ -210,7 +210,7 @@ struct ServerTests {
             var others = try (0..<4).map { _ in try HTTPConnection(port: port) }
             for other in others { other.request("POST", "/v1/completions", body: Array(body.utf8)) }
             func wait(until holds: () -> Bool) -> Bool {
-                for _ in 0..<10_000 where !holds() { Thread.sleep(forTimeInterval: 0.005) }
+                for _ in 0..<100_000 where !holds() { Thread.sleep(forTimeInterval: 0.005) }
                 return holds()
             }
             // Three of the first's four answers wait, and four of each other's.

@@ -129,7 +129,7 @@ final class TestServer: Sendable {
 
     /// Waits until nothing is computed.
     func becomesIdle() async -> Bool {
-        for _ in 0..<6_000 {
+        for _ in 0..<60_000 {
             if busy == 0 { return true }
             try? await Task.sleep(for: .milliseconds(10))
         }
