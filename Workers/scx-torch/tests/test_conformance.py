@@ -46,6 +46,10 @@ def test_everything_and_a_restart() -> None:
         ("encoders/bert", "int8", (0, 1)),
         ("parity/qwen3", "int4", (0, 1)),
         ("parity/mixtral", "int8", (2, 3)),
+        ("vision/vit", "int8", (0, 1)),
+        ("vision/gemma3-pictures", "int4", (0, 1)),
+        ("vision/llava-published-names", "f32", (0, 1)),
+        ("vision/llava-siglip", "int8", (1, 2)),
     ],
 )
 def test_other_models_and_formats(name: str, weights: str, shard: tuple[int, int]) -> None:

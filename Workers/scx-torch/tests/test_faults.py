@@ -99,12 +99,18 @@ def test_slots_are_counted_before_they_are_made(monkeypatch: pytest.MonkeyPatch)
         assert len(made) == 6
 
 
-def test_rows_that_attend_to_later_ones_are_refused() -> None:
-    with torch_worker(WARD) as (address, _), Client(address, DIGEST) as client:
+def test_rows_that_attend_to_later_ones() -> None:
+    first = floats(3)
+    second = first.copy()
+    second[1] += 1
+    with torch_worker(WARD, "f32") as (address, _), Client(address, DIGEST) as client:
         fields = middle(0, 5, (1, 0, 2), (2, 0, 1))
-        code, reason = failure(client.ask(Kind.middle, fields + b"\1\0", floats(3)))
-        assert code == Code.INVALID_REQUEST and "attend to later ones" in reason
-        assert client.ask(Kind.middle, fields + b"\0\0", floats(3)).head.kind == Kind.middle
+        for mutual in (b"", b"\0\0", b"\1\0"):
+            # The first session's second row changes; the other session does not see that.
+            answers = [client.ask(Kind.middle, fields + mutual, rows).tensor for rows in (first, second)]
+            assert answers[0] is not None and answers[1] is not None
+            changed = [float(np.abs(one - two).max()) > 1e-3 for one, two in zip(*answers, strict=True)]
+            assert changed == [mutual == b"\1\0", True, False]
 
 
 def test_logits_of_several_requests_are_one_product(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,6 +111,8 @@ def _check_engine(vllm_config: Any) -> None:
 def _check_model(checkpoint: Checkpoint) -> None:
     config = checkpoint.config
     where = checkpoint.directory
+    if config.tower is not None:
+        raise Unsupported(f"{where}: models that take pictures are not supported inside vLLM; use scx-torch-worker")
     if not config.is_causal:
         raise Unsupported(f"{where}: encoders are not supported inside vLLM; use scx-torch-worker")
     if config.experts is not None:

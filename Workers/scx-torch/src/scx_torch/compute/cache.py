@@ -70,3 +70,12 @@ class LayerCache:
     def values(self) -> torch.Tensor:
         """`[tokens, heads, size]`"""
         return self._memory[1, : self.count]
+
+
+class MomentaryCache(LayerCache):
+    """The keys and values of what was appended last, for sequences of which nothing is kept."""
+
+    def append(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Keeps keys and values `[tokens, heads, size]` in place of those before."""
+        self.count = 0
+        super().append(keys, values)

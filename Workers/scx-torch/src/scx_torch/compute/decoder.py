@@ -1,14 +1,14 @@
 """A transformer with its weights in memory, and its forward pass in the pieces that requests ask for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from scx_torch.compute.attention import Scoring, attend
-from scx_torch.compute.cache import LayerCache
+from scx_torch.compute.cache import LayerCache, MomentaryCache
 from scx_torch.compute.latent import LatentLayer
 from scx_torch.compute.norm import Norm, rms
 from scx_torch.compute.parallel import Team
@@ -47,6 +47,8 @@ class CacheSegment:
     layers: list[LayerCache]
     position: int
     rows: int
+    # Whether each row attends to all of them, as the tokens of a picture do in Gemma 3.
+    mutual: bool = False
 
 
 class Decoder:
@@ -72,10 +74,20 @@ class Decoder:
         # Whether all sites multiply integers: then their weights are int8 with one scale for each output.
         self.is_ring = loader.is_ring
         self.sites: dict[tuple[int, Site], LinearSite] = {}
-        names = config.sites()
+        names, view = config.sites(), checkpoint.tower
+        total = len(names) + (len(view.config.sites()) if view else 0)
         for i, (block, site) in enumerate(names):
             self.sites[block, site] = loader.site(site, block)
-            progress((i + 1) / len(names))
+            progress((i + 1) / total)
+        # The encoder of pictures, whose blocks have their numbers in it alone.
+        self.tower: Decoder | None = None
+        if view is not None:
+            done = len(names) / total
+            self.tower = Decoder(
+                view, form, device, team, shard, lambda fraction: progress(done + (1 - done) * fraction)
+            )
+            for (block, site), held in self.tower.sites.items():
+                self.sites[config.block_count + block, site] = held
         self.blocks = [self._block(loader, index) for index in range(config.block_count)]
         self.final_norm = self._final_norm(loader)
         self._ropes = [config.rope] + ([config.local_rope] if config.local_rope else [])
@@ -167,9 +179,28 @@ class Decoder:
         """Runs blocks on hidden states `[rows, hidden]`, the rows of all segments one after the other."""
         angles = self.angles([(segment.position, segment.rows) for segment in segments])
         for block in range(first, end):
-            hidden = self._add(hidden, self._attention(block, hidden, segments, angles), block, True)
-            hidden = self._add(hidden, self.feed_forward(block, hidden), block, False)
+            hidden = self._through(block, hidden, segments, angles)
         return hidden
+
+    def run_pictures(self, first: int, end: int, hidden: torch.Tensor, pictures: list[int]) -> torch.Tensor:
+        """Runs blocks of the encoder of pictures, by their numbers in the whole model, on the rows of pictures."""
+        assert self.tower is not None
+        return self.tower._run_at_once(first - self.config.block_count, end - self.config.block_count, hidden, pictures)
+
+    def _run_at_once(self, first: int, end: int, hidden: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+        """Runs blocks on whole sequences, of which keys and values are kept for one block of one sequence at a time."""
+        config, angles = self.config, self.angles([(0, rows) for rows in lengths])
+        held = self.kv_heads[1] - self.kv_heads[0]
+        cache = MomentaryCache(held, config.head_size, self.cache_type, self.device)
+        segments = [CacheSegment([cache] * config.block_count, 0, rows) for rows in lengths]
+        for block in range(first, end):
+            hidden = self._through(block, hidden, segments, angles)
+        return hidden
+
+    def _through(self, block: int, hidden: torch.Tensor, segments: list[CacheSegment], angles: Angles) -> torch.Tensor:
+        """Runs one block."""
+        hidden = self._add(hidden, self._attention(block, hidden, segments, angles), block, True)
+        return self._add(hidden, self.feed_forward(block, hidden), block, False)
 
     def _add(self, hidden: torch.Tensor, update: torch.Tensor, block: int, is_attention: bool) -> torch.Tensor:
         own = self.blocks[block]
@@ -199,6 +230,7 @@ class Decoder:
         self, block: int, rotated: torch.Tensor, values: torch.Tensor, segments: list[CacheSegment]
     ) -> torch.Tensor:
         config, scoring = self.config, self._scoring(block, exact=False)
+        mutual = replace(scoring, causal=False)
         own = slice(*self.kv_heads)
         queries, keys = rotated[:, slice(*self.query_heads)], rotated[:, config.heads :]
         parts: list[torch.Tensor] = []
@@ -206,7 +238,7 @@ class Decoder:
         for segment in segments:
             cache, rows = segment.layers[block], slice(row, row + segment.rows)
             cache.append(keys[rows, own], values[rows, own])
-            parts.append(attend(queries[rows], cache, self.kv_index, scoring))
+            parts.append(attend(queries[rows], cache, self.kv_index, mutual if segment.mutual else scoring))
             row += segment.rows
         attended = torch.cat(parts) if len(parts) > 1 else parts[0]
         return self._all_heads(attended)
@@ -274,6 +306,8 @@ class Decoder:
                 gate = functional.silu(gate)
             case "gelu":
                 gate = functional.gelu(gate)
+            case "quick_gelu":
+                gate = gate * torch.sigmoid(1.702 * gate)
             case "gelu_tanh":
                 gate = functional.gelu(gate, approximate="tanh")
             case _:

@@ -1,5 +1,6 @@
 """A model directory as Hugging Face has it, opened and checked; weights are read from mapped files."""
 
+import copy
 import mmap
 import os
 import stat
@@ -16,6 +17,7 @@ from scx_torch.model.families import read_config
 from scx_torch.model.quantized import Quantized
 from scx_torch.model.reader import parse_json
 from scx_torch.model.tensors import Place
+from scx_torch.model.vision import adapt_pictures
 from scx_torch.printable import printable
 
 _HEADER_LIMIT: Final = 100_000_000
@@ -181,6 +183,10 @@ class Checkpoint:
             layout.prefix = ""
             if not config.tied and layout.head not in self:
                 config.has_head = False
+        if config.tower is not None:
+            adapt_pictures(config, config.tower, self.__contains__)
+            for name, shape in config.tower.tensors.items():
+                self._check(*self.raw(name), shape)
         if config.norms_embedding and f"{layout.prefix}{layout.embedding_norm}.weight" not in self:
             layout.weight, layout.bias = ".gamma", ".beta"
         if "modules.json" in names and self._pools():
@@ -189,6 +195,15 @@ class Checkpoint:
             block = config.experts.blocks.index(True)
             fused = f"{layout.prefix}{layout.blocks}{block}.{layout.experts}{layout.fused_down}"
             config.experts.is_fused = fused in self or fused + "_blocks" in self
+
+    @property
+    def tower(self) -> "Checkpoint | None":
+        """The encoder of pictures as a model of its own, whose blocks are numbered from 0 on; None where there is none."""
+        if self.config.tower is None:
+            return None
+        view = copy.copy(self)
+        view.config = self.config.tower.encoder
+        return view
 
     def _pools(self) -> bool:
         """Whether sentence-transformers' list of modules has one that pools hidden states."""

@@ -73,6 +73,46 @@ class Layout:
 
 
 @dataclass
+class Tower:
+    """The blocks of an encoder of pictures, which are numbered after those of the model that it belongs to.
+
+    What comes before and after them the trusted side computes by itself.
+    """
+
+    # The blocks that are computed, which may be fewer than the checkpoint has, and the norm after them.
+    encoder: "Config"
+    # Patches in a row of a picture, and in a column.
+    side: int
+    # Channels, rows and columns of a patch.
+    patch: tuple[int, int, int]
+    # Whether a learned row comes before those of the patches.
+    has_class_row: bool
+    # What may come before the names of its tensors; the first that fits a checkpoint is taken.
+    prefixes: list[str]
+    # The weights of the product that makes rows of patches, and the vectors of positions.
+    patches: str = "embeddings.patch_embedding.weight"
+    positions: str = "embeddings.position_embedding.weight"
+    # Dimensions of 1 before those of the positions.
+    ones: tuple[int, ...] = ()
+    # The layout of blocks that older checkpoints have.
+    older: Layout | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of a picture in the blocks."""
+        return self.side * self.side + self.has_class_row
+
+    @property
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the tensors that show what pictures it takes."""
+        prefix, hidden = self.encoder.layout.prefix, self.encoder.hidden
+        return {
+            prefix + self.patches: (hidden, *self.patch),
+            prefix + self.positions: (*self.ones, self.rows, hidden),
+        }
+
+
+@dataclass
 class Config:
     """A model; what follows the first fields is as in Llama unless a family says otherwise."""
 
@@ -124,6 +164,20 @@ class Config:
     latent: Latent | None = None
     layout: Layout = field(default_factory=Layout)
     quantization: Quantized | None = None
+    # Where it takes pictures alone, the model has this encoder and no block of its own.
+    tower: Tower | None = None
+
+    @property
+    def tower_blocks(self) -> range:
+        """The numbers of the blocks of the encoder of pictures; empty where there is none."""
+        count = self.tower.encoder.block_count if self.tower else 0
+        return range(self.block_count, self.block_count + count)
+
+    def owner(self, block: int) -> "tuple[Config, int]":
+        """The part of the model that a block belongs to, and the block's number in it."""
+        if self.tower is not None and block in self.tower_blocks:
+            return self.tower.encoder, block - self.block_count
+        return self, block
 
     def rotation(self, block: int) -> str:
         """How the queries and keys of a block are rotated."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from scx_torch.model import encoders, experts
+from scx_torch.model import encoders, experts, vision
 from scx_torch.model.config import Config, Layout
 from scx_torch.model.parts import Defaults, base, set_attention_bias, set_qwen_windows, set_windows
 from scx_torch.model.quantized import read_quantization
@@ -195,6 +195,31 @@ def _starcoder2(reader: Reader) -> Config:
     return config
 
 
+def _llava(reader: Reader) -> Config:
+    return vision.llava(reader, _decoder(reader, "llama", "mistral", "qwen2", "qwen3"))
+
+
+def _gemma3_pictures(reader: Reader) -> Config:
+    return vision.gemma3(reader, _decoder(reader, "gemma3_text"))
+
+
+def _decoder(reader: Reader, *names: str) -> Config:
+    """The part of a model with pictures that generates; the first of the families where `model_type` is absent."""
+    part = reader.part("text_config")
+    if part is None:
+        raise reader.fault("text_config", "is missing")
+    vision.refuse_quantization(reader, part)
+    part.ignore(*vision.PART_DEFAULTS)
+    family = FAMILIES[part.expect("model_type", list(names))]
+    config = family.read(part)
+    _set_head(config, part, family)
+    scores = [name for name in part.texts("architectures") or [] if family.includes(name)][:1]
+    if not config.is_causal or any(name.endswith("ForSequenceClassification") for name in scores):
+        raise part.unsupported("a decoder that does not generate", "one that does")
+    config.has_head = True
+    return config
+
+
 @dataclass(frozen=True)
 class Family:
     """How a family is read, and the stem of its classes' names."""
@@ -206,16 +231,28 @@ class Family:
         """Whether a class of this name has the family's blocks, and a head that can be computed or left out."""
         if name == self.architecture:
             return True
-        if self.architecture.endswith("Model") and self.architecture != "GPT2LMHeadModel":
+        if self.architecture.endswith("Model") and self.architecture not in _OTHER_CLASSES:
             stem = self.architecture.removesuffix("Model")
             return name in (stem + "ForSequenceClassification", stem + "ForMaskedLM", stem + "ForPreTraining")
-        if self.architecture == "GPT2LMHeadModel":
-            return name == "GPT2Model"
+        if self.architecture in _OTHER_CLASSES:
+            return name in _OTHER_CLASSES[self.architecture]
         stem = self.architecture.removesuffix("ForCausalLM")
         if stem == "Gemma3":
             return name in ("Gemma3TextModel", "Gemma3TextForSequenceClassification")
         return name in (stem + "Model", stem + "ForSequenceClassification")
 
+
+# Of architectures whose other classes do not follow a rule.
+_OTHER_CLASSES = {
+    "GPT2LMHeadModel": ("GPT2Model",),
+    "ViTForImageClassification": (),
+    "CLIPModel": (),
+    "CLIPVisionModelWithProjection": ("CLIPVisionModel",),
+    "SiglipModel": ("SiglipForImageClassification",),
+    "SiglipVisionModel": (),
+    "LlavaForConditionalGeneration": (),
+    "Gemma3ForConditionalGeneration": (),
+}
 
 FAMILIES: dict[str, Family] = {
     "llama": Family(_llama, "LlamaForCausalLM"),
@@ -240,6 +277,13 @@ FAMILIES: dict[str, Family] = {
     "roberta": Family(encoders.roberta, "RobertaModel"),
     "xlm-roberta": Family(encoders.xlm_roberta, "XLMRobertaModel"),
     "modernbert": Family(encoders.modernbert, "ModernBertModel"),
+    "vit": Family(vision.vit, "ViTForImageClassification"),
+    "clip": Family(vision.clip, "CLIPModel"),
+    "siglip": Family(vision.siglip, "SiglipModel"),
+    "clip_vision_model": Family(vision.clip_vision, "CLIPVisionModelWithProjection"),
+    "siglip_vision_model": Family(vision.siglip_vision, "SiglipVisionModel"),
+    "llava": Family(_llava, "LlavaForConditionalGeneration"),
+    "gemma3": Family(_gemma3_pictures, "Gemma3ForConditionalGeneration"),
 }
 
 
@@ -250,6 +294,9 @@ def read_config(members: Any, path: str) -> Config:
     reader = Reader(path, members)
     family = _family(reader)
     config = family.read(reader)
+    if config.tower is not None:
+        reader.finish()
+        return config
     config.quantization = read_quantization(reader)
     if config.quantization is not None and config.layout.is_transposed:
         raise reader.unsupported(f"quantization_config in a model of type {config.family}", "F32, F16 and BF16 weights")

@@ -10,7 +10,7 @@ from scx_torch.model.rope import read_rope
 
 _ACTIVATIONS = {
     "silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh",
-    "relu": "relu",
+    "quick_gelu": "quick_gelu", "relu": "relu",
 }  # fmt: skip
 
 

@@ -133,6 +133,7 @@ class Reader:
     names: dict[str, str] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
     ignored: set[str] = field(default_factory=set)
+    parts: list["Reader"] = field(default_factory=list)
 
     def name(self, name: str) -> str:
         return self.names.get(name, name)
@@ -152,6 +153,17 @@ class Reader:
         """The default if the field is absent; None if it is there, even as null."""
         self.read.add(self.name(name))
         return None if self.name(name) in self.json else value
+
+    def part(self, name: str) -> "Reader | None":
+        """The fields of a part of the model, which `finish` checks as well; None where it is absent."""
+        value = self.value(name)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.fault(name, "is not an object")
+        part = Reader(self.path, value, f"{self.prefix}{self.name(name)}.")
+        self.parts.append(part)
+        return part
 
     def ignore(self, *names: str) -> None:
         """Says that the reference implementation ignores these fields."""
@@ -248,6 +260,8 @@ class Reader:
                     f"{self.path}: '{printable(self.prefix + name)}' is not known here, and may change what the model "
                     "computes; remove it if it does not"
                 )
+        for part in self.parts:
+            part.finish(harmless)
 
 
 def _is_int(value: Any) -> bool:

@@ -121,6 +121,37 @@ class Products:
             return batch.answers(full(f"{error}"[:200]))
         return batch.answers(_once(state.transfer.fetch(result)))
 
+    def pictures(self, jobs: list[Job], first: int, end: int) -> "Answers":
+        """`middle` of blocks of the encoder of pictures, of which nothing is kept."""
+        state, config = self._state, self._state.model.config
+        assert config.tower is not None
+        hidden, longest = config.tower.encoder.hidden, config.tower.rows
+        pictures: list[int] = []
+
+        def admit(job: Job, rows: int) -> None:
+            operation = job.request.operation
+            assert isinstance(operation, Middle)
+            lengths = [segment.rows for segment in operation.segments]
+            if any(segment.position != 0 or not 0 < segment.rows <= longest for segment in operation.segments):
+                raise invalid(f"rows that are not of pictures of at most {longest}")
+            if sum(lengths) != rows:
+                raise invalid(f"pictures of {sum(lengths)} rows for {rows} rows")
+            state.check_answer(rows, hidden)
+            # Keys and values of one block, while it is computed, for all pictures of the batch.
+            state.memory.check(8 * (sum(pictures) + rows) * hidden)
+            pictures.extend(lengths)
+
+        batch = RowBatch.of(jobs, hidden, admit)
+        if not batch.members:
+            return batch.answers(None)
+        try:
+            result = state.model.run_pictures(first, end, state.transfer.put(batch.arrays), pictures)
+        except (MemoryError, RuntimeError) as error:
+            if state.model.team.size > 1:
+                raise  # The processes of a team are no longer at the same place.
+            return batch.answers(full(f"{error}"[:200]))
+        return batch.answers(_once(state.transfer.fetch(result)))
+
     def _caches(self, operation: Middle, rows: int, connection: int) -> list[CacheSegment]:
         """Cuts the caches of the segments at their positions, and makes room for their rows."""
         state, config = self._state, self._state.model.config
@@ -157,7 +188,9 @@ class Products:
             raise full(f"{error}"[:200]) from None
         for slot, key, _ in places:
             state.memory.keep(slot, key)
-        return [CacheSegment(slot.layers, segment.position, segment.rows) for slot, _, segment in places]
+        return [
+            CacheSegment(slot.layers, segment.position, segment.rows, segment.mutual) for slot, _, segment in places
+        ]
 
     def head(self, jobs: list[Job]) -> "Answers":
         """`headTopK`: the largest logits, or all of them."""

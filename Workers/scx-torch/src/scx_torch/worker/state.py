@@ -76,8 +76,10 @@ class WorkerState:
             if not config.has_head:
                 raise invalid("the head, which this model has not")
             return
-        self.check_layer(layer)
-        if not config.has(site, layer):
+        owner, block = config.owner(layer)
+        if owner is config:
+            self.check_layer(layer)
+        if not owner.has(site, block):
             raise invalid(f"layer {layer} has no '{site.name}'")
 
     def check_ring_site(self, layer: int, site: Site) -> None:
@@ -114,10 +116,9 @@ class WorkerState:
         if self.model.shard != (0, 1) and not isinstance(operation, (LinearRing, PadProducts, Stats, Release)):
             raise invalid("this worker holds a part of each site and multiplies integers alone")
         match operation:
-            case Middle(first, end, segments):
-                if any(segment.mutual for segment in segments):
-                    raise invalid("rows that attend to later ones, which this worker does not serve")
-                if end > config.block_count:
+            case Middle(first, end, _):
+                blocks = range(config.block_count) if first < config.block_count else config.tower_blocks
+                if first not in blocks or end > blocks.stop:
                     raise invalid(f"blocks {first}..<{end}, the model has {config.block_count}")
                 return "middle", first, end
             case Linear(layer, site, _, exact):
@@ -142,19 +143,22 @@ class WorkerState:
             raise invalid("a slot for a site that is not queryKeyValue")
         if operation.slot is not None and config.latent is not None:
             raise invalid("a slot for keys and values, which latent attention does not give")
+        if operation.slot is not None and operation.layer in config.tower_blocks:
+            raise invalid("a slot for keys and values of a picture, which are not kept")
         self.check_site(operation.layer, site)
         if config.groups(site) != 1:
             raise invalid(
                 f"'{site.name}' of layer {operation.layer}, which has several matrices and multiplies integers alone"
             )
-        if operation.exact and self.model.is_ring and config.planes != 1:
+        if operation.exact and self.model.is_ring and config.owner(operation.layer)[0].planes != 1:
             raise invalid("exact products of a model whose weights are two matrices of integers")
 
     def _together(self, jobs: list[Job]) -> Answers:
         products = self._products
         match jobs[0].request.operation:
             case Middle(first, end, _):
-                return products.middle(jobs, first, end)
+                is_of_pictures = first >= self.model.config.block_count
+                return products.pictures(jobs, first, end) if is_of_pictures else products.middle(jobs, first, end)
             case Linear(layer, site, _, exact):
                 return products.linear(jobs, layer, site, exact)
             case LinearRing(layer, site, groups):
