@@ -16,7 +16,7 @@ import torch
 from scx_torch.compute.decoder import Decoder
 from scx_torch.link.errors import LinkError
 from scx_torch.link.tls import Identity
-from scx_torch.model.checkpoint import Checkpoint
+from scx_torch.model.opening import open_model
 from scx_torch.worker.address import Address
 from scx_torch.worker.listener import Listener
 from scx_torch.worker.recorder import Recorder
@@ -45,7 +45,7 @@ def torch_worker(
     identity: Identity | None = None,
 ) -> Iterator[tuple[str, Server]]:
     """Serves a model in this process; gives the address and the server."""
-    checkpoint = Checkpoint(str(model))
+    checkpoint = open_model(str(model))
     with torch.inference_mode():
         decoder = Decoder(checkpoint, weights, torch.device("cpu"), shard=shard)
     state = WorkerState(decoder, slots, slot_bytes)

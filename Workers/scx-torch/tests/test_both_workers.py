@@ -12,7 +12,7 @@ from conftest import FIXTURES, swift_worker, torch_worker
 
 from scx_torch.link.frame import Kind
 from scx_torch.link.requests import Site
-from scx_torch.model.checkpoint import Checkpoint
+from scx_torch.model.opening import open_model
 
 DECODERS = sorted(path.parent.name for path in FIXTURES.glob("parity/*/config.json"))
 ENCODERS = ["bert", "roberta", "modernbert", "modernbert-biases", "gemma3-bidirectional", "qwen2-not-causal"]
@@ -38,7 +38,7 @@ def test_integers(name: str) -> None:
 
 def compare_integers(model: pathlib.Path) -> None:
     generator = np.random.default_rng(1)
-    checkpoint = Checkpoint(str(model))
+    checkpoint = open_model(str(model))
     config, digest = checkpoint.config, checkpoint.digest()
     with (
         torch_worker(model) as (own, _), swift_worker(model) as (other, _),
@@ -64,8 +64,12 @@ def compare_integers(model: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_float32(name: str) -> None:
-    model, generator = FIXTURES / name, np.random.default_rng(2)
-    checkpoint = Checkpoint(str(model))
+    compare_float32(FIXTURES / name)
+
+
+def compare_float32(model: pathlib.Path) -> None:
+    generator = np.random.default_rng(2)
+    checkpoint = open_model(str(model))
     config, digest = checkpoint.config, checkpoint.digest()
     rows = generator.standard_normal((11, config.hidden)).astype(np.float32)
     with (

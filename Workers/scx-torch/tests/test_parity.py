@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from scx_torch.compute.decoder import CacheSegment, Decoder
 from scx_torch.model.checkpoint import Checkpoint
+from scx_torch.model.opening import Model
 
 NAMES = sorted(path.parent.name for path in FIXTURES.glob("parity/*/config.json"))
 
@@ -17,12 +18,14 @@ NAMES = sorted(path.parent.name for path in FIXTURES.glob("parity/*/config.json"
 class Embedding:
     """What the trusted side computes before the first block."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Model, scale: float | None = None) -> None:
         config, layout = checkpoint.config, checkpoint.config.layout
         shape = (config.vocabulary, config.hidden)
         self.table = checkpoint.vector(layout.prefix + layout.embedding, shape)
-        with open(f"{checkpoint.directory}/config.json", encoding="utf-8") as file:
-            self.scale = json.load(file).get("embedding_multiplier", 1)
+        if scale is None:
+            with open(f"{checkpoint.directory}/config.json", encoding="utf-8") as file:
+                scale = json.load(file).get("embedding_multiplier", 1)
+        self.scale = scale
         if config.family.startswith("gemma"):
             self.scale = math.sqrt(config.hidden)
         self.positions = None

@@ -15,8 +15,8 @@ from scx_torch.compute.parallel import Team
 from scx_torch.compute.routing import choose
 from scx_torch.compute.site import LinearSite
 from scx_torch.link.requests import Site
-from scx_torch.model.checkpoint import Checkpoint
 from scx_torch.model.loader import Loader
+from scx_torch.model.opening import Model
 
 # Cosines and sines of a pass, for each rotary embedding.
 Angles = list[tuple[torch.Tensor, torch.Tensor]]
@@ -56,7 +56,7 @@ class Decoder:
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        checkpoint: Model,
         form: str,
         device: torch.device,
         team: Team | None = None,
@@ -298,7 +298,8 @@ class Decoder:
         config = self.config
         if config.clamped_gate is not None:
             slope, limit = config.clamped_gate
-            gate, up = rows[:, 0::2].clamp(max=limit), rows[:, 1::2].clamp(-limit, limit)
+            gate, up = (rows[:, 0::2], rows[:, 1::2]) if config.clamped_gate_alternates else rows.chunk(2, dim=-1)
+            gate, up = gate.clamp(max=limit), up.clamp(-limit, limit)
             return gate * torch.sigmoid(slope * gate) * (up + 1)
         gate, other = rows.chunk(2, dim=-1) if config.is_gated else (rows, rows)
         match config.activation:

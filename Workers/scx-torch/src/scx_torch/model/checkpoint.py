@@ -28,7 +28,7 @@ _BITS: Final = {
 }  # fmt: skip
 _FLOATS: Final = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _FNV_PRIME: Final = 0x0000000001000000000000000000013B
-_FNV_START: Final = 0x6C62272E07BB014262B821756295C58D
+FNV_START: Final = 0x6C62272E07BB014262B821756295C58D
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Entry:
     end: int
 
 
-class _File:
+class MappedFile:
     """A regular file, mapped read-only."""
 
     def __init__(self, path: str) -> None:
@@ -75,7 +75,7 @@ class SafeTensors:
     """A safetensors file with a header that was checked: no overlaps, gaps, or sizes that differ from the shape's."""
 
     def __init__(self, path: str) -> None:
-        self.file = file = _File(path)
+        self.file = file = MappedFile(path)
         self.path = path
         if file.size < 8:
             raise ModelError(f"{path}: {file.size} bytes, shorter than a header's length")
@@ -136,8 +136,10 @@ class Checkpoint:
         except OSError as error:
             raise ModelError(f"{directory}: cannot list it: {error.strerror}") from None
         if "config.json" not in names:
-            raise ModelError(f"{directory}: has no config.json: is it a Hugging Face model directory?")
-        self._config_file = _File(f"{directory}/config.json")
+            file = min((name for name in names if name.endswith(".gguf")), default=None)
+            hint = f"name {printable(file)} itself as the model" if file else "is it a Hugging Face model directory?"
+            raise ModelError(f"{directory}: has no config.json: {hint}")
+        self._config_file = MappedFile(f"{directory}/config.json")
         members = self._config_file.json()
         self.config = config = read_config(members, self._config_file.path)
         self.files = self._open(names)
@@ -155,7 +157,7 @@ class Checkpoint:
         if "model.safetensors.index.json" not in names:
             raise ModelError(f"{directory}: has no model.safetensors: download or convert the weights")
         path = f"{directory}/model.safetensors.index.json"
-        index = _File(path).json()
+        index = MappedFile(path).json()
         weight_map = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(weight_map, dict) or not weight_map:
             raise ModelError(f"{path}: 'weight_map' is missing, empty or not an object")
@@ -207,7 +209,7 @@ class Checkpoint:
 
     def _pools(self) -> bool:
         """Whether sentence-transformers' list of modules has one that pools hidden states."""
-        modules = _File(f"{self.directory}/modules.json").json(limit=1 << 20)
+        modules = MappedFile(f"{self.directory}/modules.json").json(limit=1 << 20)
         return isinstance(modules, list) and any(
             isinstance(module, dict) and str(module.get("type", "")).endswith(".Pooling") for module in modules
         )
@@ -276,17 +278,18 @@ class Checkpoint:
 
     def digest(self) -> str:
         """The model's identity as docs/protocol.md has it: 32 hexadecimal digits."""
-        value = _fnv(_FNV_START, self._config_file.bytes[:])
+        value = fnv(FNV_START, self._config_file.bytes[:])
         for name in sorted(self._locations):
             file, entry = self.raw(name)
-            value = _fnv(value, f"{name} {entry.type} {list(entry.shape)};".encode())
+            value = fnv(value, f"{name} {entry.type} {list(entry.shape)};".encode())
             count = min(256, entry.end - entry.start)
             start = entry.start + (entry.end - entry.start - count) // 2
-            value = _fnv(value, file.file.bytes[start : start + count])
+            value = fnv(value, file.file.bytes[start : start + count])
         return f"{value:032x}"
 
 
-def _fnv(value: int, data: bytes) -> int:
+def fnv(value: int, data: bytes) -> int:
+    """FNV-1a with 128 bits (RFC 9923): the hash of what was hashed before and these bytes."""
     for byte in data:
         value = (value ^ byte) * _FNV_PRIME & 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF
     return value

@@ -67,6 +67,10 @@ class Layout:
     expert_tensors: dict[str, str] = field(default_factory=dict)
     fused_gate_up: str = "gate_up_proj"
     fused_down: str = "down_proj"
+    # Whether the gates, the ups and the downs of all experts of a block are one tensor each.
+    stacks_experts: bool = False
+    # The tensors with the keys and with the values of latent attention, where they are apart.
+    split_latents: tuple[str, str] | None = None
     # How the norms' tensors end.
     weight: str = ".weight"
     bias: str = ".bias"
@@ -143,6 +147,8 @@ class Config:
     is_gated: bool = True
     # Slope and limit of the clamped gate of gpt-oss.
     clamped_gate: tuple[float, float] | None = None
+    # Whether there each gate is beside its up, and not all gates before all ups.
+    clamped_gate_alternates: bool = True
     has_sinks: bool = False
     residual_scale: float = 1
     score_scale: float | None = None

@@ -9,9 +9,9 @@ from scx_torch.compute.parallel import Team, part
 from scx_torch.compute.rounding import rests, round_int8
 from scx_torch.compute.site import LinearSite
 from scx_torch.link.requests import Site
-from scx_torch.model.checkpoint import Checkpoint
 from scx_torch.model.errors import ModelError
-from scx_torch.model.tensors import Place, expert_bias, place_of, site_places, site_tensors
+from scx_torch.model.opening import Model
+from scx_torch.model.tensors import Place, expert_biases, place_of, site_places, site_tensors
 
 # Rows that are read and rounded at a time.
 _ROWS = 4_096
@@ -20,9 +20,7 @@ _ROWS = 4_096
 class Loader:
     """Reads the sites and vectors of a model."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, form: str, device: torch.device, team: Team, shard: tuple[int, int]
-    ) -> None:
+    def __init__(self, checkpoint: Model, form: str, device: torch.device, team: Team, shard: tuple[int, int]) -> None:
         self.checkpoint = checkpoint
         self.config = checkpoint.config
         self.format = form
@@ -83,9 +81,8 @@ class Loader:
     def _bias(self, site: Site, block: int) -> torch.Tensor | None:
         config = self.config
         if site in (Site.expertGateUp, Site.expertDown):
-            if (stored := expert_bias(config, site, block)) is None:
-                return None
-            return self.checkpoint.vector(*stored).reshape(-1).to(self.device)
+            stored = [self.checkpoint.vector(*each) for each in expert_biases(config, site, block)]
+            return torch.cat(stored, dim=1).reshape(-1).to(self.device) if stored else None
         if site in (Site.head, Site.queryUp, Site.queryLatent, Site.valueUp):
             return None
         parts = [self.vector(tensor, block, bias=True) for tensor in site_tensors(config, site, block)]

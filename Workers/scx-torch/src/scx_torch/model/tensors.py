@@ -70,6 +70,8 @@ def shape_of(config: Config, tensor: str, block: int) -> Shape | None:
             "latentDown": (latent.rank + latent.rotated_size, hidden), "latentNorm": (latent.rank,),
             "latentUp": (heads * (latent.plain_size + latent.value_size), latent.rank),
         }  # fmt: skip
+        if config.layout.split_latents is not None:
+            del table["latentUp"]
     if config.has_experts(block) and (experts := config.experts) is not None:
         table["router"] = (experts.count, hidden)
         table["choiceBias"] = (experts.count,) if experts.has_choice_bias else None
@@ -124,6 +126,8 @@ def place_of(config: Config, tensor: str, block: int, bias: bool = False) -> Pla
     if bias:
         return Place(name, (total,), first, shape[0])
     stored: Shape = (total, *shape[1:])
+    if layout.stacks_experts and tensor == "sharedScore":
+        stored = shape[1:]
     is_transposed = layout.is_transposed and len(shape) == 2
     return Place(name, stored[::-1] if is_transposed else stored, first, shape[0], is_transposed)
 
@@ -134,6 +138,8 @@ def expert_place(config: Config, tensor: str, expert: int, block: int) -> Place:
     assert experts is not None
     shape = (config.hidden, experts.size) if tensor == "down" else (experts.size, config.hidden)
     prefix = f"{layout.prefix}{layout.blocks}{block}.{layout.experts}"
+    if layout.stacks_experts:
+        return Place(prefix + layout.expert_tensors[tensor], (experts.count, *shape), expert * shape[0], shape[0])
     if not experts.is_fused:
         name = layout.expert_tensors.get(tensor, _EXPERT_NAMES[tensor])
         return Place(f"{prefix}{expert}.{name}", shape, 0, shape[0])
@@ -148,14 +154,18 @@ def expert_place(config: Config, tensor: str, expert: int, block: int) -> Place:
     return Place(name, stored, (expert * parts + own) * shape[0], shape[0])
 
 
-def expert_bias(config: Config, site: Site, block: int) -> tuple[str, Shape] | None:
-    """The biases of all experts of a block for a site."""
+def expert_biases(config: Config, site: Site, block: int) -> list[tuple[str, Shape]]:
+    """The biases of all experts of a block for a site: for each matrix of an expert, or for all of them."""
     experts, layout = config.experts, config.layout
     if experts is None or not experts.has_bias:
-        return None
-    name = layout.fused_down if site == Site.expertDown else layout.fused_gate_up
-    outputs = config.shape(site, block)[0]
-    return f"{layout.prefix}{layout.blocks}{block}.{layout.experts}{name}_bias", (experts.count, outputs)
+        return []
+    prefix, outputs = f"{layout.prefix}{layout.blocks}{block}.{layout.experts}", config.shape(site, block)[0]
+    if layout.stacks_experts:
+        tensors = ["down"] if site == Site.expertDown else ["gate", "up"] if config.is_gated else ["up"]
+        names = [layout.expert_tensors[tensor].removesuffix("weight") + "bias" for tensor in tensors]
+    else:
+        names = [(layout.fused_down if site == Site.expertDown else layout.fused_gate_up) + "_bias"]
+    return [(prefix + name, (experts.count, outputs // len(names))) for name in names]
 
 
 _SITE_TENSORS = {
@@ -192,9 +202,15 @@ def site_places(config: Config, site: Site, block: int, group: int) -> list[Plac
 
 
 def _latent_place(config: Config, site: Site, block: int, head: int) -> Place:
-    """A part of the tensor that has for each head the rows of its keys, then those of its values."""
-    place, latent = place_of(config, "latentUp", block), config.latent
-    assert place is not None and latent is not None
+    """A part of the tensor that has for each head the rows of its keys, then those of its values, or of one of two."""
+    latent, layout = config.latent, config.layout
+    assert latent is not None
+    if layout.split_latents is not None:
+        rows, columns = config.shape(site, block)
+        name = f"{layout.prefix}{layout.blocks}{block}.{layout.split_latents[site == Site.valueUp]}"
+        return Place(name, (config.heads, rows, columns), head * rows, rows)
+    place = place_of(config, "latentUp", block)
+    assert place is not None
     first = head * (latent.plain_size + latent.value_size)
     if site == Site.queryLatent:
         # A query is multiplied by the rows of the keys from the other side.

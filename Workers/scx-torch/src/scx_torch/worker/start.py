@@ -10,9 +10,9 @@ from scx_torch.compute.decoder import Decoder
 from scx_torch.compute.parallel import Team
 from scx_torch.link.errors import LinkError
 from scx_torch.link.tls import Identity, LinkErrorOfFile
-from scx_torch.model.checkpoint import Checkpoint
 from scx_torch.model.errors import ModelError
 from scx_torch.model.loader import Progress
+from scx_torch.model.opening import open_model
 from scx_torch.worker.cli import Arguments
 from scx_torch.worker.listener import Listener, log
 from scx_torch.worker.recorder import Recorder, RecorderError
@@ -39,7 +39,7 @@ def _start(options: Arguments) -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     device = _device(options)
     team = Team.join(options.device)
-    checkpoint = Checkpoint(options.model)
+    checkpoint = open_model(options.model)
     identity = None
     if options.tls_cert and options.tls_key and options.tls_ca and options.listen.path is None:
         identity = Identity(options.tls_cert, options.tls_key, options.tls_ca)
