@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
         "it never sees text, token ids or keys. It always sees how many rows come, and when.",
     )  # fmt: skip
     add = result.add_argument
-    add("--model", required=True, metavar="DIR", help="Model directory as Hugging Face has it.")
+    add("--model", required=True, metavar="DIR", help="Model directory as Hugging Face has it, or a GGUF file.")
     add("--listen", required=True, type=_address, metavar="ADDRESS",
         help="Where to listen: unix:PATH, or tcp://HOST:PORT with TLS.")  # fmt: skip
     add("--device", choices=["cpu", "cuda"], default="cpu", help="Where to compute. (default: cpu)")
