@@ -60,6 +60,8 @@ class MappedFile:
             self.bytes: Any = b""
             if self.size:
                 self.bytes = mmap.mmap(descriptor, self.size, mmap.MAP_SHARED, mmap.PROT_READ)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path}: cannot read it: {error}") from None
         finally:
             os.close(descriptor)
 
