@@ -16,6 +16,16 @@ struct CancellationTests {
         return options
     }
 
+    /// Reads all of an answer.
+    ///
+    /// - Returns: Why that failed; nil when it did not.
+    private static func failure(of answer: Answer) async -> ModelError.Kind? {
+        do throws(ModelError) {
+            _ = try await answer.text()
+            return nil
+        } catch { return error.kind }
+    }
+
     @Test("a request ends on the engine, and the next is computed at once", arguments: Way.allCases)
     func ends(way: Way) async throws {
         let worker = try WorkerUnderControl()
@@ -32,12 +42,7 @@ struct CancellationTests {
             let answer = try await conversation.ask("What is asthma?", options: Self.long)
             switch way {
             case .taskCancelled:
-                let reader = Task { () -> ModelError.Kind? in
-                    do throws(ModelError) {
-                        _ = try await answer.text()
-                        return nil
-                    } catch { return error.kind }
-                }
+                let reader = Task { await Self.failure(of: answer) }
                 reader.cancel()
                 #expect(await reader.value == .cancelled)
                 #expect(try await answer.ending().reason == .cancelled)
@@ -66,12 +71,9 @@ struct CancellationTests {
         let answer = try await model.complete("What is asthma?", options: Self.long)
         answer.cancel()
         #expect(try await answer.ending().reason == .cancelled)
-        let reader = Task { () -> ModelError.Kind? in
+        let reader = Task {
             while !Task.isCancelled { await Task.yield() }
-            do throws(ModelError) {
-                _ = try await answer.text()
-                return nil
-            } catch { return error.kind }
+            return await Self.failure(of: answer)
         }
         reader.cancel()
         #expect(await reader.value == .cancelled)

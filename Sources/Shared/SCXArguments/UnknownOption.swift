@@ -40,14 +40,23 @@ public struct UnknownOption: Error, CustomStringConvertible {
         do {
             var command = try parseAsRoot(of: root)
             try command.run()
-        } catch let error as UnknownOption {
-            FileHandle.standardError.write(Data("Error: \(error)\n".utf8))
+        } catch {
+            guard let message = Self.message(of: error) else { root.exit(withError: error) }
+            FileHandle.standardError.write(Data((message + "\n").utf8))
             root.exit(withError: ExitCode.validationFailure)
-        } catch let error as ValidationError {
-            // Thrown by a command that runs: beside it, the usage of the program itself would say nothing.
-            FileHandle.standardError.write(Data("Error: \(error.message)\n".utf8))
-            root.exit(withError: ExitCode.validationFailure)
-        } catch { root.exit(withError: error) }
+        }
+    }
+
+    /// What is said of an error beside which the usage of the program itself would say nothing.
+    ///
+    /// - Parameter error: What ``parseAsRoot(_:of:)`` or a command that runs threw.
+    /// - Returns: The message for an unknown option and for a `ValidationError` of a running command; nil for all else.
+    public static func message(of error: any Error) -> String? {
+        switch error {
+        case let error as UnknownOption: "Error: \(error)"
+        case let error as ValidationError: "Error: \(error.message)"
+        default: nil
+        }
     }
 
     // MARK: Finding it

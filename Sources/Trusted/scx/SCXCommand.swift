@@ -43,14 +43,11 @@ struct SCXCommand: AsyncParsableCommand {
             } else {
                 try command.run()
             }
-        } catch let error as UnknownOption {
-            standardError("Error: \(error)")
-            exit(withError: ExitCode.validationFailure)
-        } catch let error as ValidationError {
-            // Thrown by a command that runs: beside it, the usage of `scx` itself would say nothing.
-            standardError("Error: \(error.message)")
-            exit(withError: ExitCode.validationFailure)
         } catch {
+            if let message = UnknownOption.message(of: error) {
+                standardError(message)
+                exit(withError: ExitCode.validationFailure)
+            }
             let code = exitCode(for: error)
             guard !code.isSuccess else { exit(withError: error) }
             // Errors quote text from files, models and peers, which may hold control characters.
