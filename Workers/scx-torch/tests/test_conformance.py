@@ -30,6 +30,13 @@ def failures(*arguments: str) -> list[str]:
     return [f"{check['number']} {check['check']}: {check['detail']}" for check in failed]
 
 
+def failures_of(model: pathlib.Path, weights: str, shard: tuple[int, int]) -> list[str]:
+    """The checks that a worker in this process fails, of those that depend on the model and its weights."""
+    with torch_worker(model, weights, shard, Limits(tensor_bytes=1 << 20), slots=20) as (address, _):
+        groups = "101,ring,floats,sessions,refusals,802,804,809,901"
+        return failures("--model", str(model), "--worker", address, "--only", groups)
+
+
 def test_everything_and_a_restart() -> None:
     model = str(FIXTURES / "parity/llama-gqa2")
     worker = [sys.executable, "-m", "scx_torch.worker.cli", "--model", model, "--threads", "1", "--max-tensor", "1"]
@@ -53,7 +60,4 @@ def test_everything_and_a_restart() -> None:
     ],
 )
 def test_other_models_and_formats(name: str, weights: str, shard: tuple[int, int]) -> None:
-    model = FIXTURES / name
-    with torch_worker(model, weights, shard, Limits(tensor_bytes=1 << 20), slots=20) as (address, _):
-        groups = "101,ring,floats,sessions,refusals,802,804,809,901"
-        assert failures("--model", str(model), "--worker", address, "--only", groups) == []
+    assert failures_of(FIXTURES / name, weights, shard) == []

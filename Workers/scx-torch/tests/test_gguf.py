@@ -10,7 +10,7 @@ import torch
 from conftest import FIXTURES, swift_worker, torch_worker
 from safetensors.torch import load_file
 from test_both_workers import compare_float32, compare_integers
-from test_conformance import failures
+from test_conformance import failures_of
 from test_end_to_end import generate, prompt
 from test_parity import Embedding
 from test_quantized import fnv
@@ -21,7 +21,6 @@ from scx_torch.model.gguf.model import GGUFModel
 from scx_torch.model.gguf.names import expected_tensors
 from scx_torch.model.opening import open_model
 from scx_torch.model.tensors import Place
-from scx_torch.worker.server import Limits
 
 FOLDER = FIXTURES / "quantized"
 NAMES = sorted(path.stem for path in FOLDER.glob("gguf/*.gguf"))
@@ -103,10 +102,7 @@ def test_as_the_swift_worker(path: pathlib.Path) -> None:
     ],
 )
 def test_conformance(name: str, weights: str, shard: tuple[int, int]) -> None:
-    model = file_of(name)
-    with torch_worker(model, weights, shard, Limits(tensor_bytes=1 << 20), slots=20) as (address, _):
-        groups = "101,ring,floats,sessions,refusals,802,804,809,901"
-        assert failures("--model", str(model), "--worker", address, "--only", groups) == []
+    assert failures_of(file_of(name), weights, shard) == []
 
 
 @pytest.mark.parametrize("name", KINDS)

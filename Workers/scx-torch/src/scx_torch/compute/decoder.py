@@ -230,7 +230,6 @@ class Decoder:
         self, block: int, rotated: torch.Tensor, values: torch.Tensor, segments: list[CacheSegment]
     ) -> torch.Tensor:
         config, scoring = self.config, self._scoring(block, exact=False)
-        mutual = replace(scoring, causal=False)
         own = slice(*self.kv_heads)
         queries, keys = rotated[:, slice(*self.query_heads)], rotated[:, config.heads :]
         parts: list[torch.Tensor] = []
@@ -238,7 +237,8 @@ class Decoder:
         for segment in segments:
             cache, rows = segment.layers[block], slice(row, row + segment.rows)
             cache.append(keys[rows, own], values[rows, own])
-            parts.append(attend(queries[rows], cache, self.kv_index, mutual if segment.mutual else scoring))
+            own_scoring = replace(scoring, causal=False) if segment.mutual else scoring
+            parts.append(attend(queries[rows], cache, self.kv_index, own_scoring))
             row += segment.rows
         attended = torch.cat(parts) if len(parts) > 1 else parts[0]
         return self._all_heads(attended)

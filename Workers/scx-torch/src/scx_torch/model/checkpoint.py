@@ -283,11 +283,15 @@ class Checkpoint:
         value = fnv(FNV_START, self._config_file.bytes[:])
         for name in sorted(self._locations):
             file, entry = self.raw(name)
-            value = fnv(value, f"{name} {entry.type} {list(entry.shape)};".encode())
-            count = min(256, entry.end - entry.start)
-            start = entry.start + (entry.end - entry.start - count) // 2
-            value = fnv(value, file.file.bytes[start : start + count])
+            value = fnv_tensor(value, f"{name} {entry.type} {list(entry.shape)};", file.file, entry.start, entry.end)
         return f"{value:032x}"
+
+
+def fnv_tensor(value: int, description: str, file: MappedFile, start: int, end: int) -> int:
+    """What was hashed before, with a tensor's description and the middle of its bytes, at most 256."""
+    count = min(256, end - start)
+    first = start + (end - start - count) // 2
+    return fnv(fnv(value, description.encode()), file.bytes[first : first + count])
 
 
 def fnv(value: int, data: bytes) -> int:

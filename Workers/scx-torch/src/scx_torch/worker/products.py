@@ -106,20 +106,14 @@ class Products:
             assert isinstance(operation, Middle)
             segments.extend(self._caches(operation, rows, job.connection))
 
-        batch = RowBatch.of(jobs, state.model.config.hidden, admit)
-        if not batch.members:
-            return batch.answers(None)
-        try:
-            result = state.model.run(first, end, state.transfer.put(batch.arrays), segments)
-        except (MemoryError, RuntimeError) as error:
-            if state.model.team.size > 1:
-                raise  # The processes of a team are no longer at the same place.
+        def undo() -> None:
             # Back to where the requests began, so that they can be sent again once there is memory.
             for segment in segments:
                 for cache in segment.layers[first:end]:
                     cache.truncate(min(cache.count, segment.position))
-            return batch.answers(full(f"{error}"[:200]))
-        return batch.answers(_once(state.transfer.fetch(result)))
+
+        batch = RowBatch.of(jobs, state.model.config.hidden, admit)
+        return self._blocks(batch, lambda rows: state.model.run(first, end, rows, segments), undo)
 
     def pictures(self, jobs: list[Job], first: int, end: int) -> "Answers":
         """`middle` of blocks of the encoder of pictures, of which nothing is kept."""
@@ -142,13 +136,24 @@ class Products:
             pictures.extend(lengths)
 
         batch = RowBatch.of(jobs, hidden, admit)
+        return self._blocks(batch, lambda rows: state.model.run_pictures(first, end, rows, pictures))
+
+    def _blocks(
+        self,
+        batch: RowBatch,
+        run: Callable[[torch.Tensor], torch.Tensor],
+        undo: Callable[[], None] = lambda: None,
+    ) -> "Answers":
+        """Runs blocks on the rows of a batch; where there is no memory for it, undoes it and says so."""
+        state = self._state
         if not batch.members:
             return batch.answers(None)
         try:
-            result = state.model.run_pictures(first, end, state.transfer.put(batch.arrays), pictures)
+            result = run(state.transfer.put(batch.arrays))
         except (MemoryError, RuntimeError) as error:
             if state.model.team.size > 1:
                 raise  # The processes of a team are no longer at the same place.
+            undo()
             return batch.answers(full(f"{error}"[:200]))
         return batch.answers(_once(state.transfer.fetch(result)))
 

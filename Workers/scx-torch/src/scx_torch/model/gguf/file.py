@@ -6,6 +6,7 @@ bytes that are left before anything is done with it, the header has a greatest s
 do not overlap.
 """
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import Final
@@ -206,9 +207,7 @@ class GGUFFile:
             raise self.unsupported(f"tensor '{name}' in format {format_name(number)}", names)
         if sizes[0] % form.values:
             raise self.tensor_fault(name, f"has rows of {sizes[0]} numbers, no whole blocks of {form.name}")
-        size = sizes[0] // form.values * form.bytes
-        for factor in sizes[1:]:
-            size *= factor
+        size = sizes[0] // form.values * form.bytes * math.prod(sizes[1:])
         if offset % alignment:
             raise self.tensor_fault(name, f"starts at byte {offset}, no multiple of {alignment}")
         return Entry(name, form, tuple(reversed(sizes)), offset, offset + size)

@@ -1,5 +1,6 @@
 """A model in a GGUF file, or in several that belong together."""
 
+import math
 import os
 import stat
 from typing import Any, Final
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from scx_torch.model.checkpoint import FNV_START, fnv
+from scx_torch.model.checkpoint import FNV_START, fnv, fnv_tensor
 from scx_torch.model.config import Config
 from scx_torch.model.errors import ModelError
 from scx_torch.model.families import read_config
@@ -128,10 +129,7 @@ class GGUFModel:
         file, entry = self._entry(name, shape)
         # The elements of a bias are ordered as the rows of its matrix.
         width = 1 if len(shape) == 1 and self._is_paired(name) else shape[-1]
-        count = 1
-        for size in shape:
-            count *= size
-        return self._read(file, entry, width, 0, count // width).reshape(shape)
+        return self._read(file, entry, width, 0, math.prod(shape) // width).reshape(shape)
 
     def _read(self, file: GGUFFile, entry: Entry, width: int, first: int, count: int) -> torch.Tensor:
         form = entry.format
@@ -157,10 +155,8 @@ class GGUFModel:
                 value = fnv(value, f"{key}=".encode() + self._first.bytes(self._first.values[key]))
         for name in sorted(self._tensors):
             file, entry = self._tensors[name]
-            value = fnv(value, f"{name} {entry.format.name} {list(entry.shape)};".encode())
-            count = min(256, entry.end - entry.start)
-            start = entry.start + (entry.end - entry.start - count) // 2
-            value = fnv(value, file.file.bytes[start : start + count])
+            description = f"{name} {entry.format.name} {list(entry.shape)};"
+            value = fnv_tensor(value, description, file.file, entry.start, entry.end)
         return f"{value:032x}"
 
 
